@@ -1,0 +1,1 @@
+"""From a run folder to metrics, statistics and the report."""

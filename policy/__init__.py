@@ -1,0 +1,1 @@
+"""Server side: protocol, APC scheduler, light policies, NIOKA model, engine and training."""

@@ -1,0 +1,1 @@
+"""The harness: scenario, network, links, traffic, run orchestration and the command line."""

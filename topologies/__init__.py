@@ -1,0 +1,1 @@
+"""Mininet topologies, one per file."""
