@@ -1,0 +1,25 @@
+# `make run` compares congestion controllers on a bundled trace; `make test` runs every test. Both set up what they need, once.
+.PHONY: run test setup policy lint test-vm
+
+PYTEST_ARGS ?=
+
+run:
+	@scripts/setup.sh
+	@.venv/bin/tbtest run --topology dumbbell
+
+test:
+	@scripts/setup.sh policy dev
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
+	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+setup:
+	@scripts/setup.sh
+
+# The LLM policy (PyTorch) for `tbtest run --cc policy`, `tbtest serve`, `tbtest train`.
+policy:
+	@scripts/setup.sh policy
+
+lint:
+	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy

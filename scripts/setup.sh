@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Sets the project up: Debian packages, the virtual environment, the relay and the eBPF object.
+# Usage: scripts/setup.sh [EXTRA...]   e.g. scripts/setup.sh policy dev
+# What is there already is not installed again: a stamp per set of extras holds the hash of what went in.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "set-up: $1" >&2; exit 1; }
+
+packages=(mininet iproute2 ethtool gcc make clang llvm libbpf1 libbpf-dev libc6-dev linux-libc-dev tcpdump iputils-ping python3-venv)
+# The tests also take a screenshot of the report.
+for extra in "$@"; do [ "$extra" = dev ] && packages+=(chromium); done
+
+install_debian_packages() {
+  local missing=() package
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  command -v apt-get >/dev/null || fail "these tools are missing and this is not a Debian system: ${missing[*]}; install them by your distribution's means"
+  [ "$(id -u)" -eq 0 ] || fail "root is needed once to install Debian packages; run: sudo apt-get install ${missing[*]}"
+  echo "set-up: installing Debian packages: ${missing[*]}"
+  apt-get update -qq || fail "apt-get update failed; check the network and /etc/apt/sources.list"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
+    || fail "apt-get could not install: ${missing[*]}; try: apt-get install ${missing[*]}"
+}
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] && command -v "$candidate" >/dev/null || continue
+    "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$candidate"; return; }
+  done
+  fail "Python 3.11 or newer with venv is needed; on Ubuntu 22.04: apt-get install python3.11 python3.11-venv, or name one: make PYTHON=/path/to/python3.11"
+}
+
+install_python_packages() {
+  local extras stamp hash
+  extras=$(IFS=,; echo "$*")
+  hash=$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
+  stamp=".venv/.set-up-${extras:-core}"
+  [ -x .venv/bin/tbtest ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && return
+  [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv || fail "could not create .venv"
+  echo "set-up: installing Python packages${extras:+ with extras $extras}"
+  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}" \
+    || fail "pip could not install the Python packages; the lines above name the one; check the network and try again"
+  echo "$hash" >"$stamp"
+}
+
+install_debian_packages
+install_python_packages "$@"
+make --no-print-directory -s -C testbed/links/relay || fail "the relay did not compile; gcc's message is above"
+make --no-print-directory -s -C agent/datapath \
+  || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2
