@@ -1,0 +1,256 @@
+"""What an emulated link is, and what a link backend must do.
+
+A direction of a link is, in this order: rate (a trace) with a byte-limited queue, loss, propagation delay with optional jitter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from testbed.errors import UserError
+
+if TYPE_CHECKING:
+    from traces.model import Trace
+
+    from testbed.system.netns import NetNs
+    from testbed.system.scope import Scope
+
+FORWARD, REVERSE = 0, 1  # `link` column of a LinkRecord's packets
+DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE = range(5)  # `verdict` column
+
+PACKET_SCHEMA = pa.schema(
+    [
+        pa.field("link", pa.uint8(), nullable=False),
+        pa.field("flow", pa.int16(), nullable=False),
+        pa.field("ack", pa.bool_(), nullable=False),
+        pa.field("enqueue_ns", pa.int64(), nullable=False),
+        pa.field("dequeue_ns", pa.int64()),
+        pa.field("deliver_ns", pa.int64()),
+        pa.field("size_bytes", pa.uint32(), nullable=False),
+        pa.field("queue_bytes", pa.uint32(), nullable=False),
+        pa.field("due_ns", pa.int64()),
+        pa.field("verdict", pa.uint8(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The bottleneck's queue. `limit_bytes` counts IP packets and includes the one being sent.
+
+    `target_ns` and `interval_ns` are CoDel's (RFC 8289); drop-tail ignores them.
+    """
+
+    kind: Literal["droptail", "codel"] = "droptail"
+    limit_bytes: int = 1_000_000
+    target_ns: int = 5_000_000
+    interval_ns: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("droptail", "codel"):
+            raise UserError(f"queue: unknown kind '{self.kind}'; known: droptail, codel")
+        if self.limit_bytes < 1500:
+            raise UserError(
+                f"queue: limit of {self.limit_bytes} bytes cannot hold one packet; give at least 1500"
+            )
+        if self.target_ns <= 0 or self.interval_ns <= 0:
+            raise UserError("queue: CoDel's target and interval must be positive")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Per-packet loss behind the queue: the Gilbert-Elliott chain, of which independent loss is the one-state case.
+
+    All four are probabilities per packet: of leaving the good and the bad state, and of losing a packet in each.
+    """
+
+    p_good_bad: float = 0.0
+    p_bad_good: float = 1.0
+    loss_good: float = 0.0
+    loss_bad: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("p_good_bad", "p_bad_good", "loss_good", "loss_bad"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:
+                raise UserError(f"loss: {name} = {value} is no probability; give a fraction between 0 and 1")
+
+    @classmethod
+    def random(cls, p: float) -> Loss:
+        """Independent loss of every packet with probability `p`."""
+        return cls(loss_good=p)
+
+    @property
+    def mean(self) -> float:
+        """Long-run share of packets lost."""
+        moves = self.p_good_bad + self.p_bad_good
+        bad = self.p_good_bad / moves if moves else 0.0
+        return bad * self.loss_bad + (1 - bad) * self.loss_good
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a link. Delays are one-way.
+
+    The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn independently of `loss`.
+    Every packet's jitter is uniform in [0, jitter_ns]; packets never overtake each other.
+    """
+
+    capacity: Trace | None = None  # None: unlimited
+    queue: Queue = field(default_factory=Queue)
+    delay_ns: int = 0
+    jitter_ns: int = 0
+    loss: Loss | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.delay_ns < 0 or self.jitter_ns < 0:
+            raise UserError(
+                f"link: delay {self.delay_ns} ns and jitter {self.jitter_ns} ns must not be negative"
+            )
+
+
+@dataclass(frozen=True)
+class LinkSpec:
+    """A link between ends a and b; `forward` is a to b."""
+
+    name: str
+    forward: Direction
+    reverse: Direction
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One end of a link: the interface that the backend creates in a router's namespace."""
+
+    netns: NetNs
+    ifname: str  # 15 characters at most
+    address: str  # with prefix length: "10.0.1.1/30"
+
+
+@dataclass(frozen=True)
+class DirectionSample:
+    """Counters of one direction since the link opened; bytes of IP packets. Dropped: tail, AQM and random."""
+
+    offered_bytes: int
+    delivered_bytes: int
+    dropped_bytes: int
+    backlog_bytes: int
+    offered_packets: int
+    delivered_packets: int
+    dropped_packets: int
+
+
+@dataclass(frozen=True)
+class LinkSample:
+    """A live reading of both directions at `at_ns` (CLOCK_MONOTONIC)."""
+
+    at_ns: int
+    forward: DirectionSample
+    reverse: DirectionSample
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Median and 99th percentile of a quantity."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class DirectionRecord:
+    """How truthfully one direction was emulated. None: nothing to judge by.
+
+    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog throughout, float64[windows].
+    `lateness_ns`: by how much trace steps (tc) or packets (relay) were late.
+    `delay_error_ns`: one-way delay added by the link, less what was asked.
+    """
+
+    rate_error: np.ndarray
+    lateness_ns: Percentiles | None
+    delay_error_ns: Percentiles | None
+
+
+@dataclass(frozen=True)
+class LinkRecord:
+    """What a link did, returned by Link.stop().
+
+    `packets` follows PACKET_SCHEMA with `link` = FORWARD or REVERSE, sorted by enqueue_ns. `per_packet` is False where the
+    backend cannot see packets; the table is then empty. `environment`: interface state read back, for the manifest.
+    """
+
+    backend: str
+    packets: pa.Table
+    per_packet: bool
+    forward: DirectionRecord
+    reverse: DirectionRecord
+    cpu_s: float
+    warnings: tuple[str, ...]
+    environment: dict[str, str]
+
+    def packets_numbered(self, first: int) -> pa.Table:
+        """The packets with `link` counted from `first` (forward) on, for a file that holds several links."""
+        column = np.asarray(self.packets["link"]).astype(np.uint8) + np.uint8(first)
+        return self.packets.set_column(0, PACKET_SCHEMA.field("link"), pa.array(column, pa.uint8()))
+
+
+class Link(Protocol):
+    """An open link; packets pass from the moment it is opened."""
+
+    def start(self, start_ns: int) -> None:
+        """Sets the traces' time zero (CLOCK_MONOTONIC). Before it, capacity is that of time zero."""
+
+    def sample(self) -> LinkSample:
+        """Reads the live counters; cheap."""
+
+    def stop(self) -> LinkRecord:
+        """Ends the link and its interfaces and returns its record. Call once, before the scope ends."""
+
+
+class LinkBackend(Protocol):
+    """A way of emulating links."""
+
+    name: str
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, with the remedy; None if it can."""
+
+    def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> Link:
+        """Creates both interfaces in their namespaces (address, MTU, offloads off and read back) and lets packets pass.
+
+        Raises UserError if the link cannot be emulated as asked.
+        """
+
+
+_factories: dict[str, Callable[[], LinkBackend]] = {}
+
+
+def register(name: str, factory: Callable[[], LinkBackend]) -> None:
+    """Makes a backend known to `backend()` and `--link-backend`."""
+    _factories[name] = factory
+
+
+def backend_names() -> list[str]:
+    """Registered backends, in the order in which "auto" tries them."""
+    return list(_factories)
+
+
+def backend(name: str) -> LinkBackend:
+    """The backend of that name, or the first available one for "auto". Raises UserError if there is none."""
+    if name != "auto" and name not in _factories:
+        raise UserError(f"link backend: unknown '{name}'; known: auto, {', '.join(_factories)}")
+    reasons = []
+    for candidate in _factories if name == "auto" else [name]:
+        found = _factories[candidate]()
+        reason = found.unavailable()
+        if reason is None:
+            return found
+        reasons.append(f"{candidate}: {reason}")
+    raise UserError(f"no link backend can run here. {' '.join(reasons)}")
