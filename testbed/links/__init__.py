@@ -1,4 +1,4 @@
-"""Emulated links: rate, queue, delay and loss between two routers. Importing this package registers the backends."""
+"""Emulated links between two routers: rate, queue, delay and loss. Importing it registers the backends."""
 
 from testbed.links.base import backend, backend_names
 

@@ -1,6 +1,7 @@
 """What an emulated link is, and what a link backend must do.
 
-A direction of a link is, in this order: rate (a trace) with a byte-limited queue, loss, propagation delay with optional jitter.
+A direction of a link is, in this order: rate (a trace) with a byte-limited queue, loss, propagation delay
+with optional jitter.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from testbed.errors import UserError
@@ -65,9 +67,10 @@ class Queue:
 
 @dataclass(frozen=True)
 class Loss:
-    """Per-packet loss behind the queue: the Gilbert-Elliott chain, of which independent loss is the one-state case.
+    """Per-packet loss behind the queue: the Gilbert-Elliott chain; independent loss is its one-state case.
 
-    All four are probabilities per packet: of leaving the good and the bad state, and of losing a packet in each.
+    All four are probabilities per packet: of leaving the good and the bad state, and of losing a packet in
+    each.
     """
 
     p_good_bad: float = 0.0
@@ -98,8 +101,8 @@ class Loss:
 class Direction:
     """One direction of a link. Delays are one-way.
 
-    The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn independently of `loss`.
-    Every packet's jitter is uniform in [0, jitter_ns]; packets never overtake each other.
+    The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn independently of
+    `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets never overtake each other.
     """
 
     capacity: Trace | None = None  # None: unlimited
@@ -168,12 +171,13 @@ class Percentiles:
 class DirectionRecord:
     """How truthfully one direction was emulated. None: nothing to judge by.
 
-    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog throughout, float64[windows].
+    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog throughout,
+    float64[windows].
     `lateness_ns`: by how much trace steps (tc) or packets (relay) were late.
     `delay_error_ns`: one-way delay added by the link, less what was asked.
     """
 
-    rate_error: np.ndarray
+    rate_error: npt.NDArray[np.float64]
     lateness_ns: Percentiles | None
     delay_error_ns: Percentiles | None
 
@@ -182,8 +186,9 @@ class DirectionRecord:
 class LinkRecord:
     """What a link did, returned by Link.stop().
 
-    `packets` follows PACKET_SCHEMA with `link` = FORWARD or REVERSE, sorted by enqueue_ns. `per_packet` is False where the
-    backend cannot see packets; the table is then empty. `environment`: interface state read back, for the manifest.
+    `packets` follows PACKET_SCHEMA with `link` = FORWARD or REVERSE, sorted by enqueue_ns. `per_packet` is
+    False where the backend cannot see packets; the table is then empty. `environment`: interface state read
+    back, for the manifest.
     """
 
     backend: str
@@ -223,7 +228,7 @@ class LinkBackend(Protocol):
         """Why it cannot run here, with the remedy; None if it can."""
 
     def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> Link:
-        """Creates both interfaces in their namespaces (address, MTU, offloads off and read back) and lets packets pass.
+        """Creates both interfaces in their namespaces (address, MTU, offloads off) and lets packets pass.
 
         Raises UserError if the link cannot be emulated as asked.
         """
