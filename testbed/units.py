@@ -14,8 +14,24 @@ from testbed.errors import UserError
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
-_DURATION_NS: Mapping[str, float] = {"ns": 1, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "min": 60e9, "h": 3600e9}
-_RATE_BPS: Mapping[str, float] = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+_DURATION_NS: Mapping[str, float] = {
+    "ns": 1,
+    "us": 1e3,
+    "µs": 1e3,
+    "ms": 1e6,
+    "s": 1e9,
+    "min": 60e9,
+    "h": 3600e9,
+}
+_RATE_BPS: Mapping[str, float] = {
+    "bit": 1.0,
+    "kbit": 1e3,
+    "mbit": 1e6,
+    "gbit": 1e9,
+    "kbps": 1e3,
+    "mbps": 1e6,
+    "gbps": 1e9,
+}
 _SIZE_BYTES: Mapping[str, float] = {"b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "mib": 1024**2}
 
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ%/]*)\s*", re.IGNORECASE)
@@ -24,7 +40,7 @@ _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ%/]*)\s*
 def _parse(text: object, units: Mapping[str, float], what: str, example: str) -> float:
     """The value of ``text`` in the base unit of ``units``; a bare number has no unit and is refused."""
     match = _QUANTITY.fullmatch(str(text))
-    unit = match[2].lower().removesuffix("/s").removesuffix("ps") if match else ""
+    unit = match[2].lower().removesuffix("/s") if match else ""
     if match is None or unit not in units:
         raise UserError(f"{text!r} is not a {what}; write it like {example} (units: {', '.join(units)})")
     value = float(match[1]) * units[unit]
@@ -63,10 +79,11 @@ def _format(value: float, units: Mapping[str, float]) -> str:
     """The shortest exact form: the largest unit in which the number has at most six digits."""
     for unit, scale in sorted(units.items(), key=lambda item: -item[1]):
         scaled = value / scale
-        if scaled >= 1 and abs(scaled * scale - value) < 1e-9 * value and len(f"{scaled:.12g}") <= 7:
-            return f"{scaled:.12g}{unit}"
+        text = f"{scaled:.6g}"
+        if scaled >= 1 and "e" not in text and float(text) * scale == value:
+            return f"{text}{unit}"
     unit, scale = min(units.items(), key=lambda item: item[1])
-    return f"{value / scale:.12g}{unit}"
+    return f"{value / scale:.15g}{unit}"
 
 
 def format_duration(value_ns: int) -> str:
@@ -76,10 +93,12 @@ def format_duration(value_ns: int) -> str:
 
 def format_rate(value_bps: float) -> str:
     """12e6 -> ``"12mbit"``."""
-    return _format(value_bps, _RATE_BPS)
+    return _format(value_bps, {unit: _RATE_BPS[unit] for unit in ("bit", "kbit", "mbit", "gbit")})
 
 
 def format_size(value_bytes: int) -> str:
     """60_000 -> ``"60kB"``."""
     text = _format(value_bytes, {unit: _SIZE_BYTES[unit] for unit in ("b", "kb", "mb")})
-    return text.removesuffix("b").removesuffix("k").removesuffix("m") + {"k": "kB", "m": "MB"}.get(text[-2], "B")
+    return text.removesuffix("b").removesuffix("k").removesuffix("m") + {"k": "kB", "m": "MB"}.get(
+        text[-2], "B"
+    )

@@ -1,0 +1,1 @@
+"""Run orchestration: plan the cells, run each in fresh namespaces, write the run folder."""

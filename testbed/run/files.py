@@ -1,0 +1,45 @@
+"""Writing the run folder: whole files or none, and a full disk said plainly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import UserError
+
+SCHEMA = 1
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace ``path`` atomically. Raises UserError where the disk refuses."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    try:
+        temporary.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; free space or choose another --out"
+        ) from error
+
+
+def new_run_folder(out: Path | None, run_id: str) -> Path:
+    """Create ``out``, or ``runs/<run_id>``. Raises UserError if it exists with content or cannot be made."""
+    folder = out if out is not None else Path("runs") / run_id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UserError(f"--out {folder}: the folder is not empty; choose another or remove it")
+        (folder / "cells").mkdir()
+        (folder / "traces").mkdir()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created: {error.strerror}; choose another --out") from error
+    return folder
+
+
+def utc_stamp() -> str:
+    """``20260131T235959``, for names that sort by time."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")

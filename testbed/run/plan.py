@@ -1,0 +1,50 @@
+"""Which cells a scenario means, in which order, with which seeds. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from testbed.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One congestion controller, once. Cells of one repeat share their seed, so they are paired."""
+
+    index: int
+    cc: str
+    repeat: int
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Name of the cell's folder inside ``cells/``."""
+        return f"{self.index:03d}-{self.cc.replace(':', '.')}-r{self.repeat}"
+
+
+def cell_seed(seed: int, repeat: int) -> int:
+    """The seed of one repeat: independent between repeats, the same for every controller."""
+    return int(np.random.SeedSequence([seed, repeat]).generate_state(1)[0])
+
+
+def plan_cells(scenario: Scenario) -> list[CellPlan]:
+    """Cells in randomised complete blocks: each repeat holds every controller once, in seeded random order.
+
+    Blocks keep paired cells close in time, so that a slow drift of the machine hits all controllers alike.
+    """
+    order = np.random.Generator(np.random.PCG64(scenario.seed))
+    cells: list[CellPlan] = []
+    for repeat in range(scenario.repeats):
+        seed = cell_seed(scenario.seed, repeat)
+        for cc in order.permutation(np.array(scenario.cc, dtype=object)):
+            cells.append(CellPlan(index=len(cells), cc=str(cc), repeat=repeat, seed=seed))
+    return cells
+
+
+def flow_offsets_ns(scenario: Scenario, seed: int) -> list[int]:
+    """Start of each measured flow after the cell's start: the first at once, the others within ``stagger``."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    offsets = random.integers(0, scenario.stagger_ns + 1, size=scenario.flows)
+    return [0, *(int(offset) for offset in offsets[1:])]

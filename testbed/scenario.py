@@ -1,0 +1,210 @@
+"""A scenario: everything a run is asked to do, as one typed value.
+
+Command-line flags and the YAML file are two ways to write it; ``to_yaml`` prints what ``from_yaml`` reads.
+People write quantities with units ("40ms"); the fields hold internal units, as their names say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from testbed.buffer import Buffer
+from testbed.errors import UserError
+from testbed.links.base import Loss as LossModel
+from testbed.loss import format_loss, parse_loss
+from testbed.units import format_duration, format_rate, parse_duration_ns, parse_rate_bps
+
+
+def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator:
+    """Accepts the internal value as it is and text through ``parse``; a user's error becomes pydantic's."""
+
+    def convert(value: object) -> object:
+        if isinstance(value, internal) and not isinstance(value, str):
+            return value
+        try:
+            return parse(value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    return BeforeValidator(convert)
+
+
+# Internal ints are never taken from YAML for a duration: "rtt: 40" has no unit and is refused by the parser.
+DurationNs = Annotated[
+    int, _from_text(parse_duration_ns, ()), Field(ge=0, le=86_400 * 10**9), PlainSerializer(format_duration)
+]
+RateBps = Annotated[
+    float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
+]
+BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer(str)]
+Loss = Annotated[
+    LossModel | None, _from_text(parse_loss, (LossModel, type(None))), PlainSerializer(format_loss)
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
+    )
+
+
+class CrossTraffic(_Strict):
+    """One more flow, outside the comparison, on a pair of hosts."""
+
+    pair: int = Field(0, ge=0, description="index of the host pair that carries it")
+    kind: str = Field("onoff", description="traffic kind")
+    cc: str = Field("cubic", description="its congestion controller, the kernel's own")
+    start_ns: DurationNs = Field(0, alias="start", description="after the run's start")
+    options: dict[str, Any] = Field(default_factory=dict, description="the traffic kind's own options")
+
+
+class Scenario(_Strict):
+    """What to run. Every field is a flag of ``tbtest run`` and a key of the YAML file."""
+
+    topology: str = Field(
+        "dumbbell", description="a name of `tbtest topologies`, or path/to/file.py:ClassName"
+    )
+    topology_options: dict[str, Any] = Field(default_factory=dict, description="the topology's own options")
+    cc: tuple[str, ...] = Field(
+        ("bbr", "cubic"), description="congestion controllers to compare", min_length=1
+    )
+    trace: str | None = Field(
+        "lte-driving", description="bottleneck capacity: a file or a name of `tbtest traces list`"
+    )
+    rate_bps: RateBps | None = Field(
+        None, alias="rate", description="constant bottleneck capacity, instead of a trace"
+    )
+    flow: str = Field("video", description="traffic kind of the measured flows")
+    flows: int = Field(
+        1, ge=1, le=64, description="measured flows, one per host pair, all under the same controller"
+    )
+    flow_options: dict[str, Any] = Field(default_factory=dict, description="the traffic kind's own options")
+    stagger_ns: DurationNs = Field(
+        200 * 10**6, alias="stagger", description="flows start at seeded random times within this"
+    )
+    rtt_ns: DurationNs = Field(
+        40 * 10**6, alias="rtt", description="propagation round trip, half in each direction"
+    )
+    buffer: BufferSize = Field(
+        Buffer(bdp=2.0), description="bottleneck queue limit: 2bdp, or a size such as 60kB"
+    )
+    queue: Literal["droptail", "codel"] = Field("droptail", description="queue discipline of the bottleneck")
+    loss: Loss = Field(
+        None, description="random loss 0.5%, or Gilbert-Elliott ge:p_gb,p_bg[,loss_bad[,loss_good]]"
+    )
+    jitter_ns: DurationNs = Field(
+        0, alias="jitter", description="extra random delay up to this, without reordering"
+    )
+    duration_ns: DurationNs = Field(10 * 10**9, alias="duration", description="length of each cell")
+    repeats: int = Field(1, ge=1, le=1000, description="cells per controller, each with its own seed")
+    seed: int = Field(1, ge=0, lt=2**31, description="seed of everything random")
+    link_backend: Literal["auto", "relay", "tc"] = Field("auto", description="how links are emulated")
+    cross_traffic: tuple[CrossTraffic, ...] = Field((), description="further flows, outside the comparison")
+    pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
+    policy_server: str | None = Field(
+        None, description="address of a running policy server, instead of our own"
+    )
+    policy: dict[str, Any] = Field(default_factory=dict, description="options of the policy server and agent")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_replaces_default_trace(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and (data.get("rate") or data.get("rate_bps")) and "trace" not in data:
+            return {**data, "trace": None}
+        return data
+
+    @field_validator("cc", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if isinstance(names, Sequence) and len(set(map(str, names))) != len(names):
+            raise ValueError("a congestion controller is named twice; use repeats for more cells")
+        return names
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scenario:
+        if (self.trace is None) == (self.rate_bps is None):
+            raise ValueError("give a trace or a rate, one of the two (trace: null to use a rate)")
+        if self.duration_ns < 10**9:
+            raise ValueError(
+                f"duration: {format_duration(self.duration_ns)} is too short to measure; use 1s or more"
+            )
+        if self.stagger_ns >= self.duration_ns:
+            raise ValueError("stagger: flows would start after the end; use less than duration")
+        if not 10**6 <= self.rtt_ns <= 5 * 10**9:
+            raise ValueError(f"rtt: {format_duration(self.rtt_ns)} is not between 1ms and 5s")
+        return self
+
+    def to_yaml(self) -> str:
+        """The YAML that means this scenario; every key is present."""
+        data = self.model_dump(mode="json", by_alias=True)
+        data["cc"] = list(self.cc)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def parse_scenario(data: Mapping[str, Any], source: str) -> Scenario:
+    """``data`` as a scenario. Raises UserError naming ``source``, key and value."""
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(field.alias or name for name, field in Scenario.model_fields.items())
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{source}: unknown key {key!r}; known keys: {known}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{source}: {key + ': ' if key else ''}{message}") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a scenario file. Raises UserError naming file and line."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such scenario file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise UserError(
+            f"{path}: a scenario is a mapping of keys to values, see `tbtest run --print-scenario`"
+        )
+    return data
+
+
+def set_key(data: dict[str, Any], assignment: str) -> None:
+    """Apply ``key.sub=value`` (value in YAML) to ``data`` in place. Raises UserError."""
+    key, separator, text = assignment.partition("=")
+    if not separator or not key:
+        raise UserError(f"--set {assignment}: write it as key=value, for example flow_options.fps=60")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {assignment}: the value is not valid YAML") from error
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = data.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UserError(f"--set {assignment}: {parent} holds a value, not a mapping")
+        data = child
+    data[last] = value
