@@ -1,0 +1,70 @@
+"""Congestion controllers by the names that ``--cc`` takes.
+
+The kernel's own are chosen per socket; ``policy[:tier]`` is the eBPF datapath driven by the agent and a policy server.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from testbed.errors import UserError
+
+if TYPE_CHECKING:
+    from testbed.system.netns import NetNs
+    from testbed.system.scope import Scope
+
+
+class CongestionController(Protocol):
+    """What a run needs of a controller."""
+
+    name: str
+
+    def check(self) -> None:
+        """Raises UserError, with the remedy, if it cannot run on this machine. Changes nothing."""
+
+    def prepare(self, run: Scope, run_dir: Path) -> None:
+        """Once per run, before the first cell: what outlives cells (the policy server)."""
+
+    def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
+        """Once per cell: what lives as long as it (the agent). Returns the TCP_CONGESTION name for the sockets."""
+
+
+def available_in_kernel() -> list[str]:
+    """Controllers loaded into this kernel, as it lists them."""
+    return Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+
+
+def can_select(name: str) -> bool:
+    """Whether a socket takes ``name``; the kernel loads the module if it has one, and the choice is read back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+        except OSError:
+            return False
+        answer = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+        return answer.rstrip(b"\0").decode() == name
+
+
+class KernelController:
+    """A congestion controller that the kernel brings."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def check(self) -> None:
+        """See CongestionController."""
+        if not 0 < len(self.name) < 16 or not self.name.isascii() or not can_select(self.name):
+            raise UserError(
+                f"cc {self.name!r}: this kernel does not offer it; it has {', '.join(available_in_kernel())} "
+                f"(others may need `modprobe tcp_{self.name}`), and the testbed adds policy and policy:TIER"
+            )
+
+    def prepare(self, run: Scope, run_dir: Path) -> None:
+        """Nothing to start."""
+
+    def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
+        """See CongestionController."""
+        return self.name

@@ -1,0 +1,114 @@
+"""``tbtest run``: compare congestion controllers on one scenario."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from testbed.scenario import Scenario, parse_scenario, read_yaml, set_key
+
+# Flag -> scenario key. None of them has a default here: what is not given keeps the scenario's.
+_FLAG_KEYS = {
+    "topology": "topology",
+    "cc": "cc",
+    "trace": "trace",
+    "rate": "rate",
+    "flow": "flow",
+    "flows": "flows",
+    "rtt": "rtt",
+    "buffer": "buffer",
+    "queue": "queue",
+    "loss": "loss",
+    "jitter": "jitter",
+    "duration": "duration",
+    "repeats": "repeats",
+    "seed": "seed",
+    "link_backend": "link_backend",
+    "policy_server": "policy_server",
+    "pcap": "pcap",
+}
+
+
+def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[str, ...]) -> Scenario:
+    """The scenario that a file, flags and --set mean together; flags win over the file, --set over both.
+
+    Raises UserError naming the source of a mistake.
+    """
+    data = read_yaml(file) if file else {}
+    given = {_FLAG_KEYS[name]: value for name, value in flags.items() if value not in (None, False)}
+    if "rate" in given and "trace" not in given:
+        data.pop("trace", None)
+    if "trace" in given and "rate" not in given:
+        data.pop("rate", None)
+    data.update(given)
+    for assignment in assignments:
+        set_key(data, assignment)
+    source = str(file) if file and not given and not assignments else "command line"
+    return parse_scenario(data, source)
+
+
+@click.command()
+@click.argument("scenario_file", metavar="[SCENARIO.yaml]", required=False, type=click.Path(path_type=Path))
+@click.option("--topology", metavar="NAME|FILE:CLASS", help="dumbbell (default), parking-lot, chain, star, or your own.")
+@click.option("--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,...")
+@click.option("--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`.")
+@click.option("--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit.")
+@click.option("--flow", metavar="KIND", help="Measured traffic: video (default) or bulk.")
+@click.option("--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller.")
+@click.option("--rtt", metavar="TIME", help="Propagation round trip, half each way: 40ms.")
+@click.option("--buffer", metavar="SIZE", help="Bottleneck queue limit: 2bdp (of the mean rate) or 60kB.")
+@click.option("--queue", metavar="KIND", help="droptail (default) or codel.")
+@click.option("--loss", metavar="LOSS", help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott).")
+@click.option("--jitter", metavar="TIME", help="Extra random delay up to this, without reordering.")
+@click.option("--duration", metavar="TIME", help="Length of each cell: 30s.")
+@click.option("--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed.")
+@click.option("--seed", type=int, metavar="N", help="Seed of everything random.")
+@click.option("--link-backend", metavar="NAME", help="auto (default), relay or tc.")
+@click.option("--policy-server", metavar="ADDR", help="Use this policy server instead of starting one.")
+@click.option("--pcap", is_flag=True, help="Capture packets at both ends of the bottleneck.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set any scenario key; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder; default runs/<utc>-<id>.")
+@click.option("--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop.")
+@click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of tables and progress.")
+def run(
+    scenario_file: Path | None,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    print_scenario: bool,
+    dry_run: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Compare congestion controllers on one scenario.
+
+    Each controller runs in fresh namespaces on the same trace with the same seeds, in random order; the run folder
+    then holds every log, metrics.json and report.html. Needs root.
+
+    \b
+        tbtest run --topology dumbbell
+        tbtest run --cc bbr,cubic --trace lte-walking --flow bulk --rtt 60ms --buffer 4bdp --repeats 5
+        tbtest run --rate 12mbit --loss ge:1%,30% --print-scenario > lossy.yaml && tbtest run lossy.yaml
+    """
+    scenario = scenario_from(scenario_file, flags, assignments)
+    if print_scenario:
+        click.echo(scenario.to_yaml(), nl=False)
+        return
+    from testbed.run.runner import describe, execute
+
+    if dry_run:
+        plan = describe(scenario)
+        click.echo(json.dumps(plan, indent=1) if as_json else _plan_text(plan))
+        return
+    execute(scenario, out=out, as_json=as_json)
+
+
+def _plan_text(plan: dict[str, Any]) -> str:
+    lines = [f"{key}: {value}" for key, value in plan.items() if not isinstance(value, list)]
+    for key, values in plan.items():
+        if isinstance(values, list):
+            lines += [f"{key}:", *(f"  {value}" for value in values)]
+    return "\n".join(lines)
