@@ -1,5 +1,8 @@
 """Emulated links between two routers: rate, queue, delay and loss. Importing it registers the backends."""
 
-from testbed.links.base import backend, backend_names
+from testbed.links.base import backend, backend_names, register
+from testbed.links.relay import RelayBackend
+
+register("relay", RelayBackend)
 
 __all__ = ["backend", "backend_names"]

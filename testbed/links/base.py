@@ -18,10 +18,9 @@ import pyarrow as pa
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
-    from traces.model import Trace
-
     from testbed.system.netns import NetNs
     from testbed.system.scope import Scope
+    from traces.model import Trace
 
 FORWARD, REVERSE = 0, 1  # `link` column of a LinkRecord's packets
 DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE = range(5)  # `verdict` column

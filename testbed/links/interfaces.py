@@ -1,0 +1,79 @@
+"""Interfaces of a link's two ends: creation, addresses, and no queue that nobody asked for."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from pyroute2 import IPRoute
+
+from testbed.errors import UserError
+from testbed.system.offload import offloads_off
+
+if TYPE_CHECKING:
+    from testbed.links.base import Attachment
+
+MTU_BYTES = 1500
+# Packets that may wait for the relay while it is busy. The relay empties it at once, so that it is no part of the
+# emulated queue; it only has to outlast the longest time for which the relay does not run.
+TUN_RING_PACKETS = 10_000
+
+_TUNSETIFF = 0x400454CA  # linux/if_tun.h
+_IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_TC_H_ROOT = 0xFFFFFFFF
+
+
+def open_tun(end: Attachment) -> int:
+    """Creates the end's TUN device in its namespace, ready for packets; it lives as long as the returned descriptor.
+
+    Raises UserError.
+    """
+    request = struct.pack("16sH22x", end.ifname.encode(), _IFF_TUN | _IFF_NO_PI)
+    with end.netns.inside():
+        try:
+            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise UserError(f"/dev/net/tun: {error.strerror}; try 'modprobe tun'") from error
+        try:
+            fcntl.ioctl(fd, _TUNSETIFF, request)
+        except OSError as error:
+            os.close(fd)
+            raise UserError(f"cannot create the interface {end.ifname}: {error.strerror}") from error
+    try:
+        configure(end, txqlen=TUN_RING_PACKETS, qdisc="noqueue")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def configure(end: Attachment, txqlen: int, qdisc: str | None = None) -> None:
+    """Gives the interface its MTU, address and queue length, turns offloads off and brings it up."""
+    offloads_off(end.netns, end.ifname)
+    address, _, prefix = end.address.partition("/")
+    with end.netns.inside(), IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=end.ifname)
+        ip.link("set", index=index, mtu=MTU_BYTES, txqlen=txqlen)
+        if qdisc is not None:
+            ip.tc("replace", qdisc, index, handle=0, parent=_TC_H_ROOT)
+        ip.addr("add", index=index, address=address, prefixlen=int(prefix))
+        ip.link("set", index=index, state="up")
+
+
+def interface_drops(end: Attachment) -> int:
+    """Packets that the kernel dropped before the link saw them."""
+    with end.netns.inside(), IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=end.ifname)
+        (message,) = ip.get_links(index)
+        return int(message.get_attr("IFLA_STATS64")["tx_dropped"])
+
+
+def describe(end: Attachment) -> str:
+    """State read back, for the run's manifest: MTU, queue length, qdisc."""
+    with end.netns.inside(), IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=end.ifname)
+        (message,) = ip.get_links(index)
+        mtu, txqlen, qdisc = (message.get_attr(f"IFLA_{key}") for key in ("MTU", "TXQLEN", "QDISC"))
+        return f"{end.ifname} mtu {mtu} txqueuelen {txqlen} qdisc {qdisc} segmentation offloads off"

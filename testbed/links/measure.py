@@ -1,0 +1,114 @@
+"""How truthfully a link was emulated, from its own packet log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from testbed.links.base import DELIVERED, DirectionRecord, Percentiles
+
+if TYPE_CHECKING:
+    from traces.model import Trace
+
+WINDOW_NS = 100_000_000
+PACKET_BYTES = 1500
+MAX_LATENESS_P99_NS = 5_000_000
+MAX_UNTRUE_SHARE = 0.05  # of the windows
+MAX_UNTRUE_ERROR = 0.02  # of a window's capacity, beyond the one packet that a window's edge may cut
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Capacity and bytes served of every 100 ms window in which there was a backlog throughout; float64[windows]."""
+
+    capacity_bytes: Float64s
+    served_bytes: Float64s
+
+    @property
+    def rate_error(self) -> Float64s:
+        """(served - capacity) / capacity, of the windows that had capacity."""
+        had = self.capacity_bytes > 0
+        return (self.served_bytes[had] - self.capacity_bytes[had]) / self.capacity_bytes[had]
+
+    @property
+    def untrue_share(self) -> float:
+        """Share of the windows whose error is more than a packet and 2 % of the capacity."""
+        if not len(self.capacity_bytes):
+            return 0.0
+        allowed = PACKET_BYTES + MAX_UNTRUE_ERROR * self.capacity_bytes
+        return float(np.mean(np.abs(self.served_bytes - self.capacity_bytes) > allowed))
+
+
+def backlogged_windows(
+    enqueue_ns: Int64s,
+    dequeue_ns: Int64s,
+    size_bytes: Int64s,
+    trace: Trace,
+    zero_ns: int,
+    busy_until_ns: Int64s,
+) -> Windows:
+    """Bytes served against capacity in the windows that the queue was never empty.
+
+    The packets, [n], are those that left the queue, sorted by enqueue_ns. `busy_until_ns` is when each should have
+    left it: the queue is busy from a packet's arrival until then.
+    """
+    empty = Windows(np.empty(0), np.empty(0))
+    if not len(enqueue_ns):
+        return empty
+    busy_until_ns = np.maximum.accumulate(busy_until_ns)
+    first = np.concatenate(([True], enqueue_ns[1:] > busy_until_ns[:-1]))  # of a busy period
+    begins_ns, ends_ns = enqueue_ns[first], busy_until_ns[np.append(first[1:], True)]
+
+    last_ns = int(busy_until_ns[-1])
+    if last_ns - zero_ns < WINDOW_NS:
+        return empty
+    edges_ns = np.arange(zero_ns, last_ns + 1, WINDOW_NS)
+    period = np.searchsorted(begins_ns, edges_ns[:-1], side="right") - 1
+    full = (period >= 0) & (ends_ns[np.maximum(period, 0)] >= edges_ns[1:])
+    served, _ = np.histogram(dequeue_ns, edges_ns, weights=size_bytes)
+    capacity = np.asarray(trace.capacity_bytes(edges_ns[:-1] - zero_ns, edges_ns[1:] - zero_ns))
+    return Windows(capacity[full], served[full])
+
+
+def percentiles(values: npt.NDArray[np.int64 | np.float64]) -> Percentiles | None:
+    """None of no values."""
+    if not len(values):
+        return None
+    p50, p99 = np.percentile(values, [50, 99])
+    return Percentiles(float(p50), float(p99))
+
+
+def judge(packets: pa.Table, trace: Trace | None, zero_ns: int | None) -> tuple[DirectionRecord, list[str]]:
+    """What one direction's packets (PACKET_SCHEMA) say about its emulation, and what makes it doubtful.
+
+    The link lets every error of time show in dequeue_ns, so that lateness and delay error are the same figure.
+    """
+    columns = {
+        name: packets[name] for name in ("enqueue_ns", "dequeue_ns", "due_ns", "size_bytes", "verdict")
+    }
+    left = columns["dequeue_ns"].is_valid().to_numpy()
+    enqueue_ns, dequeue_ns, due_ns, size_bytes, verdict = (
+        column.filter(pa.array(left)).to_numpy() for column in columns.values()
+    )
+    lateness = percentiles((dequeue_ns - due_ns)[verdict == DELIVERED])
+    warnings = []
+    if lateness is not None and lateness.p99 > MAX_LATENESS_P99_NS:
+        warnings.append(f"packets left {lateness.p99 / 1e6:.1f} ms late (p99): the machine was too busy")
+    windows = Windows(np.empty(0), np.empty(0))
+    if trace is not None and zero_ns is not None:
+        windows = backlogged_windows(
+            enqueue_ns, dequeue_ns, size_bytes.astype(np.int64), trace, zero_ns, due_ns
+        )
+    if windows.untrue_share > MAX_UNTRUE_SHARE:
+        warnings.append(
+            f"{windows.untrue_share:.0%} of the 100 ms windows were off the trace by more than "
+            f"{MAX_UNTRUE_ERROR:.0%} and a packet"
+        )
+    return DirectionRecord(windows.rate_error, lateness, lateness), warnings

@@ -1,0 +1,146 @@
+#include "direction.h"
+
+#include "log.h"
+
+void direction_init(struct direction *direction, uint64_t seed)
+{
+    direction->loss.rng = rng_stream(seed, 1);
+    direction->trace_loss_rng = rng_stream(seed, 2);
+    direction->jitter_rng = rng_stream(seed, 3);
+    playback_init(&direction->playback);
+}
+
+static uint32_t sending_bytes(const struct direction *direction)
+{
+    return direction->sending ? direction->sending->size_bytes : 0;
+}
+
+static void count_backlog(struct direction *direction)
+{
+    counter_set(&direction->counters->backlog_bytes, direction->queue.bytes + sending_bytes(direction));
+}
+
+static void drop(struct direction *direction, struct packet *packet, enum verdict verdict)
+{
+    int64_t dequeue_ns = packet->due_ns == NEVER ? -1 : packet->due_ns;
+    counter_add(&direction->counters->dropped_packets, 1);
+    counter_add(&direction->counters->dropped_bytes, packet->size_bytes);
+    log_packet(packet, direction->id, verdict, dequeue_ns, -1);
+    packet_free(packet);
+}
+
+/* The packet has left the queue at its due_ns: it is lost or enters the delay line. */
+static void depart(struct direction *direction, struct packet *packet)
+{
+    const struct step *step = playback_step(&direction->playback);
+    int64_t delay_ns = direction->delay_ns;
+    bool lost = loss_draw(&direction->loss);
+
+    if (step) {
+        delay_ns += step->delay_ns;
+        if (step->loss > 0)
+            lost |= rng_uniform(&direction->trace_loss_rng) < step->loss;
+    }
+    if (lost) {
+        drop(direction, packet, RANDOM_LOSS);
+        return;
+    }
+    if (direction->jitter_ns)
+        delay_ns += (int64_t)(rng_uniform(&direction->jitter_rng) * (double)(direction->jitter_ns + 1));
+    packet->deliver_at_ns = packet->due_ns + delay_ns;
+    if (packet->deliver_at_ns < direction->last_deliver_ns) /* nobody overtakes */
+        packet->deliver_at_ns = direction->last_deliver_ns;
+    direction->last_deliver_ns = packet->deliver_at_ns;
+    fifo_push(&direction->line, packet);
+}
+
+static int64_t ready_ns(struct direction *direction)
+{
+    int64_t arrived_ns = direction->queue.waiting.head->enqueue_ns;
+    return playback_ready(&direction->playback, arrived_ns > direction->free_ns ? arrived_ns : direction->free_ns);
+}
+
+void direction_advance(struct direction *direction, int64_t now_ns)
+{
+    for (;;) {
+        if (!direction->sending) {
+            if (!direction->queue.waiting.head)
+                break;
+            int64_t start_ns = ready_ns(direction);
+            if (start_ns > now_ns)
+                break;
+            struct fifo dropped = {0};
+            struct packet *packet = queue_take(&direction->queue, start_ns, &dropped);
+            for (struct packet *gone; (gone = fifo_pop(&dropped));)
+                drop(direction, gone, AQM_DROP);
+            if (!packet)
+                break;
+            packet->due_ns = playback_carry(&direction->playback, start_ns, packet->size_bytes);
+            direction->sending = packet;
+        }
+        if (direction->sending->due_ns > now_ns)
+            break;
+        struct packet *packet = direction->sending;
+        direction->sending = NULL;
+        direction->free_ns = packet->due_ns;
+        depart(direction, packet);
+    }
+    count_backlog(direction);
+}
+
+void direction_arrive(struct direction *direction, struct packet *packet, int64_t now_ns)
+{
+    direction_advance(direction, now_ns);
+    packet->enqueue_ns = now_ns;
+    packet->due_ns = NEVER;
+    packet->queue_bytes = direction->queue.bytes + sending_bytes(direction);
+    counter_add(&direction->counters->offered_packets, 1);
+    counter_add(&direction->counters->offered_bytes, packet->size_bytes);
+    if (queue_offer(&direction->queue, packet, sending_bytes(direction)))
+        direction_advance(direction, now_ns);
+    else
+        drop(direction, packet, TAIL_DROP);
+}
+
+struct packet *direction_due(struct direction *direction, int64_t now_ns)
+{
+    if (!direction->line.head || direction->line.head->deliver_at_ns > now_ns)
+        return NULL;
+    return fifo_pop(&direction->line);
+}
+
+void direction_delivered(struct direction *direction, const struct packet *packet, int64_t now_ns)
+{
+    counter_add(&direction->counters->delivered_packets, 1);
+    counter_add(&direction->counters->delivered_bytes, packet->size_bytes);
+    /* All error of the timer is shown as late departure, so that deliver - dequeue is the delay asked for. */
+    log_packet(packet, direction->id, DELIVERED, now_ns - (packet->deliver_at_ns - packet->due_ns), now_ns);
+}
+
+int64_t direction_next_ns(struct direction *direction)
+{
+    /* The line is in order, so nothing that is still queued can be due before its head. */
+    if (direction->line.head)
+        return direction->line.head->deliver_at_ns;
+    if (direction->sending)
+        return direction->sending->due_ns;
+    return direction->queue.waiting.head ? ready_ns(direction) : NEVER;
+}
+
+static void log_left(struct direction *direction, struct packet *packet)
+{
+    log_packet(packet, direction->id, IN_QUEUE, packet == direction->sending || packet->due_ns == NEVER ? -1 : packet->due_ns, -1);
+    packet_free(packet);
+}
+
+void direction_end(struct direction *direction)
+{
+    struct packet *packet;
+    while ((packet = fifo_pop(&direction->line)))
+        log_left(direction, packet);
+    if (direction->sending)
+        log_left(direction, direction->sending);
+    direction->sending = NULL;
+    while ((packet = fifo_pop(&direction->queue.waiting)))
+        log_left(direction, packet);
+}

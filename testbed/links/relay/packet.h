@@ -1,0 +1,51 @@
+/* A packet on its way through the relay, and the pool that packets come from. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PACKET_MAX_BYTES 1536 /* the interfaces' MTU is 1500 */
+
+enum verdict { DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE };
+
+struct packet {
+    struct packet *next;
+    int64_t enqueue_ns;
+    int64_t due_ns;      /* leaves the queue; NEVER until known */
+    int64_t deliver_at_ns; /* due_ns plus propagation delay and jitter */
+    uint32_t size_bytes;
+    uint32_t queue_bytes; /* backlog found on arrival */
+    uint8_t data[PACKET_MAX_BYTES];
+};
+
+struct fifo {
+    struct packet *head, *tail;
+};
+
+static inline void fifo_push(struct fifo *fifo, struct packet *packet)
+{
+    packet->next = NULL;
+    if (fifo->head)
+        fifo->tail->next = packet;
+    else
+        fifo->head = packet;
+    fifo->tail = packet;
+}
+
+static inline struct packet *fifo_pop(struct fifo *fifo)
+{
+    struct packet *packet = fifo->head;
+    if (packet)
+        fifo->head = packet->next;
+    return packet;
+}
+
+/* Last in, first out, so that the memory in use stays small and warm. NULL once POOL_MAX_PACKETS are out. */
+#define POOL_MAX_PACKETS (1 << 17)
+struct packet *packet_new(void);
+void packet_free(struct packet *packet);
+
+struct ports {
+    uint16_t source, destination; /* 0: neither TCP nor UDP, or not the first fragment */
+};
+struct ports packet_ports(const struct packet *packet);

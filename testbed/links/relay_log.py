@@ -1,0 +1,65 @@
+"""The relay's binary packet log as an Arrow table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from testbed.links.base import PACKET_SCHEMA
+
+SENDER_PORT = 40000  # plus the flow's number
+RECEIVER_PORT = 5000
+MAX_FLOWS = 20000
+
+RECORD = np.dtype(  # struct record of relay/log.h
+    [
+        ("enqueue_ns", "i8"),
+        ("dequeue_ns", "i8"),
+        ("deliver_ns", "i8"),
+        ("due_ns", "i8"),
+        ("size_bytes", "u4"),
+        ("queue_bytes", "u4"),
+        ("source_port", "u2"),
+        ("destination_port", "u2"),
+        ("direction", "u1"),
+        ("verdict", "u1"),
+        ("zero", "u2"),
+    ]
+)
+
+
+def read_log(path: Path) -> pa.Table:
+    """The log as a table of PACKET_SCHEMA, sorted by enqueue_ns.
+
+    A record that was cut off at the end of the file (a killed relay) is left out.
+    """
+    records = np.fromfile(path, RECORD, count=path.stat().st_size // RECORD.itemsize)
+    records = records[np.argsort(records["enqueue_ns"], kind="stable")]
+    flow, ack = flows_of(records["source_port"], records["destination_port"])
+    columns = {
+        "link": records["direction"],
+        "flow": flow,
+        "ack": ack,
+        **{name: records[name] for name in ("enqueue_ns", "size_bytes", "queue_bytes", "verdict")},
+        **{name: _nullable(records[name]) for name in ("dequeue_ns", "deliver_ns", "due_ns")},
+    }
+    return pa.table([pa.array(columns[field.name], field.type) for field in PACKET_SCHEMA], PACKET_SCHEMA)
+
+
+def flows_of(
+    source_port: npt.NDArray[np.uint16], destination_port: npt.NDArray[np.uint16]
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
+    """Flow number (-1: none) and whether the packet comes from the receiver, by the two ports, each [n]."""
+    source, destination = source_port.astype(np.int32), destination_port.astype(np.int32)
+    forth, back = source - SENDER_PORT, destination - SENDER_PORT
+    data = (forth == destination - RECEIVER_PORT) & (forth >= 0) & (forth < MAX_FLOWS)
+    ack = (back == source - RECEIVER_PORT) & (back >= 0) & (back < MAX_FLOWS)
+    flow = np.select([data, ack], [forth, back], default=-1)
+    return flow.astype(np.int16), ack
+
+
+def _nullable(times_ns: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(times_ns, pa.int64(), mask=times_ns < 0)
