@@ -1,0 +1,208 @@
+"""From records to what the server is sent: opened and closed flows, ACKs, and windows as they close. Pure.
+
+Window k of a flow covers [open + k w, open + (k + 1) w). The first ACK at or past its end closes it; if none comes, the
+timer does, a little later. After a gap (the agent stalled, the ring overran) the window that was open is closed and the
+empty ones between are skipped.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.layout import FLOW, OPEN_RECORD, RECORD, Kind, Records
+
+Integers = npt.NDArray[np.int64]
+FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
+
+#: A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the timer did.
+WINDOW = np.dtype([("slot", "<i8"), ("generation", "<i8"), ("window", "<i8"), ("end_ns", "<i8"), ("close_ack_ns", "<i8")])
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A flow that appeared: its slot and generation name it on the wire."""
+
+    slot: int
+    generation: int
+    open_ns: int
+    local_port: int
+
+    @property
+    def flow(self) -> int:
+        """Number in the logs, from the local port; -1 where that is none of the testbed's."""
+        return flow_number(self.local_port)
+
+
+def flow_number(local_port: int) -> int:
+    """The flow that binds this local port, or -1."""
+    number = local_port - FIRST_FLOW_PORT
+    return number if 0 <= number < 2**15 else -1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What happened since the batch before. records: ACKs of owned flows, RECORD[n]; windows: WINDOW[m], oldest first."""
+
+    opens: list[Opened]
+    closes: list[tuple[int, int]]
+    records: Records
+    windows: npt.NDArray[np.void]
+
+
+@dataclass
+class Batcher:
+    """Follows the flows of one agent.
+
+    slots: size of the slot table; grace_ns: how long after a window's end the timer waits for a closing ACK;
+    quiet_ns: the timer leaves a flow alone that has sent no record for so long; netns_cookies: own flows of these
+    namespaces only (None: of any).
+    """
+
+    slots: int
+    window_ns: int
+    grace_ns: int = 10_000_000
+    quiet_ns: int = 10_000_000_000
+    netns_cookies: frozenset[int] | None = None
+    unknown: set[int] = field(default_factory=set)  # slots seen in records whose OPEN is missing
+
+    def __post_init__(self) -> None:
+        self.generation: Integers = np.zeros(self.slots, np.int64)  # 0: no owned flow here
+        self.flow = np.full(self.slots, -1, np.int16)
+        self.last_ns: Integers = np.zeros(self.slots, np.int64)  # last record
+        self._open_ns: Integers = np.zeros(self.slots, np.int64)
+        self._window: Integers = np.zeros(self.slots, np.int64)  # the one open now
+        self._opens: list[Opened] = []
+        self._closes: list[tuple[int, int]] = []
+        self._records: list[Records] = []
+        self._windows: list[npt.NDArray[np.void]] = []
+
+    def live(self) -> Integers:
+        """Slots of the owned flows."""
+        return np.flatnonzero(self.generation)
+
+    def add(self, records: Records) -> None:
+        """Take records in the order the ring gave them. Those of unknown flows are left out and noted in `unknown`."""
+        kinds = records["kind"]
+        rare = np.flatnonzero((kinds == Kind.OPEN) | (kinds == Kind.CLOSE))
+        start = 0
+        for index in rare:
+            self._add_acks(records[start:index])
+            start = index + 1
+            if kinds[index] == Kind.OPEN:
+                opened = records[index : index + 1].view(OPEN_RECORD)[0]
+                self.open(int(opened["slot"]), opened, int(opened["at_ns"]))
+            else:
+                self.close(int(records["slot"][index]), int(records["generation"][index]))
+        self._add_acks(records[start:])
+
+    def open(self, slot: int, identity: np.void, open_ns: int) -> None:
+        """A flow took `slot`. identity: an OPEN record or an entry of the flow table."""
+        self.unknown.discard(slot)
+        generation = int(identity["generation"])
+        if self.generation[slot] == generation:
+            return
+        if self.generation[slot]:
+            self.close(slot, int(self.generation[slot]))
+        if self.netns_cookies is not None and int(identity["netns_cookie"]) not in self.netns_cookies:
+            return
+        opened = Opened(slot, generation, open_ns, int(identity["local_port"]))
+        self.generation[slot] = generation
+        self.flow[slot] = opened.flow
+        self._open_ns[slot] = self.last_ns[slot] = open_ns
+        self._window[slot] = 0
+        self._opens.append(opened)
+
+    def close(self, slot: int, generation: int) -> None:
+        """The flow ended."""
+        if generation and self.generation[slot] == generation:
+            self.generation[slot] = 0
+            self._closes.append((slot, generation))
+
+    def reconcile(self, table: npt.NDArray[np.void], slots: Iterable[int], now_ns: int) -> None:
+        """Compare `slots` with the datapath's flow table (FLOW[slots]): heals missing OPEN and CLOSE records.
+
+        A flow found this way starts at the window that is open now: what came before is not known.
+        """
+        assert table.dtype == FLOW
+        for slot in slots:
+            entry = table[slot]
+            known = int(self.generation[slot])
+            if known and (not entry["live"] or entry["generation"] != known):
+                self.close(slot, known)
+            if entry["live"] and entry["generation"] != known:
+                self.open(slot, entry, int(entry["open_ns"]))
+                if self.generation[slot]:
+                    self._window[slot] = max(0, now_ns - int(entry["open_ns"])) // self.window_ns
+                    self.last_ns[slot] = now_ns
+        self.unknown.difference_update(slots)
+
+    def _add_acks(self, records: Records) -> None:
+        slots = records["slot"].astype(np.int64)
+        known = self.generation[slots] == records["generation"]
+        if not known.all():
+            self.unknown.update(np.unique(slots[~known]).tolist())
+            records, slots = records[known], slots[known]
+        if not len(records):
+            return
+        at_ns = records["at_ns"].astype(np.int64)
+        np.maximum.at(self.last_ns, slots, at_ns)
+        acks = records["kind"] == Kind.ACK
+        if not acks.all():
+            records, slots, at_ns = records[acks], slots[acks], at_ns[acks]
+        self._records.append(records)
+        window = (at_ns - self._open_ns[slots]) // self.window_ns
+        late = np.flatnonzero(window > self._window[slots])
+        if len(late):
+            self._close_by_acks(slots[late], window[late], at_ns[late])
+
+    def _close_by_acks(self, slots: Integers, window: Integers, at_ns: Integers) -> None:
+        """Each first ACK of a later window closes the flow's window before; arguments in order of arrival."""
+        for slot, index, ack_ns in zip(slots.tolist(), window.tolist(), at_ns.tolist(), strict=True):
+            if index > self._window[slot]:
+                self._emit(np.array([slot]), np.array([ack_ns]))
+                self._window[slot] = index
+
+    def _emit(self, slots: Integers, close_ack_ns: Integers) -> None:
+        closed = np.empty(len(slots), WINDOW)
+        closed["slot"] = slots
+        closed["generation"] = self.generation[slots]
+        closed["window"] = self._window[slots]
+        closed["end_ns"] = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
+        closed["close_ack_ns"] = close_ack_ns
+        self._windows.append(closed)
+
+    def expire(self, now_ns: int) -> None:
+        """Close by the timer what no ACK closed in time."""
+        slots = self.live()
+        end_ns = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
+        due = slots[(now_ns >= end_ns + self.grace_ns) & (now_ns < self.last_ns[slots] + self.quiet_ns)]
+        if len(due):
+            self._emit(due, np.zeros(len(due), np.int64))
+            self._window[due] = (now_ns - self._open_ns[due]) // self.window_ns
+
+    def next_expiry_ns(self) -> int | None:
+        """When `expire` has something to do at the earliest; None while no flow is open."""
+        slots = self.live()
+        if not len(slots):
+            return None
+        end_ns = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
+        return int(end_ns.min()) + self.grace_ns
+
+    def ripe(self) -> bool:
+        """Whether a window has closed or a flow come or gone since `take`: reason to send at once."""
+        return bool(self._windows or self._opens or self._closes)
+
+    def take(self) -> Batch | None:
+        """What has gathered since the last call; None if nothing."""
+        if not (self._records or self.ripe()):
+            return None
+        batch = Batch(
+            self._opens,
+            self._closes,
+            np.concatenate(self._records) if self._records else np.empty(0, RECORD),
+            np.concatenate(self._windows) if self._windows else np.empty(0, WINDOW),
+        )
+        self._opens, self._closes, self._records, self._windows = [], [], [], []
+        return batch

@@ -1,0 +1,1 @@
+"""The eBPF tier: a struct_ops congestion controller (C), its loader, its ring buffer and its command table."""
