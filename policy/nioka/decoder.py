@@ -1,0 +1,105 @@
+"""A lean forward pass of Llama-like decoders for short, fixed-length sequences.
+
+The same arithmetic as Hugging Face's Llama and Qwen2 models (checked in the tests), with what a policy does not need
+left out: positions are constants, Q/K/V and gate/up are one matrix product each, no mask is built, nothing is
+cached, and the last block computes the last position only. It compiles to few kernels, block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SUPPORTED = ("llama", "qwen2")
+
+
+class LeanBlock(nn.Module):
+    """One pre-norm block: grouped-query attention with rotary positions (RoFormer), then SwiGLU."""
+
+    def __init__(self, block: Any, heads: int, kv_heads: int, eps: float) -> None:
+        super().__init__()
+        attention, mlp = block.self_attn, block.mlp
+        self.heads, self.kv_heads, self.eps = heads, kv_heads, eps
+        self.head_dim: int = attention.head_dim
+        self.attention_norm = block.input_layernorm.weight
+        self.mlp_norm = block.post_attention_layernorm.weight
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self.qkv = nn.Parameter(torch.cat([p.weight for p in projections]), requires_grad=False)
+        biases = [p.bias for p in projections]
+        self.qkv_bias = (
+            None if biases[0] is None else nn.Parameter(torch.cat(biases), requires_grad=False)
+        )
+        self.out = attention.o_proj.weight
+        self.gate_up = nn.Parameter(
+            torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), requires_grad=False
+        )
+        self.down = mlp.down_proj.weight
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, last_only: bool) -> Tensor:
+        """[n, T, h] -> [n, T, h], or [n, 1, h] where only the last position is wanted."""
+        n, length, width = x.shape
+        normed = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
+        qkv = functional.linear(normed, self.qkv, self.qkv_bias)
+        qkv = qkv.view(n, length, self.heads + 2 * self.kv_heads, self.head_dim).transpose(1, 2)
+        rotated = _rotate(qkv[:, : self.heads + self.kv_heads], cos, sin)
+        q, k = rotated[:, : self.heads], rotated[:, self.heads :]
+        v = qkv[:, self.heads + self.kv_heads :]
+        if last_only:
+            q, x = q[:, :, -1:], x[:, -1:]
+        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=not last_only, enable_gqa=True)
+        x = x + functional.linear(mixed.transpose(1, 2).flatten(2), self.out)
+        normed = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
+        gate, up = functional.linear(normed, self.gate_up).chunk(2, dim=-1)
+        return x + functional.linear(functional.silu(gate) * up, self.down)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions in Hugging Face's half-split layout; x [n, heads, T, d], cos and sin [T, d]."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+class LeanDecoder(nn.Module):
+    """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> [n, hidden]."""
+
+    def __init__(self, llm: Any, length: int) -> None:
+        super().__init__()
+        config = llm.config
+        self.eps: float = config.rms_norm_eps
+        self.blocks = nn.ModuleList(
+            LeanBlock(block, config.num_attention_heads, config.num_key_value_heads, self.eps)
+            for block in llm.layers
+        )
+        self.norm = llm.norm.weight
+        device, dtype = self.norm.device, self.norm.dtype
+        with torch.no_grad():
+            positions = torch.arange(length, device=device)[None]
+            cos, sin = llm.rotary_emb(torch.empty(0, device=device, dtype=dtype), positions)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.register_buffer("cos", cos[0].to(dtype), persistent=False)
+        self.register_buffer("sin", sin[0].to(dtype), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = tokens
+        last = len(self.blocks) - 1
+        for index, block in enumerate(self.blocks):
+            x = block(x, self.cos, self.sin, index == last)
+        return functional.rms_norm(x[:, -1], (x.shape[-1],), self.norm, self.eps)
+
+
+def supported(llm: Any) -> bool:
+    """Whether the lean pass computes the same as this Hugging Face model."""
+    config = llm.config
+    scaling = getattr(config, "rope_scaling", None) or getattr(config, "rope_parameters", None) or {}
+    return (
+        config.model_type in SUPPORTED
+        and getattr(config, "hidden_act", "silu") == "silu"
+        and not getattr(config, "use_sliding_window", False)
+        and not getattr(config, "attention_bias", False)
+        and not getattr(config, "mlp_bias", False)
+        and scaling.get("rope_type", "default") == "default"
+    )

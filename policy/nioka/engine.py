@@ -1,0 +1,180 @@
+"""Inference: batches of any size through static shapes, as fast as the device allows.
+
+A request batch is packed into one row per sample. On CUDA one captured graph per bucket of batch sizes copies the
+rows to the device, runs the model and copies the outputs back, so that a batch costs one launch; larger batches run
+in slices of the largest bucket. On a CPU the rows run as they are. The engine knows shapes, not tasks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from policy.nioka.backbone import LlmBackbone
+from policy.nioka.decoder import LeanDecoder, supported
+from policy.nioka.model import PolicyModel
+from policy.nioka.packing import Packing
+
+Variant = Literal["eager", "lean", "graph", "compile"]
+"""eager: the training model as it is; lean: `LeanDecoder`; graph: lean in CUDA graphs; compile: lean, its blocks
+compiled, in CUDA graphs (on a CPU graph means lean, and compile compiles without graphs)."""
+
+BUCKETS = (1, 4, 16, 64, 256, 1024)
+_MAX_CPU_THREADS = 8  # products this small do not scale further
+
+
+class Engine:
+    """Runs one model. Not thread-safe: one engine, one worker."""
+
+    def __init__(
+        self,
+        model: PolicyModel,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        *,
+        variant: Variant,
+        buckets: Sequence[int] = BUCKETS,
+    ) -> None:
+        self.device = torch.device(device)
+        self.variant = variant
+        self.packing = Packing(model.task.input_shapes(model.config))
+        self.buckets = tuple(sorted(buckets))
+        module = inference_module(model.to(self.device, dtype).eval(), lean=variant != "eager")
+        if variant == "compile":
+            compile_blocks(module)
+        graphs = self.device.type == "cuda" and variant in ("graph", "compile")
+        self._runners: list[_Runner] = (
+            [_GraphRunner(module, self.packing, size, self.device) for size in reversed(self.buckets)][::-1]
+            if graphs
+            else [_DirectRunner(module, self.packing, size, self.device) for size in self.buckets[-1:]]
+        )
+
+    def warm_up(self, rounds: int = 2) -> None:
+        """Run every bucket a few times, so that the first real batch meets no lazy initialisation."""
+        for runner in self._runners:
+            for _ in range(rounds):
+                runner.run(runner.size)
+        if self.device.type == "cpu":
+            for _ in range(rounds):
+                self._runners[0].run(1)
+
+    def run(self, inputs: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float32]:
+        """Outputs [n, ...] of a batch of n >= 0 samples; every input has n as its first dimension."""
+        n = len(next(iter(inputs.values())))
+        outputs = []
+        for start in range(0, n, self.buckets[-1]):
+            count = min(n - start, self.buckets[-1])
+            runner = next(runner for runner in self._runners if runner.size >= count)
+            self.packing.fill(runner.rows, inputs, start, count)
+            outputs.append(runner.run(count).copy())
+        return np.concatenate(outputs) if outputs else np.empty(0, np.float32)
+
+
+class _Runner(Protocol):
+    size: int
+    rows: NDArray[np.float32]
+
+    def run(self, count: int) -> NDArray[np.float32]: ...
+
+
+class _DirectRunner:
+    """Calls the module on the rows that are in use."""
+
+    def __init__(self, module: nn.Module, packing: Packing, size: int, device: torch.device) -> None:
+        self.size = size
+        self._module, self._packing, self._device = module, packing, device
+        self._host = torch.zeros(size, packing.width)
+        self.rows = self._host.numpy()
+
+    @torch.inference_mode()
+    def run(self, count: int) -> NDArray[np.float32]:
+        rows = self._host[:count].to(self._device)
+        out: Tensor = self._module(self._packing.split(rows)).float().cpu()
+        return out.numpy()
+
+
+class _GraphRunner:
+    """Replays a graph of copy in, forward, copy out, captured for one batch size."""
+
+    def __init__(self, module: nn.Module, packing: Packing, size: int, device: torch.device) -> None:
+        self.size = size
+        self._host = torch.zeros(size, packing.width, pin_memory=True)
+        self.rows = self._host.numpy()
+        rows = torch.zeros(size, packing.width, device=device)
+
+        def forward() -> Tensor:
+            rows.copy_(self._host, non_blocking=True)
+            out: Tensor = module(packing.split(rows)).float()
+            return out
+
+        with torch.cuda.device(device), torch.inference_mode():
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(3):  # compiles, and lets libraries choose kernels, before capture
+                    shape = forward().shape
+            torch.cuda.current_stream().wait_stream(stream)
+            self._out = torch.zeros(shape, pin_memory=True)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._out.copy_(forward(), non_blocking=True)
+        self._result = self._out.numpy()
+        self._done = torch.cuda.Event()
+
+    def run(self, count: int) -> NDArray[np.float32]:
+        self._graph.replay()
+        self._done.record()
+        self._done.synchronize()
+        return self._result[:count]
+
+
+def inference_module(model: PolicyModel, *, lean: bool) -> nn.Module:
+    """The model with adapters merged, its backbone replaced by the lean pass where that exists."""
+    if isinstance(model.backbone, LlmBackbone):
+        model.backbone.merge_adapters()
+        if lean and supported(model.backbone.llm):
+            tokens = model.task.tokens(model.config)
+            return _Chain(model.encoder, LeanDecoder(model.backbone.llm, tokens), model.head)
+    return model
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """Compile encoder, head and each block; all blocks share one compiled graph per shape."""
+    torch._dynamo.config.recompile_limit = 64  # one per bucket and block kind
+    for child in module.modules():
+        if isinstance(child, LeanDecoder):
+            for block in child.blocks:
+                block.compile(dynamic=False)
+    for name in ("encoder", "head"):
+        getattr(module, name).compile(dynamic=False)
+
+
+class _Chain(nn.Module):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        out: Tensor = self.head(self.decoder(self.encoder(inputs)))
+        return out
+
+
+def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
+    """The variant that measured fastest (docs/nioka.md): compiled graphs in bf16 on CUDA; on a CPU the lean pass,
+    in bf16 where the processor multiplies it."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda"):
+        return Engine(model, device, torch.bfloat16, variant="compile")
+    torch.set_num_threads(min(len(os.sched_getaffinity(0)), _MAX_CPU_THREADS))
+    fast_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    llm = isinstance(model.backbone, LlmBackbone)
+    return Engine(
+        model, "cpu", torch.bfloat16 if fast_bf16 and llm else torch.float32, variant="lean", buckets=(64,)
+    )

@@ -1,0 +1,7 @@
+"""The error that bad models, checkpoints and datasets raise."""
+
+from __future__ import annotations
+
+
+class ModelError(ValueError):
+    """A model, checkpoint, dataset or training setting is unusable; the message names it and the remedy."""

@@ -1,0 +1,38 @@
+"""The action decoder: one output vector -> one bounded number -> pacing rate and cwnd."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+CWND_GAIN = 2.0  # as BBR's cwnd gain: room for delayed and aggregated ACKs (draft-cardwell-iccrg-bbr)
+MIN_CWND_PACKETS = 4.0
+
+
+class BoundedHead(nn.Module):
+    """[n, hidden] -> [n] in (-1, 1): the log2 multiplier on the flow's bandwidth estimate."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden)  # backbones end at very different scales
+        self.linear = nn.Linear(hidden, 1)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        return torch.tanh(self.linear(self.norm(vector))).squeeze(-1)
+
+
+def rate_and_cwnd(
+    action_log2: NDArray[np.floating],
+    bandwidth_bps: NDArray[np.float64],
+    min_rtt_ns: NDArray[np.float64],
+    mss_bytes: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
+
+    rate = bandwidth * 2^action; cwnd = gain * rate * min RTT / MSS, at least four packets.
+    """
+    rate_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
+    bdp_packets = rate_bps * min_rtt_ns / 8e9 / mss_bytes
+    return rate_bps, np.maximum(np.ceil(CWND_GAIN * bdp_packets), MIN_CWND_PACKETS)

@@ -1,0 +1,41 @@
+"""A policy model: task encoder, backbone (LLM or control), task head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from policy.nioka.backbone import LlmBackbone
+from policy.nioka.config import ModelConfig
+from policy.nioka.controls import Gru, Mlp, Transformer, build_control
+from policy.nioka.inputs import Inputs
+from policy.nioka.tasks import task as task_by_name
+
+
+class PolicyModel(nn.Module):
+    """`Inputs` -> the task's output, in one forward pass and for all samples at once.
+
+    NIOKA where `config.kind` is "nioka"; the controls share everything but the backbone.
+    """
+
+    def __init__(self, config: ModelConfig, backbone_dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task_by_name(config.task)
+        self.backbone: LlmBackbone | Gru | Mlp | Transformer = (
+            LlmBackbone(config.backbone, backbone_dtype)
+            if config.kind == "nioka"
+            else build_control(config, self.task.tokens(config))
+        )
+        self.encoder = self.task.encoder(config, self.backbone.hidden, self.backbone.scale)
+        self.head = self.task.head(config, self.backbone.hidden)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        tokens = self.encoder(inputs)
+        vector = self.backbone(tokens)
+        out: Tensor = self.head(vector)
+        return out
+
+    def trained_parameters(self) -> dict[str, nn.Parameter]:
+        """What a checkpoint holds: everything that learns, by name."""
+        return {name: value for name, value in self.named_parameters() if value.requires_grad}

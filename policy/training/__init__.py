@@ -1,0 +1,1 @@
+"""Offline training: experience dataset, hindsight labels, trainer and model cards."""

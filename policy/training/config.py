@@ -1,0 +1,72 @@
+"""Settings of a training run: YAML, `--set key=value` and the record in a checkpoint are this one type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policy.nioka.config import ModelConfig
+from policy.nioka.errors import ModelError
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a training run's result, apart from the dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: ModelConfig = ModelConfig()
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    batch_size: int = Field(256, gt=0, description="samples per optimiser step, over all processes")
+    micro_batch: int = Field(256, gt=0, description="samples per forward pass; gradients accumulate")
+    max_steps: int = Field(4000, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_steps: int = Field(200, ge=0)
+    clip: float = Field(0.25, gt=0, description="largest norm of the gradient")
+    overestimation_weight: float = Field(
+        1.0, gt=0, description="1: mean squared error; above: asking for too much costs this many times more"
+    )
+    evaluate_every: int = Field(200, gt=0)
+    evaluate_samples: int = Field(8192, gt=0, description="validation samples looked at each time")
+    patience: int = Field(8, gt=0, description="evaluations without progress before stopping")
+    precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on CUDA")
+
+
+def load_config(path: Path | None, assignments: tuple[str, ...] = (), kind: str | None = None) -> TrainConfig:
+    """Settings from a YAML file, changed by `key.inner=value` assignments and the model kind.
+
+    Raises:
+        ModelError: names the file or assignment, the key and what is wrong.
+    """
+    data: Any = {}
+    if path is not None:
+        try:
+            data = yaml.safe_load(path.read_text()) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise ModelError(f"{path}: {error}") from None
+        if not isinstance(data, dict):
+            raise ModelError(f"{path}: expected keys and values")
+    if kind is not None:
+        _assign(data, ["model", "kind"], kind, f"--model {kind}")
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        if not separator:
+            raise ModelError(f"--set {assignment}: expected key=value")
+        _assign(data, key.split("."), yaml.safe_load(value), f"--set {assignment}")
+    try:
+        return TrainConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "model"
+        raise ModelError(f"{path or 'training settings'}: {where}: {first['msg']}") from None
+
+
+def _assign(data: dict[str, Any], keys: list[str], value: Any, source: str) -> None:
+    for key in keys[:-1]:
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
+            raise ModelError(f"{source}: {key} is not a group of keys")
+    data[keys[-1]] = value

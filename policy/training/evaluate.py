@@ -1,0 +1,108 @@
+"""Errors on held-out traces, and the model card that reports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from policy.nioka.model import PolicyModel
+from policy.nioka.tasks.base import Task
+from policy.training.config import TrainConfig
+from policy.training.samples import Samples
+from policy.training.trainer import Progress, predict
+
+Measures = dict[str, dict[str, float]]
+"""family -> measure -> mean; "all" is over every sample."""
+
+
+def evaluate(model: PolicyModel, samples: Samples, device: torch.device, limit: int = 65536) -> Measures:
+    """Mean error measures of a model by trace family, on at most `limit` samples drawn without replacement."""
+    indices = sample_indices(samples, limit)
+    output, targets = predict(model, samples, indices, device)
+    return _by_family(model.task, output, targets, samples.families[indices])
+
+
+def evaluate_baselines(task: Task, samples: Samples, limit: int = 65536) -> dict[str, Measures]:
+    """The same of the rule policies that the samples carry, each where it has an answer."""
+    indices = sample_indices(samples, limit)
+    _, targets = samples.batch(indices)
+    results = {}
+    for name, output in samples.baselines.items():
+        known = ~np.isnan(output[indices])
+        kept = {key: value[known] for key, value in targets.items()}
+        results[name] = _by_family(task, output[indices][known], kept, samples.families[indices][known])
+    return results
+
+
+def sample_indices(samples: Samples, limit: int) -> NDArray[np.int64]:
+    """The same subset for every model, so that they are compared on the same samples."""
+    return np.sort(np.random.default_rng(1).permutation(len(samples))[:limit])
+
+
+def _by_family(
+    task: Task,
+    output: NDArray[np.float32],
+    targets: Mapping[str, NDArray[np.float32]],
+    families: NDArray[np.str_],
+) -> Measures:
+    values = task.measures(output, targets)
+    groups = {"all": np.ones(len(families), bool)} | {str(f): families == f for f in np.unique(families)}
+    return {
+        name: {measure: float(np.mean(value[mask])) for measure, value in values.items()}
+        for name, mask in groups.items()
+    }
+
+
+def model_card(
+    name: str,
+    config: TrainConfig,
+    *,
+    dataset: Mapping[str, Any],
+    seeds: Mapping[int, tuple[Progress, Measures]],
+    best_seed: int,
+    others: Mapping[str, Measures],
+) -> str:
+    """README.md of a checkpoint: data, seeds, and errors on the test traces beside those of other policies."""
+    ours = seeds[best_seed][1]
+    spread = [measures["all"]["mape"] for _, measures in seeds.values()]
+    model = config.model
+    what = model.backbone.id if model.backbone.architecture is None else model.backbone.architecture["model_type"]
+    backbone = (
+        f"{what}, {'pretrained' if model.backbone.pretrained and model.backbone.architecture is None else 'random'} "
+        f"weights, {model.backbone.layers or 'all'} blocks, LoRA rank {model.backbone.lora.rank}"
+        if model.kind == "nioka"
+        else f"{model.kind} trained from scratch, {model.control.layers} layers of {model.control.hidden}"
+    )
+    lines = [
+        f"# {name}",
+        "",
+        f"- Task: {model.task}; objective: {model.objective}; history of {model.history} windows.",
+        f"- Backbone: {backbone}.",
+        f"- Loss: squared error of the log2 rate, over-estimation weighted {config.overestimation_weight:g}.",
+        f"- Data: {dataset['rows']} windows of {dataset['traces']} source traces; split by source trace.",
+        f"- Seeds: {', '.join(map(str, seeds))}; this is seed {best_seed}, chosen on validation traces "
+        f"(loss {seeds[best_seed][0].best_loss:.4f} at step {seeds[best_seed][0].best_step}).",
+        f"- MAPE on test traces over seeds: mean {100 * float(np.mean(spread)):.1f} %, "
+        f"standard deviation {100 * float(np.std(spread, ddof=1 if len(spread) > 1 else 0)):.1f} points.",
+        "",
+        "## Errors against the hindsight action on test traces",
+        "",
+        "Relative error of the rate, in per cent; over and under are its one-sided parts, so that they add up to MAPE.",
+        "",
+        "| trace family | policy | MAPE | over | under |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for family in ours:
+        for policy, measures in {name: ours, **others}.items():
+            if family in measures:
+                row = measures[family]
+                cells = " | ".join(
+                    f"{100 * row[measure]:.1f}" for measure in ("mape", "overestimation", "underestimation")
+                )
+                lines.append(f"| {family} | {policy} | {cells} |")
+    lines += ["", "These are open-loop errors; closed-loop results come from `tbtest run`.", ""]
+    return "\n".join(lines)
