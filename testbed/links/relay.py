@@ -64,10 +64,10 @@ class RelayLink:
     def __init__(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> None:
         self._spec, self._ends = spec, (a, b)
         self._zero_ns: int | None = None
-        self._packet_log = log_dir / f"link-{spec.name}.packets"
-        self._messages = log_dir / f"link-{spec.name}.log"
+        self._packet_log = log_dir.resolve() / f"link-{spec.name}.packets"
         spec_path = scope.tmp / f"link-{spec.name}.spec"
         write_spec(spec_path, spec, self._packet_log)
+        scope.record("log", str(self._packet_log))
         inherited: list[int] = []
         try:
             inherited += [interfaces.open_tun(end) for end in self._ends]
@@ -79,13 +79,11 @@ class RelayLink:
             self._process = scope.spawn(
                 [str(PROGRAM), str(spec_path), *map(str, inherited)],
                 name=f"link-{spec.name}",
-                log=self._messages,
                 pass_fds=inherited,
             )
         finally:
             for fd in inherited:
                 os.close(fd)
-        scope.callback(self._packet_log.unlink, missing_ok=True)
         self._process.read_line(READY_TIMEOUT_S)
 
     def start(self, start_ns: int) -> None:
@@ -93,21 +91,16 @@ class RelayLink:
         self._process.write_line(f"start {start_ns}")
 
     def sample(self) -> LinkSample:
-        if self._process.poll() is not None:
-            raise self._failure()
+        self._check_running()
         counters = self._counters()
         forward, reverse = (DirectionSample(*counters[base : base + 7]) for base in (0, _PER_DIRECTION))
         return LinkSample(time.monotonic_ns(), forward, reverse)
 
     def stop(self) -> LinkRecord:
-        if self._process.poll() is None:
-            # Counted now: the interfaces go with the process.
-            unseen = sum(interfaces.interface_drops(end) for end in self._ends)
-            status = self._process.stop()
-        else:
-            raise self._failure()
-        if status != 0:
-            raise self._failure()
+        self._check_running()
+        unseen = sum(interfaces.interface_drops(end) for end in self._ends)  # gone with the process
+        self._process.stop()
+        self._process.check()
         packets = read_log(self._packet_log)
         self._packet_log.unlink()
         totals = dict(zip(_TOTALS, self._counters()[2 * _PER_DIRECTION :], strict=True))
@@ -136,15 +129,11 @@ class RelayLink:
     def _counters(self) -> list[int]:
         return np.frombuffer(self._page, np.uint64).tolist()  # type: ignore[no-any-return]
 
-    def _failure(self) -> UserError:
-        tail = (
-            self._messages.read_text(errors="replace").strip().splitlines()[-1:]
-            if self._messages.exists()
-            else []
-        )
-        return UserError(
-            f"link {self._spec.name}: {tail[0] if tail else 'the relay ended without a message'}"
-        )
+    def _check_running(self) -> None:
+        """Raises UserError if the relay has ended."""
+        self._process.check()
+        if self._process.poll() is not None:
+            raise UserError(f"link {self._spec.name}: something has ended the relay")
 
 
 def _doubts(totals: dict[str, int], unseen: int) -> Iterator[str]:
