@@ -16,7 +16,7 @@ from traces.errors import TraceError
 
 NS_PER_S = 1_000_000_000
 MAX_RATE_BPS = 1e12
-MAX_TIME_NS = 366 * 24 * 3600 * NS_PER_S
+MAX_TIME_NS = 100 * 24 * 3600 * NS_PER_S  # below 2**53, so that a float holds every time exactly
 MAX_DELAY_NS = 60 * NS_PER_S
 MAX_OPPORTUNITY_BYTES = 1 << 40
 
@@ -96,7 +96,7 @@ class Trace:
             if not max(first_end_ns, 1) <= self.period_ns <= MAX_TIME_NS:
                 raise TraceError(
                     f"trace {self.name}: its period of {self.period_ns} ns must lie between its last entry's time, "
-                    f"{self._last_ns} ns, and a year"
+                    f"{self._last_ns} ns, and 100 days"
                 )
         holds_at_zero = self.steps is None or self.period_ns is not None or self.steps.capacity_bps[-1] == 0
         if self.total_bytes == 0 and holds_at_zero:
@@ -130,6 +130,21 @@ class Trace:
         """Bytes that may leave in [from_ns, to_ns), exactly; none before time zero. Arrays broadcast."""
         result = self._cumulative_bytes(np.asarray(to_ns)) - self._cumulative_bytes(np.asarray(from_ns))
         return result if result.ndim else float(result)
+
+    def time_of_bytes(self, carried_bytes: Float64s) -> Int64s:
+        """When so many bytes (0 < bytes <= total_bytes, float64[n]) have become deliverable: int64[n] in ns."""
+        index = np.searchsorted(self._carried_bytes[1:], carried_bytes, side="left")
+        index = np.minimum(
+            index, len(self._carried_bytes) - 2
+        )  # the total itself, beyond by a rounding error
+        if self.opportunities is not None:
+            return self.opportunities.at_ns[index]
+        assert self.steps is not None
+        into_bytes = np.minimum(carried_bytes, self.total_bytes) - self._carried_bytes[index]
+        # A step with capacity 0 is reached by rounding errors alone.
+        rate_bps = np.maximum(self.steps.capacity_bps[index], 1.0)
+        into_ns = np.rint(into_bytes * 8 * NS_PER_S / rate_bps)
+        return np.asarray(self.steps.start_ns[index] + into_ns.astype(np.int64))
 
     def scaled(self, factor: float) -> "Trace":
         """The same trace with `factor` times the capacity.
