@@ -1,1 +1,17 @@
-"""Mininet topologies, one per file."""
+"""Networks as Mininet ``Topo`` classes, one per file. See docs/topologies.md."""
+
+from topologies.base import DurationNs, Emulated, HostPair, Options, Topology, create
+from topologies.errors import TopologyError
+from topologies.registry import TOPOLOGIES, find
+
+__all__ = [
+    "TOPOLOGIES",
+    "DurationNs",
+    "Emulated",
+    "HostPair",
+    "Options",
+    "Topology",
+    "TopologyError",
+    "create",
+    "find",
+]

@@ -1,0 +1,6 @@
+"""Networks: a topology built out of namespaces, ready for traffic."""
+
+from testbed.network.build import build
+from testbed.network.network import Bottleneck, Host, Network, OpenLink, Pair, PathLink
+
+__all__ = ["Bottleneck", "Host", "Network", "OpenLink", "Pair", "PathLink", "build"]

@@ -1,0 +1,116 @@
+"""A built network as the rest of the testbed sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue
+from testbed.network.ping import PingFailed, ping_pairs
+from testbed.system.netns import NetNs
+from traces.model import Trace
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """What a run asks of bottleneck links, in the data direction. Every link draws its own seeds from ``seed``."""
+
+    capacity: Trace
+    queue: Queue
+    loss: Loss | None = None
+    jitter_ns: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Host:
+    """An end host."""
+
+    name: str
+    netns: NetNs
+    address: str
+
+
+@dataclass(frozen=True)
+class OpenLink:
+    """An emulated link in use. ``index`` counts emulated links in the network's order."""
+
+    index: int
+    name: str
+    bottleneck: bool
+    spec: LinkSpec
+    link: Link
+    a: Attachment
+    b: Attachment
+
+
+@dataclass(frozen=True)
+class PathLink:
+    """An emulated link on a path, and whether the path takes it from its a to its b."""
+
+    name: str
+    forward: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two hosts between which data flows. Delays are what the links on the path were asked to add, one-way."""
+
+    index: int
+    sender: Host
+    receiver: Host
+    role: Literal["measured", "cross"]
+    forward_delay_ns: int  # sender to receiver
+    reverse_delay_ns: int
+    path: tuple[PathLink, ...]  # emulated links from sender to receiver
+    bottleneck: str | None  # the first bottleneck that its data passes: where the pair is measured
+
+    @property
+    def base_rtt_ns(self) -> int:
+        """Propagation alone."""
+        return self.forward_delay_ns + self.reverse_delay_ns
+
+
+@dataclass(frozen=True)
+class PairCheck:
+    """An idle ping between a pair. ``rtt_ns`` is the smallest of three, None where an outage kept it from passing."""
+
+    pair: int
+    rtt_ns: int | None
+    base_rtt_ns: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """Namespaces, links and routes, ready for traffic. It ends with the scope it was built in."""
+
+    hosts: dict[str, Host]
+    routers: dict[str, NetNs]
+    pairs: list[Pair]
+    links: dict[str, OpenLink]  # emulated links by name
+    environment: dict[str, Any]  # for the manifest, as read back: sysctls, interfaces and offloads per node
+
+    def check(self, timeout_s: float = 3.0) -> list[PairCheck]:
+        """Ping every pair, before anything has started. Raises UserError if one cannot be reached."""
+        answers = ping_pairs(
+            [(pair.sender.netns, pair.sender.address, pair.receiver.address) for pair in self.pairs],
+            timeout_s=timeout_s + max((pair.base_rtt_ns for pair in self.pairs), default=0) / 1e9,
+        )
+        checks = []
+        for pair, rtt_ns in zip(self.pairs, answers, strict=True):
+            if rtt_ns is None and not self._outage_at_zero(pair):
+                raise PingFailed(
+                    f"{pair.receiver.name} cannot be reached from {pair.sender.name}: no echo came back"
+                )
+            checks.append(PairCheck(pair.index, rtt_ns, pair.base_rtt_ns))
+        return checks
+
+    def _outage_at_zero(self, pair: Pair) -> bool:
+        """Before its time zero a link has the capacity of time zero, which a trace may begin without."""
+        for step in pair.path:
+            spec = self.links[step.name].spec
+            for direction in (spec.forward, spec.reverse):
+                steps = direction.capacity.steps if direction.capacity else None
+                if steps is not None and steps.capacity_bps[0] < 10_000:
+                    return True
+        return False

@@ -1,0 +1,89 @@
+"""Interfaces, addresses and routes inside namespaces, over netlink."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from testbed.errors import UserError
+from testbed.system.netns import NetNs
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route by a gateway."""
+
+    destination: str  # "10.0.1.0/30" or "default"
+    gateway: str
+
+
+def create_veth(
+    a: NetNs, a_name: str, b: NetNs, b_name: str, *, mtu_bytes: int = 1500, txqueuelen: int = 1000
+) -> None:
+    """Make a veth pair with one end in each namespace, never visible in any other. Raises UserError.
+
+    A veth has no qdisc of its own, so that ``txqueuelen`` queues nothing unless one is added.
+    """
+    with a.inside(), IPRoute() as ip:
+        common = {"mtu": mtu_bytes, "txqlen": txqueuelen}
+        try:
+            ip.link(
+                "add",
+                ifname=a_name,
+                kind="veth",
+                **common,
+                peer={"ifname": b_name, "net_ns_fd": b.fd, **common},
+            )
+        except NetlinkError as error:
+            raise UserError(f"cannot create the veth pair {a_name}, {b_name}: {error}") from error
+
+
+def configure(netns: NetNs, addresses: Mapping[str, str]) -> None:
+    """Give interfaces their addresses ("10.0.1.1/30") and bring them and the loopback up. Raises UserError."""
+    with netns.inside(), IPRoute() as ip:
+        try:
+            ip.link("set", index=1, state="up")
+            for ifname, address in addresses.items():
+                index = _index(ip, ifname)
+                host, _, prefix = address.partition("/")
+                ip.addr("add", index=index, address=host, prefixlen=int(prefix))
+                ip.link("set", index=index, state="up")
+        except NetlinkError as error:
+            raise UserError(f"cannot configure {', '.join(addresses)}: {error}") from error
+
+
+def add_routes(netns: NetNs, routes: Sequence[Route]) -> None:
+    """Add routes. Raises UserError."""
+    with netns.inside(), IPRoute() as ip:
+        for route in routes:
+            try:
+                ip.route("add", dst=route.destination, gateway=route.gateway)
+            except NetlinkError as error:
+                raise UserError(
+                    f"cannot add the route {route.destination} via {route.gateway}: {error}"
+                ) from error
+
+
+def describe_interfaces(netns: NetNs) -> dict[str, dict[str, str | int]]:
+    """MTU, queue length, qdisc and state of every interface, but for the loopback."""
+    with netns.inside(), IPRoute() as ip:
+        return {
+            message.get_attr("IFLA_IFNAME"): {
+                "mtu_bytes": message.get_attr("IFLA_MTU"),
+                "txqueuelen": message.get_attr("IFLA_TXQLEN"),
+                "qdisc": message.get_attr("IFLA_QDISC"),
+                "state": message.get_attr("IFLA_OPERSTATE"),
+            }
+            for message in ip.get_links()
+            if message["index"] != 1
+        }
+
+
+def _index(ip: IPRoute, ifname: str) -> int:
+    found = ip.link_lookup(ifname=ifname)
+    if not found:
+        raise UserError(f"there is no interface {ifname} in the namespace")
+    return int(found[0])
