@@ -2,7 +2,9 @@
 
 from testbed.links.base import backend, backend_names, register
 from testbed.links.relay import RelayBackend
+from testbed.links.tc import TcBackend
 
 register("relay", RelayBackend)
+register("tc", TcBackend)
 
 __all__ = ["backend", "backend_names"]

@@ -49,6 +49,21 @@ def open_tun(end: Attachment) -> int:
     return fd
 
 
+def open_veth(a: Attachment, b: Attachment, txqlen: int) -> None:
+    """Creates a veth pair with an end in either namespace, ready for packets."""
+    with a.netns.inside(), IPRoute() as ip:
+        ip.link("add", ifname=a.ifname, kind="veth", peer={"ifname": b.ifname, "net_ns_fd": b.netns.fd})
+    for end in (a, b):
+        configure(end, txqlen)
+
+
+def remove(end: Attachment) -> None:
+    """Deletes the interface, and its peer if it has one."""
+    with end.netns.inside(), IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=end.ifname)
+        ip.link("del", index=index)
+
+
 def configure(end: Attachment, txqlen: int, qdisc: str | None = None) -> None:
     """Gives the interface its MTU, address and queue length, turns offloads off and brings it up."""
     offloads_off(end.netns, end.ifname)
