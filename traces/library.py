@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from traces.bundled import index
 from traces.errors import TraceError
 from traces.formats import FORMATS, detect_format, format_named
 from traces.formats.base import TraceFormat
@@ -15,7 +16,6 @@ from traces.formats.source import read_source
 from traces.model import Trace
 from traces.parquet import MAGIC, read_parquet, write_parquet
 
-BUNDLED = Path(__file__).parent / "bundled"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SUFFIXES = (".gz", ".parquet", ".mahimahi", ".json", ".csv", ".txt")
 
@@ -24,11 +24,6 @@ def user_library() -> Path:
     """The folder of imported traces: $XDG_DATA_HOME/tbtest/traces."""
     home = os.environ.get("XDG_DATA_HOME")
     return (Path(home) if home else Path.home() / ".local" / "share") / "tbtest" / "traces"
-
-
-def bundled_names() -> list[str]:
-    """The names of the traces that come with the package."""
-    return sorted(trace_name(path) for path in BUNDLED.iterdir() if path.suffix not in (".py", ".json"))
 
 
 def imported_names() -> list[str]:
@@ -53,14 +48,16 @@ def find(path_or_name: str | Path) -> Path:
     """
     text = str(path_or_name)
     if isinstance(path_or_name, str) and _NAME.fullmatch(text):
-        for path in (*BUNDLED.glob(f"{text}.*"), user_library() / f"{text}.parquet"):
-            if trace_name(path) == text and path.suffix != ".json" and path.is_file():
-                return path
+        if text in index():
+            return index()[text].path
+        imported = user_library() / f"{text}.parquet"
+        if imported.is_file():
+            return imported
     path = Path(text).expanduser()
     if path.is_dir():
         raise TraceError(f"{text}: is a folder; name one trace file in it")
     if not path.exists():
-        close = difflib.get_close_matches(text, known := [*bundled_names(), *imported_names()], n=1)
+        close = difflib.get_close_matches(text, known := [*index(), *imported_names()], n=1)
         hint = f"did you mean {close[0]}?" if close else f"bundled and imported traces: {', '.join(known)}"
         raise TraceError(f"{text}: no such trace, by name or by file; {hint}")
     return path
@@ -115,7 +112,7 @@ def add_to_library(trace: Trace, provenance: Mapping[str, object], overwrite: bo
         raise TraceError(
             f"{trace.name!r} cannot be a trace's name: use letters, digits, dots, - and _ (at most 64)"
         )
-    if trace.name in bundled_names():
+    if trace.name in index():
         raise TraceError(f"{trace.name} is the name of a bundled trace; choose another with --name")
     path = user_library() / f"{trace.name}.parquet"
     if path.exists() and not overwrite:
