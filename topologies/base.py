@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from mininet.topo import Topo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
-from topologies.errors import TopologyError
+from topologies.errors import TopologyError, place
 
 _NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
@@ -117,19 +116,9 @@ def create(topology: type[Topology], options: Mapping[str, Any]) -> Topology:
     except TopologyError:
         raise
     except Exception as error:  # whatever a user's build() or pairs() raises
-        raise TopologyError(
-            f"{topology.__name__}{_line_of(error, topology)}: {type(error).__name__}: {error}"
-        ) from error
+        where = place(error, inspect.getfile(topology))
+        raise TopologyError(f"{where}: {topology.__name__}: {type(error).__name__}: {error}") from error
     return built
-
-
-def _line_of(error: Exception, topology: type[Topology]) -> str:
-    """Where in the topology's own file it went wrong, as ``, line 12``."""
-    file, line = inspect.getfile(topology), ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == file:
-            line = f", {file}:{frame.lineno}"
-    return line
 
 
 def check(topology: Topology) -> None:

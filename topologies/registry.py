@@ -10,7 +10,7 @@ from pathlib import Path
 from topologies.base import Topology
 from topologies.chain import Chain
 from topologies.dumbbell import Dumbbell
-from topologies.errors import TopologyError
+from topologies.errors import TopologyError, place
 from topologies.parking_lot import ParkingLot
 from topologies.star import Star
 
@@ -50,8 +50,9 @@ def _load(path: Path, class_name: str) -> type[Topology]:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        line = _line_of(error, path)
-        raise TopologyError(f"topology file {path}{line}: {type(error).__name__}: {error}") from error
+        raise TopologyError(
+            f"topology file {place(error, str(path))}: {type(error).__name__}: {error}"
+        ) from error
     found = getattr(module, class_name, None)
     if found is None:
         own = [
@@ -70,15 +71,3 @@ def _load(path: Path, class_name: str) -> type[Topology]:
 
 def _is_topology(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Topology) and value is not Topology
-
-
-def _line_of(error: Exception, path: Path) -> str:
-    """Where in the user's file it went wrong, as ``:12``."""
-    if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = f":{trace.tb_lineno}"
-        trace = trace.tb_next
-    return line

@@ -16,10 +16,14 @@ _SO_NETNS_COOKIE = 71  # asm-generic/socket.h, Linux 5.14
 _libc = ctypes.CDLL(None, use_errno=True)  # os.setns came with Python 3.12
 
 
-def _setns(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET) != 0:
+def _checked(call: str, result: int) -> None:
+    if result != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"setns: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+def _setns(fd: int) -> None:
+    _checked("setns", _libc.setns(fd, _CLONE_NEWNET))
 
 
 class NetNs:
@@ -40,6 +44,16 @@ class NetNs:
     def current(cls) -> Self:
         """The namespace of the calling thread."""
         return cls(os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+
+    @classmethod
+    def create(cls) -> Self:
+        """A fresh namespace without a process: it lasts as long as this handle. Raises OSError without root."""
+        home = cls.current()
+        with home.inside():  # leaving it brings the thread back home from the new one
+            _checked("unshare", _libc.unshare(_CLONE_NEWNET))
+            fresh = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        home.close()
+        return cls(fresh)
 
     def inside(self) -> _Inside:
         """Context manager: the calling thread is in this namespace, and back where it was afterwards.

@@ -1,0 +1,92 @@
+"""Probes of programs, libraries and Python packages."""
+
+from __future__ import annotations
+
+import ctypes.util
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+from importlib import metadata
+
+from testbed.doctor.finding import Finding, verdict
+
+
+def tool(name: str, package: str, cost: str, essential: bool = False) -> Finding:
+    """A program on PATH."""
+    path = shutil.which(name)
+    return verdict(
+        name,
+        path is not None,
+        path or "not on PATH",
+        cost=cost,
+        remedy=f"apt-get install {package}",
+        essential=essential,
+    )
+
+
+tools: list[Callable[[], Finding]] = [
+    partial(tool, "mnexec", "mininet", "no hosts and routers can be started", True),
+    partial(tool, "setpriv", "util-linux", "processes could outlive a killed run, so none is started", True),
+    partial(tool, "bash", "bash", "Mininet's nodes are shells", True),
+    partial(tool, "ip", "iproute2", "nothing in a run; handy for looking into namespaces"),
+    partial(tool, "tc", "iproute2", "nothing in a run; handy for looking at qdiscs"),
+    partial(tool, "ethtool", "ethtool", "nothing in a run; handy for looking at offloads"),
+    partial(tool, "tcpdump", "tcpdump", "no captures (--pcap)"),
+    partial(tool, "gcc", "gcc", "the relay cannot be compiled"),
+    partial(tool, "clang", "clang", "the eBPF datapath cannot be compiled"),
+]
+
+
+def libbpf() -> Finding:
+    """The library that loads eBPF programs."""
+    found = ctypes.util.find_library("bpf")
+    return verdict(
+        "libbpf",
+        found is not None,
+        found or "not found",
+        cost="no eBPF datapath: `--cc policy` samples TCP_INFO instead of seeing every ACK",
+        remedy="apt-get install libbpf1",
+    )
+
+
+def relay() -> Finding:
+    """The compiled relay, the default link backend."""
+    from testbed.links.relay import PROGRAM
+
+    return verdict(
+        "relay",
+        PROGRAM.exists(),
+        str(PROGRAM) if PROGRAM.exists() else "not compiled",
+        cost="links can be emulated by tc only, far less exactly, and only where the kernel has netem",
+        remedy=f"make -C {PROGRAM.parent}",
+        essential=True,
+    )
+
+
+def python_packages() -> Finding:
+    """Everything that tbtest itself requires is installed."""
+    required = [entry for entry in metadata.requires("tbtest") or [] if "extra ==" not in entry]
+    lacking = []
+    for entry in required:
+        match = re.match(r"[A-Za-z0-9._-]+", entry)
+        assert match is not None
+        # Requirements for other versions of Python carry a marker; the installer has decided about those.
+        if ";" not in entry and not _installed(match[0]):
+            lacking.append(match[0])
+    return verdict(
+        "Python packages",
+        not lacking,
+        f"missing: {', '.join(lacking)}" if lacking else f"{len(required)} required ones installed",
+        cost="tbtest does not run",
+        remedy="make setup",
+        essential=True,
+    )
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
