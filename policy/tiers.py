@@ -74,8 +74,11 @@ class Tier(Protocol):
 
 @dataclass(frozen=True)
 class TierContext:
-    """What a tier is built from. flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the
-    default one); device: for tiers that compute on one, "auto", "cpu", "cuda", …"""
+    """What a tier is built from.
+
+    flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the default one); device: for
+    tiers that compute on one, "auto", "cpu", "cuda", …
+    """
 
     flows: int
     model: Path | str | None = None
@@ -90,7 +93,7 @@ LIGHT = {
     "aimd": "policy.light.aimd:Aimd",
     "hold": "policy.light.hold:Hold",
 }
-"""Tiers that answer at once: name -> "module:class", imported when asked for; the class is called with a TierContext."""
+"""Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
 MODELS = ("llm", "gru", "mlp", "transformer")
 """Tiers whose answers come from a trained model, batched and on a thread of their own."""
 _registered: dict[str, Factory] = {}
