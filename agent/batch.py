@@ -17,7 +17,9 @@ Integers = npt.NDArray[np.int64]
 FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
 
 #: A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the timer did.
-WINDOW = np.dtype([("slot", "<i8"), ("generation", "<i8"), ("window", "<i8"), ("end_ns", "<i8"), ("close_ack_ns", "<i8")])
+WINDOW = np.dtype(
+    [("slot", "<i8"), ("generation", "<i8"), ("window", "<i8"), ("end_ns", "<i8"), ("close_ack_ns", "<i8")]
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Batcher:
         self.flow = np.full(self.slots, -1, np.int16)
         self.last_ns: Integers = np.zeros(self.slots, np.int64)  # last record
         self._open_ns: Integers = np.zeros(self.slots, np.int64)
+        self._foreign: Integers = np.zeros(self.slots, np.int64)  # generation of a flow that is not ours
         self._window: Integers = np.zeros(self.slots, np.int64)  # the one open now
         self._opens: list[Opened] = []
         self._closes: list[tuple[int, int]] = []
@@ -87,7 +90,7 @@ class Batcher:
         kinds = records["kind"]
         rare = np.flatnonzero((kinds == Kind.OPEN) | (kinds == Kind.CLOSE))
         start = 0
-        for index in rare:
+        for index in rare.tolist():
             self._add_acks(records[start:index])
             start = index + 1
             if kinds[index] == Kind.OPEN:
@@ -106,6 +109,7 @@ class Batcher:
         if self.generation[slot]:
             self.close(slot, int(self.generation[slot]))
         if self.netns_cookies is not None and int(identity["netns_cookie"]) not in self.netns_cookies:
+            self._foreign[slot] = generation
             return
         opened = Opened(slot, generation, open_ns, int(identity["local_port"]))
         self.generation[slot] = generation
@@ -142,7 +146,8 @@ class Batcher:
         slots = records["slot"].astype(np.int64)
         known = self.generation[slots] == records["generation"]
         if not known.all():
-            self.unknown.update(np.unique(slots[~known]).tolist())
+            strange = ~known & (self._foreign[slots] != records["generation"])
+            self.unknown.update(np.unique(slots[strange]).tolist())
             records, slots = records[known], slots[known]
         if not len(records):
             return
@@ -169,26 +174,29 @@ class Batcher:
         closed["slot"] = slots
         closed["generation"] = self.generation[slots]
         closed["window"] = self._window[slots]
-        closed["end_ns"] = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
+        closed["end_ns"] = self._end_ns(slots)
         closed["close_ack_ns"] = close_ack_ns
         self._windows.append(closed)
 
     def expire(self, now_ns: int) -> None:
         """Close by the timer what no ACK closed in time."""
-        slots = self.live()
-        end_ns = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
-        due = slots[(now_ns >= end_ns + self.grace_ns) & (now_ns < self.last_ns[slots] + self.quiet_ns)]
+        slots = self._active(now_ns)
+        due = slots[now_ns >= self._end_ns(slots) + self.grace_ns]
         if len(due):
             self._emit(due, np.zeros(len(due), np.int64))
             self._window[due] = (now_ns - self._open_ns[due]) // self.window_ns
 
-    def next_expiry_ns(self) -> int | None:
-        """When `expire` has something to do at the earliest; None while no flow is open."""
+    def next_expiry_ns(self, now_ns: int) -> int | None:
+        """When `expire` has something to do at the earliest; None while no flow is active."""
+        slots = self._active(now_ns)
+        return int(self._end_ns(slots).min()) + self.grace_ns if len(slots) else None
+
+    def _active(self, now_ns: int) -> Integers:
         slots = self.live()
-        if not len(slots):
-            return None
-        end_ns = self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
-        return int(end_ns.min()) + self.grace_ns
+        return slots[now_ns < self.last_ns[slots] + self.quiet_ns]
+
+    def _end_ns(self, slots: Integers) -> Integers:
+        return self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
 
     def ripe(self) -> bool:
         """Whether a window has closed or a flow come or gone since `take`: reason to send at once."""

@@ -15,7 +15,9 @@ class CommandTable:
         self._cwnd = table["cwnd_packets"]
         self._generation = table["generation"]
 
-    def write(self, slots: Integers, generations: Integers, pacing_rate_bps: Floats, cwnd_packets: Floats) -> None:
+    def write(
+        self, slots: Integers, generations: Integers, pacing_rate_bps: Floats, cwnd_packets: Floats
+    ) -> None:
         """Command the flows at `slots`; all arrays are of the same length, values finite.
 
         Rate and cwnd are two words: the generation is voided first and written last, so that the datapath, which
@@ -26,4 +28,3 @@ class CommandTable:
         self._rate[slots] = np.maximum(pacing_rate_bps / 8, 1).astype(np.uint64)
         self._cwnd[slots] = np.clip(np.rint(cwnd_packets), 1, 2**31).astype(np.uint32)
         self._generation[slots] = generations
-

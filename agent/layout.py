@@ -103,7 +103,9 @@ CONTROL = np.dtype(
         ("cc_name", "S16"),
     ]
 )
-COUNTERS = np.dtype([("records", "<u8"), ("dropped", "<u8"), ("windows_closed", "<u8"), ("refused_flows", "<u8")])
+COUNTERS = np.dtype(
+    [("records", "<u8"), ("dropped", "<u8"), ("windows_closed", "<u8"), ("refused_flows", "<u8")]
+)
 
 assert RECORD.itemsize == OPEN_RECORD.itemsize == HEADER_BYTES + RECORD_BYTES
 
@@ -117,4 +119,5 @@ def delivery_rate_bps(records: Records) -> npt.NDArray[np.float64]:
     """
     interval_us = records["sample_interval_us"].astype(np.float64)
     bits = records["sample_delivered_packets"] * records["mss_bytes"].astype(np.float64) * 8
-    return np.divide(bits * 1e6, interval_us, out=np.full(len(records), np.nan), where=interval_us > 0)
+    rate: npt.NDArray[np.float64] = np.full(len(records), np.nan)
+    return np.divide(bits * 1e6, interval_us, out=rate, where=interval_us > 0)

@@ -27,7 +27,9 @@ def mount() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"bpf", str(ROOT).encode(), b"bpf", 0, None):
         number = ctypes.get_errno()
-        raise AgentError(f"{ROOT} is no BPF file system and mounting it failed: {os.strerror(number)}; run as root")
+        raise AgentError(
+            f"{ROOT} is no BPF file system and mounting it failed: {os.strerror(number)}; run as root"
+        )
     (ROOT / _MOUNTED_BY_US).mkdir(exist_ok=True)
 
 

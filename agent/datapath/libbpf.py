@@ -41,7 +41,9 @@ def library() -> ctypes.CDLL:
     try:
         loaded = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
-        raise AgentError(f"libbpf.so.1 cannot be loaded ({error}); install it: apt-get install libbpf1") from None
+        raise AgentError(
+            f"libbpf.so.1 cannot be loaded ({error}); install it: apt-get install libbpf1"
+        ) from None
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
@@ -113,7 +115,10 @@ class BpfObject:
 class _MapInfo(ctypes.Structure):
     """The head of struct bpf_map_info."""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("type", "id", "key_size", "value_size", "max_entries", "map_flags")]
+    _fields_ = [
+        (name, ctypes.c_uint32)
+        for name in ("type", "id", "key_size", "value_size", "max_entries", "map_flags")
+    ]
     value_size: int
     max_entries: int
     map_flags: int

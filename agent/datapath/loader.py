@@ -16,7 +16,10 @@ from agent.datapath.pins import MAPS, Pins
 from agent.errors import AgentError
 
 FOLDER = Path(__file__).parent
-_MODULES = {"bbr": "tcp_bbr", "cubic": "tcp_cubic"}  # what a flavour needs, where the kernel has it not built in
+_MODULES = {
+    "bbr": "tcp_bbr",
+    "cubic": "tcp_cubic",
+}  # what a flavour needs, where the kernel has it not built in
 _PLACEHOLDER = b"@tbtest-name@"
 _READY = "ready-"  # an empty folder among the pins says that everything is in place, and of which flavour
 
@@ -96,7 +99,9 @@ def _create(
             _load(folder, cc_name, flavour, slots, control)
         except OSError as error:
             if error.errno == errno.EEXIST:
-                raise AgentError(f"congestion control {cc_name!r} exists on this host; choose another cc_name") from None
+                raise AgentError(
+                    f"congestion control {cc_name!r} exists on this host; choose another cc_name"
+                ) from None
             refusals.append(f"{flavour}: {error.strerror or error}")
             continue
         (folder / f"{_READY}{flavour}").mkdir()

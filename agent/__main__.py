@@ -1,0 +1,28 @@
+"""`python -m agent CONFIG.json` runs an agent; `python -m agent clean PIN_DIR` removes what a dead one left in bpffs."""
+
+import sys
+from pathlib import Path
+
+from agent.config import read
+from agent.datapath import bpffs
+from agent.errors import AgentError
+from agent.process import fail, run
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, or 2 with one line on stderr for what the user can put right."""
+    try:
+        match arguments:
+            case ["clean", folder]:
+                bpffs.clean(Path(folder))
+            case [config]:
+                run(read(Path(config)))
+            case _:
+                return fail("usage: python -m agent CONFIG.json | clean PIN_DIR")
+    except AgentError as error:
+        return fail(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,279 @@
+"""One agent: records in, windows out, answers into the kernel, and a local policy while the server is silent.
+
+`Agent.step` does one turn. It owns no clock, thread or socket: the tier, the client and the log do.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.answers import Answers
+from agent.batch import Batch, Batcher
+from agent.config import AgentConfig
+from agent.layout import Flag, Kind, Records
+from agent.local_policy import LocalPolicy
+from agent.log import AgentLog
+from agent.tiers import Tier
+
+FLUSH_NS = 25_000_000  # records are sent at least this often
+_AUDIT_NS = 1_000_000_000
+_RECLAIM_NS = 60_000_000_000
+LOCAL_TIER = "local"
+_NEVER = np.iinfo(np.int64).max
+
+Integers = npt.NDArray[np.int64]
+
+
+class Client(Protocol):
+    """The server's side, as the agent sees it; nothing here blocks."""
+
+    connected: bool
+
+    def send(self, batch: Batch, now_ns: int) -> None:
+        """Queue a batch; the oldest is dropped where the queue is full."""
+
+    def receive(self) -> Sequence[Answers]:
+        """Answers that have come since the last call."""
+
+    def events(self) -> Sequence[tuple[int, str, str]]:
+        """(time, event, detail) of connections made and lost since the last call."""
+
+
+class Agent:
+    """client: None where the local policy decides (no server configured) or nothing does (observe mode); clock: monotonic ns."""
+
+    def __init__(
+        self, config: AgentConfig, tier: Tier, client: Client | None, log: AgentLog, clock: Callable[[], int]
+    ) -> None:
+        now_ns = clock()
+        cookies = None if config.netns_cookies is None else frozenset(config.netns_cookies)
+        slots = len(tier.flows)
+        self._config, self._tier, self._client, self._log = config, tier, client, log
+        self._clock = clock
+        self._commanding = config.mode == "command"
+        self._batcher = Batcher(slots, config.window_ns, netns_cookies=cookies)
+        self._local = LocalPolicy(slots)
+        self._staged: list[Records] = []
+        # The newest closed window of each flow, and when the local policy must answer it (_NEVER: answered).
+        self._due_ns: Integers = np.full(slots, _NEVER)
+        self._window: Integers = np.full(slots, -1)
+        self._answered: Integers = np.full(slots, -1)  # newest window that anybody has answered
+        self._end_ns: Integers = np.zeros(slots, np.int64)
+        self._close_ack_ns: Integers = np.zeros(slots, np.int64)
+        self._in_force = np.full(slots, "kernel", dtype="<U16")
+        self._commanded = np.zeros(slots, np.bool_)  # what the datapath last said
+        self._silent = False
+        self._reclaimed: dict[int, int] = {}
+        self._next_flush_ns = self._next_audit_ns = now_ns
+        self._dropped, self._refused = tier.dropped(), tier.refused()
+        self.counts = {"records": 0, "windows": 0, "decisions": 0, "local_decisions": 0, "deadline_missed": 0,
+                       "stale_answers": 0, "invalid_answers": 0}  # fmt: skip
+        if tier.adopted:
+            log.event(now_ns, -1, "takeover", f"{int(np.count_nonzero(tier.flows['live']))} flows")
+
+    def step(self) -> int:
+        """One turn. Returns how long the agent may sleep (ns) if nothing wakes it before."""
+        now_ns = self._clock()
+        records = self._tier.poll(now_ns)
+        answers = self._client.receive() if self._client else ()
+        urgent = False
+        if len(records):
+            self._staged.append(records)
+            urgent = bool(
+                ((records["flags"] & Flag.CLOSES_WINDOW != 0) | (records["kind"] != Kind.ACK)).any()
+            )
+        if answers:
+            self._apply(answers)
+        if urgent or now_ns >= self._next_wake_ns():
+            self._process(now_ns)
+        return max(0, min(self._next_wake_ns() - self._clock(), self._tier.poll_ns))
+
+    def _next_wake_ns(self) -> int:
+        return min(self._next_flush_ns, int(self._due_ns.min()))
+
+    def _process(self, now_ns: int) -> None:
+        self._next_flush_ns = now_ns + FLUSH_NS
+        records = np.concatenate(self._staged) if self._staged else None
+        self._staged = []
+        if records is not None:
+            self._batcher.add(records)
+            self._follow_control(records)
+        if self._batcher.unknown:
+            self._batcher.reconcile(self._tier.flows, list(self._batcher.unknown), now_ns)
+        if now_ns >= self._next_audit_ns:
+            self._next_audit_ns = now_ns + _AUDIT_NS
+            self._audit(now_ns)
+        self._batcher.expire(now_ns)
+        self._answer_locally(np.flatnonzero(self._due_ns <= now_ns), now_ns)
+        batch = self._batcher.take()
+        if batch is not None:
+            self._take(batch, now_ns)
+        expiry_ns = self._batcher.next_expiry_ns(now_ns)
+        if expiry_ns is not None:
+            self._next_flush_ns = max(now_ns + 1_000_000, min(self._next_flush_ns, expiry_ns))
+        for at_ns, event, detail in self._client.events() if self._client else ():
+            self._log.event(at_ns, -1, event, detail)
+        self._log.flush(now_ns)
+
+    def _take(self, batch: Batch, now_ns: int) -> None:
+        for opened in batch.opens:
+            self._local.forget(opened.slot)
+            self._due_ns[opened.slot], self._window[opened.slot] = _NEVER, -1
+            self._answered[opened.slot] = -1
+            self._in_force[opened.slot] = "kernel"
+            self._commanded[opened.slot] = False
+            self._log.event(
+                opened.open_ns, opened.flow, "open", f"slot {opened.slot} generation {opened.generation}"
+            )
+        flows = self._batcher.flow
+        for slot, generation in batch.closes:
+            self._due_ns[slot] = _NEVER
+            self._log.event(now_ns, int(flows[slot]), "close", f"slot {slot} generation {generation}")
+        if len(batch.records):
+            self.counts["records"] += len(batch.records)
+            self._local.observe(batch.records)
+            self._log.acks(batch.records, flows[batch.records["slot"]])
+        if not self._commanding:
+            return
+        if self._client:
+            self._client.send(batch, now_ns)
+        self._expect_answers(batch.windows, now_ns)
+
+    def _expect_answers(self, windows: npt.NDArray[np.void], now_ns: int) -> None:
+        windows = windows[self._batcher.generation[windows["slot"]] == windows["generation"]]
+        slots = windows["slot"]
+        self.counts["windows"] += len(windows)
+        self._window[slots] = windows["window"]  # of several the newest stays: they come in order
+        self._end_ns[slots] = windows["end_ns"]
+        self._close_ack_ns[slots] = windows["close_ack_ns"]
+        if self._client and self._client.connected:
+            self._due_ns[slots] = np.maximum(windows["end_ns"] + self._config.deadline_ns, now_ns)
+        else:
+            self._answer_locally(np.unique(slots), now_ns)
+
+    def _follow_control(self, records: Records) -> None:
+        """Log where the datapath says that control passed between agent and kernel."""
+        for state in records[records["kind"] == Kind.STATE]:
+            slot, commanded = int(state["slot"]), bool(state["flags"] & Flag.COMMANDED)
+            if commanded != self._commanded[slot] and self._batcher.generation[slot] == state["generation"]:
+                self._commanded[slot] = commanded
+                detail = "agent" if commanded else f"kernel {self._tier.kernel}"
+                self._log.event(int(state["at_ns"]), int(self._batcher.flow[slot]), "control", detail)
+
+    def _audit(self, now_ns: int) -> None:
+        """Heal what missing records hid, and report losses."""
+        table = self._tier.flows
+        suspects = np.flatnonzero((table["live"] != 0) | (self._batcher.generation != 0))
+        self._batcher.reconcile(table, suspects.tolist(), now_ns)
+        dropped, refused = self._tier.dropped(), self._tier.refused()
+        if dropped > self._dropped:
+            self._log.event(now_ns, -1, "overrun", f"{dropped - self._dropped} records dropped")
+            self._dropped = dropped
+        if refused > self._refused:
+            self._log.event(now_ns, -1, "refused", f"{refused - self._refused} flows found no slot")
+            self._refused = refused
+            live = self._batcher.live()
+            for slot in live[self._batcher.last_ns[live] + _RECLAIM_NS < now_ns].tolist():
+                generation = int(self._batcher.generation[slot])
+                if self._reclaimed.get(slot) != generation:
+                    self._reclaimed[slot] = generation
+                    self._tier.free_slot(slot)
+
+    def _apply(self, batches: Sequence[Answers]) -> None:
+        """Command what the server answered. The newest window wins; what cannot be used is counted."""
+        for received in batches:
+            valid = received.valid(len(self._window))
+            answers = received.only(valid)
+            slots = answers.slot
+            current = self._batcher.generation[slots] == answers.generation
+            current &= (answers.window >= self._answered[slots]) & (answers.window <= self._window[slots])
+            self.counts["invalid_answers"] += len(received) - len(answers)
+            self.counts["stale_answers"] += int(np.count_nonzero(~current))
+            answers = answers.only(current)
+            if len(answers):
+                self._tier.command(
+                    answers.slot, answers.generation, answers.pacing_rate_bps, answers.cwnd_packets
+                )
+                self._answered_by_server(answers, self._clock())
+
+    def _answered_by_server(self, answers: Answers, applied_ns: int) -> None:
+        slots = answers.slot
+        self._local.commanded(slots, answers.pacing_rate_bps)
+        self._answered[slots] = answers.window
+        newest = answers.window == self._window[slots]
+        self._due_ns[slots[newest]] = _NEVER
+        end_ns = self._end_ns[slots] - (self._window[slots] - answers.window) * self._config.window_ns
+        missed = answers.received_ns - end_ns > self._config.deadline_ns
+        self.counts["decisions"] += len(answers)
+        self.counts["deadline_missed"] += int(np.count_nonzero(missed))
+        if self._silent and newest.any():
+            self._silent = False
+            self._log.event(answers.received_ns, -1, "server-answers", "")
+        close_ack_ns = np.where(newest, self._close_ack_ns[slots], 0)
+        self._log.decisions(
+            {
+                "flow": self._batcher.flow[slots],
+                "generation": answers.generation,
+                "window": answers.window,
+                "window_end_ns": end_ns,
+                "close_ack_ns": close_ack_ns,
+                "received_ns": np.full(len(slots), answers.received_ns),
+                "applied_ns": np.full(len(slots), applied_ns),
+                "pacing_rate_bps": answers.pacing_rate_bps,
+                "cwnd_packets": answers.cwnd_packets,
+                "tier": answers.tier,
+                "queue_ns": answers.queue_ns,
+                "compute_ns": answers.compute_ns,
+                "deadline_missed": missed,
+                "reasons": answers.reasons,
+            }
+        )
+        self._note_tiers(slots, answers.tier, applied_ns)
+
+    def _answer_locally(self, slots: Integers, now_ns: int) -> None:
+        """The server is late or gone: the local policy answers the newest window of these flows."""
+        self._due_ns[slots] = _NEVER
+        slots = slots[self._batcher.generation[slots] > 0]
+        rates_bps, cwnds = self._local.decide(slots)
+        usable = np.isfinite(rates_bps)
+        slots, rates_bps, cwnds = slots[usable], rates_bps[usable], cwnds[usable]
+        if not len(slots):
+            return
+        generations = self._batcher.generation[slots]
+        self._tier.command(slots, generations, rates_bps, cwnds)
+        applied_ns = self._clock()
+        missed = self._client is not None
+        self._answered[slots] = self._window[slots]
+        self.counts["local_decisions"] += len(slots)
+        self.counts["deadline_missed"] += len(slots) * missed
+        if missed and not self._silent:
+            self._silent = True
+            self._log.event(now_ns, -1, "server-silent", "the local policy answers")
+        tier, zeros = np.full(len(slots), LOCAL_TIER), np.zeros(len(slots), np.int64)
+        self._log.decisions(
+            {
+                "flow": self._batcher.flow[slots],
+                "generation": generations,
+                "window": self._window[slots],
+                "window_end_ns": self._end_ns[slots],
+                "close_ack_ns": self._close_ack_ns[slots],
+                "received_ns": zeros,
+                "applied_ns": np.full(len(slots), applied_ns),
+                "pacing_rate_bps": rates_bps,
+                "cwnd_packets": cwnds,
+                "tier": tier,
+                "queue_ns": zeros,
+                "compute_ns": zeros,
+                "deadline_missed": np.full(len(slots), missed),
+                "reasons": zeros,
+            }
+        )
+        self._note_tiers(slots, tier, applied_ns)
+
+    def _note_tiers(self, slots: Integers, tiers: npt.NDArray[np.str_], at_ns: int) -> None:
+        changed = np.flatnonzero(self._in_force[slots] != tiers)
+        self._in_force[slots] = tiers
+        for index in changed:
+            self._log.event(at_ns, int(self._batcher.flow[slots[index]]), "tier", str(tiers[index]))

@@ -1,0 +1,122 @@
+"""Between the agent's arrays and the messages of policy.proto; columns are copied, never looked at one by one. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.answers import Answers
+from agent.batch import WINDOW, Batch, Opened
+from agent.config import AgentConfig
+from agent.layout import RECORD, Flag, Records
+from policy.protocol import VERSION
+from policy.protocol.policy_pb2 import (
+    AckRecords,
+    AgentMessage,
+    Closes,
+    DecisionBatch,
+    Hello,
+    Opens,
+    StateBatch,
+    Windows,
+)
+
+_RECORD_COLUMNS = {
+    "generation": "<u4", "at_ns": "<i8", "rtt_us": "<i4", "srtt_us": "<u4", "min_rtt_us": "<u4", "mss_bytes": "<u4",
+    "cwnd_packets": "<u4", "inflight_packets": "<u4", "sample_delivered_packets": "<u4", "sample_interval_us": "<u4",
+    "acked_bytes": "<i8", "delivered_bytes": "<i8", "lost_bytes": "<i8", "sent_bytes": "<i8",
+    "retransmitted_bytes": "<i8", "delivered_packets": "<i8", "delivered_ce_packets": "<i8", "ca_state": "u1",
+}  # fmt: skip
+
+
+def _column(values: npt.ArrayLike, dtype: str) -> bytes:
+    return np.asarray(values).astype(dtype).tobytes()
+
+
+def hello(config: AgentConfig) -> AgentMessage:
+    """The first message of a stream."""
+    return AgentMessage(
+        hello=Hello(
+            version=VERSION,
+            agent_id=config.cc_name,
+            policy=config.policy,
+            window_ns=config.window_ns,
+            deadline_ns=config.deadline_ns,
+        )
+    )
+
+
+def opening_batch(flows: Iterable[Opened]) -> Batch:
+    """What a new stream begins with: all flows that live."""
+    return Batch(list(flows), [], np.empty(0, RECORD), np.empty(0, WINDOW))
+
+
+def encode(batch: Batch, sequence: int, sent_ns: int) -> AgentMessage:
+    """One StateBatch."""
+    state = StateBatch(sequence=sequence, sent_ns=sent_ns)
+    if batch.opens:
+        state.opens.CopyFrom(
+            Opens(
+                flow=_column([opened.slot for opened in batch.opens], "<u4"),
+                generation=_column([opened.generation for opened in batch.opens], "<u4"),
+                open_ns=_column([opened.open_ns for opened in batch.opens], "<i8"),
+            )
+        )
+    if len(batch.records):
+        state.records.CopyFrom(_records(batch.records))
+    if len(batch.windows):
+        state.windows.CopyFrom(
+            Windows(
+                flow=_column(batch.windows["slot"], "<u4"),
+                generation=_column(batch.windows["generation"], "<u4"),
+                window=_column(batch.windows["window"], "<i8"),
+                end_ns=_column(batch.windows["end_ns"], "<i8"),
+            )
+        )
+    if batch.closes:
+        slots, generations = zip(*batch.closes, strict=True)
+        state.closes.CopyFrom(Closes(flow=_column(slots, "<u4"), generation=_column(generations, "<u4")))
+    return AgentMessage(state=state)
+
+
+def _records(records: Records) -> AckRecords:
+    columns = {name: _column(records[name], dtype) for name, dtype in _RECORD_COLUMNS.items()}
+    return AckRecords(
+        flow=_column(records["slot"], "<u4"),
+        pacing_rate_bps=_column(records["pacing_rate_Bps"] * 8.0, "<f8"),
+        flags=_column(records["flags"] & Flag.APP_LIMITED, "u1"),
+        **columns,
+    )
+
+
+def split(batch: Batch, max_records: int) -> Iterator[Batch]:
+    """Parts of at most `max_records` records; flows open with the first part, windows and flows close with the last."""
+    records, opens = batch.records, batch.opens
+    while len(records) > max_records:
+        yield Batch(opens, [], records[:max_records], batch.windows[:0])
+        records, opens = records[max_records:], []
+    yield Batch(opens, batch.closes, records, batch.windows)
+
+
+def decode(batch: DecisionBatch, received_ns: int) -> Answers:
+    """The answers in a message. Raises ValueError if its columns are not of one length."""
+    columns = {
+        "slot": np.frombuffer(batch.flow, "<u4").astype(np.int64),
+        "generation": np.frombuffer(batch.generation, "<u4").astype(np.int64),
+        "window": np.frombuffer(batch.window, "<i8"),
+        "pacing_rate_bps": np.frombuffer(batch.pacing_rate_bps, "<f8"),
+        "cwnd_packets": np.frombuffer(batch.cwnd_packets, "<f8"),
+        "queue_ns": np.frombuffer(batch.queue_ns, "<i8"),
+        "reasons": np.frombuffer(batch.reasons, "u1"),
+    }
+    count = len(columns["slot"])
+    if any(len(column) != count for column in columns.values()):
+        raise ValueError(
+            f"a decision batch with columns of {sorted({len(c) for c in columns.values()})} elements"
+        )
+    return Answers(
+        received_ns=received_ns,
+        compute_ns=np.full(count, batch.compute_ns),
+        tier=np.full(count, batch.tier),
+        **columns,
+    )

@@ -1,0 +1,86 @@
+"""The agent as a process: opens the tier, the client and the log, and turns the agent until it is told to end."""
+
+import json
+import resource
+import select
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from types import FrameType
+
+from agent import tiers
+from agent.agent import Agent
+from agent.client import PolicyClient
+from agent.config import AgentConfig
+from agent.log import AgentLog
+
+
+class _Stop:
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def run(config: AgentConfig) -> None:
+    """Run one agent until SIGTERM or SIGINT. Prints `ready <cc name> <tier> <kernel algorithm>` once flows may start.
+
+    Raises AgentError if what the config asks for cannot be had.
+    """
+    stop = _Stop()
+    start_ns = time.monotonic_ns()
+    with ExitStack() as stack:
+        log = AgentLog(config.log_dir, start_ns)
+        stack.callback(log.close)
+        tier, settled_because = tiers.choose(config)
+        stack.callback(tier.close)
+        log.event(time.monotonic_ns(), -1, "datapath", f"{tier.name}, kernel algorithm {tier.kernel}")
+        if settled_because:
+            log.event(time.monotonic_ns(), -1, "portable", settled_because)
+        client = None
+        if config.server and config.mode == "command":
+            client = PolicyClient(config)
+            stack.callback(client.close)
+        agent = Agent(config, tier, client, log, time.monotonic_ns)
+        poller = stack.enter_context(select.epoll())
+        if tier.wake_fd is not None:
+            # Edge-triggered: the ring counts as readable while it holds anything, but only the datapath's own wake-ups
+            # should end the sleep.
+            poller.register(tier.wake_fd, select.EPOLLIN | select.EPOLLET)
+        if client:
+            poller.register(client.wake_fd, select.EPOLLIN | select.EPOLLET)
+        print(f"ready {tier.cc_name} {tier.name} {tier.kernel}", flush=True)
+        while not stop.asked:
+            sleep_ns = agent.step()
+            poller.poll(sleep_ns / 1e9)
+        agent.step()
+        _summarise(config, tier, agent, settled_because)
+
+
+def _summarise(config: AgentConfig, tier: tiers.Tier, agent: Agent, settled_because: str) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    summary = {
+        "cc_name": tier.cc_name,
+        "tier": tier.name,
+        "portable_because": settled_because or None,
+        "kernel": tier.kernel,
+        "mode": config.mode,
+        "policy": config.policy,
+        "window_ns": config.window_ns,
+        "deadline_ns": config.deadline_ns,
+        "dropped_records": tier.dropped(),
+        "refused_flows": tier.refused(),
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        **agent.counts,
+    }
+    (config.log_dir / "agent.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def fail(message: str) -> int:
+    """One line on stderr, exit status 2."""
+    print(f"agent: {message}", file=sys.stderr)
+    return 2

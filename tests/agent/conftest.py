@@ -1,0 +1,280 @@
+"""A private pair of hosts with a shaped link, TCP flows between them, and agents as real processes."""
+
+import ctypes
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from agent import log
+from agent.datapath import bpffs, loader
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count()
+
+
+def _wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
+    """The condition's value once it is true."""
+    end = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < end, f"no {what} within {timeout_s} s"
+        time.sleep(0.02)
+    return value
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., Any]:
+    return _wait_for
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@dataclass
+class Host:
+    """A namespace; `socket` opens sockets inside it that any thread may use."""
+
+    name: str
+    address: str
+    address6: str
+
+    def inside(self, action: Callable[[], Any]) -> Any:
+        result: list[Any] = []
+
+        def enter() -> None:
+            fd = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+            try:
+                assert _libc.setns(fd, 0x40000000) == 0
+            finally:
+                os.close(fd)
+            result.append(action())
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        return result[0]
+
+    def socket(self, family: int = socket.AF_INET) -> socket.socket:
+        return self.inside(lambda: socket.socket(family, socket.SOCK_STREAM))
+
+    @property
+    def cookie(self) -> int:
+        with self.socket() as probe:
+            return struct.unpack("=Q", probe.getsockopt(socket.SOL_SOCKET, 71, 8))[0]
+
+
+@dataclass
+class Flow:
+    """A bulk transfer between two hosts; `received` counts bytes at the receiver."""
+
+    sender: socket.socket
+    receiver: socket.socket
+    received: int = 0
+    _stop: bool = False
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.threads = [threading.Thread(target=self._send), threading.Thread(target=self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self) -> None:
+        data = bytes(65536)
+        self.sender.settimeout(0.2)
+        while not self._stop:
+            try:
+                self.sender.send(data)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+
+    def _receive(self) -> None:
+        while chunk := self.receiver.recv(1 << 18):
+            self.received += len(chunk)
+
+    def rate_bps(self, seconds: float) -> float:
+        """Goodput over the next `seconds`."""
+        before, started = self.received, time.monotonic()
+        time.sleep(seconds)
+        return 8 * (self.received - before) / (time.monotonic() - started)
+
+    def info(self, offset: int, form: str) -> Any:
+        """A member of the sender's TCP_INFO."""
+        raw = self.sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+        return struct.unpack_from(form, raw, offset)[0]
+
+    @property
+    def cwnd(self) -> int:
+        return self.info(80, "=I")
+
+    @property
+    def pacing_rate_bps(self) -> int:
+        return 8 * self.info(104, "=Q")
+
+    def stop(self) -> None:
+        self._stop = True
+        if self.threads:
+            self.threads[0].join()
+        self.sender.close()
+        for thread in self.threads[1:]:
+            thread.join()
+        self.receiver.close()
+
+
+@dataclass
+class Network:
+    """Two hosts on a veth pair, 20 Mbit/s by tbf each way from the sender, no added delay."""
+
+    left: Host
+    right: Host
+    flows: list[Flow] = field(default_factory=list)
+
+    def flow(self, cc: str, number: int = 0, *, ipv6: bool = False, start: bool = True) -> Flow:
+        family = socket.AF_INET6 if ipv6 else socket.AF_INET
+        listener = self.right.socket(family)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        target = self.right.address6 if ipv6 else self.right.address
+        listener.bind((target, 5000 + number))
+        listener.listen(1)
+        sender = self.left.socket(family)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, cc.encode())
+        sender.bind((self.left.address6 if ipv6 else self.left.address, 40000 + number))
+        sender.connect((target, 5000 + number))
+        receiver, _ = listener.accept()
+        listener.close()
+        flow = Flow(sender, receiver)
+        self.flows.append(flow)
+        if start:
+            flow.start()
+        return flow
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    number = next(_numbers)
+    hosts = [
+        Host(f"tbtest-{os.getpid()}-{number}{side}", f"10.9.0.{index}", f"fd09::{index}")
+        for index, side in ((1, "a"), (2, "b"))
+    ]
+    left, right = hosts
+    net = Network(left, right)
+    try:
+        for host in hosts:
+            ip("netns", "add", host.name)
+        ip("-n", left.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", right.name)
+        for host in hosts:
+            ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0")
+            ip("-n", host.name, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
+            ip("-n", host.name, "link", "set", "lo", "up")
+            ip("-n", host.name, "link", "set", "eth0", "up")
+            subprocess.run(
+                ["ip", "netns", "exec", host.name, "sh", "-c",
+                 "ethtool -K eth0 tso off gso off gro off && echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log"],
+                check=True, capture_output=True,
+            )  # fmt: skip
+        subprocess.run(
+            ["tc", "-n", left.name, "qdisc", "add", "dev", "eth0", "root",
+             "tbf", "rate", "20mbit", "burst", "3200", "limit", "60000"],
+            check=True,
+        )  # fmt: skip
+        yield net
+    finally:
+        for flow in net.flows:
+            flow.stop()
+        for host in hosts:
+            subprocess.run(["ip", "netns", "delete", host.name], check=False, capture_output=True)
+
+
+@dataclass
+class RunningAgent:
+    """An agent process."""
+
+    process: subprocess.Popen[str]
+    config: dict[str, Any]
+    tier: str
+    kernel: str
+
+    @property
+    def cc(self) -> str:
+        return self.config["cc_name"]
+
+    @property
+    def pins(self) -> Path:
+        return Path("/sys/fs/bpf") / f"tbtest-{self.cc}"
+
+    @property
+    def log_dir(self) -> Path:
+        return Path(self.config["log_dir"])
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.log_dir / "agent.json").read_text())
+
+    def table(self, name: str) -> Any:
+        """A log of the agent, as a pandas frame, once the agent has ended."""
+        return pq.read_table(self.log_dir / f"{name}.parquet").to_pandas()
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
+    """Starts agents; `start_agent(again=agent)` starts one anew with the same config."""
+    agents: list[RunningAgent] = []
+
+    def start(again: RunningAgent | None = None, **settings: Any) -> RunningAgent:
+        name = f"tb{os.getpid() % 0x10000:04x}{next(_numbers):03x}"
+        config = again.config if again else {"cc_name": name, "log_dir": str(tmp_path / name), **settings}
+        path = tmp_path / f"{config['cc_name']}.json"
+        path.write_text(json.dumps(config))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout
+        assert process.stderr
+        line = process.stdout.readline().split()
+        if not line:
+            pytest.fail(f"the agent did not start: {process.stderr.read()}")
+        assert line[0] == "ready"
+        agent = RunningAgent(process, {**config, "cc_name": line[1]} if line[2] == "portable" else config, *line[2:])
+        agents.append(agent)
+        return agent
+
+    yield start
+    for agent in agents:
+        agent.process.kill()
+        agent.process.wait()
+        for stream in (agent.process.stdout, agent.process.stderr):
+            assert stream
+            stream.close()
+    for agent in agents:
+        bpffs.clean(agent.pins)
+        log.finish(agent.log_dir)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid():
+        pytest.skip("needs root and network namespaces")
+    if item.get_closest_marker("ebpf") and (reason := loader.unavailable()):
+        pytest.skip(f"the eBPF datapath cannot run here: {reason}")
