@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from traces.bundled import index
@@ -63,19 +64,29 @@ def find(path_or_name: str | Path) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class TraceFile:
+    """A trace as read: from which file, in which format, and in words what the file holds that the model does not."""
+
+    trace: Trace
+    path: Path
+    format: str
+    notes: Sequence[str] = ()
+
+
 def load(path_or_name: str | Path, format: str | None = None) -> Trace:
     """The trace of a bundled or imported name, or of a file. Its format is found by content unless it is given.
 
     Raises TraceError that names the file, the line or element, and the remedy.
     """
-    return load_with_notes(path_or_name, format)[0]
+    return read_trace_file(path_or_name, format).trace
 
 
-def load_with_notes(path_or_name: str | Path, format: str | None = None) -> tuple[Trace, list[str]]:
-    """`load`, and in words what the file holds that the model has no place for. Raises TraceError."""
+def read_trace_file(path_or_name: str | Path, format: str | None = None) -> TraceFile:
+    """`load`, with what is worth knowing about the file. Raises TraceError."""
     path = find(path_or_name)
-    if format is None and _is_parquet(path):
-        return read_parquet(path), []
+    if format == "parquet" or (format is None and _is_parquet(path)):
+        return TraceFile(read_parquet(path), path, "parquet")
     chosen = None if format is None else format_named(format)
     source = read_source(path)
     chosen = chosen or detect_format(source.text)
@@ -85,7 +96,7 @@ def load_with_notes(path_or_name: str | Path, format: str | None = None) -> tupl
             f"is of no known trace format ({', '.join(known.name for known in FORMATS)}); see docs/traces.md",
         )
     try:
-        return chosen.read(source, trace_name(path)), source.notes
+        return TraceFile(chosen.read(source, trace_name(path)), path, chosen.name, source.notes)
     except TraceError as error:
         if str(error).startswith(source.name):
             raise

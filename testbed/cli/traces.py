@@ -1,0 +1,351 @@
+"""``tbtest traces``: look at, convert, generate and import bandwidth traces."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from testbed.units import parse_duration_ns
+from traces.bundled import index
+from traces.draw import default_window_ns, text_chart, write_html
+from traces.errors import TraceError
+from traces.formats import FORMATS
+from traces.generators import GENERATORS, generate
+from traces.library import add_to_library, imported_names, read_trace_file, save, trace_name, user_library
+from traces.model import NS_PER_S, Trace
+from traces.parquet import read_parquet, read_provenance
+from traces.statistics import binned, describe, rates_bps
+from traces.traps import suspicions
+
+_FORMAT_NAMES = [*(known.name for known in FORMATS), "parquet"]
+_from_format = click.option(
+    "--from",
+    "source_format",
+    type=click.Choice(_FORMAT_NAMES),
+    help="Format of the file; found by content if left out.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+
+
+@click.group()
+def traces() -> None:
+    """Look at, convert, generate and import bandwidth traces.
+
+    A trace is given by its name (bundled, or imported by you) or by a file. Formats: Mahimahi, `seconds Mbit/s` text,
+    JSON list of {duration_ms, bandwidth_kbps, latency_ms}, OpenNetLab JSON, CSV with named columns, Parquet.
+    """
+
+
+@traces.command("list")
+@_as_json
+def list_traces(as_json: bool) -> None:
+    """List the bundled traces, those you imported, and the generators."""
+    entries = [*_bundled_entries(), *_imported_entries()]
+    if as_json:
+        generators = {
+            name: {"description": generator.description, "parameters": model().model_dump(mode="json")}
+            for name, (generator, model) in GENERATORS.items()
+        }
+        click.echo(json.dumps({"traces": entries, "generators": generators}, indent=2))
+        return
+    console = Console()
+    table = Table("name", "mean Mbit/s", "length", "about", box=None, header_style="bold", pad_edge=False)
+    for entry in entries:
+        table.add_row(
+            str(entry["name"]),
+            f"{entry['mean_mbps']:.2f}",
+            f"{entry['duration_s']:g} s",
+            str(entry["description"]),
+        )
+    console.print(table)
+    console.print("\nGenerators (tbtest traces generate NAME):", highlight=False)
+    for name, (generator, _) in GENERATORS.items():
+        console.print(f"  {name:<12}{generator.description}", highlight=False)
+
+
+@traces.command()
+@click.argument("trace", metavar="FILE|NAME")
+@_from_format
+@click.option("--window", metavar="TIME", help="Window of the statistics and of --html; 100ms if left out.")
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write an interactive plot to this file."
+)
+@_as_json
+def show(trace: str, source_format: str | None, window: str | None, html: Path | None, as_json: bool) -> None:
+    """Draw a trace and print its statistics.
+
+    An outage is a stretch of windows below 1 % of the mean rate.
+    """
+    file = read_trace_file(trace, source_format)
+    shown = _with_span(file.trace)
+    window_ns = parse_duration_ns(window) if window else default_window_ns(shown)
+    if window_ns <= 0:
+        raise TraceError("a window of 0 holds nothing; give --window 100ms")
+    found = describe([rates_bps(shown, window_ns)], window_ns, lags_s=(0.1, 0.5, 1, 2, 5, 10, 30))
+    if html is not None:
+        try:
+            write_html(shown, window_ns, html)
+        except OSError as error:
+            raise TraceError(f"{html}: cannot be written: {error.strerror or error}") from None
+    warnings = [*file.notes, *suspicions(file)]
+    if as_json:
+        about = _about(file.trace) | {"format": file.format, "file": str(file.path), "warnings": warnings}
+        # JSON knows no NaN: the autocorrelation of a constant rate is null.
+        statistics = asdict(found)
+        statistics["autocorrelation"] = {
+            str(lag): None if value != value else value for lag, value in found.autocorrelation.items()
+        }
+        click.echo(json.dumps(about | {"statistics": statistics}, indent=2))
+        return
+    console = Console()
+    console.print(f"[bold]{file.trace.name}[/bold]  {file.format}, {_form(file.trace)}", highlight=False)
+    for line in text_chart(shown, max(20, min(console.width, 120) - 12)):
+        console.print(line, highlight=False, markup=False, no_wrap=True)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    percentiles = found.percentiles_bps
+    table.add_row("mean, std", f"{shown.mean_bps() / 1e6:.3f}, {found.std_bps / 1e6:.3f} Mbit/s")
+    quantiles = " / ".join(f"{percentiles[p] / 1e6:.2f}" for p in (5, 25, 50, 75, 95))
+    table.add_row("p5 / p25 / p50 / p75 / p95", f"{quantiles} Mbit/s")
+    correlations = ", ".join(f"{value:.2f} at {lag:g} s" for lag, value in found.autocorrelation.items())
+    table.add_row("autocorrelation", correlations or "-")
+    table.add_row(
+        "outages",
+        f"{found.outages}, {found.outage_share:.1%} of the time, mean {found.outage_mean_s:.2f} s, "
+        f"longest {found.outage_max_s:.2f} s",
+    )
+    table.add_row("window", f"{window_ns / 1e6:g} ms")
+    console.print(table, highlight=False)
+    _print_warnings(warnings)
+    if html is not None:
+        console.print(f"plot: {html}", highlight=False)
+
+
+@traces.command()
+@click.argument("trace", metavar="FILE|NAME")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@_from_format
+@click.option(
+    "--to", "target_format", type=click.Choice(_FORMAT_NAMES), help="By OUTPUT's suffix if left out."
+)
+@click.option("--scale", type=float, metavar="FACTOR", help="Multiply the capacity.")
+@click.option("--clip", metavar="TIME", help="Keep the beginning only, for instance 60s.")
+@click.option(
+    "--bin", "bin_width", metavar="TIME", help="Replace what happens within this time by its mean rate."
+)
+@click.option("--no-delay", is_flag=True, help="Leave the trace's own delay out.")
+def convert(
+    trace: str,
+    output: Path,
+    source_format: str | None,
+    target_format: str | None,
+    scale: float | None,
+    clip: str | None,
+    bin_width: str | None,
+    no_delay: bool,
+) -> None:
+    """Write a trace in another format: OUTPUT.mahimahi, .mahimahi.gz, .json, .csv or .parquet.
+
+    CSV and Parquet keep everything. Mahimahi has no delay and no loss and whole milliseconds; JSON has no delivery
+    opportunities (use --bin) and no loss.
+    """
+    file = read_trace_file(trace, source_format)
+    result = _without_delay(file.trace) if no_delay else file.trace
+    if clip:
+        result = result.clipped(parse_duration_ns(clip))
+    if scale is not None:
+        result = result.scaled(scale)
+    if bin_width:
+        result = binned(result, max(1, parse_duration_ns(bin_width)))
+    save(result, output, target_format)
+    _print_warnings(file.notes)
+    click.echo(f"{output}: {_form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
+
+
+@traces.command("generate")
+@click.argument("generator", metavar="GENERATOR")
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same trace.")
+@click.option("--duration", default="60s", show_default=True, metavar="TIME")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter; may be repeated."
+)
+@click.option("--name", help="Keep the trace in your library under this name.")
+@click.option("--overwrite", is_flag=True, help="Replace a trace of that name in your library.")
+def generate_trace(
+    generator: str,
+    output: Path | None,
+    seed: int,
+    duration: str,
+    assignments: tuple[str, ...],
+    name: str | None,
+    overwrite: bool,
+) -> None:
+    """Generate a trace: into the file OUTPUT, into your library (--name), or both.
+
+    `tbtest traces list` names the generators, `tbtest traces list --json` their parameters.
+
+    \b
+        tbtest traces generate lte drive.mahimahi.gz --seed 7 --duration 120s --set scenario=driving
+        tbtest traces generate steps --name updown --set levels_mbps='[20, 5]' --set step_s=5
+    """
+    if output is None and name is None:
+        raise TraceError("nowhere to put the trace: give an OUTPUT file, or --name for your library")
+    parameters = dict(_assignment(text) for text in assignments)
+    duration_ns = parse_duration_ns(duration)
+    result = generate(generator, seed, duration_ns / NS_PER_S, parameters, name)
+    if name is not None:
+        about = {
+            "generator": generator,
+            "seed": seed,
+            "duration_s": duration_ns / NS_PER_S,
+            "parameters": parameters,
+        }
+        click.echo(f"{name}: kept as {add_to_library(result, about, overwrite)}")
+    if output is not None:
+        save(result, output)
+        click.echo(f"{output}: {_form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
+
+
+@traces.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_from_format
+@click.option("--name", help="Name in the library; the file's own if left out.")
+@click.option(
+    "--unit-scale", type=float, metavar="FACTOR", help="Multiply the rates: 8 for kB/s labelled kbit/s."
+)
+@click.option(
+    "--loss-scale",
+    type=float,
+    metavar="FACTOR",
+    help="Multiply the loss: 0.01 for per cent labelled fraction.",
+)
+@click.option("--no-delay", is_flag=True, help="Leave the trace's own delay out.")
+@click.option("--overwrite", is_flag=True, help="Replace a trace of that name.")
+@_as_json
+def import_traces(
+    files: tuple[Path, ...],
+    source_format: str | None,
+    name: str | None,
+    unit_scale: float | None,
+    loss_scale: float | None,
+    no_delay: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Check trace files and keep them in your library, to be used by name: tbtest run --trace NAME.
+
+    The library is the folder tbtest/traces in $XDG_DATA_HOME (or ~/.local/share). Warns of known mistakes in
+    published sets. Nothing is kept unless every file is good.
+    """
+    if name is not None and len(files) > 1:
+        raise TraceError("--name is for one file; leave it out to import several under their own names")
+    read = [read_trace_file(path, source_format) for path in files]
+    names = [name or trace_name(file.path) for file in read]
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise TraceError(f"two of the files would be called {twice}; import them one by one with --name")
+    kept = []
+    for file, own_name in zip(read, names, strict=True):
+        trace = replace(_without_delay(file.trace) if no_delay else file.trace, name=own_name)
+        trace = _scaled_loss(trace.scaled(unit_scale) if unit_scale is not None else trace, loss_scale)
+        warnings = [*file.notes, *suspicions(replace(file, trace=trace))]
+        provenance = {
+            "file": file.path.name,
+            "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
+            "format": file.format,
+            "unit_scale": unit_scale,
+            "loss_scale": loss_scale,
+        }
+        kept.append((trace, warnings, add_to_library(trace, provenance, overwrite)))
+    if as_json:
+        click.echo(
+            json.dumps([_about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2)
+        )
+        return
+    for trace, warnings, _ in kept:
+        click.echo(f"{trace.name}: {_form(trace)}, mean {trace.mean_bps() / 1e6:.3f} Mbit/s")
+        _print_warnings(warnings)
+
+
+def _bundled_entries() -> Iterable[dict[str, Any]]:
+    for entry in index().values():
+        yield _about(read_trace_file(entry.name).trace) | {
+            "origin": "bundled",
+            "description": entry.description,
+        }
+
+
+def _imported_entries() -> Iterable[dict[str, Any]]:
+    for name in imported_names():
+        path = user_library() / f"{name}.parquet"
+        source = read_provenance(path)
+        origin = source.get("file") or f"generator {source.get('generator')}, seed {source.get('seed')}"
+        yield _about(read_parquet(path)) | {"origin": "imported", "description": f"imported: {origin}"}
+
+
+def _about(trace: Trace) -> dict[str, Any]:
+    return {
+        "name": trace.name,
+        "mean_mbps": trace.mean_bps() / 1e6,
+        "duration_s": trace.duration_ns / NS_PER_S,
+        "repeats": trace.period_ns is not None,
+        "form": "steps" if trace.steps is not None else "opportunities",
+        "has_delay": trace.steps is not None and trace.steps.delay_ns is not None,
+        "has_loss": trace.steps is not None and trace.steps.loss is not None,
+    }
+
+
+def _form(trace: Trace) -> str:
+    if trace.opportunities is not None:
+        what = f"{len(trace.opportunities.at_ns):,} delivery opportunities"
+    else:
+        assert trace.steps is not None
+        extras = [name for name in ("delay_ns", "loss") if getattr(trace.steps, name) is not None]
+        count = len(trace.steps.start_ns)
+        what = f"{count:,} step{'s' if count > 1 else ''}" + "".join(
+            f" with {name.removesuffix('_ns')}" for name in extras
+        )
+    return f"{what}, {trace.duration_ns / NS_PER_S:g} s, " + (
+        "repeats" if trace.period_ns else "does not repeat"
+    )
+
+
+def _with_span(trace: Trace) -> Trace:
+    """A trace to look at: one whose last value holds for ever is shown for a little while of that."""
+    if trace.period_ns is None and trace.steps is not None:
+        return replace(trace, period_ns=max(trace.duration_ns * 5 // 4, trace.duration_ns + NS_PER_S))
+    return trace
+
+
+def _without_delay(trace: Trace) -> Trace:
+    return replace(trace, steps=replace(trace.steps, delay_ns=None)) if trace.steps is not None else trace
+
+
+def _scaled_loss(trace: Trace, factor: float | None) -> Trace:
+    if factor is None or trace.steps is None or trace.steps.loss is None:
+        return trace
+    return replace(trace, steps=replace(trace.steps, loss=trace.steps.loss * factor))
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    """`key=value`; the value is JSON where it can be read as such, text otherwise. Raises TraceError."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise TraceError(f"--set {text}: write it like --set rate_mbps=20")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _print_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        click.secho(f"warning: {warning}", err=True, fg="yellow")
