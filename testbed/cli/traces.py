@@ -243,7 +243,7 @@ def import_traces(
     """Check trace files and keep them in your library, to be used by name: tbtest run --trace NAME.
 
     The library is the folder tbtest/traces in $XDG_DATA_HOME (or ~/.local/share). Warns of known mistakes in
-    published sets. Nothing is kept unless every file is good.
+    published sets. Every file is checked before the first is kept.
     """
     if name is not None and len(files) > 1:
         raise TraceError("--name is for one file; leave it out to import several under their own names")
@@ -252,11 +252,10 @@ def import_traces(
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
         raise TraceError(f"two of the files would be called {twice}; import them one by one with --name")
-    kept = []
+    checked = []
     for file, own_name in zip(read, names, strict=True):
         trace = replace(_without_delay(file.trace) if no_delay else file.trace, name=own_name)
         trace = _scaled_loss(trace.scaled(unit_scale) if unit_scale is not None else trace, loss_scale)
-        warnings = [*file.notes, *suspicions(replace(file, trace=trace))]
         provenance = {
             "file": file.path.name,
             "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
@@ -264,7 +263,8 @@ def import_traces(
             "unit_scale": unit_scale,
             "loss_scale": loss_scale,
         }
-        kept.append((trace, warnings, add_to_library(trace, provenance, overwrite)))
+        checked.append((trace, [*file.notes, *suspicions(replace(file, trace=trace))], provenance))
+    kept = [(trace, warnings, add_to_library(trace, about, overwrite)) for trace, warnings, about in checked]
     if as_json:
         click.echo(
             json.dumps([_about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2)
