@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -15,6 +16,8 @@ from testbed.errors import UserError
 from testbed.system.netns import NetNs
 from testbed.system.offload import offloads_off
 from testbed.system.rtnl import create_veth
+
+_AVAILABLE = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 
 
 def offloads() -> Finding:
@@ -42,6 +45,8 @@ def congestion_controller(name: str, cost: str, essential: bool = False) -> Find
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+        except PermissionError:  # only root may use those that the kernel does not offer to everyone
+            problem = "" if name in _AVAILABLE.read_text().split() else "not loaded"
         except OSError as error:
             problem = error.strerror or str(error)
     return verdict(

@@ -68,14 +68,13 @@ def add_routes(netns: NetNs, routes: Sequence[Route]) -> None:
 
 
 def describe_interfaces(netns: NetNs) -> dict[str, dict[str, str | int]]:
-    """MTU, queue length, qdisc and state of every interface, but for the loopback."""
+    """MTU, queue length and qdisc of every interface, but for the loopback."""
     with netns.inside(), IPRoute() as ip:
         return {
             message.get_attr("IFLA_IFNAME"): {
                 "mtu_bytes": message.get_attr("IFLA_MTU"),
                 "txqueuelen": message.get_attr("IFLA_TXQLEN"),
                 "qdisc": message.get_attr("IFLA_QDISC"),
-                "state": message.get_attr("IFLA_OPERSTATE"),
             }
             for message in ip.get_links()
             if message["index"] != 1

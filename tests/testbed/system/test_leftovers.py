@@ -49,7 +49,9 @@ def victim(run_id: str, tmp_path: Path) -> subprocess.Popen[bytes]:
 def on_host() -> tuple[str, str]:
     """Interfaces and namespaces that the host shows by name."""
     run = lambda *argv: subprocess.run(argv, capture_output=True, text=True, check=True).stdout  # noqa: E731
-    return " ".join(sorted(os.listdir("/sys/class/net"))), run("ip", "netns", "list")
+    return " ".join(sorted(entry.name for entry in Path("/sys/class/net").iterdir())), run(
+        "ip", "netns", "list"
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

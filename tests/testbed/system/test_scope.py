@@ -100,14 +100,19 @@ def test_strays_of_processes_end_too(tmp_path: Path) -> None:
 
 def test_order_is_last_in_first_out_also_on_errors(tmp_path: Path) -> None:
     order = []
-    with pytest.raises(ZeroDivisionError), Scope(state_dir=tmp_path) as scope:
-        scope.callback(order.append, "first")
-        with scope.child("cell") as cell:
-            cell.callback(order.append, "cell")
-            folder = cell.tmp
-        assert not folder.exists()
-        scope.callback(order.append, "second")
-        1 / 0  # noqa: B018
+
+    def run() -> None:
+        with Scope(state_dir=tmp_path) as scope:
+            scope.callback(order.append, "first")
+            with scope.child("cell") as cell:
+                cell.callback(order.append, "cell")
+                folder = cell.tmp
+            assert not folder.exists()
+            scope.callback(order.append, "second")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run()
     assert order == ["cell", "second", "first"]
     assert list(tmp_path.iterdir()) == []
 
@@ -143,12 +148,18 @@ def test_signal_unwinds_and_a_second_one_does_not_stop_that(tmp_path: Path) -> N
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted), Scope(state_dir=tmp_path) as scope:
-        scope.spawn(["sleep", "60"], name="a")
-        scope.callback(again)
-        scope.spawn(["sleep", "60"], name="b")
-        scope.callback(again)
-        os.kill(os.getpid(), signal.SIGINT)
+    scope = Scope(state_dir=tmp_path)
+
+    def run() -> None:
+        with scope:
+            scope.spawn(["sleep", "60"], name="a")
+            scope.callback(again)
+            scope.spawn(["sleep", "60"], name="b")
+            scope.callback(again)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run()
     assert list(processes_of_run(scope.run_id)) == []
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGINT) is before
@@ -174,3 +185,12 @@ def test_namespaces(scope: Scope) -> None:
     assert NetNs.current().cookie == home.cookie
     member = scope.spawn(["sh", "-c", "readlink /proc/self/ns/net"], name="member", netns=netns)
     assert member.read_line(5) == f"net:[{os.fstat(netns.fd).st_ino}]"
+
+
+def test_a_namespace_needs_no_process() -> None:
+    home = NetNs.current()
+    with home, NetNs.create() as scratch:
+        assert scratch.cookie != home.cookie
+        assert NetNs.current().cookie == home.cookie
+        with scratch.inside():
+            assert os.listdir("/proc/thread-self/net/dev_snmp6") == ["lo"]  # noqa: PTH208
