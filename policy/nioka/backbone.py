@@ -47,6 +47,12 @@ class LlmBackbone(nn.Module):
         out: Tensor = self.llm(inputs_embeds=tokens, use_cache=False).last_hidden_state
         return out[:, -1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frozen weights."""
+        dtype: torch.dtype = self.llm.dtype
+        return dtype
+
     def merge_adapters(self) -> None:
         """Fold the adapters into the weights, for inference; not to be undone."""
         if hasattr(self.llm, "merge_and_unload"):
@@ -109,7 +115,10 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
         return get_peft_model(
             llm,
             LoraConfig(
-                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=list(lora.targets),
             ),
         )
     except ValueError as error:

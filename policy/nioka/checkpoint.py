@@ -51,7 +51,12 @@ class CheckpointInfo:
 
 
 def save(
-    folder: Path, model: PolicyModel, *, card: str, training: dict[str, Any], target_return: float | None = None
+    folder: Path,
+    model: PolicyModel,
+    *,
+    card: str,
+    training: dict[str, Any],
+    target_return: float | None = None,
 ) -> None:
     """Write a checkpoint whole: under another name first, then renamed; an existing one is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +131,7 @@ def read_info(folder: Path) -> CheckpointInfo:
 def load(
     folder: Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
 ) -> tuple[PolicyModel, CheckpointInfo]:
-    """The model in eval mode, all of it in `dtype`, ready to infer.
+    """The model in eval mode, ready to infer, its backbone in `dtype`.
 
     Raises:
         ModelError: see `read_info`; or the backbone or a tensor is not the one it was trained with.
@@ -151,7 +156,7 @@ def load(
     with torch.no_grad():
         for key, value in stored.items():
             learned[key].copy_(value)
-    return model.to(device=device, dtype=dtype).eval(), info
+    return model.for_inference(device, dtype), info
 
 
 def bundled() -> dict[str, Path]:

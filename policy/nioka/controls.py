@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
 from policy.nioka.config import ModelConfig
 
 
-class Gru(nn.Module):
+class Control(nn.Module):
+    """[n, T, hidden] -> [n, hidden], with the attributes of `LlmBackbone` that the model needs."""
+
+    scale = 1.0
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+class Gru(Control):
     """Tokens [n, T, hidden] -> the state after the last [n, hidden]."""
 
     def __init__(self, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.scale = 1.0
+        super().__init__(hidden)
         self.gru = nn.GRU(hidden, hidden, layers, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -22,19 +36,14 @@ class Gru(nn.Module):
         return states[:, -1]
 
 
-class Mlp(nn.Module):
+class Mlp(Control):
     """All tokens at once [n, T, hidden] -> [n, hidden]."""
 
     def __init__(self, tokens: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.scale = 1.0
+        super().__init__(hidden)
         widths = [tokens * hidden] + [hidden] * layers
         self.layers = nn.Sequential(
-            *(
-                nn.Sequential(nn.Linear(a, b), nn.GELU())
-                for a, b in zip(widths[:-1], widths[1:], strict=True)
-            )
+            *(nn.Sequential(nn.Linear(a, b), nn.GELU()) for a, b in itertools.pairwise(widths))
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -42,13 +51,11 @@ class Mlp(nn.Module):
         return out
 
 
-class Transformer(nn.Module):
+class Transformer(Control):
     """A causal pre-norm transformer [n, T, hidden] -> the last output [n, hidden]."""
 
     def __init__(self, tokens: int, hidden: int, layers: int, heads: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.scale = 1.0
+        super().__init__(hidden)
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 4 * hidden, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
         )
@@ -63,7 +70,7 @@ class Transformer(nn.Module):
         return out[:, -1]
 
 
-def build_control(config: ModelConfig, tokens: int) -> Gru | Mlp | Transformer:
+def build_control(config: ModelConfig, tokens: int) -> Control:
     """The control that `config.kind` names, for sequences of `tokens` tokens."""
     size = config.control
     if config.kind == "gru":

@@ -7,6 +7,8 @@ cached, and the last block computes the last position only. It compiles to few k
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,12 +17,37 @@ from torch.nn import functional
 
 SUPPORTED = ("llama", "qwen2")
 
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal grouped-query attention by PyTorch's fused kernels; q [n, heads, Q, d] are the last Q of T positions,
+    Q = T or 1; k, v [n, kv_heads, T, d]."""
+    causal = q.shape[2] > 1
+    return functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def broadcast_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same as products and sums over [.., Q, T, d]. For a handful of tokens the compiler makes one pass of it,
+    with the rotation before it, where fused kernels compute tiles of 64 or 128 positions."""
+    n, heads, queries, dim = q.shape
+    kv_heads, length = k.shape[1], k.shape[2]
+    grouped = q.view(n, kv_heads, heads // kv_heads, queries, 1, dim)
+    keys, values = k[:, :, None, None], v[:, :, None, None]
+    scores = (grouped.float() * keys.float()).sum(-1) / math.sqrt(dim)
+    position = torch.arange(length, device=q.device)
+    hidden = position[None, :] > position[length - queries :, None]
+    weights = scores.masked_fill(hidden, float("-inf")).softmax(-1)
+    mixed = (weights[..., None] * values.float()).sum(-2)
+    return mixed.to(q.dtype).view(n, heads, queries, dim)
+
 
 class LeanBlock(nn.Module):
     """One pre-norm block: grouped-query attention with rotary positions (RoFormer), then SwiGLU."""
 
-    def __init__(self, block: Any, heads: int, kv_heads: int, eps: float) -> None:
+    def __init__(self, block: Any, heads: int, kv_heads: int, eps: float, attend: Attention) -> None:
         super().__init__()
+        self.attend = attend
         attention, mlp = block.self_attn, block.mlp
         self.heads, self.kv_heads, self.eps = heads, kv_heads, eps
         self.head_dim: int = attention.head_dim
@@ -29,9 +56,7 @@ class LeanBlock(nn.Module):
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
         self.qkv = nn.Parameter(torch.cat([p.weight for p in projections]), requires_grad=False)
         biases = [p.bias for p in projections]
-        self.qkv_bias = (
-            None if biases[0] is None else nn.Parameter(torch.cat(biases), requires_grad=False)
-        )
+        self.qkv_bias = None if biases[0] is None else nn.Parameter(torch.cat(biases), requires_grad=False)
         self.out = attention.o_proj.weight
         self.gate_up = nn.Parameter(
             torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), requires_grad=False
@@ -49,7 +74,7 @@ class LeanBlock(nn.Module):
         v = qkv[:, self.heads + self.kv_heads :]
         if last_only:
             q, x = q[:, :, -1:], x[:, -1:]
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=not last_only, enable_gqa=True)
+        mixed = self.attend(q, k, v)
         x = x + functional.linear(mixed.transpose(1, 2).flatten(2), self.out)
         normed = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
         gate, up = functional.linear(normed, self.gate_up).chunk(2, dim=-1)
@@ -65,16 +90,17 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class LeanDecoder(nn.Module):
     """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> [n, hidden]."""
 
-    def __init__(self, llm: Any, length: int) -> None:
+    def __init__(self, llm: Any, length: int, attend: Attention = fused_attention) -> None:
         super().__init__()
         config = llm.config
         self.eps: float = config.rms_norm_eps
         self.blocks = nn.ModuleList(
-            LeanBlock(block, config.num_attention_heads, config.num_key_value_heads, self.eps)
+            LeanBlock(block, config.num_attention_heads, config.num_key_value_heads, self.eps, attend)
             for block in llm.layers
         )
         self.norm = llm.norm.weight
-        device, dtype = self.norm.device, self.norm.dtype
+        self.dtype: torch.dtype = self.norm.dtype
+        device, dtype = self.norm.device, self.dtype
         with torch.no_grad():
             positions = torch.arange(length, device=device)[None]
             cos, sin = llm.rotary_emb(torch.empty(0, device=device, dtype=dtype), positions)

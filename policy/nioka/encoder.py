@@ -70,9 +70,7 @@ class WindowEncoder(nn.Module):
         features = normalise(
             inputs["windows"], valid, inputs["bandwidth_bps"], inputs["min_rtt_ns"], inputs["mss_bytes"]
         )
-        dtype = self.norm.weight.dtype
-        features = features.to(dtype)
-        exists = valid.to(dtype)[..., None]
+        exists = valid.float()[..., None]
         groups = features.split([len(group.channels) for group in GROUPS], dim=-1)
         states = [
             cnn(torch.cat([group, exists], dim=-1)) for cnn, group in zip(self.cnns, groups, strict=True)
@@ -84,7 +82,7 @@ class WindowEncoder(nn.Module):
             taken = features[..., _ACTION].unflatten(1, (-1, self.patch))
             step.insert(0, self.action(taken))
         if self.return_to_go is not None:
-            wanted = inputs["return_to_go"].to(dtype)[:, self.patch - 1 :: self.patch, None]
+            wanted = inputs["return_to_go"].float()[:, self.patch - 1 :: self.patch, None]
             step.insert(0, self.return_to_go(wanted))
         tokens = torch.stack(step, dim=2) + self.time.weight[:, None, :]
         normed: Tensor = self.norm(tokens.flatten(1, 2))

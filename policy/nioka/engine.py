@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.nioka.backbone import LlmBackbone
-from policy.nioka.decoder import LeanDecoder, supported
+from policy.nioka.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
 from policy.nioka.model import PolicyModel
 from policy.nioka.packing import Packing
 
-Variant = Literal["eager", "lean", "graph", "compile"]
+Variant = Literal["eager", "lean", "graph", "compile", "compile-broadcast", "autotune"]
 """eager: the training model as it is; lean: `LeanDecoder`; graph: lean in CUDA graphs; compile: lean, its blocks
-compiled, in CUDA graphs (on a CPU graph means lean, and compile compiles without graphs)."""
+compiled, in CUDA graphs (on a CPU without them); compile-broadcast: that with `broadcast_attention`; autotune: that
+with the compiler's search for the fastest matrix products."""
 
 BUCKETS = (1, 4, 16, 64, 256, 1024)
 _MAX_CPU_THREADS = 8  # products this small do not scale further
@@ -45,15 +46,21 @@ class Engine:
         self.variant = variant
         self.packing = Packing(model.task.input_shapes(model.config))
         self.buckets = tuple(sorted(buckets))
-        module = inference_module(model.to(self.device, dtype).eval(), lean=variant != "eager")
-        if variant == "compile":
-            compile_blocks(module)
-        graphs = self.device.type == "cuda" and variant in ("graph", "compile")
-        self._runners: list[_Runner] = (
-            [_GraphRunner(module, self.packing, size, self.device) for size in reversed(self.buckets)][::-1]
-            if graphs
-            else [_DirectRunner(module, self.packing, size, self.device) for size in self.buckets[-1:]]
+        compiled = variant not in ("eager", "lean", "graph")
+        module = inference_module(
+            model.for_inference(self.device, dtype),
+            lean=variant != "eager",
+            attend=fused_attention if variant in ("lean", "graph", "compile") else broadcast_attention,
         )
+        if compiled:
+            compile_blocks(module, "max-autotune-no-cudagraphs" if variant == "autotune" else None)
+        graphs = self.device.type == "cuda" and (compiled or variant == "graph")
+        self._runners: list[_Runner] = []
+        if graphs:  # the largest first: its memory pool serves the smaller ones
+            for size in reversed(self.buckets):
+                self._runners.insert(0, _GraphRunner(module, self.packing, size, self.device))
+        else:
+            self._runners.append(_DirectRunner(module, self.packing, self.buckets[-1], self.device))
 
     def warm_up(self, rounds: int = 2) -> None:
         """Run every bucket a few times, so that the first real batch meets no lazy initialisation."""
@@ -134,34 +141,35 @@ class _GraphRunner:
         return self._result[:count]
 
 
-def inference_module(model: PolicyModel, *, lean: bool) -> nn.Module:
+def inference_module(model: PolicyModel, *, lean: bool, attend: Attention = fused_attention) -> nn.Module:
     """The model with adapters merged, its backbone replaced by the lean pass where that exists."""
     if isinstance(model.backbone, LlmBackbone):
         model.backbone.merge_adapters()
         if lean and supported(model.backbone.llm):
             tokens = model.task.tokens(model.config)
-            return _Chain(model.encoder, LeanDecoder(model.backbone.llm, tokens), model.head)
+            return _Chain(model.encoder, LeanDecoder(model.backbone.llm, tokens, attend), model.head)
     return model
 
 
-def compile_blocks(module: nn.Module) -> None:
+def compile_blocks(module: nn.Module, mode: str | None) -> None:
     """Compile encoder, head and each block; all blocks share one compiled graph per shape."""
     torch._dynamo.config.recompile_limit = 64  # one per bucket and block kind
     for child in module.modules():
         if isinstance(child, LeanDecoder):
             for block in child.blocks:
-                block.compile(dynamic=False)
+                block.compile(dynamic=False, mode=mode)
     for name in ("encoder", "head"):
-        getattr(module, name).compile(dynamic=False)
+        getattr(module, name).compile(dynamic=False, mode=mode)
 
 
 class _Chain(nn.Module):
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, decoder: LeanDecoder, head: nn.Module) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        out: Tensor = self.head(self.decoder(self.encoder(inputs)))
+        tokens = self.encoder(inputs)
+        out: Tensor = self.head(self.decoder(tokens.to(self.decoder.dtype)).float())
         return out
 
 

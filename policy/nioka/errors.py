@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from policy.errors import PolicyError
 
-class ModelError(ValueError):
+
+class ModelError(PolicyError):
     """A model, checkpoint, dataset or training setting is unusable; the message names it and the remedy."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from policy.nioka.backbone import LlmBackbone
 from policy.nioka.config import ModelConfig
-from policy.nioka.controls import Gru, Mlp, Transformer, build_control
+from policy.nioka.controls import Control, build_control
 from policy.nioka.inputs import Inputs
 from policy.nioka.tasks import task as task_by_name
 
@@ -22,7 +22,7 @@ class PolicyModel(nn.Module):
         super().__init__()
         self.config = config
         self.task = task_by_name(config.task)
-        self.backbone: LlmBackbone | Gru | Mlp | Transformer = (
+        self.backbone: LlmBackbone | Control = (
             LlmBackbone(config.backbone, backbone_dtype)
             if config.kind == "nioka"
             else build_control(config, self.task.tokens(config))
@@ -32,9 +32,15 @@ class PolicyModel(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         tokens = self.encoder(inputs)
-        vector = self.backbone(tokens)
-        out: Tensor = self.head(vector)
+        vector = self.backbone(tokens.to(self.backbone.dtype))
+        out: Tensor = self.head(vector.float())
         return out
+
+    def for_inference(self, device: str | torch.device, dtype: torch.dtype) -> PolicyModel:
+        """Eval mode, there, with the backbone in `dtype`; encoder and head, which are small, stay in float32."""
+        self.to(device).eval()
+        self.backbone.to(dtype)
+        return self
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """What a checkpoint holds: everything that learns, by name."""

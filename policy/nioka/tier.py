@@ -25,7 +25,7 @@ class ModelTier:
     def __init__(self, name: str, engine: Engine, config: ModelConfig, target_return: float | None) -> None:
         self.name = name
         self._engine = engine
-        self._history = config.history
+        self.history = config.history
         self._target_return = target_return
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
@@ -40,7 +40,7 @@ class ModelTier:
         """Nothing to do: the history comes with each batch."""
 
     def _inputs(self, batch: FlowBatch) -> dict[str, NDArray[np.floating]]:
-        windows, valid = fit_history(batch.windows, batch.valid, self._history)
+        windows, valid = fit_history(batch.windows, batch.valid, self.history)
         inputs: dict[str, NDArray[np.floating]] = {
             "windows": windows,
             "valid": valid.astype(np.float32),

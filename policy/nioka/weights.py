@@ -63,7 +63,9 @@ def converted(gguf: Path, expected_sha256: str, cache: Path | None = None) -> Pa
     folder = (cache or cache_root()) / f"{gguf.stem}-{expected_sha256[:12]}"
     if not folder.exists():
         if sha256(gguf) != expected_sha256:
-            raise ModelError(f"{gguf} is damaged (its SHA-256 is not the one its wheel declares); reinstall it")
+            raise ModelError(
+                f"{gguf} is damaged (its SHA-256 is not the one its wheel declares); reinstall it"
+            )
         _convert(gguf, expected_sha256, folder)
     try:
         stamp = json.loads((folder / _STAMP).read_text())

@@ -18,21 +18,23 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelConfig = ModelConfig()
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    batch_size: int = Field(256, gt=0, description="samples per optimiser step, over all processes")
-    micro_batch: int = Field(256, gt=0, description="samples per forward pass; gradients accumulate")
-    max_steps: int = Field(4000, gt=0)
-    learning_rate: float = Field(5e-4, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    clip: float = Field(0.25, gt=0, description="largest norm of the gradient")
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    batch_size: int = Field(default=256, gt=0, description="samples per optimiser step, over all processes")
+    micro_batch: int = Field(default=256, gt=0, description="samples per forward pass; gradients accumulate")
+    max_steps: int = Field(default=4000, gt=0)
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=200, ge=0)
+    clip: float = Field(default=0.25, gt=0, description="largest norm of the gradient")
     overestimation_weight: float = Field(
-        1.0, gt=0, description="1: mean squared error; above: asking for too much costs this many times more"
+        default=1.0,
+        gt=0,
+        description="1: mean squared error; above: asking for too much costs this many times more",
     )
-    evaluate_every: int = Field(200, gt=0)
-    evaluate_samples: int = Field(8192, gt=0, description="validation samples looked at each time")
-    patience: int = Field(8, gt=0, description="evaluations without progress before stopping")
-    precision: Literal["auto", "no", "bf16"] = Field("auto", description="auto: bf16 on CUDA")
+    evaluate_every: int = Field(default=200, gt=0)
+    evaluate_samples: int = Field(default=8192, gt=0, description="validation samples looked at each time")
+    patience: int = Field(default=8, gt=0, description="evaluations without progress before stopping")
+    precision: Literal["auto", "no", "bf16"] = Field(default="auto", description="auto: bf16 on CUDA")
 
 
 def load_config(path: Path | None, assignments: tuple[str, ...] = (), kind: str | None = None) -> TrainConfig:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,13 +11,14 @@ from policy.nioka.config import ModelConfig
 from policy.nioka.errors import ModelError
 from policy.training.labels import action_log2
 from policy.training.samples import Arrays
+from policy.training.schema import Split
 from policy.windows import FIELDS
 
 
 class CongestionSamples:
     """One sample per row of one split: the row's window and the w - 1 before it in its episode."""
 
-    def __init__(self, table: pa.Table, split: Literal["train", "validation", "test"], config: ModelConfig):
+    def __init__(self, table: pa.Table, split: Split, config: ModelConfig) -> None:
         rows = table.filter(pc.equal(table["split"], split))
         if rows.num_rows == 0:
             raise ModelError(f"the dataset has no rows in its {split} split; collect with more traces")

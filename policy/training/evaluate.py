@@ -70,7 +70,11 @@ def model_card(
     ours = seeds[best_seed][1]
     spread = [measures["all"]["mape"] for _, measures in seeds.values()]
     model = config.model
-    what = model.backbone.id if model.backbone.architecture is None else model.backbone.architecture["model_type"]
+    what = (
+        model.backbone.id
+        if model.backbone.architecture is None
+        else model.backbone.architecture["model_type"]
+    )
     backbone = (
         f"{what}, {'pretrained' if model.backbone.pretrained and model.backbone.architecture is None else 'random'} "
         f"weights, {model.backbone.layers or 'all'} blocks, LoRA rank {model.backbone.lora.rank}"

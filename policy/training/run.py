@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from accelerate import PartialState
@@ -46,7 +47,7 @@ def train(
             samples["train"],
             samples["validation"],
             out / f"seed-{seed}",
-            on_progress=lambda progress, seed=seed: on_progress(seed, progress),
+            on_progress=partial(on_progress, seed),
         )
         results[seed] = (progress, evaluate(model, samples["test"], device))
         if best is None or progress.best_loss < best[0]:

@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,11 +31,15 @@ from policy.training.labels import Reward, Target
 from policy.windows import FIELDS
 
 SCHEMA_VERSION = 1
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("source_trace", "family", "split", "run", "cell", "cc", "episode")),
+        *(
+            (name, pa.string())
+            for name in ("source_trace", "family", "split", "run", "cell", "cc", "episode")
+        ),
         ("window", pa.int32()),
         ("end_ns", pa.int64()),
         *((name, pa.float32()) for name in FIELDS),
@@ -135,11 +139,7 @@ def assign_splits(
         n_test = max(least, round(test * len(names)))
         for index, name in enumerate(order):
             splits[name] = (
-                "validation"
-                if index < n_validation
-                else "test"
-                if index < n_validation + n_test
-                else "train"
+                "validation" if index < n_validation else "test" if index < n_validation + n_test else "train"
             )
     return splits
 

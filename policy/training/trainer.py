@@ -60,19 +60,21 @@ def train_one(
     mixed = accelerator.mixed_precision == "bf16"
     model = PolicyModel(config.model, torch.bfloat16 if mixed else torch.float32)
     learned = model.trained_parameters()
-    optimiser = torch.optim.AdamW(
-        learned.values(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimiser = torch.optim.AdamW(learned.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
     prepared, optimiser = accelerator.prepare(model, optimiser)
     state = _State(folder / "state", config, seed)
     progress = state.restore(learned, optimiser)
     best = {name: value.detach().clone() for name, value in state.best(learned).items()}
-    writer = SummaryWriter(str(folder / "logs"), purge_step=progress.step) if accelerator.is_main_process else None
+    writer = (
+        SummaryWriter(str(folder / "logs"), purge_step=progress.step) if accelerator.is_main_process else None
+    )
     batches = _Batches(config, seed, len(train), accelerator)
     try:
         while progress.step < config.max_steps and progress.stale < config.patience:
             progress.step += 1
-            progress.loss = _step(accelerator, prepared, optimiser, config, seed, train, batches, progress.step)
+            progress.loss = _step(
+                accelerator, prepared, optimiser, config, seed, train, batches, progress.step
+            )
             if not np.isfinite(progress.loss):
                 raise ModelError(f"the loss is {progress.loss} at step {progress.step}; lower learning_rate")
             if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
@@ -93,8 +95,8 @@ def train_one(
         if writer is not None:
             writer.close()
     with torch.no_grad():
-        for name, value in best.items():
-            learned[name].copy_(value)
+        for name, best_value in best.items():
+            learned[name].copy_(best_value)
     return model.eval(), progress
 
 
@@ -230,7 +232,9 @@ class _State:
         record = json.loads(record_path.read_text())
         if record["settings"] != self._settings:
             changed = [k for k in self._settings if record["settings"].get(k) != self._settings[k]]
-            raise ModelError(f"{self._folder} belongs to other settings ({', '.join(changed)}); choose another --out")
+            raise ModelError(
+                f"{self._folder} belongs to other settings ({', '.join(changed)}); choose another --out"
+            )
         tensors = load_file(self._folder / record["tensors"])
         with torch.no_grad():
             for name, value in learned.items():
@@ -248,7 +252,7 @@ class _State:
         """The best weights so far; those given where there is no state yet."""
         record_path = self._folder / "state.json"
         if not record_path.exists():
-            return dict(learned)
+            return {name: value.detach() for name, value in learned.items()}
         tensors = load_file(self._folder / json.loads(record_path.read_text())["tensors"])
         device = next(iter(learned.values())).device
         return {name: tensors[f"best.{name}"].to(device) for name in learned}

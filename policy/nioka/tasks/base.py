@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from policy.nioka.config import ModelConfig
 from policy.nioka.inputs import Inputs
 
+
 class Task(Protocol):
     """A network task: how states become tokens and output vectors become actions."""
 

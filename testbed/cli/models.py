@@ -1,0 +1,75 @@
+"""``tbtest models``: the checkpoints at hand and what they say of themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from policy.nioka.checkpoint import CheckpointInfo
+
+
+@click.group()
+def models() -> None:
+    """List trained models, or show one's card."""
+
+
+@models.command("list")
+@click.argument("folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+def list_models(folders: tuple[Path, ...]) -> None:
+    """List the bundled models and those below FOLDERS."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from policy.nioka import checkpoint
+
+    found = dict(checkpoint.bundled())
+    for folder in folders:
+        for config in sorted(folder.rglob("config.json")):
+            if (config.parent / "head.safetensors").is_file():
+                found[str(config.parent)] = config.parent
+    table = Table("name", "model", "objective", "backbone", "MAPE on test", "size", box=None)
+    for name, path in found.items():
+        info = checkpoint.read_info(path)
+        table.add_row(
+            name,
+            info.model.kind,
+            info.model.objective,
+            _backbone(info),
+            _test_mape(info),
+            f"{info.size_bytes / 1e6:.1f} MB",
+        )
+    if not found:
+        click.echo("no models; train one with `tbtest train`, then name its folder here")
+        return
+    Console().print(table)
+
+
+@models.command("show")
+@click.argument("name")
+def show_model(name: str) -> None:
+    """Show the model card of NAME, a bundled model or a checkpoint's folder."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from policy.nioka import checkpoint
+
+    info = checkpoint.read_info(checkpoint.resolve(name))
+    Console().print(Markdown((info.folder / "README.md").read_text()))
+
+
+def _backbone(info: CheckpointInfo) -> str:
+    if info.model.kind != "nioka":
+        return "–"
+    layers = info.model.backbone.layers
+    return info.model.backbone.id + (f", {layers} blocks" if layers else "")
+
+
+def _test_mape(info: CheckpointInfo) -> str:
+    try:
+        chosen = info.training["seeds"][str(info.training["seed"])]
+        return f"{100 * chosen['test']['all']['mape']:.1f} %"
+    except (KeyError, TypeError):
+        return "–"

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from policy.nioka.head import rate_and_cwnd
+
+pytestmark = pytest.mark.torch
+
+
+def test_rate_and_cwnd_by_hand():
+    rate, cwnd = rate_and_cwnd(
+        np.array([0.0, 1.0, -1.0, 5.0]),
+        bandwidth_bps=np.array([12e6, 12e6, 1e5, 12e6]),
+        min_rtt_ns=np.full(4, 40e6),
+        mss_bytes=np.full(4, 1500.0),
+    )
+    assert rate.tolist() == [12e6, 24e6, 5e4, 24e6]  # the last is held to the action's range
+    # 12 Mbit/s over 40 ms is 60 kB, 40 packets, twice that with the gain
+    assert cwnd.tolist() == [80.0, 160.0, 4.0, 160.0]
