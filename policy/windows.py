@@ -1,12 +1,26 @@
-"""Decision windows: what is known of a flow over 100 ms, one row of physical quantities."""
+"""Decision windows: per-ACK records of many flows folded into rows of physical quantities, vectorised over flows.
+
+Everything that adds up comes from differences of the kernel's cumulative counters, so a missing record costs resolution
+and no bytes. A counter that falls (which a live flow's never do) starts a new base and adds nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.bandwidth import BandwidthEstimate
 
 FIELDS = (
     "duration_ns",  # of the window
     "acks",  # ACK records in it
     "acked_bytes",  # cumulatively acknowledged
-    "delivery_rate_bps",  # delivered (SACKed ones too) from the last ACK before to the last ACK in the window, over the time between
+    "delivery_rate_bps",  # delivered (SACKed included), from the last ACK before to the last ACK in the window
     "send_rate_bps",  # sent, retransmissions included, over the same time
-    "rtt_mean_ns",  # of the RTT samples
+    "rtt_mean_ns",  # of the RTT samples; without ACKs the last value, or the silence if longer and data is in flight
     "rtt_min_ns",
     "rtt_gradient",  # d rtt / d t within the window, least squares; dimensionless
     "srtt_ns",  # at the window's end, as all that follow unless they say otherwise
@@ -16,8 +30,8 @@ FIELDS = (
     "loss_rate",  # lost / (lost + delivered) bytes of the window
     "inflight_bytes",
     "cwnd_bytes",
-    "ack_spacing_ns",  # mean time between ACKs
-    "app_limited_share",  # of the ACKs whose rate sample is application-limited
+    "ack_spacing_ns",  # mean time between ACKs; without ACKs the silence
+    "app_limited_share",  # of the ACKs whose rate sample is application-limited; without ACKs 1 if idle, else 0
     "ecn_share",  # of the delivered packets that carry a congestion mark
     "asked_rate_bps",  # pacing rate in force
     "action_log2",  # log2(asked_rate_bps / bandwidth_bps of the window before), clipped to [-3, 3]
@@ -25,5 +39,238 @@ FIELDS = (
     "bandwidth_bps",  # the flow's bandwidth estimate
 )
 """Columns of a window."""
+F = {name: index for index, name in enumerate(FIELDS)}
+"""Index of each column."""
 HISTORY = 20
 """Windows kept per flow."""
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+COUNTERS = (
+    "acked_bytes",
+    "delivered_bytes",
+    "lost_bytes",
+    "sent_bytes",
+    "delivered_packets",
+    "delivered_ce_packets",
+)
+_ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
+LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packets", "pacing_rate_bps")
+_SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
+_NEVER = np.int64(-1)
+_FAR = np.inf
+
+
+@dataclass(frozen=True)
+class Records:
+    """ACKs of many flows, any order between flows.
+
+    slot, at_ns: int64[n]; counters: int64[n, 6] as COUNTERS; levels: float64[n, 6] as LEVELS, min_rtt_ns 0 where
+    unknown; rtt_ns: float64[n], NaN: no sample; rate_bps: float64[n], delivery rate sample, NaN: none;
+    app_limited: bool[n].
+    """
+
+    slot: Ints
+    at_ns: Ints
+    counters: Ints
+    levels: Floats
+    rtt_ns: Floats
+    rate_bps: Floats
+    app_limited: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def only(self, chosen: NDArray[Any]) -> Records:
+        """The chosen records."""
+        return Records(*(column[chosen] for column in vars(self).values()))
+
+
+class WindowFolder:
+    """Accumulates the open window of every flow and gives its row when it closes. Arrays are indexed by slot."""
+
+    def __init__(self, slots: int) -> None:
+        self.last_ns: Ints = np.full(slots, _NEVER)  # newest record
+        self.start_ns: Ints = np.zeros(slots, np.int64)  # of the open window
+        self.bandwidth = BandwidthEstimate(slots)
+        self.levels: Floats = np.zeros((slots, len(LEVELS)))
+        self._counters: Ints = np.zeros((slots, len(COUNTERS)), np.int64)
+        self._base_ns: Ints = np.full(slots, _NEVER)  # the last record before the open window
+        self._loss_ns: Ints = np.full(slots, _NEVER)
+        self._rtt_mean: Floats = np.zeros(slots)
+        # Of the open window:
+        self._acks = np.zeros(slots)
+        self._sums: Floats = np.zeros((slots, len(COUNTERS)))
+        self._moments: Floats = np.zeros((slots, 5))  # of RTT samples: n, t, t², r, t r (seconds)
+        self._rtt_min: Floats = np.full(slots, _FAR)
+        self._app_limited = np.zeros(slots)
+        self._rate: Floats = np.full(slots, np.nan)  # newest sample that was not application-limited
+
+    def open(self, slots: Ints, open_ns: Ints) -> None:
+        """Flows begin, their first windows at open_ns."""
+        self.last_ns[slots] = self._base_ns[slots] = self._loss_ns[slots] = _NEVER
+        self.start_ns[slots] = open_ns
+        self.levels[slots] = 0
+        self._rtt_mean[slots] = 0
+        self.bandwidth.forget(slots)
+        self._reset(slots)
+
+    def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
+        """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i], oldest first per flow.
+
+        A record at or past the end belongs to the next window. Returns the rows, float64[len(slot), F]; how many
+        records were older than their flow's newest and left out; and how many had a counter that fell.
+        """
+        records, stale = self._in_order(records)
+        rows = np.empty((len(slot), len(FIELDS)))
+        resets = 0
+        ends = np.full(len(self.last_ns), np.iinfo(np.int64).max)
+        for closing in _rounds(slot):
+            ends[slot[closing]] = end_ns[closing]
+            inside = records.at_ns < ends[records.slot]
+            resets += self._accumulate(records.only(inside))
+            records = records.only(~inside)
+            rows[closing] = self._close(slot[closing], end_ns[closing])
+            ends[slot[closing]] = np.iinfo(np.int64).max
+        resets += self._accumulate(records)
+        return rows, stale, resets
+
+    def _in_order(self, records: Records) -> tuple[Records, int]:
+        """Sorted by slot and time, without those older than what was folded already."""
+        fresh = records.at_ns >= self.last_ns[records.slot]
+        stale = len(records) - int(np.count_nonzero(fresh))
+        order = np.argsort(records.slot.astype(np.uint32), kind="stable")
+        if stale:
+            order = order[fresh[order]]
+        slot, at_ns = records.slot[order], records.at_ns[order]
+        if np.any((at_ns[1:] < at_ns[:-1]) & (slot[1:] == slot[:-1])):
+            order = order[np.lexsort((at_ns, slot))]
+        return records.only(order), stale
+
+    def _accumulate(self, r: Records) -> int:
+        """Add sorted records to the open windows; returns how many had a counter that fell."""
+        if not len(r):
+            return 0
+        first = np.flatnonzero(np.concatenate(([True], r.slot[1:] != r.slot[:-1])))
+        slot = r.slot[first]
+        last = np.append(first[1:], len(r)) - 1
+        new = self.last_ns[slot] == _NEVER
+        before = np.empty_like(r.counters)
+        before[1:] = r.counters[:-1]
+        before[first] = np.where(new[:, None], r.counters[first], self._counters[slot])
+        step = r.counters - before
+        resets = int(np.count_nonzero((step < 0).any(axis=1)))
+        np.maximum(step, 0, out=step)
+        self._sums[slot] += np.add.reduceat(step, first, axis=0)
+        self._base_ns[slot] = np.where(new, r.at_ns[first], self._base_ns[slot])
+        lossy = np.where(step[:, _LOST] > 0, r.at_ns, _NEVER)
+        self._loss_ns[slot] = np.maximum(self._loss_ns[slot], np.maximum.reduceat(lossy, first))
+        self._counters[slot] = r.counters[last]
+        self.last_ns[slot] = r.at_ns[last]
+        self.levels[slot] = r.levels[last]
+        self._acks[slot] += last - first + 1
+        self._app_limited[slot] += np.add.reduceat(r.app_limited, first, dtype=np.float64)
+
+        sampled = ~np.isnan(r.rtt_ns)
+        rtt = np.where(sampled, r.rtt_ns, 0.0) * 1e-9
+        t = (r.at_ns - self.start_ns[r.slot]) * 1e-9 * sampled
+        moments = np.stack((sampled, t, t * t, rtt, t * rtt), axis=1)
+        self._moments[slot] += np.add.reduceat(moments, first, axis=0)
+        least = np.minimum.reduceat(np.where(sampled, r.rtt_ns, _FAR), first)
+        self._rtt_min[slot] = np.minimum(self._rtt_min[slot], least)
+
+        usable = np.where(~r.app_limited & ~np.isnan(r.rate_bps), np.arange(len(r)), -1)
+        newest = np.maximum.reduceat(usable, first)
+        newest = np.where(newest >= first, newest, -1)
+        self._rate[slot] = np.where(newest >= 0, r.rate_bps[newest], self._rate[slot])
+        return resets
+
+    def _close(self, s: Ints, end_ns: Ints) -> Floats:
+        """Rows of the open windows of slots s (each once), which then start anew at end_ns."""
+        row = np.zeros((len(s), len(FIELDS)))
+        levels, sums, acks = self.levels[s], self._sums[s], self._acks[s]
+        seen = self.last_ns[s] != _NEVER
+        silence = np.where(seen, end_ns - self.last_ns[s], end_ns - self.start_ns[s]).astype(np.float64)
+        duration = (end_ns - self.start_ns[s]).astype(np.float64)
+        # From ACK to ACK, but never so short that one burst would pass for a rate.
+        span = np.maximum(np.where(seen, self.last_ns[s] - self._base_ns[s], 0), duration / 2)
+        mss, inflight = levels[:, _MSS], levels[:, _INFLIGHT] * levels[:, _MSS]
+        quiet, busy = acks == 0, inflight > 0
+        per_ack = 1 / np.maximum(acks, 1)
+
+        n, t, tt, r, tr = self._moments[s].T
+        sampled = n > 0
+        mean = np.where(sampled, r / np.maximum(n, 1) * 1e9, self._rtt_mean[s])
+        mean = np.where(quiet & busy, np.maximum(mean, silence), mean)
+        spread = n * tt - t * t  # n² variance of the ACKs' times, s²
+        slope = np.divide(
+            n * tr - t * r, spread, out=np.zeros(len(s)), where=(n >= 3) & (spread > n * n * 1e-8)
+        )
+        self._rtt_mean[s] = np.where(sampled, mean, self._rtt_mean[s])
+        rtt_min = np.where(sampled, self._rtt_min[s], mean)
+        min_rtt = np.where(levels[:, _MIN_RTT] > 0, levels[:, _MIN_RTT], rtt_min)
+        lost, delivered = sums[:, _LOST], sums[:, _DELIVERED]
+        delivery_rate = np.where(quiet, 0.0, delivered * 8e9 / span)
+        app_limited = np.where(quiet, ~busy, self._app_limited[s] * per_ack)
+
+        before = self.bandwidth.bps[s]
+        bandwidth = self.bandwidth.update(
+            s,
+            delivery_rate_bps=delivery_rate,
+            sample_bps=self._rate[s],
+            steady=~quiet & (app_limited < 0.5) & (span <= 2 * duration),
+            standing_queue=~quiet & (rtt_min - min_rtt > np.maximum(5e6, 0.1 * min_rtt)),
+        )
+        asked = levels[:, _PACING]
+        action = np.log2(np.divide(asked, before, out=np.ones(len(s)), where=(asked > 0) & (before > 0)))
+        columns = {
+            "duration_ns": duration,
+            "acks": acks,
+            "acked_bytes": sums[:, _ACKED],
+            "delivery_rate_bps": delivery_rate,
+            "send_rate_bps": np.where(quiet, 0.0, sums[:, _SENT] * 8e9 / span),
+            "rtt_mean_ns": mean,
+            "rtt_min_ns": rtt_min,
+            "rtt_gradient": slope,
+            "srtt_ns": levels[:, _SRTT],
+            "min_rtt_ns": min_rtt,
+            "queueing_delay_ns": np.maximum(mean - min_rtt, 0.0),
+            "lost_bytes": lost,
+            "loss_rate": lost / np.maximum(lost + delivered, 1),
+            "inflight_bytes": inflight,
+            "cwnd_bytes": levels[:, _CWND] * mss,
+            "ack_spacing_ns": np.where(quiet, silence, span * per_ack),
+            "app_limited_share": app_limited,
+            "ecn_share": np.minimum(sums[:, _CE] / np.maximum(sums[:, _PACKETS], 1), 1.0),
+            "asked_rate_bps": asked,
+            "action_log2": np.clip(action, -3, 3),
+            "since_loss_ns": np.where(self._loss_ns[s] == _NEVER, -1, end_ns - self._loss_ns[s]),
+            "bandwidth_bps": bandwidth,
+        }
+        for name, values in columns.items():
+            row[:, F[name]] = values
+        self.start_ns[s] = end_ns
+        self._base_ns[s] = self.last_ns[s]
+        self._reset(s)
+        return row
+
+    def _reset(self, s: Ints) -> None:
+        self._acks[s] = self._app_limited[s] = 0
+        self._sums[s] = 0
+        self._moments[s] = 0
+        self._rtt_min[s] = _FAR
+        self._rate[s] = np.nan
+
+
+def _rounds(slot: Ints) -> list[NDArray[np.int64]]:
+    """Indices of `slot` in rounds such that no slot occurs twice in a round and its order is kept."""
+    if not len(slot):
+        return []
+    order = np.argsort(slot, kind="stable")
+    ordered = slot[order]
+    starts = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    if starts.all():
+        return [np.arange(len(slot))]
+    position = np.arange(len(slot))
+    rank = position - np.maximum.accumulate(np.where(starts, position, 0))
+    return [order[rank == k] for k in range(int(rank.max()) + 1)]
