@@ -71,3 +71,11 @@ def inputs():
         return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Products this small only lose by threads, above all on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
