@@ -8,11 +8,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
+    from testbed.scenario import Scenario
     from testbed.system.netns import NetNs
     from testbed.system.scope import Scope
 
@@ -30,6 +31,9 @@ class CongestionController(Protocol):
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """Once per cell: what lives as long as it (the agent). Returns the TCP_CONGESTION name for the sockets."""
+
+    def detach(self, log_dir: Path) -> dict[str, Any] | None:
+        """Once per cell, after the traffic: end what ``attach`` started; what it has to say for cell.json."""
 
 
 def available_in_kernel() -> list[str]:
@@ -68,3 +72,12 @@ class KernelController:
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
         return self.name
+
+    def detach(self, log_dir: Path) -> dict[str, Any] | None:
+        """Nothing to say."""
+        return None
+
+
+def controller(name: str, scenario: Scenario) -> CongestionController:
+    """The controller that ``--cc`` calls ``name``; not checked yet. Raises UserError."""
+    return KernelController(name)

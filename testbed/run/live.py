@@ -42,7 +42,9 @@ class LiveView:
         self._delays: deque[float] = deque(maxlen=_WIDTH)
         self._last: LinkSample | None = None
         self._title = ""
-        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=5, transient=True)
+        self._live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=5, transient=True
+        )
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

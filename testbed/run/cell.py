@@ -1,0 +1,147 @@
+"""One cell: a fresh network, one congestion controller, real traffic, and everything logged."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from testbed.cc import CongestionController
+from testbed.links.base import LinkSample
+from testbed.network import Network, build
+from testbed.run.capture import Capture
+from testbed.run.cpu import CpuSampler
+from testbed.run.flows import PlannedFlow, plan_flows
+from testbed.run.linklog import describe_links, stop_links
+from testbed.run.plan import CellPlan
+from testbed.run.prepared import Prepared
+from testbed.system.process import Process
+from testbed.system.scope import Scope
+from testbed.traffic import kind as traffic_kind
+from testbed.traffic.base import argv
+from testbed.traffic.collect import merge_logs
+from testbed.units import NS_PER_MS, NS_PER_S
+
+_READY_TIMEOUT_S = 30.0
+_LEAD_NS = 300 * NS_PER_MS  # from the last "ready" to the start: everyone has read the time by then
+_SAMPLE_S = 0.1
+_END_TIMEOUT_S = 30.0  # after the stop, for the logs to be written
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What cell.json gets, besides the plan."""
+
+    start_ns: int
+    stop_ns: int
+    details: dict[str, Any]
+    warnings: list[str]
+
+
+def run_cell(
+    run: Scope,
+    prepared: Prepared,
+    plan: CellPlan,
+    controller: CongestionController,
+    folder: Path,
+    on_sample: Callable[[LinkSample, int], None],
+) -> CellResult:
+    """Run one cell into ``folder``. Everything it creates is gone on return, also on exceptions.
+
+    ``on_sample`` gets a reading of the first bottleneck and the time since the start (ns), ten times a second.
+    Raises UserError (ProcessFailed among them).
+    """
+    with run.child(plan.folder) as cell:
+        network = build(prepared.topology, prepared.backend, prepared.bottleneck(plan.seed), cell, folder)
+        checks = network.check()
+        senders = [pair.sender.netns for pair in network.pairs if pair.role == "measured"]
+        tcp_congestion = controller.attach(cell, senders, folder)
+        flows = plan_flows(prepared, network, plan.seed, tcp_congestion, folder)
+        processes = _start_traffic(cell, flows)
+        capture = Capture.start(cell, network, folder) if prepared.scenario.pcap else None
+        with CpuSampler() as cpu:
+            start_ns = time.monotonic_ns() + _LEAD_NS
+            stop_ns = start_ns + prepared.scenario.duration_ns
+            for link in network.links.values():
+                link.link.start(start_ns)
+            for flow, ends in zip(flows, processes, strict=True):
+                line = {"start_ns": start_ns + flow.start_ns, "stop_ns": start_ns + flow.stop_ns}
+                for process in ends:
+                    process.write_line(json.dumps(line))
+            _watch(network, processes, start_ns, stop_ns, on_sample)
+        for process in (process for ends in processes for process in ends):
+            process.wait(_END_TIMEOUT_S)
+            process.check()
+        if capture is not None:
+            capture.stop()
+        records = stop_links(network, folder)
+        agent = controller.detach(folder)
+    for flow in flows:
+        traffic_kind(flow.spec.kind).finish(flow.spec)
+    merge_logs(folder)
+    details = {
+        "tcp_congestion": tcp_congestion,
+        "flows": [_describe_flow(flow, network, start_ns) for flow in flows],
+        "links": describe_links(network, records),
+        "cpu": {"samples": cpu.samples},
+        "environment": network.environment,
+        "idle_rtt_ns": [check.rtt_ns for check in checks],
+        "agent": agent,
+    }
+    warnings = [f"{record.backend} link: {text}" for record in records for text in record.warnings]
+    return CellResult(start_ns, stop_ns, details, warnings)
+
+
+def _start_traffic(cell: Scope, flows: list[PlannedFlow]) -> list[tuple[Process, Process]]:
+    """Start both ends of every flow and wait until all are ready."""
+    processes = []
+    for flow in flows:
+        found = traffic_kind(flow.spec.kind)
+        config = cell.tmp / f"flow-{flow.spec.flow}.json"
+        config.write_text(flow.spec.model_dump_json(), encoding="utf-8")
+        ends = [
+            cell.spawn(argv(found, role, config), name=f"{role}-{flow.spec.flow}", netns=host.netns)
+            for role, host in (("receiver", flow.pair.receiver), ("sender", flow.pair.sender))
+        ]
+        processes.append((ends[0], ends[1]))
+    for process in (process for ends in processes for process in ends):
+        process.read_line(_READY_TIMEOUT_S)
+    return processes
+
+
+def _watch(
+    network: Network,
+    processes: list[tuple[Process, Process]],
+    start_ns: int,
+    stop_ns: int,
+    on_sample: Callable[[LinkSample, int], None],
+) -> None:
+    """Until the end: show what the bottleneck does, and notice at once when a traffic process fails."""
+    bottleneck = next(link for link in network.links.values() if link.bottleneck)
+    while (now_ns := time.monotonic_ns()) < stop_ns:
+        on_sample(bottleneck.link.sample(), max(0, now_ns - start_ns))
+        for process in (process for ends in processes for process in ends):
+            process.check()
+        time.sleep(min(_SAMPLE_S, max(0.0, (stop_ns - now_ns) / NS_PER_S)))
+
+
+def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> dict[str, Any]:
+    pair = flow.pair
+    bottleneck = network.links[pair.bottleneck] if pair.bottleneck else None
+    return {
+        "flow": flow.spec.flow,
+        "kind": flow.spec.kind,
+        "role": flow.role,
+        "cc": flow.spec.tcp_congestion,
+        "sender": pair.sender.name,
+        "receiver": pair.receiver.name,
+        "start_ns": start_ns + flow.start_ns,
+        "stop_ns": start_ns + flow.stop_ns,
+        "base_owd_ns": pair.forward_delay_ns,
+        "base_rtt_ns": pair.base_rtt_ns,
+        "bottleneck": 2 * bottleneck.index if bottleneck else None,
+        "options": flow.spec.options,
+    }

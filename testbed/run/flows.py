@@ -1,0 +1,56 @@
+"""The flows of a cell: which processes run where, and from when to when. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from testbed.network import Network, Pair
+from testbed.run.plan import cell_seed, flow_offsets_ns
+from testbed.run.prepared import Prepared
+from testbed.traffic.base import FlowSpec
+
+
+@dataclass(frozen=True)
+class PlannedFlow:
+    """One flow on one pair. Times count from the cell's start."""
+
+    spec: FlowSpec
+    pair: Pair
+    role: Literal["measured", "cross"]
+    start_ns: int
+    stop_ns: int
+
+
+def plan_flows(
+    prepared: Prepared, network: Network, seed: int, tcp_congestion: str, log_dir: Path
+) -> list[PlannedFlow]:
+    """Measured flows first, numbered as their pairs, then the cross traffic."""
+    scenario = prepared.scenario
+    duration_ns = scenario.duration_ns
+    planned: list[PlannedFlow] = []
+
+    def add(
+        pair: Pair, kind: str, congestion: str, options: dict[str, object], start_ns: int, cross: bool
+    ) -> None:
+        number = len(planned)
+        spec = FlowSpec(
+            flow=number,
+            kind=kind,
+            tcp_congestion=congestion,
+            sender_address=pair.sender.address,
+            receiver_address=pair.receiver.address,
+            seed=cell_seed(seed, number),
+            options=options,
+            log_dir=log_dir,
+        )
+        planned.append(PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, duration_ns))
+
+    measured = [pair for pair in network.pairs if pair.role == "measured"]
+    options = prepared.flow_options.model_dump(mode="json")
+    for pair, offset_ns in zip(measured, flow_offsets_ns(scenario, seed), strict=True):
+        add(pair, scenario.flow, tcp_congestion, options, offset_ns, cross=False)
+    for extra in scenario.cross_traffic:
+        add(network.pairs[extra.pair], extra.kind, extra.cc, dict(extra.options), extra.start_ns, cross=True)
+    return planned

@@ -1,0 +1,84 @@
+"""A scenario with every name resolved: all that can be wrong is found before anything is created."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from testbed import cc
+from testbed.errors import UserError
+from testbed.links import backend as link_backend
+from testbed.links.base import LinkBackend, Queue
+from testbed.network import Bottleneck
+from testbed.scenario import Scenario
+from testbed.traffic import kind as traffic_kind
+from testbed.traffic.base import Options, parse_options
+from topologies import Topology, create
+from topologies import find as find_topology
+from traces.library import load
+from traces.model import Trace, constant
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the cells of a run share."""
+
+    scenario: Scenario
+    topology: Topology
+    trace: Trace
+    buffer_bytes: int
+    backend: LinkBackend
+    flow_options: Options
+    controllers: Mapping[str, cc.CongestionController]
+
+    def bottleneck(self, seed: int) -> Bottleneck:
+        """The bottleneck of a cell with this seed."""
+        scenario = self.scenario
+        return Bottleneck(
+            capacity=self.trace,
+            queue=Queue(kind=scenario.queue, limit_bytes=self.buffer_bytes),
+            loss=scenario.loss,
+            jitter_ns=scenario.jitter_ns,
+            seed=seed,
+        )
+
+
+def resolve(scenario: Scenario) -> Prepared:
+    """Look everything up and check that this machine can do it. Creates nothing.
+
+    Raises UserError, or the error class of the package that knows better (ValueError).
+    """
+    trace = load(scenario.trace) if scenario.trace else constant(scenario.rate_bps or 0.0)
+    options = {"flows": scenario.flows, "rtt_ns": scenario.rtt_ns, **scenario.topology_options}
+    topology = create(find_topology(scenario.topology), options)
+    pairs = len(topology.pairs())
+    for number, cross in enumerate(scenario.cross_traffic):
+        if cross.pair >= pairs:
+            raise UserError(
+                f"cross_traffic.{number}.pair: {cross.pair}, but {scenario.topology} has {pairs} pairs"
+            )
+        parse_options(traffic_kind(cross.kind), cross.options)
+        cc.KernelController(cross.cc).check()
+        if cross.start_ns >= scenario.duration_ns:
+            raise UserError(
+                f"cross_traffic.{number}.start: it would begin after the end; use less than duration"
+            )
+    prepared = Prepared(
+        scenario=scenario,
+        topology=topology,
+        trace=trace,
+        buffer_bytes=scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
+        backend=link_backend(scenario.link_backend),
+        flow_options=parse_options(traffic_kind(scenario.flow), scenario.flow_options),
+        controllers={name: cc.controller(name, scenario) for name in scenario.cc},
+    )
+    for controller in prepared.controllers.values():
+        controller.check()
+    return prepared
+
+
+def require_root() -> None:
+    """Raises UserError without root."""
+    if os.geteuid() != 0:
+        raise UserError("tbtest run needs root for network namespaces; run it with sudo")

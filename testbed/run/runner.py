@@ -1,0 +1,183 @@
+"""A whole run: cells in order, the manifest kept true after each, the report at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from testbed import units
+from testbed.errors import UserError
+from testbed.run.cell import run_cell
+from testbed.run.environment import describe_environment
+from testbed.run.files import SCHEMA, new_run_folder, write_json
+from testbed.run.live import LiveView
+from testbed.run.plan import CellPlan, plan_cells
+from testbed.run.prepared import Prepared, require_root, resolve
+from testbed.scenario import Scenario
+from testbed.system.process import ProcessFailed
+from testbed.system.scope import Scope, new_run_id
+from traces.parquet import write_parquet
+
+
+def describe(scenario: Scenario) -> dict[str, Any]:
+    """What a run would create, for --dry-run. Raises UserError as the run itself would."""
+    prepared = resolve(scenario)
+    cells = plan_cells(scenario)
+    topology = prepared.topology
+    links = [
+        f"{a} - {b}" + (f" (emulated: {info['emulated'].name})" if info.get("emulated") else "")
+        for a, b, info in topology.links(withInfo=True)
+    ]
+    seconds = len(cells) * scenario.duration_ns / units.NS_PER_S
+    return {
+        "trace": f"{prepared.trace.name}, mean {prepared.trace.mean_bps() / 1e6:.3f} Mbit/s",
+        "buffer_bytes": prepared.buffer_bytes,
+        "link_backend": prepared.backend.name,
+        "traffic_seconds": seconds,
+        "namespaces per cell": list(topology.nodes()),
+        "links per cell": links,
+        "cells": [f"{cell.folder}, seed {cell.seed}" for cell in cells],
+    }
+
+
+class _Manifest:
+    """manifest.json, rewritten after every change, so that it always says how far the run got."""
+
+    def __init__(self, folder: Path, run_id: str, prepared: Prepared, cells: list[CellPlan]) -> None:
+        self._path = folder / "manifest.json"
+        self._data: dict[str, Any] = {
+            "schema": SCHEMA,
+            "run_id": run_id,
+            "status": "running",
+            "scenario": json.loads(prepared.scenario.model_dump_json(by_alias=True)),
+            "trace": {"name": prepared.trace.name, "file": f"traces/{prepared.trace.name}.parquet"},
+            "buffer_bytes": prepared.buffer_bytes,
+            "link_backend": prepared.backend.name,
+            "environment": describe_environment(),
+            "cells": [
+                {
+                    "folder": cell.folder,
+                    "cc": cell.cc,
+                    "repeat": cell.repeat,
+                    "seed": cell.seed,
+                    "status": "planned",
+                }
+                for cell in cells
+            ],
+        }
+        self._write()
+
+    def cell(self, plan: CellPlan, status: str) -> None:
+        self._data["cells"][plan.index]["status"] = status
+        self._write()
+
+    def finish(self, status: str) -> None:
+        self._data["status"] = status
+        for cell in self._data["cells"]:
+            if cell["status"] == "running":
+                cell["status"] = status
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, self._data)
+
+
+@contextmanager
+def _finished(manifest: _Manifest) -> Iterator[None]:
+    """Whatever happens inside, the manifest says how it ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        manifest.finish("interrupted")
+        raise
+    except BaseException:
+        manifest.finish("failed")
+        raise
+    manifest.finish("done")
+
+
+def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
+    """Run every cell, build the report, print the result; returns the run folder.
+
+    Raises UserError; a cell that fails does not stop the others, but makes the run end with an error.
+    """
+    require_root()
+    prepared = resolve(scenario)
+    run_id = new_run_id()
+    folder = new_run_folder(out, run_id)
+    failures = run_cells(prepared, run_id, folder, quiet=as_json)
+    cells = len(plan_cells(scenario))
+    if len(failures) == cells:
+        raise UserError(f"every cell failed; the first: {failures[0]}; logs: {folder}")
+    _print_report(folder, as_json)
+    if failures:
+        raise UserError(f"{len(failures)} of {cells} cells failed; the first: {failures[0]}")
+    return folder
+
+
+def run_cells(prepared: Prepared, run_id: str, folder: Path, *, quiet: bool) -> list[str]:
+    """Run the cells into ``folder``; returns what went wrong with those that failed."""
+    cells = plan_cells(prepared.scenario)
+    write_parquet(prepared.trace, folder / "traces" / f"{prepared.trace.name}.parquet")
+    manifest = _Manifest(folder, run_id, prepared, cells)
+    failures: list[str] = []
+    with _finished(manifest), Scope(run_id) as scope, LiveView(len(cells), quiet=quiet) as view:
+        for controller in prepared.controllers.values():
+            controller.prepare(scope, folder)
+        for plan in cells:
+            manifest.cell(plan, "running")
+            view.begin(f"{plan.cc} r{plan.repeat}")
+            try:
+                _run_and_write(scope, prepared, plan, folder, view)
+            except ProcessFailed as error:
+                failures.append(f"{plan.folder}: {error}")
+                manifest.cell(plan, "failed")
+                view.end(f"failed: {error}")
+            else:
+                manifest.cell(plan, "done")
+                view.end("done")
+    return failures
+
+
+def _run_and_write(scope: Scope, prepared: Prepared, plan: CellPlan, folder: Path, view: LiveView) -> None:
+    cell_folder = folder / "cells" / plan.folder
+    try:
+        cell_folder.mkdir()
+        result = run_cell(scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, view.sample)
+    except OSError as error:
+        raise UserError(f"{cell_folder}: {error.strerror or error}; is the disk full?") from error
+    write_json(
+        cell_folder / "cell.json",
+        {
+            "schema": SCHEMA,
+            "index": plan.index,
+            "cc": plan.cc,
+            "repeat": plan.repeat,
+            "seed": plan.seed,
+            "status": "done",
+            "start_ns": result.start_ns,
+            "stop_ns": result.stop_ns,
+            **result.details,
+            "warnings": result.warnings,
+        },
+    )
+
+
+def _print_report(folder: Path, as_json: bool) -> None:
+    from analysis import report, tables
+
+    metrics = report.build(folder)
+    if as_json:
+        click.echo((folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
+        return
+    console = Console()
+    console.print(tables.summary_table(metrics))
+    for warning in metrics.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

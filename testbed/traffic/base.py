@@ -1,0 +1,98 @@
+"""What a flow is, and what a traffic kind must do."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from testbed.errors import UserError
+
+SENDER_PORT = 40_000  # plus the flow's number; the links' logs tell flows apart by it
+RECEIVER_PORT = 5_000
+
+
+class Options(BaseModel):
+    """Base of every kind's options: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FlowSpec(BaseModel):
+    """One flow, as both its processes are told it (JSON)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow: int = Field(ge=0, le=999)
+    kind: str
+    tcp_congestion: str = Field(min_length=1, max_length=15)
+    sender_address: str
+    receiver_address: str
+    seed: int = Field(ge=0)
+    options: dict[str, Any]
+    log_dir: Path
+
+    @property
+    def sender_port(self) -> int:
+        """Local port of the sender."""
+        return SENDER_PORT + self.flow
+
+    @property
+    def receiver_port(self) -> int:
+        """Port the receiver listens on."""
+        return RECEIVER_PORT + self.flow
+
+
+class TrafficKind(Protocol):
+    """A kind of traffic: a module with ``python -m <module> sender|receiver CONFIG.json``."""
+
+    name: str
+    module: str
+    options_model: type[Options]
+
+    def finish(self, spec: FlowSpec) -> None:
+        """After both ends have ended: bring their logs into the schema of the run folder."""
+
+
+# Name -> module that offers it as KIND. Imported when asked for.
+_MODULES = {
+    "video": "testbed.traffic.video.kind",
+    "bulk": "testbed.traffic.bulk",
+    "onoff": "testbed.traffic.onoff",
+}
+
+
+def kind_names() -> list[str]:
+    """The registered kinds."""
+    return list(_MODULES)
+
+
+def kind(name: str) -> TrafficKind:
+    """The traffic kind of that name. Raises UserError."""
+    if name not in _MODULES:
+        raise UserError(f"flow {name!r}: unknown traffic kind; known: {', '.join(_MODULES)}")
+    found: TrafficKind = importlib.import_module(_MODULES[name]).KIND
+    return found
+
+
+def parse_options(found: TrafficKind, options: Mapping[str, Any]) -> Options:
+    """``options`` of the kind, validated. Raises UserError naming key and value."""
+    try:
+        return found.options_model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(found.options_model.model_fields) or "none"
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{found.name} traffic: unknown option {key!r}; known: {known}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{found.name} traffic: option {key} = {first['input']!r}: {message}") from error
+
+
+def argv(found: TrafficKind, role: str, config: Path) -> list[str]:
+    """The command of one end; ``role`` is sender or receiver."""
+    return [sys.executable, "-m", found.module, role, str(config)]

@@ -1,0 +1,68 @@
+"""TCP sockets of the measured flows: fixed ports, the congestion controller set and read back."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from testbed.errors import UserError
+from testbed.traffic.base import FlowSpec
+
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; absent from the socket module
+_CONNECT_TIMEOUT_S = 15.0  # a SYN may meet an outage
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+
+
+def set_congestion(sock: socket.socket, name: str) -> None:
+    """Choose the congestion controller. Raises UserError if the kernel does not take or keep it."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except OSError as error:
+        raise UserError(f"congestion controller {name!r} cannot be set: {error.strerror}") from error
+    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+    if found != name:
+        raise UserError(f"congestion controller {name!r} was asked for, but the kernel uses {found!r}")
+
+
+def bound_sender(spec: FlowSpec) -> socket.socket:
+    """A sender's socket, bound and under its congestion controller, not yet connected. Raises UserError, OSError."""
+    sock = socket.socket(_family(spec.sender_address), socket.SOCK_STREAM)
+    try:
+        set_congestion(sock, spec.tcp_congestion)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((spec.sender_address, spec.sender_port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def connect(sock: socket.socket, spec: FlowSpec) -> None:
+    """Connect, leave the socket non-blocking, and check that the controller survived. Raises UserError, OSError."""
+    sock.settimeout(_CONNECT_TIMEOUT_S)
+    sock.connect((spec.receiver_address, spec.receiver_port))
+    set_congestion(sock, spec.tcp_congestion)
+    sock.setblocking(False)
+
+
+def listener(spec: FlowSpec) -> socket.socket:
+    """A receiver's listening socket."""
+    sock = socket.socket(_family(spec.receiver_address), socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((spec.receiver_address, spec.receiver_port))
+        sock.listen(1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def abort(sock: socket.socket) -> None:
+    """Close with a reset: what is still unsent does not outlive the measurement."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    sock.close()

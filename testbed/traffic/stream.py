@@ -1,0 +1,108 @@
+"""The two ends of a greedy TCP stream: a sender that always has data while it is on, a receiver that counts bytes."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from testbed.traffic import tcpinfo
+from testbed.traffic.base import FlowSpec
+from testbed.traffic.process import Terminated, await_start
+from testbed.traffic.records import RecordLog
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect, listener
+from testbed.units import NS_PER_MS, NS_PER_S
+
+_CHUNK = bytes(256 * 1024)
+_NOTSENT_BYTES = 256 * 1024  # wake up when less than this is unsent: enough for 20 ms at 100 Mbit/s
+_GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
+_READ_PAUSE_S = 0.001  # between reads: a wake-up per packet would cost half a core at 200 Mbit/s
+_ACCEPT_TIMEOUT_S = 20.0
+
+
+def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
+    """Send as fast as TCP takes it while ``is_on(ns since start)``; returns at the stop time, on SIGTERM or when the
+    receiver has gone. Raises UserError, OSError."""
+    terminated = Terminated()
+    sock = bound_sender(spec)
+    log = tcpinfo.TcpInfoLog(spec)
+    try:
+        interval = await_start(terminated)
+        if interval is None:
+            return
+        connect(sock, spec)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
+        poller = select.poll()
+        poller.register(sock, select.POLLOUT)
+        next_sample_ns = interval.start_ns
+        while not terminated and (now_ns := time.monotonic_ns()) < interval.stop_ns:
+            if now_ns >= next_sample_ns:
+                log.sample(sock, now_ns)
+                next_sample_ns = now_ns + tcpinfo.INTERVAL_NS
+            wait_ms = max(0.0, (next_sample_ns - now_ns) / NS_PER_MS)
+            if not is_on(now_ns - interval.start_ns):
+                time.sleep(wait_ms / 1000)
+            elif poller.poll(wait_ms):
+                with suppress(BlockingIOError):
+                    sock.send(_CHUNK)
+        log.sample(sock, time.monotonic_ns())
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # the receiver ended first; what was measured stands
+    finally:
+        abort(sock)
+        log.write()
+
+
+def receive(spec: FlowSpec) -> None:
+    """Count what arrives into goodput-<flow>.parquet. Raises OSError."""
+    terminated = Terminated()
+    waiting = listener(spec)
+    log = RecordLog(
+        spec.log_dir / f"goodput-{spec.flow}.parquet", {"flow": "i", "at_ns": "q", "received_bytes": "q"}
+    )
+    try:
+        interval = await_start(terminated)
+        if interval is None:
+            return
+        waiting.settimeout(
+            min(_ACCEPT_TIMEOUT_S, max(0.1, (interval.stop_ns - interval.start_ns) / NS_PER_S))
+        )
+        try:
+            sock, _ = waiting.accept()
+        except TimeoutError:
+            return
+        with sock:
+            _count(
+                sock, interval.stop_ns, terminated, lambda at_ns, total: log.append(spec.flow, at_ns, total)
+            )
+    finally:
+        waiting.close()
+        log.write_parquet()
+
+
+def _count(
+    sock: socket.socket, stop_ns: int, terminated: Terminated, record: Callable[[int, int], None]
+) -> None:
+    buffer = bytearray(1 << 20)
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    total_bytes = 0
+    now_ns = next_record_ns = time.monotonic_ns()
+    while not terminated and now_ns < stop_ns:
+        if poller.poll(max(0.0, (next_record_ns - now_ns) / NS_PER_MS)):
+            try:
+                # MSG_TRUNC on TCP discards instead of copying (tcp(7)).
+                received = sock.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
+            except ConnectionResetError:
+                break
+            if received == 0:
+                break
+            total_bytes += received
+            time.sleep(_READ_PAUSE_S)
+        now_ns = time.monotonic_ns()
+        if now_ns >= next_record_ns:
+            record(now_ns, total_bytes)
+            next_record_ns += _GOODPUT_INTERVAL_NS * (1 + (now_ns - next_record_ns) // _GOODPUT_INTERVAL_NS)
+    record(now_ns, total_bytes)

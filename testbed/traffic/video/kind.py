@@ -1,0 +1,204 @@
+"""Video traffic as processes: the sender paces captures and feeds the socket, the receiver plays."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from contextlib import suppress
+
+from testbed.traffic import tcpinfo
+from testbed.traffic.base import FlowSpec
+from testbed.traffic.process import Terminated, await_start, main
+from testbed.traffic.records import NULL, RecordLog
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect, listener
+from testbed.traffic.video import wire
+from testbed.traffic.video.encoder import Encoder, Frame, RateControl
+from testbed.traffic.video.jitterbuffer import JitterBuffer
+from testbed.traffic.video.logs import merge_frames
+from testbed.traffic.video.options import VideoOptions
+from testbed.traffic.video.queue import FrameQueue
+from testbed.units import NS_PER_MS, NS_PER_S
+
+# Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so that TCP never idles.
+_NOTSENT_BYTES = 16 * 1024
+_GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
+_ACCEPT_TIMEOUT_S = 20.0
+
+
+class _Sender:
+    """A video sender on a connected socket."""
+
+    def __init__(self, spec: FlowSpec, sock: socket.socket) -> None:
+        self._options = VideoOptions.model_validate(spec.options)
+        self._spec = spec
+        self._sock = sock
+        self._encoder = Encoder(self._options, spec.seed)
+        self._rate = RateControl(self._options)
+        self._queue = FrameQueue(round(self._options.max_frame_age_ms * NS_PER_MS), wire.encode)
+        self._tcp_log = tcpinfo.TcpInfoLog(spec)
+        columns = {"flow": "i", "frame": "i", "keyframe": "?", "captured_ns": "q", "size_bytes": "q"}
+        self._frame_log = RecordLog(
+            spec.log_dir / f"frames-sender-{spec.flow}.parquet",
+            columns | {"target_bps": "d", "sent_ns": "q"},
+            nullable=("sent_ns",),
+        )
+
+    def run(self, start_ns: int, stop_ns: int, terminated: Terminated) -> None:
+        """Send until the time is up. Raises OSError when the receiver is gone."""
+        poller = select.poll()
+        poller.register(self._sock, select.POLLOUT)
+        frame_ns = NS_PER_S / self._options.fps
+        captures, next_sample_ns = 0, start_ns
+        notsent_bytes = 0
+        while not terminated and (now_ns := time.monotonic_ns()) < stop_ns:
+            capture_ns = start_ns + round(captures * frame_ns)
+            if now_ns >= next_sample_ns or now_ns >= capture_ns:
+                info = self._tcp_log.sample(self._sock, now_ns)
+                self._rate.delivery_rate(now_ns, info.delivery_rate_bps, info.app_limited)
+                notsent_bytes = info.notsent_bytes
+                next_sample_ns = now_ns + tcpinfo.INTERVAL_NS
+            if now_ns >= capture_ns:
+                self._capture(now_ns, notsent_bytes)
+                captures += 1
+                continue
+            wait_ms = (min(capture_ns, next_sample_ns, stop_ns) - now_ns) / NS_PER_MS
+            if not self._queue:
+                time.sleep(max(0.0, wait_ms / 1000))
+            elif poller.poll(max(0.0, wait_ms)):
+                self._write(time.monotonic_ns())
+
+    def write_logs(self) -> None:
+        """Frames that never left are logged as skipped."""
+        for frame in self._queue.waiting():
+            self._log(frame, NULL)
+        self._tcp_log.write()
+        self._frame_log.write_parquet()
+
+    def _capture(self, now_ns: int, notsent_bytes: int) -> None:
+        for frame in self._queue.skip_stale(now_ns):
+            self._log(frame, NULL)
+        target_bps = self._rate.update(now_ns, self._queue.backlog_bytes + notsent_bytes)
+        frame = self._encoder.encode(now_ns, target_bps)
+        if not self._queue.add(frame):
+            self._log(frame, NULL)
+
+    def _write(self, now_ns: int) -> None:
+        data, begun = self._queue.begin()
+        try:
+            self._queue.written(data, self._sock.send(data))
+        except BlockingIOError:
+            return
+        if begun is not None:
+            self._log(begun, now_ns)
+
+    def _log(self, frame: Frame, sent_ns: int) -> None:
+        self._frame_log.append(
+            self._spec.flow,
+            frame.number,
+            frame.keyframe,
+            frame.captured_ns,
+            frame.size_bytes,
+            frame.target_bps,
+            sent_ns,
+        )
+
+
+def send(spec: FlowSpec) -> None:
+    """The sender's process. Raises UserError, OSError."""
+    terminated = Terminated()
+    sock = bound_sender(spec)
+    sender = _Sender(spec, sock)
+    try:
+        interval = await_start(terminated)
+        if interval is not None:
+            connect(sock, spec)
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
+            # Captures begin once there is a connection: a call that is not set up yet shows no video.
+            sender.run(time.monotonic_ns(), interval.stop_ns, terminated)
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # the receiver ended first; what was measured stands
+    finally:
+        abort(sock)
+        sender.write_logs()
+
+
+def receive(spec: FlowSpec) -> None:
+    """The receiver's process. Raises OSError, and ValueError if something else than video arrives."""
+    terminated = Terminated()
+    waiting = listener(spec)
+    goodput = RecordLog(
+        spec.log_dir / f"goodput-{spec.flow}.parquet", {"flow": "i", "at_ns": "q", "received_bytes": "q"}
+    )
+    frames = RecordLog(
+        spec.log_dir / f"frames-receiver-{spec.flow}.parquet",
+        {"frame": "i", "completed_ns": "q", "displayed_ns": "q"},
+    )
+    try:
+        interval = await_start(terminated)
+        if interval is None:
+            return
+        waiting.settimeout(
+            min(_ACCEPT_TIMEOUT_S, max(0.1, (interval.stop_ns - interval.start_ns) / NS_PER_S))
+        )
+        with suppress(TimeoutError):
+            sock, _ = waiting.accept()
+            with sock:
+                _play(spec, sock, interval.stop_ns, terminated, goodput, frames)
+    finally:
+        waiting.close()
+        goodput.write_parquet()
+        frames.write_parquet()
+
+
+def _play(
+    spec: FlowSpec,
+    sock: socket.socket,
+    stop_ns: int,
+    terminated: Terminated,
+    goodput: RecordLog,
+    frames: RecordLog,
+) -> None:
+    options = VideoOptions.model_validate(spec.options)
+    playout = JitterBuffer(round(options.jitter_buffer_ms * NS_PER_MS))
+    decoder = wire.Decoder()
+    buffer = bytearray(1 << 18)
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    total_bytes = 0
+    now_ns = next_record_ns = time.monotonic_ns()
+    while not terminated and now_ns < stop_ns:
+        if poller.poll(max(0.0, (next_record_ns - now_ns) / NS_PER_MS)):
+            try:
+                received = sock.recv_into(buffer)
+            except ConnectionResetError:
+                break
+            if received == 0:
+                break
+            total_bytes += received
+            completed_ns = time.monotonic_ns()
+            for frame in decoder.feed(memoryview(buffer)[:received]):
+                frames.append(frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns))
+        now_ns = time.monotonic_ns()
+        if now_ns >= next_record_ns:
+            goodput.append(spec.flow, now_ns, total_bytes)
+            next_record_ns += _GOODPUT_INTERVAL_NS * (1 + (now_ns - next_record_ns) // _GOODPUT_INTERVAL_NS)
+    goodput.append(spec.flow, now_ns, total_bytes)
+
+
+class Video:
+    """See TrafficKind."""
+
+    name = "video"
+    module = "testbed.traffic.video.kind"
+    options_model = VideoOptions
+
+    def finish(self, spec: FlowSpec) -> None:
+        """Join the sender's and the receiver's frame logs."""
+        merge_frames(spec.log_dir, spec.flow)
+
+
+KIND = Video()
+
+if __name__ == "__main__":
+    main(sender=send, receiver=receive)
