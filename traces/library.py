@@ -131,12 +131,13 @@ def add_to_library(trace: Trace, provenance: Mapping[str, object], overwrite: bo
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_parquet(trace, partial, provenance)
-        partial.replace(path)
+        try:
+            write_parquet(trace, partial, provenance)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise TraceError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -225,7 +225,7 @@ class Trace:
 def constant(rate_bps: float) -> Trace:
     """A capacity of `rate_bps` for ever. Raises TraceError."""
     return Trace(
-        f"constant-{rate_bps:g}bps", None, Steps(np.array([0]), np.array([rate_bps], dtype=np.float64))
+        f"constant-{rate_bps / 1e6:g}mbit", None, Steps(np.array([0]), np.array([rate_bps], dtype=np.float64))
     )
 
 
