@@ -12,7 +12,7 @@ import numpy.typing as npt
 from agent.answers import Answers
 from agent.batch import Batch, Batcher
 from agent.config import AgentConfig
-from agent.layout import Flag, Kind, Records
+from agent.layout import Flag, Kind, Records, join
 from agent.local_policy import LocalPolicy
 from agent.log import AgentLog
 from agent.tiers import Tier
@@ -22,6 +22,7 @@ _AUDIT_NS = 1_000_000_000
 _RECLAIM_NS = 60_000_000_000
 LOCAL_TIER = "local"
 _NEVER = np.iinfo(np.int64).max
+_ACK, _CLOSES_WINDOW = int(Kind.ACK), int(Flag.CLOSES_WINDOW)  # plain numbers: looked at on every wake-up
 
 Integers = npt.NDArray[np.int64]
 
@@ -63,7 +64,7 @@ class Agent:
         self._end_ns: Integers = np.zeros(slots, np.int64)
         self._close_ack_ns: Integers = np.zeros(slots, np.int64)
         self._in_force = np.full(slots, "kernel", dtype="<U16")
-        self._commanded = np.zeros(slots, np.bool_)  # what the datapath last said
+        self._commanded = np.full(slots, -1)  # what the datapath last said: 1 or 0; -1: nothing yet
         self._silent = False
         self._reclaimed: dict[int, int] = {}
         self._next_flush_ns = self._next_audit_ns = now_ns
@@ -71,7 +72,9 @@ class Agent:
         self.counts = {"records": 0, "windows": 0, "decisions": 0, "local_decisions": 0, "deadline_missed": 0,
                        "stale_answers": 0, "invalid_answers": 0}  # fmt: skip
         if tier.adopted:
-            log.event(now_ns, -1, "takeover", f"{int(np.count_nonzero(tier.flows['live']))} flows")
+            live = np.flatnonzero(tier.flows["live"])
+            self._batcher.reconcile(tier.flows, live.tolist(), now_ns)
+            log.event(now_ns, -1, "takeover", f"{len(live)} flows")
 
     def step(self) -> int:
         """One turn. Returns how long the agent may sleep (ns) if nothing wakes it before."""
@@ -90,16 +93,20 @@ class Agent:
             self._process(now_ns)
         return max(0, min(self._next_wake_ns() - self._clock(), self._tier.poll_ns))
 
+    def finish(self) -> None:
+        """Log what has come since the last turn; the last call."""
+        if len(records := self._tier.poll(self._clock())):
+            self._staged.append(records)
+        self._process(self._clock())
+
     def _next_wake_ns(self) -> int:
         return min(self._next_flush_ns, int(self._due_ns.min()))
 
     def _process(self, now_ns: int) -> None:
         self._next_flush_ns = now_ns + FLUSH_NS
-        records = np.concatenate(self._staged) if self._staged else None
+        records = join(self._staged)
         self._staged = []
-        if records is not None:
-            self._batcher.add(records)
-            self._follow_control(records)
+        self._batcher.add(records)
         if self._batcher.unknown:
             self._batcher.reconcile(self._tier.flows, list(self._batcher.unknown), now_ns)
         if now_ns >= self._next_audit_ns:
@@ -110,6 +117,7 @@ class Agent:
         batch = self._batcher.take()
         if batch is not None:
             self._take(batch, now_ns)
+        self._follow_control(records)
         expiry_ns = self._batcher.next_expiry_ns(now_ns)
         if expiry_ns is not None:
             self._next_flush_ns = max(now_ns + 1_000_000, min(self._next_flush_ns, expiry_ns))
@@ -119,14 +127,16 @@ class Agent:
 
     def _take(self, batch: Batch, now_ns: int) -> None:
         for opened in batch.opens:
-            self._local.forget(opened.slot)
+            self._local.open(opened.slot, opened.open_ns)
             self._due_ns[opened.slot], self._window[opened.slot] = _NEVER, -1
             self._answered[opened.slot] = -1
             self._in_force[opened.slot] = "kernel"
-            self._commanded[opened.slot] = False
+            self._commanded[opened.slot] = -1
             self._log.event(
                 opened.open_ns, opened.flow, "open", f"slot {opened.slot} generation {opened.generation}"
             )
+        if self._client and self._commanding:
+            self._client.send(batch, now_ns)  # first of all: a window waits for its answer
         flows = self._batcher.flow
         for slot, generation in batch.closes:
             self._due_ns[slot] = _NEVER
@@ -135,11 +145,8 @@ class Agent:
             self.counts["records"] += len(batch.records)
             self._local.observe(batch.records)
             self._log.acks(batch.records, flows[batch.records["slot"]])
-        if not self._commanding:
-            return
-        if self._client:
-            self._client.send(batch, now_ns)
-        self._expect_answers(batch.windows, now_ns)
+        if self._commanding:
+            self._expect_answers(batch.windows, now_ns)
 
     def _expect_answers(self, windows: npt.NDArray[np.void], now_ns: int) -> None:
         windows = windows[self._batcher.generation[windows["slot"]] == windows["generation"]]
@@ -234,6 +241,8 @@ class Agent:
 
     def _answer_locally(self, slots: Integers, now_ns: int) -> None:
         """The server is late or gone: the local policy answers the newest window of these flows."""
+        if not len(slots):
+            return
         self._due_ns[slots] = _NEVER
         slots = slots[self._batcher.generation[slots] > 0]
         rates_bps, cwnds = self._local.decide(slots)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from agent.layout import FLOW, OPEN_RECORD, RECORD, Kind, Records
+from agent.layout import FLOW, OPEN_RECORD, Kind, Records, join
 
 Integers = npt.NDArray[np.int64]
 FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
@@ -87,6 +87,8 @@ class Batcher:
 
     def add(self, records: Records) -> None:
         """Take records in the order the ring gave them. Those of unknown flows are left out and noted in `unknown`."""
+        if not len(records):
+            return
         kinds = records["kind"]
         rare = np.flatnonzero((kinds == Kind.OPEN) | (kinds == Kind.CLOSE))
         start = 0
@@ -209,7 +211,7 @@ class Batcher:
         batch = Batch(
             self._opens,
             self._closes,
-            np.concatenate(self._records) if self._records else np.empty(0, RECORD),
+            join(self._records),
             np.concatenate(self._windows) if self._windows else np.empty(0, WINDOW),
         )
         self._opens, self._closes, self._records, self._windows = [], [], [], []

@@ -20,7 +20,7 @@ from policy.protocol.policy_pb2 import AgentMessage, ServerMessage
 
 QUEUE_BATCHES = 64
 _BACKOFF_S = (0.05, 2.0)  # first and longest wait between attempts
-_CONNECT_S = 2.0
+_CONNECT_S = 1.0
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 4 << 20),

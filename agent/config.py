@@ -43,6 +43,8 @@ class AgentConfig(BaseModel):
     """After this long without an answer to a closed window the local policy decides."""
     stale_ns: int = Field(default=200_000_000, ge=50_000_000)
     """The datapath falls back to the kernel's algorithm this long after the agent's last heartbeat."""
+    ring_bytes: int = Field(default=4 << 20, ge=4096, multiple_of=4096)
+    """Size of the ring buffer, a power of two; 128 bytes hold one ACK."""
     slots: int = Field(default=1024, ge=1, le=65536)
     min_rate_bps: float = Field(default=64e3, gt=0)
     max_rate_bps: float = Field(default=100e9, gt=0)
@@ -55,6 +57,8 @@ class AgentConfig(BaseModel):
     def _consistent(self) -> "AgentConfig":
         if self.kernel == "cubic" and self.mode != "observe":
             raise ValueError("kernel: cubic can only be observed; set mode: observe, or kernel: bbr or aimd")
+        if self.ring_bytes & (self.ring_bytes - 1):
+            raise ValueError(f"ring_bytes: {self.ring_bytes} is no power of two")
         if self.server and not self.server.startswith("unix:") and self.tls_ca is None:
             raise ValueError(f"server: {self.server} is on TCP and needs tls_ca; or use unix:/path")
         if self.token_file is not None and self.tls_ca is None:
@@ -93,5 +97,8 @@ def read(path: Path) -> AgentConfig:
         raise AgentError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "config"
-        raise AgentError(f"{path}: {key}: {first['msg']} (got {first['input']!r})") from None
+        message = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            key = ".".join(str(part) for part in first["loc"])
+            message = f"{key}: {message} (got {first['input']!r})"
+        raise AgentError(f"{path}: {message}") from None

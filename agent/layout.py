@@ -1,5 +1,6 @@
 """The structures shared with the datapath (datapath/shared.h), as NumPy types. The portable tier fills the same records."""
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 
 import numpy as np
@@ -110,6 +111,15 @@ COUNTERS = np.dtype(
 assert RECORD.itemsize == OPEN_RECORD.itemsize == HEADER_BYTES + RECORD_BYTES
 
 Records = npt.NDArray[np.void]  # of RECORD or, viewed, OPEN_RECORD
+
+
+def join(parts: Sequence[Records]) -> Records:
+    """One array of RECORD from several; as bytes, because NumPy compares structured types field by field each time."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return np.empty(0, RECORD)
+    return np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts]).view(RECORD)
 
 
 def delivery_rate_bps(records: Records) -> npt.NDArray[np.float64]:

@@ -52,10 +52,11 @@ class LocalPolicy:
         for name, column in self._last.items():
             column[slots] = records[name][newest]
 
-    def forget(self, slot: int) -> None:
+    def open(self, slot: int, open_ns: int) -> None:
         """A new flow takes the slot."""
         for column in (*self._last.values(), *self._mark.values(), self._rate_bps):
             column[slot] = 0
+        self._mark["at_ns"][slot] = open_ns
 
     def commanded(self, slots: Integers, rate_bps: Floats) -> None:
         """The server's rates are in force: start from them when it falls silent, and measure from here."""
@@ -63,8 +64,9 @@ class LocalPolicy:
         self._set_mark(slots)
 
     def _set_mark(self, slots: Integers) -> None:
+        heard = self._last["at_ns"][slots] > 0
         for name, column in self._mark.items():
-            column[slots] = self._last[name][slots]
+            column[slots[heard]] = self._last[name][slots[heard]]
 
     def decide(self, slots: Integers) -> tuple[Floats, Floats]:
         """(pacing rate in bit/s, cwnd in packets) for each of `slots`. NaN for a flow that has never had an ACK."""
@@ -72,7 +74,7 @@ class LocalPolicy:
         seconds = (last["at_ns"] - self._mark["at_ns"][slots]) / 1e9
         delivered = last["delivered_bytes"] - self._mark["delivered_bytes"][slots]
         lost = last["lost_bytes"] - self._mark["lost_bytes"][slots]
-        heard = (seconds > 0) & (delivered > 0) & (self._mark["at_ns"][slots] > 0)
+        heard = (seconds > 0) & (delivered > 0)
         delivery_bps = np.divide(8 * delivered, seconds, out=np.zeros_like(seconds), where=heard)
         loss = np.divide(lost, lost + delivered, out=np.zeros_like(lost), where=lost + delivered > 0)
         queue_us = last["srtt_us"] - last["min_rtt_us"]
@@ -89,8 +91,6 @@ class LocalPolicy:
         )
         decreased = DECREASE * np.minimum(rate, delivery_bps)
         new = np.where(heard, np.where(congested, decreased, np.maximum(increased, 0)), DECREASE * rate)
-        # At the first decision there is nothing to compare with yet: hold.
-        new = np.where(self._mark["at_ns"][slots] > 0, new, rate)
         new = np.where(last["mss_bytes"] > 0, new, np.nan)
         self._rate_bps[slots] = np.nan_to_num(new)
         self._set_mark(slots)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agent.layout import Flag, Records, delivery_rate_bps
+from agent.layout import RECORD, Flag, Records, delivery_rate_bps, join
 
 _i16, _i64, _u32, _u64, _f64 = pa.int16(), pa.int64(), pa.uint32(), pa.uint64(), pa.float64()
 ACKS = pa.schema(
@@ -106,6 +106,8 @@ class AgentLog:
         self._files = {
             table: (folder / f"{table}-{start_ns}.arrows").open("wb", buffering=0) for table in SCHEMAS
         }
+        # Arrow imports pandas at its first conversion: now, not when the first flow waits for an answer.
+        ack_rows(np.empty(0, RECORD), np.empty(0, np.int16))
         self._streams = {table: pa.ipc.new_stream(self._files[table], SCHEMAS[table]) for table in SCHEMAS}
 
     def acks(self, records: Records, flows: npt.NDArray[np.int16]) -> None:
@@ -138,8 +140,8 @@ class AgentLog:
 
     def _write(self) -> None:
         if self._acks:
-            records, flows = (np.concatenate(parts) for parts in zip(*self._acks, strict=True))
-            self._streams["acks"].write_batch(ack_rows(records, flows))
+            records, flows = zip(*self._acks, strict=True)
+            self._streams["acks"].write_batch(ack_rows(join(records), np.concatenate(flows)))
             self._acks, self._ack_rows = [], 0
         if self._decisions:
             self._streams["decisions"].write_table(pa.Table.from_batches(self._decisions).combine_chunks())

@@ -21,7 +21,7 @@ from agent import borrow
 from agent.borrow import SocketName
 from agent.config import AgentConfig
 from agent.errors import AgentError
-from agent.layout import FLOW, OPEN_RECORD, RECORD, Flag, Kind, Records
+from agent.layout import FLOW, OPEN_RECORD, RECORD, Flag, Kind, Records, join
 
 SO_MAX_PACING_RATE = 47
 SO_NETNS_COOKIE = 71
@@ -124,7 +124,7 @@ class PortableTier:
             self._next_scan_ns = now_ns + self._scan_ns
             parts += list(self._open_new(now_ns))
         parts += list(self._snapshots(now_ns))
-        return np.concatenate(parts) if parts else np.empty(0, RECORD)
+        return join(parts)
 
     def _open_new(self, now_ns: int) -> Iterator[Records]:
         known = {flow.name.inode for flow in self._flows.values()} | self._ignored

@@ -57,7 +57,7 @@ def run(config: AgentConfig) -> None:
         while not stop.asked:
             sleep_ns = agent.step()
             poller.poll(sleep_ns / 1e9)
-        agent.step()
+        agent.finish()
         _summarise(config, tier, agent, settled_because)
 
 

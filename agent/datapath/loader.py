@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,14 @@ _MODULES = {
 }  # what a flavour needs, where the kernel has it not built in
 _PLACEHOLDER = b"@tbtest-name@"
 _READY = "ready-"  # an empty folder among the pins says that everything is in place, and of which flavour
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """slots: flows at once; ring_bytes: a power of two, at least a page."""
+
+    slots: int
+    ring_bytes: int
 
 
 def unavailable() -> str | None:
@@ -49,12 +58,12 @@ def _capable() -> bool:
 
 
 def open_pins(
-    folder: Path, cc_name: str, flavours: Sequence[str], slots: int, control: npt.NDArray[np.void]
+    folder: Path, cc_name: str, flavours: Sequence[str], sizes: Sizes, control: npt.NDArray[np.void]
 ) -> Pins:
     """Take over the pins in `folder` if they are whole, else load and register the first flavour this kernel takes.
 
     cc_name: 1 to 15 characters, the TCP_CONGESTION name, unique on the host; flavours: "bbr", "aimd", "cubic" in order
-    of preference; slots: flows at once; control: one entry of `layout.CONTROL`.
+    of preference; control: one entry of `layout.CONTROL`.
     Raises AgentError with the kernel's reason.
     """
     if not 1 <= len(cc_name.encode()) <= 15:
@@ -68,7 +77,7 @@ def open_pins(
         flavour = _ready(folder)
         adopted = flavour is not None
         if flavour is None:
-            flavour = _create(folder, cc_name, flavours, slots, control)
+            flavour = _create(folder, cc_name, flavours, sizes, control)
         pins = Pins(folder, lock, flavour, adopted=adopted)
         pins.control[:] = control
         return pins
@@ -86,7 +95,7 @@ def _ready(folder: Path) -> str | None:
 
 
 def _create(
-    folder: Path, cc_name: str, flavours: Sequence[str], slots: int, control: npt.NDArray[np.void]
+    folder: Path, cc_name: str, flavours: Sequence[str], sizes: Sizes, control: npt.NDArray[np.void]
 ) -> str:
     refusals = []
     for flavour in flavours:
@@ -96,7 +105,7 @@ def _create(
             with contextlib.suppress(FileNotFoundError):
                 subprocess.run(["modprobe", "-q", module], check=False, capture_output=True)
         try:
-            _load(folder, cc_name, flavour, slots, control)
+            _load(folder, cc_name, flavour, sizes, control)
         except OSError as error:
             if error.errno == errno.EEXIST:
                 raise AgentError(
@@ -109,19 +118,19 @@ def _create(
     raise AgentError(f"this kernel refuses the eBPF datapath ({'; '.join(refusals)})")
 
 
-def _load(folder: Path, cc_name: str, flavour: str, slots: int, control: npt.NDArray[np.void]) -> None:
+def _load(folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.NDArray[np.void]) -> None:
     """Load, pin and register one flavour, with a link where the kernel has them (6.4 and later)."""
     try:
-        _register(folder, cc_name, flavour, slots, control, link=True)
+        _register(folder, cc_name, flavour, sizes, control, link=True)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         bpffs.empty(folder)
-        _register(folder, cc_name, flavour, slots, control, link=False)
+        _register(folder, cc_name, flavour, sizes, control, link=False)
 
 
 def _register(
-    folder: Path, cc_name: str, flavour: str, slots: int, control: npt.NDArray[np.void], *, link: bool
+    folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.NDArray[np.void], *, link: bool
 ) -> None:
     elf = (FOLDER / f"{flavour}.bpf.o").read_bytes()
     # The name is data of the struct_ops section. Writing it there needs no libbpf newer than Debian 12's.
@@ -133,13 +142,14 @@ def _register(
     opened: list[int] = []
     try:
         for sized in ("free_slots", "flows", "commands"):
-            loaded.set_max_entries(sized, slots)
+            loaded.set_max_entries(sized, sizes.slots)
+        loaded.set_max_entries("records", sizes.ring_bytes)
         if link:
             loaded.set_map_flags("tbtest", libbpf.BPF_F_LINK)
         loaded.load()
         fds = {map_name: loaded.map_fd(map_name) for map_name in (*MAPS, "tbtest")}
         opened.extend(fds.values())
-        for slot in range(slots):
+        for slot in range(sizes.slots):
             libbpf.push(fds["free_slots"], slot)
         libbpf.update(fds["control"], 0, control.tobytes())
         for map_name in MAPS:

@@ -41,12 +41,12 @@ struct {
 	__type(value, struct state);
 } states SEC(".maps");
 
+/* The loader sets the sizes of these, and fills the queue of slots when it creates it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(max_entries, 4096);
 } records SEC(".maps");
 
-/* The loader sets the number of slots, and fills the queue when it creates it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
@@ -121,7 +121,7 @@ static __always_inline void submit(struct record *r, _Bool wake)
 {
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	if (wake || bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > (1 << 20))
+	if (wake || bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) > bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 4)
 		flags = BPF_RB_FORCE_WAKEUP;
 	bpf_ringbuf_submit(r, flags);
 }

@@ -5,7 +5,7 @@ import numpy.typing as npt
 
 from agent.commands import CommandTable
 from agent.config import AgentConfig
-from agent.datapath.loader import open_pins
+from agent.datapath.loader import Sizes, open_pins
 from agent.layout import Records
 from agent.ring import RingReader
 
@@ -16,7 +16,13 @@ class EbpfTier:
     name = "ebpf"
 
     def __init__(self, config: AgentConfig) -> None:
-        self._pins = open_pins(config.pins, config.cc_name, config.flavours(), config.slots, config.control())
+        self._pins = open_pins(
+            config.pins,
+            config.cc_name,
+            config.flavours(),
+            Sizes(config.slots, config.ring_bytes),
+            config.control(),
+        )
         self._ring = RingReader(self._pins.ring_fd, self._pins.ring_bytes)
         self._commands = CommandTable(self._pins.commands)
         self._heartbeat = self._pins.control["heartbeat_ns"]

@@ -12,15 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from agent import log
 from agent.datapath import bpffs, loader
+from policy.protocol import policy_pb2, policy_pb2_grpc
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
@@ -177,7 +181,20 @@ def network() -> Iterator[Network]:
     try:
         for host in hosts:
             ip("netns", "add", host.name)
-        ip("-n", left.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", right.name)
+        ip(
+            "-n",
+            left.name,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            right.name,
+        )
         for host in hosts:
             ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0")
             ip("-n", host.name, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
@@ -249,7 +266,10 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
         path = tmp_path / f"{config['cc_name']}.json"
         path.write_text(json.dumps(config))
         process = subprocess.Popen(
-            [sys.executable, "-m", "agent", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "agent", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout
         assert process.stderr
@@ -257,7 +277,9 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
         if not line:
             pytest.fail(f"the agent did not start: {process.stderr.read()}")
         assert line[0] == "ready"
-        agent = RunningAgent(process, {**config, "cc_name": line[1]} if line[2] == "portable" else config, *line[2:])
+        agent = RunningAgent(
+            process, {**config, "cc_name": line[1]} if line[2] == "portable" else config, *line[2:]
+        )
         agents.append(agent)
         return agent
 
@@ -278,3 +300,66 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs root and network namespaces")
     if item.get_closest_marker("ebpf") and (reason := loader.unavailable()):
         pytest.skip(f"the eBPF datapath cannot run here: {reason}")
+
+
+class FakeServer(policy_pb2_grpc.PolicyServicer):
+    """A policy server that answers every window with the same command, or not at all."""
+
+    def __init__(self, address: str) -> None:
+        self.rate_bps, self.cwnd_packets, self.mute = 8e6, 1000.0, False
+        self.generation_offset = 0
+        self.max_records = 4096
+        self.hellos: list[Any] = []
+        self.states: list[Any] = []
+        self._address = address
+        self._server: grpc.Server | None = None
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def start(self) -> None:
+        self._server = grpc.server(futures.ThreadPoolExecutor(4))
+        policy_pb2_grpc.add_PolicyServicer_to_server(self, self._server)
+        self._server.add_insecure_port(self._address)
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server:
+            self._server.stop(0).wait()
+            self._server = None
+
+    def Decide(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802, gRPC's name
+        self.hellos.append(next(requests).hello)
+        yield policy_pb2.ServerMessage(
+            welcome=policy_pb2.Welcome(version=1, policy="fake", max_flows=64, max_records=self.max_records)
+        )
+        for message in requests:
+            state = message.state
+            self.states.append(state)
+            asked = np.frombuffer(state.windows.flow, "<u4")
+            if len(asked) and not self.mute:
+                yield policy_pb2.ServerMessage(decisions=self._decide(state, len(asked)))
+
+    def _decide(self, state: Any, count: int) -> Any:
+        generation = np.frombuffer(state.windows.generation, "<u4") + self.generation_offset
+        return policy_pb2.DecisionBatch(
+            sequence=state.sequence,
+            tier="fake",
+            compute_ns=1000,
+            flow=state.windows.flow,
+            generation=generation.astype("<u4").tobytes(),
+            window=state.windows.window,
+            pacing_rate_bps=np.full(count, self.rate_bps, np.float64).tobytes(),
+            cwnd_packets=np.full(count, self.cwnd_packets, np.float64).tobytes(),
+            queue_ns=np.zeros(count, np.int64).tobytes(),
+            reasons=bytes(count),
+        )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FakeServer]:
+    fake = FakeServer(f"unix:{tmp_path}/policy.sock")
+    fake.start()
+    yield fake
+    fake.stop()

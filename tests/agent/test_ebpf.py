@@ -1,6 +1,9 @@
 """The eBPF tier on the running kernel: real namespaces, real TCP flows, an agent as a process."""
 
+import os
+import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,28 +11,194 @@ import pytest
 pytestmark = [pytest.mark.root, pytest.mark.ebpf]
 
 
-def test_observe(network, start_agent):
-    agent = start_agent(mode="observe")
-    flow = network.flow(agent.cc)
-    time.sleep(1.5)
-    print(flow.cwnd, flow.pacing_rate_bps/1e6, flow.rate_bps(1)/1e6)
-    network.flows.remove(flow)
-    flow.stop()
-    time.sleep(.2)
-    agent.stop()
-    print(agent.summary())
-    a=agent.table("acks"); print(a.describe().to_string()); print(agent.table("events").to_string())
+def events(agent, name):
+    table = agent.table("events")
+    return table[table["event"] == name]
 
-def test_local(network, start_agent):
-    agent = start_agent()
+
+def registered():
+    return Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+
+
+@pytest.mark.parametrize("kernel", ["bbr", "aimd", "cubic"])
+def test_observed_kernel_algorithms_keep_control_and_every_ack_is_seen(network, start_agent, kernel):
+    agent = start_agent(mode="observe", kernel=kernel)
     flow = network.flow(agent.cc)
-    time.sleep(1.5)
-    print(flow.cwnd, flow.pacing_rate_bps/1e6, flow.rate_bps(1)/1e6)
-    time.sleep(2)
-    print(flow.cwnd, flow.pacing_rate_bps/1e6, flow.rate_bps(1)/1e6)
+    time.sleep(0.5)
+    assert flow.rate_bps(1.0) > 15e6
     network.flows.remove(flow)
     flow.stop()
-    time.sleep(.2)
     agent.stop()
-    print(agent.summary())
-    a=agent.table("acks"); print(agent.table("decisions").to_string()); print(agent.table("events").to_string())
+    acks = agent.table("acks")
+    assert set(acks["flow"]) == {0}
+    assert not acks["commanded"].any()
+    assert acks["at_ns"].is_monotonic_increasing
+    for counter in ("acked_bytes", "delivered_bytes", "lost_bytes", "sent_bytes"):
+        assert (acks[counter].diff().dropna() >= 0).all()
+    # TCP acknowledged what the receiver got, and the ring lost nothing.
+    assert abs(acks["acked_bytes"].iloc[-1] - flow.received) < 200_000
+    assert agent.summary()["dropped_records"] == 0
+    assert len(agent.table("decisions")) == 0
+
+
+def test_rate_and_cwnd_are_followed_and_clamped(network, start_agent, server):
+    agent = start_agent(server=server.address, max_cwnd_packets=50, max_rate_bps=12e6)
+    flow = network.flow(agent.cc)
+    time.sleep(0.7)
+    assert flow.cwnd == 50  # asked: 1000
+    assert flow.rate_bps(1.5) == pytest.approx(8e6, rel=0.05)
+    server.rate_bps = 4e6
+    time.sleep(0.3)
+    assert flow.rate_bps(1.5) == pytest.approx(4e6, rel=0.05)
+    server.rate_bps, server.cwnd_packets = 1e9, 7
+    time.sleep(0.3)
+    assert flow.pacing_rate_bps == pytest.approx(12e6, rel=0.001)
+    assert flow.cwnd == 7
+    agent.stop()
+    decisions = agent.table("decisions")
+    assert (decisions["tier"] == "fake").mean() > 0.9
+    assert set(decisions["flow"]) == {0}
+    assert (decisions["applied_ns"] >= decisions["received_ns"]).all()
+    assert list(events(agent, "tier")["detail"])[-1] == "fake"
+
+
+def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(network, start_agent, server):
+    agent = start_agent(server=server.address)
+    flow = network.flow(agent.cc)
+    time.sleep(0.7)
+    assert flow.rate_bps(0.5) == pytest.approx(8e6, rel=0.1)
+    killed_ns = time.monotonic_ns()
+    agent.kill()
+    time.sleep(0.5)
+    assert flow.rate_bps(1.0) > 15e6  # no longer held to 8 Mbit/s
+    assert agent.cc in registered()
+    again = start_agent(again=agent)
+    time.sleep(0.5)
+    assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)
+    again.stop()
+    control = events(again, "control")
+    fallback = control[(control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)]
+    # The datapath said when: the record waited in the ring for the new agent. The last heartbeat was up to 25 ms old.
+    assert 100e6 < fallback["at_ns"].iloc[0] - killed_ns < 400e6
+    assert control["detail"].iloc[-1] == "agent"
+    assert events(again, "takeover")["detail"].tolist() == ["1 flows"]
+    # ACKs from before the kill, of the fallback and after: nothing logged was lost with the process.
+    acks = again.table("acks")
+    assert acks["at_ns"].iloc[0] < killed_ns
+    assert (acks["delivered_bytes"].diff().dropna() >= 0).all()
+    assert flow.rate_bps(0.5) > 1e6  # the flow outlives the datapath
+
+
+def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, server):
+    agent = start_agent(server=server.address, ring_bytes=4096)
+    flow = network.flow(agent.cc)
+    time.sleep(0.5)
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    os.kill(agent.process.pid, signal.SIGCONT)
+    time.sleep(1.5)
+    assert flow.rate_bps(0.5) == pytest.approx(8e6, rel=0.1)
+    network.flows.remove(flow)
+    flow.stop()
+    agent.stop()
+    assert agent.summary()["dropped_records"] > 20
+    assert len(events(agent, "overrun")) >= 1
+    acks = agent.table("acks")
+    assert abs(acks["acked_bytes"].iloc[-1] - flow.received) < 200_000  # cumulative: the gap cost no bytes
+
+
+def test_ipv6(network, start_agent, server):
+    agent = start_agent(server=server.address)
+    flow = network.flow(agent.cc, 3, ipv6=True)
+    time.sleep(0.7)
+    assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)
+    agent.stop()
+    assert set(agent.table("acks")["flow"]) == {3}
+
+
+def test_two_agents_control_only_their_own_flows(network, start_agent, server):
+    first = start_agent(server=server.address)
+    second = start_agent(mode="observe")
+    commanded, observed = network.flow(first.cc, 1), network.flow(second.cc, 2)
+    time.sleep(0.7)
+    assert commanded.rate_bps(1.0) == pytest.approx(8e6, rel=0.15)
+    first.stop()
+    assert first.cc not in registered()
+    assert second.cc in registered()
+    second.stop()
+    assert set(first.table("acks")["flow"]) == {1}
+    assert set(second.table("acks")["flow"]) == {2}
+    assert observed.rate_bps(0.3) > 1e6
+
+
+def test_flows_of_other_namespaces_stay_with_the_kernel(network, start_agent, server):
+    agent = start_agent(server=server.address, netns_cookies=[network.right.cookie])
+    flow = network.flow(agent.cc)
+    time.sleep(0.6)
+    assert flow.rate_bps(0.7) > 12e6
+    agent.stop()
+    assert len(agent.table("acks")) == 0
+
+
+def test_short_flows_reuse_slots(network, start_agent, server):
+    agent = start_agent(server=server.address, slots=2)
+    for number in range(6):
+        flow = network.flow(agent.cc, number)
+        time.sleep(0.1)
+        network.flows.remove(flow)
+        flow.stop()
+    agent.stop()
+    opened = events(agent, "open")
+    assert len(opened) >= 5  # on some kernels a callback in a hundred is skipped
+    assert opened["detail"].nunique() == len(opened)
+    assert agent.summary()["refused_flows"] == 0
+
+
+def test_nothing_is_left_behind(network, start_agent):
+    agent = start_agent()
+    network.flow(agent.cc)
+    assert agent.pins.exists()
+    agent.stop()
+    assert agent.cc not in registered()
+    assert not agent.pins.exists()
+
+
+def test_local_policy_carries_a_flow_without_a_server(network, start_agent):
+    agent = start_agent(server="unix:/nonexistent/policy.sock")
+    flow = network.flow(agent.cc)
+    time.sleep(1.0)
+    assert flow.rate_bps(1.0) > 12e6
+    agent.stop()
+    decisions = agent.table("decisions")
+    assert set(decisions["tier"]) == {"local"}
+    assert decisions["deadline_missed"].all()
+    assert len(events(agent, "server-refused")) >= 1
+
+
+@pytest.mark.parametrize("fault", ["killed", "silent"])
+def test_control_passes_to_the_local_policy_and_returns_by_itself(network, start_agent, server, fault, wait_for):
+    agent = start_agent(server=server.address)
+    flow = network.flow(agent.cc)
+    wait_for(lambda: len(server.states) > 20, "state batches")
+    if fault == "killed":
+        server.stop()
+    else:
+        server.mute = True
+    time.sleep(1.0)
+    assert flow.rate_bps(0.5) > 1e6
+    if fault == "killed":
+        server.start()
+    else:
+        server.mute = False
+    time.sleep(1.5)
+    assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)
+    agent.stop()
+    tiers = events(agent, "tier")
+    details = list(tiers["detail"])
+    assert details[-1] == "fake"
+    assert "local" in details[details.index("fake") :]
+    assert np.all(np.diff(tiers["at_ns"]) > 0)
+    assert len(events(agent, "server-silent")) >= 1
+    if fault == "killed":
+        assert len(events(agent, "server-lost")) == 1
+        assert len(server.hellos) == 2

@@ -1,0 +1,124 @@
+"""The portable tier: snapshots into records, and a real agent on sockets of another process."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from agent import borrow
+from agent.layout import Flag, Kind, delivery_rate_bps
+from agent.portable import TCP_INFO, snapshot_records
+
+SENDER = """
+import socket, sys
+sock = socket.socket()
+sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, sys.argv[1].encode())
+sock.bind((sys.argv[2], 40000))
+sock.connect((sys.argv[3], 5000))
+try:
+    while True:
+        sock.sendall(bytes(65536))
+except OSError:
+    pass
+"""
+
+
+def test_snapshots_become_records():
+    info = np.zeros(2, TCP_INFO)
+    info["state"], info["mss_bytes"], info["srtt_us"] = 1, 1448, [20_000, 0]
+    info["unacked"], info["sacked"], info["lost"], info["retrans"] = [10, 1], [2, 5], [1, 0], [3, 0]
+    info["delivery_rate_Bps"], info["delivered_packets"] = [2_500_000, 0], [100, 0]
+    info["retransmitted_bytes"], info["app_limited"] = [2896, 0], [1, 6]  # other bits of that byte are Fast Open's
+    records = snapshot_records(info, np.array([4, 5]), np.array([1, 2]), 77)
+    assert records["at_ns"].tolist() == [77, 77]
+    assert (records["kind"] == Kind.ACK).all()
+    assert records["rtt_us"].tolist() == [20_000, -1]
+    assert records["inflight_packets"].tolist() == [10, 0]  # 10 - 2 - 1 + 3; never negative
+    assert records["delivered_bytes"].tolist() == [144_800, 0]
+    assert records["lost_bytes"].tolist() == [2896, 0]
+    assert records["flags"].tolist() == [Flag.APP_LIMITED, 0]
+    rates = delivery_rate_bps(records)
+    assert rates[0] == pytest.approx(20e6, rel=1e-5)
+    assert np.isnan(rates[1])
+
+
+def test_socket_names_survive_the_pipe_to_the_guard():
+    name = borrow.SocketName(12, 3, 456)
+    assert borrow.SocketName.parse(name.text()) == name
+
+
+@pytest.fixture
+def transfer(network):
+    """A bulk sender as a process of its own, in the left host's namespace, and its receiver here."""
+    listener = network.right.socket()
+    listener.bind((network.right.address, 5000))
+    listener.listen(1)
+    senders = []
+
+    def start(cc):
+        sender = network.left.inside(
+            lambda: subprocess.Popen(
+                [sys.executable, "-c", SENDER, cc, network.left.address, network.right.address]
+            )
+        )
+        senders.append(sender)
+        receiver, _ = listener.accept()
+        receiver.setblocking(False)
+        return sender, receiver
+
+    yield start
+    for sender in senders:
+        sender.kill()
+        sender.wait()
+    listener.close()
+
+
+def rate_bps(receiver, seconds):
+    end, total = time.monotonic() + seconds, 0
+    started = time.monotonic()
+    while time.monotonic() < end:
+        try:
+            total += len(receiver.recv(1 << 18))
+        except BlockingIOError:
+            time.sleep(0.001)
+    return 8 * total / (time.monotonic() - started)
+
+
+@pytest.mark.root
+def test_rate_is_capped_and_the_guard_lifts_the_cap_of_a_killed_agent(network, start_agent, server, transfer):
+    agent = start_agent(
+        tier="portable", kernel="aimd", server=server.address, netns_cookies=[network.left.cookie]
+    )
+    sender, receiver = transfer(agent.cc)
+    with receiver:
+        rate_bps(receiver, 0.7)
+        assert rate_bps(receiver, 1.5) == pytest.approx(8e6, rel=0.1)
+        agent.kill()
+        rate_bps(receiver, 0.5)
+        assert rate_bps(receiver, 1.0) > 12e6
+        again = start_agent(again=agent)
+        rate_bps(receiver, 0.7)
+        assert rate_bps(receiver, 1.0) == pytest.approx(8e6, rel=0.1)
+        sender.kill()
+        time.sleep(0.2)
+        again.stop()
+    assert again.summary()["tier"] == "portable"
+    acks = again.table("acks")
+    assert set(acks["flow"]) == {0}
+    assert acks["acked_bytes"].is_monotonic_increasing
+    assert list(again.table("events")["event"]).count("close") == 1
+
+
+@pytest.mark.root
+def test_a_senders_close_is_not_delayed_by_borrowing(network, start_agent, transfer):
+    agent = start_agent(tier="portable", kernel="cubic", mode="observe", netns_cookies=[network.left.cookie])
+    sender, receiver = transfer(agent.cc)
+    with receiver:
+        rate_bps(receiver, 0.3)
+        sender.kill()
+        receiver.setblocking(True)
+        receiver.settimeout(2.0)
+        while receiver.recv(1 << 18):  # until the end of the stream, which a held duplicate would keep away
+            pass
