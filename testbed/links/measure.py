@@ -72,7 +72,9 @@ def backlogged_windows(
     edges_ns = np.arange(zero_ns, last_ns + 1, WINDOW_NS)
     period = np.searchsorted(begins_ns, edges_ns[:-1], side="right") - 1
     full = (period >= 0) & (ends_ns[np.maximum(period, 0)] >= edges_ns[1:])
-    served, _ = np.histogram(dequeue_ns, edges_ns, weights=size_bytes)
+    order = np.argsort(dequeue_ns, kind="stable")
+    total = np.concatenate(([0], np.cumsum(size_bytes[order])))
+    served = np.diff(total[np.searchsorted(dequeue_ns[order], edges_ns)]).astype(np.float64)
     capacity = np.asarray(trace.capacity_bytes(edges_ns[:-1] - zero_ns, edges_ns[1:] - zero_ns))
     return Windows(capacity[full], served[full])
 

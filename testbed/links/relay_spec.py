@@ -13,6 +13,8 @@ from testbed.links.base import Direction, LinkSpec, Loss, Queue
 if TYPE_CHECKING:
     from traces.model import Trace
 
+MAX_RATE_BPS = 1e12  # the relay's limit
+
 
 def write_spec(path: Path, spec: LinkSpec, log_path: Path) -> None:
     """Writes `spec` for the relay, which will log every packet to `log_path`."""
@@ -52,7 +54,8 @@ def _capacity(trace: Trace) -> Iterator[str]:
     period_ns = trace.period_ns or 0
     if trace.opportunities is not None:
         # Before time zero an opportunity trace runs at its mean rate.
-        yield f"capacity opportunities {len(trace.opportunities.at_ns)} {period_ns} {trace.mean_bps()!r}"
+        before_bps = min(trace.mean_bps(), MAX_RATE_BPS)
+        yield f"capacity opportunities {len(trace.opportunities.at_ns)} {period_ns} {before_bps!r}"
         columns = zip(
             trace.opportunities.at_ns.tolist(), trace.opportunities.size_bytes.tolist(), strict=True
         )

@@ -25,6 +25,11 @@ static int64_t segment_end_ns(const struct playback *playback)
     return playback->period_ns ? playback->cycle_ns + playback->period_ns : NEVER;
 }
 
+static int64_t segment_start_ns(const struct playback *playback)
+{
+    return playback->running ? playback->cycle_ns + playback->steps[playback->index].start_ns : INT64_MIN;
+}
+
 /* Moves the cursor to the next step or opportunity; false at the end of a trace that does not repeat. */
 static bool next(struct playback *playback)
 {
@@ -69,13 +74,12 @@ static int64_t ready_in_steps(struct playback *playback, int64_t from_ns)
 {
     seek_segment(playback, from_ns);
     for (size_t tried = 0; segment_bps(playback) <= 0; tried++) {
-        int64_t end_ns = segment_end_ns(playback);
-        if (end_ns == NEVER || tried > playback->count + 1) /* a whole repetition without capacity */
+        if (segment_end_ns(playback) == NEVER || tried > playback->count + 1) /* a whole repetition without capacity */
             return NEVER;
         next(playback);
-        from_ns = end_ns;
     }
-    return from_ns;
+    int64_t start_ns = segment_start_ns(playback);
+    return from_ns > start_ns ? from_ns : start_ns;
 }
 
 static int64_t ready_in_opportunities(struct playback *playback, int64_t from_ns)

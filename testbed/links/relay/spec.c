@@ -108,13 +108,17 @@ static void read_steps(struct playback *playback)
 static void read_opportunities(struct playback *playback)
 {
     playback->opportunities = array(playback->count, sizeof *playback->opportunities);
+    int64_t total_bytes = 0;
     for (size_t i = 0; i < playback->count; i++) {
         struct opportunity *opportunity = &playback->opportunities[i];
         read_line();
         opportunity->at_ns = integer(i ? playback->opportunities[i - 1].at_ns : 0, MAX_TIME_NS);
-        opportunity->bytes = integer(1, UINT32_MAX);
+        opportunity->bytes = integer(0, INT64_C(1) << 40);
+        total_bytes += opportunity->bytes;
         end_of_line();
     }
+    if (!total_bytes) /* would be looked for in vain, round after round */
+        fail("the trace carries nothing");
     if (playback->period_ns && playback->period_ns < playback->opportunities[playback->count - 1].at_ns)
         fail("the period ends before the last opportunity");
 }

@@ -1,14 +1,77 @@
-"""A scope and two empty router namespaces for the tests of links."""
+"""Fixtures for the tests of links: a scope, two router namespaces, and the relay's C code in simulated time."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from testbed.links.base import Direction, LinkSpec
+from testbed.links.relay_spec import write_spec
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
+
+RELAY = Path(__file__).parents[3] / "testbed" / "links" / "relay"
+
+
+@dataclass(frozen=True)
+class Record:
+    direction: int
+    verdict: int
+    enqueue_ns: int
+    dequeue_ns: int
+    deliver_ns: int
+    due_ns: int
+    size_bytes: int
+    queue_bytes: int
+
+
+class Simulation:
+    """Compiles and runs simulate.c.
+
+    `packets`: (arrival time, size) in order. Results are sorted by arrival, equal ones as they were logged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.program = folder / "simulate"
+        self.spec = folder / "spec"
+        sources = [RELAY / name for name in ("direction.c", "queue.c", "playback.c", "packet.c", "spec.c")]
+        command = [
+            "cc",
+            "-std=gnu11",
+            "-O1",
+            "-g",
+            "-fsanitize=undefined",
+            "-fno-sanitize-recover",
+            f"-I{RELAY}",
+        ]
+        subprocess.run(
+            [*command, "-o", self.program, Path(__file__).with_name("simulate.c"), *sources, "-lm"],
+            check=True,
+        )
+
+    def run_spec(
+        self, zero_ns: int = 0, until_ns: int = 10**15, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        command = [str(self.program), str(self.spec), str(zero_ns), str(until_ns)]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=20)
+
+    def run(
+        self, direction: Direction, packets: list[tuple[int, int]], zero_ns: int = 0, until_ns: int = 10**15
+    ) -> list[Record]:
+        write_spec(self.spec, LinkSpec("test", direction, Direction()), Path("/nowhere"))
+        done = self.run_spec(zero_ns, until_ns, "".join(f"0 {at_ns} {size}\n" for at_ns, size in packets))
+        assert done.returncode == 0, done.stderr
+        records = [Record(*map(int, line.split())) for line in done.stdout.splitlines()]
+        return sorted(records, key=lambda record: record.enqueue_ns)
+
+
+@pytest.fixture(scope="session")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
+    return Simulation(tmp_path_factory.mktemp("simulate"))
 
 
 @pytest.fixture
