@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
+from testbed.errors import UserError
 from testbed.links.base import Attachment
 from testbed.links.tc_qdiscs import FRAME_BYTES, Shaper
 
@@ -115,6 +117,8 @@ class Player(threading.Thread):
                 (index,) = ip.link_lookup(ifname=self._end.ifname)
                 self._play(Shaper(ip, index))
             self.cpu_s = time.thread_time()
+        except NetlinkError as error:
+            self._error = UserError(f"{self._end.ifname}: the rate could not be set: {error}")
         except Exception as error:  # noqa: BLE001 - a thread's error is raised by check()
             self._error = error
 
