@@ -21,7 +21,7 @@ from traces.generators.cellular import FITTED
 from traces.generators.markov import STEP_NS, MarkovModel, fit
 from traces.generators.packets import with_bursts
 from traces.model import Float64s
-from traces.statistics import RateStatistics, describe, rates_bps
+from traces.statistics import describe, rates_bps
 
 SETS = {
     "lte-driving": ("mahimahi/ATT-LTE-driving.down.gz", "Mahimahi, ATT LTE driving, downlink"),
@@ -45,10 +45,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"store the parameters in {FITTED.name}")
     arguments = parser.parse_args()
     models = {}
-    print(
-        "| model | | mean | std | p5 / p50 / p95 | autocorrelation at 1, 2, 5, 10, 30, 60 s | outage share, mean, max |"
+    header = (
+        "mean",
+        "std",
+        "p5 / p50 / p95 / p99",
+        "ACF 1, 2, 5, 10, 30, 60 s",
+        "outages: share, mean, max",
+        "std of means",
     )
-    print("|---|---|---|---|---|---|---|")
+    print(f"| model | Mbit/s | {' | '.join(header)} |\n|---|---|---|---|---|---|---|---|")
     for name, (pattern, source) in SETS.items():
         recordings = [load(path) for path in sorted(arguments.folder.glob(pattern))]
         if not recordings:
@@ -58,8 +63,8 @@ def main() -> None:
         if name == "lte-driving":
             model = model.model_copy(update={"burst_packets": burst_packets(recordings[0])})
         models[name] = model
-        print_row(name, "recorded", describe(recorded, STEP_NS))
-        print_row("", f"model ({model.smoothing_s} s)", describe(simulated, STEP_NS))
+        print_row(name, "recorded", recorded)
+        print_row("", f"model ({model.smoothing_s} s)", simulated)
     print_fine_scale(load(arguments.folder / SETS["lte-driving"][0]), models["lte-driving"])
     if arguments.write:
         stored = {name: model.model_dump(exclude_none=True) for name, model in models.items()}
@@ -125,12 +130,14 @@ def print_fine_scale(recording: Trace, model: MarkovModel) -> None:
             )
 
 
-def print_row(name: str, label: str, found: RateStatistics) -> None:
-    rates = " / ".join(f"{found.percentiles_bps[p] / 1e6:.1f}" for p in (5, 50, 95))
+def print_row(name: str, label: str, series: list[Float64s]) -> None:
+    found = describe(series, STEP_NS)
+    rates = " / ".join(f"{found.percentiles_bps[p] / 1e6:.1f}" for p in (5, 50, 95, 99))
     correlations = " ".join(f"{value:.2f}" for value in found.autocorrelation.values())
+    between = float(np.std([one.mean() for one in series])) / 1e6
     print(
         f"| {name} | {label} | {found.mean_bps / 1e6:.1f} | {found.std_bps / 1e6:.1f} | {rates} | {correlations} "
-        f"| {found.outage_share:.1%}, {found.outage_mean_s:.1f} s, {found.outage_max_s:.0f} s |"
+        f"| {found.outage_share:.1%}, {found.outage_mean_s:.1f} s, {found.outage_max_s:.0f} s | {between:.1f} |"
     )
 
 
