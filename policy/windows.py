@@ -116,7 +116,7 @@ class WindowFolder:
         self._reset(slots)
 
     def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
-        """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i], oldest first per flow.
+        """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i], oldest first.
 
         A record at or past the end belongs to the next window. Returns the rows, float64[len(slot), F]; how many
         records were older than their flow's newest and left out; and how many had a counter that fell.
