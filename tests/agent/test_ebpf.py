@@ -176,7 +176,9 @@ def test_local_policy_carries_a_flow_without_a_server(network, start_agent):
 
 
 @pytest.mark.parametrize("fault", ["killed", "silent"])
-def test_control_passes_to_the_local_policy_and_returns_by_itself(network, start_agent, server, fault, wait_for):
+def test_control_passes_to_the_local_policy_and_returns_by_itself(
+    network, start_agent, server, fault, wait_for
+):
     agent = start_agent(server=server.address)
     flow = network.flow(agent.cc)
     wait_for(lambda: len(server.states) > 20, "state batches")

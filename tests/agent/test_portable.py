@@ -30,7 +30,10 @@ def test_snapshots_become_records():
     info["state"], info["mss_bytes"], info["srtt_us"] = 1, 1448, [20_000, 0]
     info["unacked"], info["sacked"], info["lost"], info["retrans"] = [10, 1], [2, 5], [1, 0], [3, 0]
     info["delivery_rate_Bps"], info["delivered_packets"] = [2_500_000, 0], [100, 0]
-    info["retransmitted_bytes"], info["app_limited"] = [2896, 0], [1, 6]  # other bits of that byte are Fast Open's
+    info["retransmitted_bytes"], info["app_limited"] = (
+        [2896, 0],
+        [1, 6],
+    )  # other bits of that byte are Fast Open's
     records = snapshot_records(info, np.array([4, 5]), np.array([1, 2]), 77)
     assert records["at_ns"].tolist() == [77, 77]
     assert (records["kind"] == Kind.ACK).all()
