@@ -2,7 +2,7 @@
 
 Each flow has a link of its own: byte-limited droptail queue, capacity per step, fixed propagation RTT. The sender
 obeys a pacing rate and a cwnd; lost data is sent again as new. What a real datapath would report per ACK goes through
-the same folding into windows as in the server. No packet-level effects (reordering, delayed ACKs, recovery) are modelled.
+the same folding into windows as in the server. Packet-level effects (reordering, delayed ACKs) are not modelled.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ holds or decreases the rate; heavy loss decreases it as well; the rate does not 
 
 What is adapted, and why:
 - GCC measures one-way delay per group of packets; a TCP sender sees the RTT of each ACK. The trendline is the
-  least-squares slope of the window's RTT samples, averaged with the slope between the means of this window and the last.
-- GCC does not see a queue that stands still. A sender knows its minimum RTT, so a standing queue counts as over-use too,
-  and a queue that is empty permits a faster increase.
+  least-squares slope of the window's RTT samples, averaged with the slope from the last window's mean to this one's.
+- GCC does not see a queue that stands still. A sender knows its minimum RTT, so a standing queue counts as over-use
+  too, and a queue that is empty permits a faster increase.
 - GCC ramps up by 8 % a second, made for video encoders. Here, as in BBR's start-up, the rate doubles per round trip
   until the first over-use or loss; after it the increase is per response time (RTT), larger while no queue is seen.
 - Rate alone does not bound a queue when capacity falls within a window; cwnd is one BDP plus the queue that is allowed.
