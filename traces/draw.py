@@ -16,6 +16,8 @@ _MAX_POINTS = 6000
 def text_chart(trace: Trace, width: int, height: int = 10) -> list[str]:
     """Mean rate per column over the described span as lines of text, with a scale in Mbit/s at the left."""
     rates = rates_bps(trace, max(1, trace.duration_ns // width))[:width] / 1e6
+    if not rates.any():  # its one opportunity lies at the very end, beyond the last whole column
+        rates = rates_bps(trace, trace.duration_ns) / 1e6
     top = _round_up(float(rates.max()))
     eighths = np.rint(rates / top * height * 8).astype(int)
     # What is not zero must be seen.

@@ -23,6 +23,13 @@ def rates_bps(trace: Trace, window_ns: int) -> Float64s:
             f"trace {trace.name}: {trace.duration_ns / 1e9:g} s in windows of {window_ns / 1e9:g} s make {windows}; "
             f"choose a window that makes 1 to {_MAX_WINDOWS:,}"
         )
+    if trace.opportunities is not None:
+        index = trace.opportunities.at_ns // window_ns
+        # What lies at the very end (Mahimahi's last line) is part of the period that it closes.
+        index[trace.opportunities.at_ns == windows * window_ns] -= 1
+        inside = index < windows
+        carried = np.bincount(index[inside], trace.opportunities.size_bytes[inside], minlength=windows)
+        return carried * 8 * NS_PER_S / window_ns
     edges = np.arange(windows + 1, dtype=np.int64) * window_ns
     return np.diff(trace.capacity_bytes(0, edges)) * 8 * NS_PER_S / window_ns
 

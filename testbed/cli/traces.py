@@ -114,7 +114,9 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
     table.add_row("mean, std", f"{shown.mean_bps() / 1e6:.3f}, {found.std_bps / 1e6:.3f} Mbit/s")
     quantiles = " / ".join(f"{percentiles[p] / 1e6:.2f}" for p in (5, 25, 50, 75, 95))
     table.add_row("p5 / p25 / p50 / p75 / p95", f"{quantiles} Mbit/s")
-    correlations = ", ".join(f"{value:.2f} at {lag:g} s" for lag, value in found.autocorrelation.items())
+    correlations = ", ".join(
+        f"{value:.2f} at {lag:g} s" for lag, value in found.autocorrelation.items() if value == value
+    )
     table.add_row("autocorrelation", correlations or "-")
     table.add_row(
         "outages",

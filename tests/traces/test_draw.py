@@ -20,6 +20,11 @@ def test_text_chart_by_hand() -> None:
     assert lines[-1].split() == ["0", "4", "s"]
 
 
+def test_a_single_opportunity_at_the_end_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("1000\n")
+    assert "█" in "".join(text_chart(load(tmp_path / "one"), width=68))
+
+
 def test_html_is_self_contained(tmp_path: Path) -> None:
     path = tmp_path / "plot.html"
     trace = load("satellite")

@@ -18,6 +18,15 @@ def test_rates_per_window() -> None:
     assert rates_bps(trace, S).tolist() == [8e6, 4e6, 0]
 
 
+def test_the_last_opportunity_belongs_to_the_last_window() -> None:
+    trace = Trace(
+        "t", 2 * S, opportunities=Opportunities(np.array([0, S, 2 * S]), np.array([1000, 2000, 4000]))
+    )
+    assert rates_bps(trace, S).tolist() == [8e3, 48e3]
+    # 0.75 s make two whole windows; what comes after them is left out.
+    assert rates_bps(trace, 3 * S // 4).tolist() == [8e3 / 0.75, 16e3 / 0.75]
+
+
 def test_binned_keeps_the_bytes_and_the_delay_at_the_start() -> None:
     steps = Steps(np.array([0, S // 2]), np.array([8e6, 4e6]), np.array([10, 20]), np.array([0.0, 0.5]))
     result = binned(Trace("t", 2 * S, steps), S)
