@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from testbed.errors import UserError
 from testbed.system.netns import NetNs
@@ -74,11 +74,15 @@ def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> lis
             if now >= next_send:
                 for index, sock in enumerate(by_pair):
                     if replies[index] < _REPLIES:
-                        sock.send(echo_request(index, sequence, time.monotonic_ns()))
+                        with suppress(OSError):  # unreachable so far: an answer is what counts
+                            sock.send(echo_request(index, sequence, time.monotonic_ns()))
                 sequence = (sequence + 1) & 0xFFFF
                 next_send = now + _INTERVAL_S
             for fd, _ in poller.poll(max(1.0, (next_send - time.monotonic()) * 1000)):
-                packet = sockets[fd].recv(2048)
+                try:
+                    packet = sockets[fd].recv(2048)
+                except OSError:  # an ICMP error about an earlier echo
+                    continue
                 answer = parse_reply(packet)
                 if answer is None or by_pair[answer[0]] is not sockets[fd]:
                     continue

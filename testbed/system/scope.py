@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from testbed.errors import UserError
 from testbed.system import signals
 from testbed.system.netns import NetNs
 from testbed.system.pids import ProcessId, kill, processes_of_run
@@ -72,7 +73,12 @@ class Scope:
         self._stack.callback(self._end_strays)
         self.tmp = Path(tempfile.gettempdir()) / f"tbtest-{self.run_id}"
         self.record("tmp", str(self.tmp))
-        self.tmp.mkdir(mode=0o700)
+        try:
+            self.tmp.mkdir(mode=0o700)
+        except OSError as error:
+            raise UserError(
+                f"{self.tmp}: cannot be created: {error.strerror}; set TMPDIR to a folder with room"
+            ) from error
 
     @unbroken
     def _close(self) -> None:

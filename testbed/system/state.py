@@ -94,11 +94,21 @@ class RunState:
         self.write()
 
     def write(self) -> None:
-        """Replace the file atomically. Not synced to disk: /run does not outlive a power failure anyway."""
+        """Replace the file atomically; UserError where the disk refuses.
+
+        Not synced to disk: /run does not outlive a power failure anyway.
+        """
         data = {"schema": _SCHEMA, **asdict(self)}
         del data["folder"]
-        self.draft.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        self.draft.replace(self.path)
+        try:
+            self.draft.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+            self.draft.replace(self.path)
+        except PermissionError:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot be written: {error.strerror}; free space in {self.folder}"
+            ) from error
 
     def remove(self) -> None:
         """Delete the file: nothing of the run is left."""

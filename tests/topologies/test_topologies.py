@@ -145,3 +145,12 @@ def test_breaches_are_named(tmp_path: Path, old: str, new: str, message: str) ->
 def test_unknown_names(name: str, message: str) -> None:
     with pytest.raises(TopologyError, match=re.escape(message)):
         find(name)
+
+
+def test_the_example_in_the_documentation(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "topologies.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    file = tmp_path / "my_topology.py"
+    file.write_text(example)
+    topology = create(find(f"{file}:LongTail"), {"flows": 2, "extra_hops": 3})
+    assert {"p0", "p1", "p2"} <= set(topology.nodes())

@@ -18,6 +18,7 @@ import pytest
 import topologies
 from testbed.errors import UserError
 from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
+from testbed.links.relay import RelayBackend
 from testbed.network import Bottleneck, build
 from testbed.network.build import link_spec
 from testbed.network.ping import PingFailed
@@ -244,3 +245,15 @@ def test_ended_at_a_random_moment(signum: int, seed: int, tmp_path: Path) -> Non
     assert own & namespaces(entry.name for entry in Path("/proc").glob("[0-9]*")) == set()
     assert list(tmp_path.iterdir()) == []
     assert not Path(f"/tmp/tbtest-{run_id}").exists()
+
+
+@pytest.mark.root
+def test_with_the_relay_a_ping_takes_the_round_trip_asked_for(scope: Scope) -> None:
+    backend = RelayBackend()
+    if (reason := backend.unavailable()) is not None:
+        pytest.skip(reason)
+    topology = topologies.create(topologies.find("dumbbell"), {"flows": 2, "flow_rtts": ["20ms", "50ms"]})
+    bottleneck = Bottleneck(constant(12e6), Queue())
+    for check in build(topology, backend, bottleneck, scope, scope.tmp).check():
+        assert check.rtt_ns is not None
+        assert check.rtt_ns >= check.base_rtt_ns

@@ -194,3 +194,20 @@ def test_a_namespace_needs_no_process() -> None:
         assert NetNs.current().cookie == home.cookie
         with scratch.inside():
             assert os.listdir("/proc/thread-self/net/dev_snmp6") == ["lo"]  # noqa: PTH208
+
+
+def test_many_may_end_side_by_side(scope: Scope) -> None:
+    slow = ["sh", "-c", "trap 'sleep 0.3; exit 7' TERM; echo ready; while :; do sleep 0.01; done"]
+    processes = [scope.spawn(slow, name=f"slow {number}") for number in range(3)]
+    for process in processes:
+        process.read_line(5)
+    for process in processes:
+        process.terminate()
+    assert [process.stop() for process in processes] == [7, 7, 7]
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/proc/no-such-folder")
+    with pytest.raises(UserError, match="cannot be created"), Scope(state_dir=tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
