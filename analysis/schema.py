@@ -1,0 +1,66 @@
+"""The schema of metrics.json. docs/metrics.md shows it with formulas and units."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.metrics.decisions import DecisionMetrics
+from analysis.metrics.link import LinkMetrics
+from analysis.metrics.percentiles import PercentilesMs
+from analysis.metrics.video import VideoMetrics
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CellMetrics(_Model):
+    """One measured flow of one cell."""
+
+    cell: str = Field(description="the cell's folder")
+    cc: str = Field(description="congestion controller, as --cc names it")
+    repeat: int
+    seed: int
+    flow: int
+    kind: str = Field(description="traffic kind")
+    throughput_mbps: float = Field(description="goodput at the receiver over the flow's length, Mbit/s")
+    utilisation: float | None = Field(description="bytes through the bottleneck / bytes the trace offered")
+    owd_ms: PercentilesMs = Field(description="one-way delay per packet, data direction")
+    qdelay_ms: PercentilesMs = Field(
+        description="queueing delay per packet at the bottleneck, data direction"
+    )
+    rtt_ms: PercentilesMs = Field(description="the sender's smoothed RTT, sampled every 20 ms")
+    loss_rate: float | None = Field(description="packets dropped at the bottleneck / packets that reached it")
+    retransmit_rate: float | None = Field(description="bytes retransmitted / bytes sent")
+    power: float | None = Field(description="throughput / mean one-way delay, Mbit/s per s")
+    jain: float | None = Field(
+        description="Jain's index over the cell's measured flows; null for a single flow"
+    )
+    video: VideoMetrics | None = Field(None, description="only for video flows")
+    decisions: DecisionMetrics | None = Field(None, description="only under a policy")
+
+
+class Summary(_Model):
+    """One metric of one controller over all cells (mean of the flows of a cell, then median of the cells)."""
+
+    cc: str
+    metric: str = Field(description="path of the metric in `cells`, e.g. video.stall_rate_100ms")
+    median: float | None
+    ci95: tuple[float, float] | None = Field(
+        description="bootstrap interval of the median; null below 3 cells"
+    )
+    cells: int
+    winner: bool = Field(description="better than every other controller, with intervals that do not overlap")
+
+
+class Metrics(_Model):
+    """metrics.json."""
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    cells: list[CellMetrics]
+    summary: list[Summary]
+    link: LinkMetrics
+    warnings: list[str]

@@ -1,0 +1,42 @@
+"""The summary as a table on a terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from analysis.measure import SHOWN
+from analysis.schema import Metrics, Summary
+
+
+def format_value(entry: Summary, factor: float, digits: int) -> str:
+    """``12.34 [11.9, 12.8]``, or the median alone where there is no interval."""
+    if entry.median is None:
+        return "–"
+    text = f"{entry.median * factor:.{digits}f}"
+    if entry.ci95 is None:
+        return text
+    low, high = (f"{bound * factor:.{digits}f}" for bound in entry.ci95)
+    return f"{text} [{low}, {high}]"
+
+
+def summary_table(metrics: Metrics) -> Table:
+    """One row per metric, one column per controller; bold where the intervals separate it from all others."""
+    controllers = list(dict.fromkeys(entry.cc for entry in metrics.summary))
+    cells = max((entry.cells for entry in metrics.summary), default=0)
+    intervals = any(entry.ci95 for entry in metrics.summary)
+    caption = f"median of {cells} cells" if cells > 1 else "one cell per controller"
+    caption += " with 95 % bootstrap interval; bold: separate from all others" if intervals else ""
+    table = Table(caption=caption, caption_justify="left")
+    table.add_column("")
+    for cc in controllers:
+        table.add_column(cc, justify="right")
+    for shown in SHOWN:
+        row = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.metric}
+        if not row:
+            continue
+        texts = []
+        for cc in controllers:
+            text = format_value(row[cc], shown.factor, shown.digits)
+            texts.append(f"[bold]{text}[/]" if row[cc].winner else text)
+        table.add_row(shown.title, *texts)
+    return table

@@ -1,0 +1,55 @@
+"""``tbtest report`` and ``tbtest compare``: from run folders to tables and pages. No root needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the table.")
+def report(run: Path, as_json: bool) -> None:
+    """Rebuild metrics.json and report.html of the run folder RUN and print the summary."""
+    from analysis import tables
+    from analysis.report import build
+
+    metrics = build(run)
+    if as_json:
+        click.echo(metrics.model_dump_json(indent=1))
+        return
+    console = Console()
+    console.print(tables.summary_table(metrics))
+    for warning in metrics.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+    console.print(f"report: {run / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+@click.command()
+@click.argument("runs", type=_FOLDER, nargs=-1, required=True)
+@click.option(
+    "--baseline", metavar="CC", help="Compare every controller with this one; default: the first by name."
+)
+@click.option(
+    "--out", type=_FOLDER, default=Path("compare.html"), show_default=True, help="The page to write."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of the table.")
+def compare(runs: tuple[Path, ...], baseline: str | None, out: Path, as_json: bool) -> None:
+    """Compare controllers over several run folders RUNS, in one table and plot.
+
+    Cells are paired where scenario, trace, seed and repeat are the same; differences have 95 % bootstrap intervals.
+    """
+    from analysis.compare import compare_runs, comparison_table, write_page
+
+    comparison = compare_runs(runs, baseline)
+    write_page(comparison, out)
+    if as_json:
+        click.echo(comparison.model_dump_json(indent=1))
+        return
+    console = Console()
+    console.print(comparison_table(comparison))
+    console.print(f"page: {out}", highlight=False, soft_wrap=True)
