@@ -1,7 +1,8 @@
 """Latency and decisions per second of the inference engine, per batch size, against the model's hardware floor.
 
     python bench/engine.py --out engine.json                  # everything, on CUDA if there is one
-    python bench/engine.py --device cpu --models smollm2-135m --layers 16 --variants eager,lean --batches 1,8
+    python bench/engine.py --device cpu --models smollm2-135m --threads 1 --batches 1,8
+    python bench/engine.py --layouts "20 tokens,30 tokens" --variants graph,cache
 
 Weights are random (timing does not depend on them). A latency spans the whole `Engine.run`: packing, copy to the
 device, forward pass, copy back. The floor is the larger of (multiplications / the measured speed of a large matrix
@@ -59,8 +60,11 @@ LAYOUTS: dict[str, ModelConfig] = {
     "20 tokens": ModelConfig(encoder=EncoderConfig(patch=1)),
     "30 tokens": ModelConfig(encoder=EncoderConfig(state_tokens="group")),
 }
-VARIANTS = ("compile-broadcast", "compile", "graph", "eager", "cache", "autotune")
-BATCHES = (1, 8, 64, 256, 1024, 2048, 4096)
+VARIANTS = {
+    "cuda": ("compile-broadcast", "compile", "graph", "eager", "cache", "autotune"),
+    "cpu": ("packed", "lean", "eager"),
+}
+BATCHES = {"cuda": (1, 8, 64, 256, 1024, 2048, 4096), "cpu": (1, 2, 4, 8, 16)}
 
 
 def best_of(call: Callable[[], None], device: torch.device, rounds: int = 10) -> float:
@@ -177,9 +181,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--models", default="smollm2-135m,qwen2.5-0.5b")
-    parser.add_argument("--layouts", default="5 tokens,20 tokens,30 tokens", help=f"of {', '.join(LAYOUTS)}")
-    parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
+    parser.add_argument("--layouts", default="5 tokens", help=f"of {', '.join(LAYOUTS)}")
+    parser.add_argument("--variants", help=f"of {VARIANTS}")
+    parser.add_argument("--batches", help=f"default: {BATCHES}")
     parser.add_argument("--layers", type=int, help="keep this many blocks")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each measurement")
     parser.add_argument(
@@ -188,7 +192,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("engine.json"))
     args = parser.parse_args()
-    args.batches = [int(batch) for batch in args.batches.split(",")]
+    kind = torch.device(args.device).type
+    args.batches = [int(batch) for batch in args.batches.split(",")] if args.batches else BATCHES[kind]
+    variants = args.variants.split(",") if args.variants else VARIANTS[kind]
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
@@ -206,7 +212,7 @@ def main() -> None:
           f"{'floor ms':>8} {'decisions/s':>12} {'ready s':>8} {'|diff|':>8}")  # fmt: skip
     results: list[dict[str, Any]] = []
     started = time.perf_counter()
-    for variant in args.variants.split(","):  # the most telling first, should time run out
+    for variant in variants:  # the most telling first, should time run out
         for name in args.models.split(","):
             shape = dict(SHAPES[name])
             if args.layers:

@@ -25,6 +25,8 @@ class CachedDecoder(nn.Module):
         )  # positions are relative: a ring may number them modulo its length
         self.blocks, self.norm, self.eps, self.window = lean.blocks, lean.norm, lean.eps, window
         self.cos, self.sin = lean.cos, lean.sin
+        on_gpu = self.norm.device.type == "cuda"
+        self.one_block = torch.compile(cached_block, dynamic=False) if on_gpu else cached_block
         first = lean.blocks[0]
         assert isinstance(first, LeanBlock)
         shape = (len(lean.blocks), slots, first.kv_heads, window, first.head_dim)
@@ -36,7 +38,7 @@ class CachedDecoder(nn.Module):
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
         place = positions % self.window
         for index, block in enumerate(self.blocks):
-            x = cached_block(block, x, self.keys[index], self.values[index], slots, place, cos, sin)
+            x = self.one_block(block, x, self.keys[index], self.values[index], slots, place, cos, sin)
         return functional.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
 
 
@@ -53,7 +55,7 @@ def cached_block(
     """One block for one new token per flow; keys and values [slots, kv_heads, window, d] are updated in place."""
     n, width = x.shape
     normed = functional.rms_norm(x, (width,), block.attention_norm, block.eps)
-    qkv = functional.linear(normed, block.qkv, block.qkv_bias)
+    qkv = block.qkv(normed)
     qkv = qkv.view(n, block.heads + 2 * block.kv_heads, block.head_dim)
     q_and_k, v = qkv.split([block.heads + block.kv_heads, block.kv_heads], dim=1)
     first, second = q_and_k.chunk(2, dim=-1)
@@ -64,10 +66,11 @@ def cached_block(
     mixed = functional.scaled_dot_product_attention(
         q[:, :, None], keys[slots], values[slots], enable_gqa=True
     )
-    x = x + functional.linear(mixed.flatten(1), block.out)
+    x = x + block.out(mixed.flatten(1))
     normed = functional.rms_norm(x, (width,), block.mlp_norm, block.eps)
-    gate, up = functional.linear(normed, block.gate_up).chunk(2, dim=-1)
-    return x + functional.linear(functional.silu(gate) * up, block.down)
+    gate, up = block.gate_up(normed).chunk(2, dim=-1)
+    out: Tensor = x + block.down(functional.silu(gate) * up)
+    return out
 
 
 class CachedEngine:
@@ -82,8 +85,6 @@ class CachedEngine:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._forward = lambda: decoder(tokens, slots, positions)
         if device.type == "cuda":
-            global cached_block
-            cached_block = torch.compile(cached_block, dynamic=False)
             with torch.inference_mode():
                 stream = torch.cuda.Stream()
                 stream.wait_stream(torch.cuda.current_stream())

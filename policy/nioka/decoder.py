@@ -53,21 +53,16 @@ class LeanBlock(nn.Module):
         self.head_dim: int = attention.head_dim
         self.attention_norm = block.input_layernorm.weight
         self.mlp_norm = block.post_attention_layernorm.weight
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv = nn.Parameter(torch.cat([p.weight for p in projections]), requires_grad=False)
-        biases = [p.bias for p in projections]
-        self.qkv_bias = None if biases[0] is None else nn.Parameter(torch.cat(biases), requires_grad=False)
-        self.out = attention.o_proj.weight
-        self.gate_up = nn.Parameter(
-            torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), requires_grad=False
-        )
-        self.down = mlp.down_proj.weight
+        self.qkv = _fused_linear(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.out = attention.o_proj
+        self.gate_up = _fused_linear(mlp.gate_proj, mlp.up_proj)
+        self.down = mlp.down_proj
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, last_only: bool) -> Tensor:
         """[n, T, h] -> [n, T, h], or [n, 1, h] where only the last position is wanted."""
         n, length, width = x.shape
         normed = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
-        qkv = functional.linear(normed, self.qkv, self.qkv_bias)
+        qkv = self.qkv(normed)
         qkv = qkv.view(n, length, self.heads + 2 * self.kv_heads, self.head_dim).transpose(1, 2)
         rotated = _rotate(qkv[:, : self.heads + self.kv_heads], cos, sin)
         q, k = rotated[:, : self.heads], rotated[:, self.heads :]
@@ -75,10 +70,21 @@ class LeanBlock(nn.Module):
         if last_only:
             q, x = q[:, :, -1:], x[:, -1:]
         mixed = self.attend(q, k, v)
-        x = x + functional.linear(mixed.transpose(1, 2).flatten(2), self.out)
+        x = x + self.out(mixed.transpose(1, 2).flatten(2))
         normed = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
-        gate, up = functional.linear(normed, self.gate_up).chunk(2, dim=-1)
-        return x + functional.linear(functional.silu(gate) * up, self.down)
+        gate, up = self.gate_up(normed).chunk(2, dim=-1)
+        out: Tensor = x + self.down(functional.silu(gate) * up)
+        return out
+
+
+def _fused_linear(*layers: nn.Linear) -> nn.Linear:
+    """One layer that computes the outputs of all, one after the other."""
+    first = layers[0]
+    fused = nn.Linear(first.in_features, sum(layer.out_features for layer in layers), device="meta")
+    fused.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
+    biases = [layer.bias for layer in layers if layer.bias is not None]
+    fused.bias = nn.Parameter(torch.cat(biases), requires_grad=False) if biases else None  # type: ignore[assignment]
+    return fused
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -19,12 +19,17 @@ from torch import Tensor, nn
 from policy.nioka.backbone import LlmBackbone
 from policy.nioka.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
 from policy.nioka.model import PolicyModel
+from policy.nioka.packed import pack_linears, packable
 from policy.nioka.packing import Packing
 
-Variant = Literal["eager", "lean", "graph", "compile", "compile-broadcast", "autotune"]
-"""eager: the training model as it is; lean: `LeanDecoder`; graph: lean in CUDA graphs; compile: lean, its blocks
-compiled, in CUDA graphs (on a CPU without them); compile-broadcast: that with `broadcast_attention`; autotune: that
-with the compiler's search for the fastest matrix products."""
+Variant = Literal["eager", "lean", "packed", "graph", "compile", "compile-broadcast", "autotune"]
+"""How the forward pass runs:
+
+- eager: the training model as it is; lean: with `LeanDecoder`; packed: lean with `PackedLinear` (CPU);
+- graph: lean in CUDA graphs; compile: lean, its blocks compiled, in CUDA graphs (on a CPU without them);
+- compile-broadcast: that with `broadcast_attention`; autotune: that with the compiler's search for the fastest
+  matrix products.
+"""
 
 BUCKETS = (1, 4, 16, 64, 256, 1024)
 _MAX_CPU_THREADS = 8  # products this small do not scale further
@@ -46,19 +51,22 @@ class Engine:
         self.variant = variant
         self.packing = Packing(model.task.input_shapes(model.config))
         self.buckets = tuple(sorted(buckets))
-        compiled = variant not in ("eager", "lean", "graph")
+        compiled = variant in ("compile", "compile-broadcast", "autotune")
         module = inference_module(
             model.for_inference(self.device, dtype),
             lean=variant != "eager",
-            attend=fused_attention if variant in ("lean", "graph", "compile") else broadcast_attention,
+            attend=broadcast_attention if variant in ("compile-broadcast", "autotune") else fused_attention,
         )
-        if compiled:
+        if variant == "packed" and isinstance(module, _Chain):
+            pack_linears(module.decoder, model.task.tokens(model.config))
+        elif compiled:
             compile_blocks(module, "max-autotune-no-cudagraphs" if variant == "autotune" else None)
         graphs = self.device.type == "cuda" and (compiled or variant == "graph")
         self._runners: list[_Runner] = []
-        if graphs:  # the largest first: its memory pool serves the smaller ones
+        if graphs:
+            pool = torch.cuda.graph_pool_handle()  # one for all: they never run at the same time
             for size in reversed(self.buckets):
-                self._runners.insert(0, _GraphRunner(module, self.packing, size, self.device))
+                self._runners.insert(0, _GraphRunner(module, self.packing, size, self.device, pool))
         else:
             self._runners.append(_DirectRunner(module, self.packing, self.buckets[-1], self.device))
 
@@ -109,8 +117,11 @@ class _DirectRunner:
 class _GraphRunner:
     """Replays a graph of copy in, forward, copy out, captured for one batch size."""
 
-    def __init__(self, module: nn.Module, packing: Packing, size: int, device: torch.device) -> None:
+    def __init__(
+        self, module: nn.Module, packing: Packing, size: int, device: torch.device, pool: tuple[int, int]
+    ) -> None:
         self.size = size
+        self._device = device
         self._host = torch.zeros(size, packing.width, pin_memory=True)
         self.rows = self._host.numpy()
         rows = torch.zeros(size, packing.width, device=device)
@@ -129,15 +140,16 @@ class _GraphRunner:
             torch.cuda.current_stream().wait_stream(stream)
             self._out = torch.zeros(shape, pin_memory=True)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            with torch.cuda.graph(self._graph, pool=pool):
                 self._out.copy_(forward(), non_blocking=True)
         self._result = self._out.numpy()
         self._done = torch.cuda.Event()
 
     def run(self, count: int) -> NDArray[np.float32]:
-        self._graph.replay()
-        self._done.record()
-        self._done.synchronize()
+        with torch.cuda.device(self._device):
+            self._graph.replay()
+            self._done.record()
+            self._done.synchronize()
         return self._result[:count]
 
 
@@ -174,15 +186,17 @@ class _Chain(nn.Module):
 
 
 def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
-    """The variant that measured fastest (docs/nioka.md): compiled graphs in bf16 on CUDA; on a CPU the lean pass,
-    in bf16 where the processor multiplies it."""
+    """The variant that measured fastest (docs/nioka.md): compiled graphs in bf16 on CUDA; on a CPU packed bf16 weights
+    where the processor multiplies them, else the lean pass in float32.
+
+    On a CPU half of the cores compute. Threads of one product wait for each other, and beside a live network each
+    wait may last a scheduler's time slice.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
         return Engine(model, device, torch.bfloat16, variant="compile")
-    torch.set_num_threads(min(len(os.sched_getaffinity(0)), _MAX_CPU_THREADS))
-    fast_bf16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    llm = isinstance(model.backbone, LlmBackbone)
-    return Engine(
-        model, "cpu", torch.bfloat16 if fast_bf16 and llm else torch.float32, variant="lean", buckets=(64,)
-    )
+    torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
+    if isinstance(model.backbone, LlmBackbone) and packable(torch.bfloat16):
+        return Engine(model, "cpu", torch.bfloat16, variant="packed", buckets=(64,))
+    return Engine(model, "cpu", torch.float32, variant="lean", buckets=(64,))

@@ -237,8 +237,8 @@ class _State:
             )
         tensors = load_file(self._folder / record["tensors"])
         with torch.no_grad():
-            for name, value in learned.items():
-                value.copy_(tensors[f"now.{name}"])
+            for name, parameter in learned.items():
+                parameter.copy_(tensors[f"now.{name}"])
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             if key.startswith("adam."):

@@ -6,6 +6,7 @@ import torch
 
 from policy.nioka.engine import Engine, default_engine
 from policy.nioka.model import PolicyModel
+from policy.nioka.packed import PackedLinear, packable
 from policy.nioka.packing import Packing
 
 pytestmark = pytest.mark.torch
@@ -65,6 +66,16 @@ def test_default_engine_on_cpu_is_close_to_float32(tiny, inputs):
     with torch.no_grad():
         expected = model({name: torch.from_numpy(value) for name, value in arrays.items()}).numpy()
     np.testing.assert_allclose(default_engine(model, "cpu").run(arrays), expected, atol=0.05)
+
+
+def test_packed_linear_is_the_linear():
+    if not packable(torch.bfloat16):
+        pytest.skip("this processor or PyTorch does not multiply packed bfloat16")
+    for bias in (True, False):
+        linear = torch.nn.Linear(48, 32, bias=bias).bfloat16()
+        x = torch.randn(3, 5, 48).bfloat16()
+        with torch.inference_mode():
+            torch.testing.assert_close(PackedLinear(linear, 5)(x), linear(x))
 
 
 @pytest.mark.gpu
