@@ -56,13 +56,12 @@ def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> lis
         poller = select.poll()
         sockets: dict[int, socket.socket] = {}
         by_pair = []
-        for netns, source, destination in pairs:
+        for netns, source, _ in pairs:
             with netns.inside():
                 sock = stack.enter_context(
                     socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
                 )
             sock.bind((source, 0))
-            sock.connect((destination, 0))
             sock.setblocking(False)
             poller.register(sock, select.POLLIN)
             sockets[sock.fileno()] = sock
@@ -74,15 +73,14 @@ def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> lis
             if now >= next_send:
                 for index, sock in enumerate(by_pair):
                     if replies[index] < _REPLIES:
-                        with suppress(OSError):  # unreachable so far: an answer is what counts
-                            sock.send(echo_request(index, sequence, time.monotonic_ns()))
+                        with suppress(OSError):  # no route: an answer is what counts
+                            sock.sendto(
+                                echo_request(index, sequence, time.monotonic_ns()), (pairs[index][2], 0)
+                            )
                 sequence = (sequence + 1) & 0xFFFF
                 next_send = now + _INTERVAL_S
             for fd, _ in poller.poll(max(1.0, (next_send - time.monotonic()) * 1000)):
-                try:
-                    packet = sockets[fd].recv(2048)
-                except OSError:  # an ICMP error about an earlier echo
-                    continue
+                packet = sockets[fd].recv(2048)
                 answer = parse_reply(packet)
                 if answer is None or by_pair[answer[0]] is not sockets[fd]:
                     continue

@@ -35,8 +35,8 @@ def test_answers_and_silence() -> None:
         (there,) = ping_pairs([(a, "10.0.0.1", "10.0.0.2")], timeout_s=5)
         assert there is not None
         assert 0 < there < 5_000_000_000
-        # No neighbour: the kernel reports it as an error on the socket after three seconds. No route: at once.
-        assert ping_pairs([(a, "10.0.0.1", "10.0.0.3"), (a, "10.0.0.1", "10.9.0.1")], timeout_s=3.5) == [
+        # No such neighbour, and no route at all.
+        assert ping_pairs([(a, "10.0.0.1", "10.0.0.3"), (a, "10.0.0.1", "10.9.0.1")], timeout_s=0.3) == [
             None,
             None,
         ]
