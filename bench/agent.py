@@ -1,0 +1,327 @@
+"""How fast and how cheap the agent is: `python -m bench.agent` (root, eBPF; about two minutes; use a quiet machine).
+
+Prints one line per figure: ACK-to-agent latency, kernel cost per ACK, drain rate and loss, CPU share of the agent, time
+from the ACK that closed a window to the answer applied, and how exactly a rate step is followed.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from agent import spawn
+from agent.config import AgentConfig
+from agent.datapath import libbpf
+from agent.datapath.tier import EbpfTier
+from agent.layout import RECORD, Flag, Kind
+
+LEFT, RIGHT = "10.9.0.1", "10.9.0.2"
+SENDER = """
+import socket, sys
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, sys.argv[1].encode())
+s.bind(("10.9.0.1", int(sys.argv[2]))); s.connect(("10.9.0.2", 5000)); data = bytes(65536)
+while True: s.sendall(data)
+"""
+RECEIVER = """
+import socket, threading
+def drain(c):
+    while c.recv(1 << 18): pass
+l = socket.socket(); l.bind(("10.9.0.2", 5000)); l.listen(64); print(flush=True)
+while True: threading.Thread(target=drain, args=l.accept()[:1], daemon=True).start()
+"""
+SERVER = """
+import sys, numpy as np, grpc
+from concurrent import futures
+from policy.protocol import policy_pb2 as pb, policy_pb2_grpc as rpc
+class Fixed(rpc.PolicyServicer):
+    def Decide(self, requests, context):
+        next(requests)
+        yield pb.ServerMessage(welcome=pb.Welcome(version=1, policy="fixed", max_flows=1024, max_records=65536))
+        for n, message in enumerate(requests):
+            w = message.state.windows
+            count = len(w.flow) // 4
+            if count:
+                rate = np.full(count, float(sys.argv[2]))
+                yield pb.ServerMessage(decisions=pb.DecisionBatch(tier="fixed", flow=w.flow, generation=w.generation,
+                    window=w.window, pacing_rate_bps=rate.tobytes(), cwnd_packets=np.full(count, 1000.0).tobytes(),
+                    queue_ns=np.zeros(count, "i8").tobytes(), reasons=bytes(count)))
+server = grpc.server(futures.ThreadPoolExecutor(2)); rpc.add_PolicyServicer_to_server(Fixed(), server)
+server.add_insecure_port(sys.argv[1]); server.start(); print(flush=True); server.wait_for_termination()
+"""
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def link(rate_mbps: int | None) -> Iterator[tuple[str, str]]:
+    """Two namespaces on a veth pair; the way from the first is shaped to `rate_mbps`, if given."""
+    names = [f"tbbench-{os.getpid()}-{side}" for side in "ab"]
+    try:
+        for name in names:
+            ip("netns", "add", name)
+        ip("-n", names[0], "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", names[1])
+        for name, address in zip(names, (LEFT, RIGHT), strict=True):
+            ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            setup = "ethtool -K eth0 tso off gso off gro off; echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log"
+            ip("netns", "exec", name, "sh", "-c", setup)
+        if rate_mbps:
+            shape = ["root", "tbf", "rate", f"{rate_mbps}mbit", "burst", "6400", "limit", "100000"]
+            subprocess.run(["tc", "-n", names[0], "qdisc", "add", "dev", "eth0", *shape], check=True)
+        yield names[0], names[1]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def python(
+    code: str, *arguments: str, netns: str | None = None, wait: bool = True
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python process, optionally in a namespace; `wait`: until its first line."""
+    enter = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
+    process = subprocess.Popen(
+        [*enter, sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    try:
+        if wait:
+            process.stdout.readline()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def traffic(cc: str, rate_mbps: int | None, flows: int = 1) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        left, right = stack.enter_context(link(rate_mbps))
+        stack.enter_context(python(RECEIVER, netns=right))
+        for flow in range(flows):
+            stack.enter_context(python(SENDER, cc, str(40000 + flow), netns=left, wait=False))
+        yield
+
+
+def percentiles(values_ns: npt.NDArray[Any], scale: float, unit: str) -> str:
+    low, mid, high = np.percentile(values_ns / scale, [50, 90, 99])
+    return f"p50 {low:.3g} {unit}, p90 {mid:.3g} {unit}, p99 {high:.3g} {unit} (n={len(values_ns)})"
+
+
+def prepared(name: str, folder: Path, **settings: Any) -> AgentConfig:
+    return AgentConfig.model_validate({"cc_name": name, "log_dir": folder / name, **settings})
+
+
+def latency(folder: Path, wake: str, seconds: float) -> None:
+    """From the kernel's time stamp of an ACK to the moment the reader has it, in this process."""
+    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, wake=wake, mode="observe"))
+    try:
+        poller = select.epoll()
+        poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
+        delays, closing = [], []
+        with traffic(tier.cc_name, 48):
+            time.sleep(1.0)
+            tier.poll(time.monotonic_ns())
+            started_s, end = time.thread_time(), time.monotonic() + seconds
+            while time.monotonic() < end:
+                poller.poll(0.025)
+                now = time.monotonic_ns()
+                records = tier.poll(now)
+                acks = records[records["kind"] == Kind.ACK]
+                delays.append(now - acks["at_ns"].astype(np.int64))
+                closing.append(delays[-1][(acks["flags"] & int(Flag.CLOSES_WINDOW)) != 0])
+            share = (time.thread_time() - started_s) / seconds
+        every, closers = np.concatenate(delays), np.concatenate(closing)
+        click.echo(f"ACK to agent, wake={wake}, window-closing ACKs: {percentiles(closers, 1e3, 'us')}")
+        click.echo(
+            f"ACK to agent, wake={wake}, every ACK: {percentiles(every, 1e3, 'us')}; "
+            f"{len(every) / seconds:.0f} ACK/s, reading alone {100 * share:.1f} % of a core"
+        )
+    finally:
+        tier.close()
+
+
+class _ProgramInfo(ctypes.Structure):
+    """struct bpf_prog_info up to the name, and the two counters behind it."""
+
+    _fields_ = [("head", ctypes.c_uint8 * 64), ("name", ctypes.c_char * 16), ("rest", ctypes.c_uint8 * 144)]
+
+
+def program_times() -> dict[str, tuple[int, int]]:
+    """(run time in ns, runs) of this host's loaded programs whose names begin with tb_, by name; newest wins."""
+    lib = ctypes.CDLL("libbpf.so.1")
+    number = ctypes.c_uint32(0)
+    found = {}
+    while lib.bpf_prog_get_next_id(number, ctypes.byref(number)) == 0:
+        fd = lib.bpf_prog_get_fd_by_id(number)
+        if fd < 0:
+            continue
+        info, length = _ProgramInfo(), ctypes.c_uint32(ctypes.sizeof(_ProgramInfo))
+        libbpf.library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length))
+        words = dict(
+            line.split(":\t")
+            for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+            if ":\t" in line
+        )
+        os.close(fd)
+        if info.name.startswith(b"tb_"):
+            found[info.name.decode()] = (int(words["run_time_ns"]), int(words["run_cnt"]))
+    return found
+
+
+def kernel_cost(folder: Path, kernel: str, wake: str, seconds: float) -> None:
+    """Time inside cong_control per ACK, by the kernel's own BPF statistics."""
+    switch = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = switch.read_text()
+    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, kernel=kernel, wake=wake))
+    switch.write_text("1")
+    try:
+        poller = select.epoll()
+        poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
+        with traffic(tier.cc_name, 48):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                poller.poll(0.025)
+                tier.poll(time.monotonic_ns())
+            spent_ns, runs = program_times()["tb_cong_control"]
+        click.echo(
+            f"kernel cost per ACK, {kernel}, wake={wake}: {spent_ns / runs / 1e3:.2f} us over {runs} ACKs"
+        )
+    finally:
+        switch.write_text(before)
+        tier.close()
+
+
+def drain_rate() -> None:
+    """Copying records out of memory in ring-sized portions."""
+    ring = np.zeros(32768, RECORD)
+    raw = ring.view(np.uint8)
+    started, rounds = time.perf_counter(), 50
+    for _ in range(rounds):
+        part = raw.copy().view(RECORD)
+        (part["length"] >> 31).any()
+    click.echo(
+        f"drain: {rounds * len(ring) / (time.perf_counter() - started) / 1e6:.1f} M records/s from a full ring"
+    )
+
+
+def load(folder: Path, seconds: float) -> None:
+    """As many ACKs as the machine makes, several flows, no shaping."""
+    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, mode="observe"))
+    try:
+        poller = select.epoll()
+        poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
+        parts, started_s = [], 0.0
+        with traffic(tier.cc_name, None, flows=4):
+            time.sleep(1.0)
+            tier.poll(time.monotonic_ns())
+            before, started_s, end = tier.dropped(), time.thread_time(), time.monotonic() + seconds
+            while time.monotonic() < end:
+                poller.poll(0.025)
+                parts.append(tier.poll(time.monotonic_ns())["slot"])
+            share, dropped = (time.thread_time() - started_s) / seconds, tier.dropped() - before
+        count = sum(map(len, parts))
+        click.echo(
+            f"load: {count / seconds:.0f} ACK/s drained, {dropped} dropped, {100 * share:.1f} % of a core"
+        )
+    finally:
+        tier.close()
+
+
+
+
+@contextlib.contextmanager
+def agent_process(config: AgentConfig) -> Iterator[subprocess.Popen[str]]:
+    path = config.log_dir.with_suffix(".json")
+    path.write_text(config.model_dump_json())
+    process = subprocess.Popen([sys.executable, "-m", "agent", str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        process.stdout.readline()
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def whole_agent(
+    folder: Path, link_mbps: int, rate_mbps: float, seconds: float, address: str | None, policy: str
+) -> None:
+    """The agent as a process with a server: its CPU, its answers, the rate asked against the rate delivered."""
+    config = prepared(
+        spawn.new_cc_name(),
+        folder,
+        server=address or f"unix:{folder}/bench.sock",
+        policy=policy,
+        netns_cookies=None,
+    )
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            stack.enter_context(python(SERVER, str(config.server), str(rate_mbps * 1e6)))
+        with agent_process(config) as process, traffic(config.cc_name, link_mbps):
+            time.sleep(2.0)
+            before = cpu_s(process.pid)
+            started_ns = time.monotonic_ns()
+            time.sleep(seconds)
+            share = (cpu_s(process.pid) - before) / seconds
+            ended_ns = time.monotonic_ns()
+    acks = pq.read_table(
+        config.log_dir / "acks.parquet", filters=[("at_ns", ">", started_ns), ("at_ns", "<", ended_ns)]
+    )
+    decisions = pq.read_table(
+        config.log_dir / "decisions.parquet", filters=[("applied_ns", ">", started_ns)]
+    ).to_pandas()
+    decisions = decisions[(decisions["close_ack_ns"] > 0) & (decisions["tier"] != "local")]
+    dropped = json.loads((config.log_dir / "agent.json").read_text())["dropped_records"]
+    at, delivered = acks["at_ns"].to_numpy(), acks["delivered_bytes"].to_numpy()
+    rate = 8e3 * (delivered[-1] - delivered[0]) / (at[-1] - at[0])
+    click.echo(
+        f"agent at {len(acks) / seconds:.0f} ACK/s: {100 * share:.1f} % of a core, {dropped} dropped; "
+        f"delivered {rate:.2f} Mbit/s on a {link_mbps} Mbit/s link"
+        + (f", asked {rate_mbps:g}: {100 * (rate / rate_mbps - 1):+.2f} %" if address is None else "")
+    )
+    delay = decisions["applied_ns"] - decisions["close_ack_ns"]
+    click.echo(f"window-closing ACK to answer applied: {percentiles(delay.to_numpy(), 1e6, 'ms')}")
+
+
+@click.command()
+@click.option("--seconds", default=8.0, help="Length of each measurement.")
+@click.option("--policy-server", help="Address of a running server; default: one that answers a fixed rate.")
+@click.option("--policy", default="gcc", help="Tier to ask of --policy-server.")
+def main(seconds: float, policy_server: str | None, policy: str) -> None:
+    """Measure the agent on this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        drain_rate()
+        for wake in ("window", "ack"):
+            latency(folder, wake, seconds)
+            for kernel in ("aimd", "bbr"):
+                kernel_cost(folder, kernel, wake, seconds / 2)
+        load(folder, seconds)
+        whole_agent(folder, 50, 40.0, seconds, policy_server, policy)
+        whole_agent(folder, 20, 12.0, seconds, policy_server, policy)
+
+
+if __name__ == "__main__":
+    main()
