@@ -97,7 +97,7 @@ def floor_s(shape: dict[str, Any], tokens: int, batch: int, speed: tuple[float, 
     kv = 2 * shape["num_key_value_heads"] * head
     weights = layers * (2 * hidden * hidden + hidden * kv + 3 * hidden * inner)
     flops = batch * tokens * (2 * weights + layers * 2 * hidden * tokens)  # causal attention: half of 4 h T
-    return max(flops / speed[0], 2 * weights / speed[1])
+    return float(max(flops / speed[0], 2 * weights / speed[1]))
 
 
 def measure(call: Callable[[], object], seconds: float) -> dict[str, float]:

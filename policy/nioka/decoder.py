@@ -82,8 +82,9 @@ def _fused_linear(*layers: nn.Linear) -> nn.Linear:
     first = layers[0]
     fused = nn.Linear(first.in_features, sum(layer.out_features for layer in layers), device="meta")
     fused.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
-    biases = [layer.bias for layer in layers if layer.bias is not None]
-    fused.bias = nn.Parameter(torch.cat(biases), requires_grad=False) if biases else None  # type: ignore[assignment]
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    bias = nn.Parameter(torch.cat(biases), requires_grad=False) if biases else None
+    fused.register_parameter("bias", bias)
     return fused
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from policy.nioka.backbone import LlmBackbone
 from policy.nioka.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
+from policy.nioka.errors import ModelError
 from policy.nioka.model import PolicyModel
 from policy.nioka.packed import pack_linears, packable
 from policy.nioka.packing import Packing
@@ -47,6 +48,8 @@ class Engine:
         variant: Variant,
         buckets: Sequence[int] = BUCKETS,
     ) -> None:
+        if variant not in get_args(Variant):
+            raise ModelError(f"no engine variant {variant!r}; known: {', '.join(get_args(Variant))}")
         self.device = torch.device(device)
         self.variant = variant
         self.packing = Packing(model.task.input_shapes(model.config))
@@ -118,7 +121,7 @@ class _GraphRunner:
     """Replays a graph of copy in, forward, copy out, captured for one batch size."""
 
     def __init__(
-        self, module: nn.Module, packing: Packing, size: int, device: torch.device, pool: tuple[int, int]
+        self, module: nn.Module, packing: Packing, size: int, device: torch.device, pool: Any
     ) -> None:
         self.size = size
         self._device = device

@@ -2,7 +2,7 @@
 
 AdamW with linear warm-up, gradient clipping, early stopping on validation traces. Samples are drawn by (seed, epoch)
 and dropout by (seed, step), so that a resumed run continues exactly where it was. PyTorch and Accelerate: one CPU,
-one GPU or several (`accelerate launch -m testbed.cli train …`) run the same code.
+one GPU or several (`accelerate launch $(which tbtest) train …`) run the same code.
 """
 
 from __future__ import annotations
