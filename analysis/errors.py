@@ -2,4 +2,4 @@
 
 
 class AnalysisError(ValueError):
-    """A run folder, log or capture that cannot be used; the message names the file and the reason."""
+    """A run folder that cannot be analysed. The message names the file and what is wrong with it."""

@@ -1,1 +1,1 @@
-"""The metrics, one family per file. Pure functions of arrays; docs/metrics.md gives their formulas."""
+"""Metrics, one family per file: pure functions of a cell's logs. docs/metrics.md gives every definition."""

@@ -1,43 +1,52 @@
-"""Throughput and utilisation."""
+"""Goodput at the receiver and utilisation of the bottleneck."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from analysis.logs import Float64s, Int64s
-from traces.model import Trace
+from analysis.run import Cell, Flow
 
-NS_PER_S = 1_000_000_000
-
-
-def received_before(at_ns: Int64s, received_bytes: Int64s, times_ns: Int64s) -> Float64s:
-    """The receiver's cumulative bytes at `times_ns`, linear between log entries, 0 before the first; float64[m].
-
-    at_ns, received_bytes: [n], n may be 0.
-    """
-    if not len(at_ns):
-        return np.zeros(len(times_ns))
-    return np.interp(times_ns, at_ns, received_bytes.astype(np.float64), left=0.0)
+WINDOW_NS = 100_000_000
 
 
-def goodput_bps(at_ns: Int64s, received_bytes: Int64s, start_ns: int, stop_ns: int) -> float:
-    """Application bytes received in [start, stop], in bit/s."""
-    before, after = received_before(at_ns, received_bytes, np.array([start_ns, stop_ns]))
-    return float(after - before) * 8 * NS_PER_S / (stop_ns - start_ns)
+def goodput_bps(goodput: pd.DataFrame, flow: Flow) -> float:
+    """Application bytes received during the flow, over its length."""
+    rows = goodput[goodput["flow"] == flow.flow] if len(goodput) else goodput
+    within = rows[rows["at_ns"] <= flow.stop_ns] if len(rows) else rows
+    received_bytes = int(within["received_bytes"].max()) if len(within) else 0
+    return received_bytes * 8e9 / flow.duration_ns
 
 
-def windowed_bps(at_ns: Int64s, received_bytes: Int64s, edges_ns: Int64s) -> Float64s:
-    """Goodput between consecutive edges; edges_ns: [m + 1] -> float64[m] in bit/s."""
-    return np.diff(received_before(at_ns, received_bytes, edges_ns)) * 8 * NS_PER_S / np.diff(edges_ns)
+def delivered_bps(
+    packets: pd.DataFrame, start_ns: int, stop_ns: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Seconds since start (window centres) and the rate at which packets left the queue, per 100 ms."""
+    sent = packets.loc[packets["verdict"] == 0, ["dequeue_ns", "size_bytes"]]
+    edges = np.arange(start_ns, stop_ns + 1, WINDOW_NS)
+    sums, _ = np.histogram(sent["dequeue_ns"], bins=edges, weights=sent["size_bytes"].astype(np.float64))
+    centres_s = np.asarray((edges[:-1] - start_ns + WINDOW_NS / 2) / 1e9, np.float64)
+    return centres_s, np.asarray(sums, np.float64) * 8e9 / WINDOW_NS
 
 
-def served_bps(dequeue_ns: Int64s, size_bytes: Int64s, edges_ns: Int64s) -> Float64s:
-    """Rate at which packets left the queue between consecutive edges; edges_ns: [m + 1] -> float64[m] in bit/s."""
-    served, _ = np.histogram(dequeue_ns, edges_ns, weights=size_bytes)
-    return np.asarray(served * 8 * NS_PER_S / np.diff(edges_ns), dtype=np.float64)
+def capacity_bps(cell: Cell, flow: Flow) -> npt.NDArray[np.float64]:
+    """What the trace offered in the same windows; NaN where the bottleneck has no trace."""
+    edges = np.arange(0, cell.stop_ns - cell.start_ns + 1, WINDOW_NS)
+    trace = cell.bottleneck_trace(flow)
+    if trace is None:
+        return np.full(len(edges) - 1, np.nan)
+    offered = np.asarray(trace.capacity_bytes(edges[:-1], edges[1:]), dtype=np.float64)
+    return offered * 8e9 / WINDOW_NS
 
 
-def utilisation(delivered_bytes: float, trace: Trace, from_ns: int, to_ns: int) -> float | None:
-    """Delivered bytes / bytes that the trace offered in [from, to) (trace time); None if it offered none."""
-    offered_bytes = trace.capacity_bytes(from_ns, to_ns)
-    return delivered_bytes / offered_bytes if offered_bytes > 0 else None
+def utilisation(cell: Cell, flow: Flow, packets: pd.DataFrame) -> float | None:
+    """Bytes of the flow that left the bottleneck's queue during it / bytes that the trace offered meanwhile."""
+    trace = cell.bottleneck_trace(flow)
+    if trace is None:
+        return None
+    offered = float(trace.capacity_bytes(flow.start_ns - cell.start_ns, flow.stop_ns - cell.start_ns))
+    if offered <= 0:
+        return None
+    left = packets[(packets["verdict"] == 0) & packets["dequeue_ns"].between(flow.start_ns, flow.stop_ns)]
+    return float(left["size_bytes"].sum()) / offered

@@ -1,93 +1,83 @@
-"""What a viewer saw: stalls, freezes, bitrate, delay. Start-up, up to the first displayed frame, is kept apart."""
+"""What a viewer saw: stalls, freezes, bitrate and frame delay."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
 
-from analysis.logs import MISSING, Bools, Float64s, Int64s, Log
+from analysis.metrics.percentiles import PercentilesMs, percentiles_ms
+from analysis.run import Flow
 
-NS_PER_MS = 1_000_000
-# W3C webrtc-stats, freezeCount: a gap of at least max(3 * avg, avg + 150 ms), avg over the last 30 frames.
 _FREEZE_FRAMES = 30
-_FREEZE_MIN_FRAMES = 5  # gaps that an average needs
-_FREEZE_EXTRA_NS = 150 * NS_PER_MS
+_FREEZE_EXTRA_NS = 150_000_000
 
 
-@dataclass(frozen=True)
-class Playback:
-    """The gaps between consecutive displayed frames, the last one from the last frame to the end; each [n].
+class VideoMetrics(BaseModel):
+    """Playing time runs from the first displayed frame to the end of the flow."""
 
-    `first_ns` is when the first frame was displayed and playing began, None if none ever was.
+    model_config = ConfigDict(frozen=True)
+
+    stall_rate_100ms: float = Field(description="sum of display gaps longer than 100 ms / playing time")
+    stall_rate_200ms: float = Field(description="the same for 200 ms")
+    stall_rate_500ms: float = Field(description="the same for 500 ms")
+    freeze_rate: float = Field(description="sum of WebRTC freezes / playing time")
+    bitrate_mbps: float = Field(description="bytes of displayed frames x 8 / playing time, Mbit/s")
+    frame_delay_ms: PercentilesMs = Field(description="capture to completion at the receiver")
+    displayed_frames: int = Field(description="frames displayed")
+    skipped_share: float = Field(description="frames that the sender never sent / frames captured")
+
+
+def display_gaps_ns(frames: pd.DataFrame, stop_ns: int) -> npt.NDArray[np.int64]:
+    """Gaps between consecutive displayed frames; the last one is open and ends with the flow."""
+    shown = np.sort(frames["displayed_ns"].dropna().to_numpy(dtype=np.int64))
+    shown = shown[shown <= stop_ns]
+    return np.diff(np.append(shown, stop_ns)) if len(shown) else np.empty(0, np.int64)
+
+
+def stall_rate(gaps_ns: npt.NDArray[np.int64], threshold_ns: int) -> float:
+    """Share of playing time inside gaps longer than the threshold; 1 if nothing was ever displayed."""
+    if len(gaps_ns) == 0:
+        return 1.0
+    return float(gaps_ns[gaps_ns > threshold_ns].sum() / max(1, gaps_ns.sum()))
+
+
+def freeze_rate(gaps_ns: npt.NDArray[np.int64]) -> float:
+    """Share of playing time in freezes: gaps of at least max(3 avg, avg + 150 ms), avg over the last 30 frames.
+
+    W3C webrtc-stats, freezeCount. The first gap has no average to be held against.
     """
-
-    first_ns: int | None
-    stop_ns: int
-    gap_start_ns: Int64s
-    gap_ns: Int64s
-
-    @property
-    def playing_ns(self) -> int:
-        """From the first displayed frame to the end."""
-        return self.stop_ns - self.first_ns if self.first_ns is not None else 0
-
-    def stalls(self, threshold_ns: int) -> Bools:
-        """Which gaps are longer than the threshold."""
-        return np.asarray(self.gap_ns > threshold_ns)
-
-    def stall_rate(self, threshold_ns: int) -> float:
-        """Sum of the gaps longer than the threshold / playing time; 1 if nothing was ever displayed."""
-        return self._share(self.stalls(threshold_ns))
-
-    def freezes(self) -> Bools:
-        """Which gaps are freezes by WebRTC's rule; the average is over up to 30 gaps before, at least 5."""
-        gaps = self.gap_ns.astype(np.float64)
-        cumulative = np.concatenate(([0.0], np.cumsum(gaps)))
-        index = np.arange(len(gaps))
-        first = np.maximum(0, index - _FREEZE_FRAMES)
-        mean = (cumulative[index] - cumulative[first]) / np.maximum(1, index - first)
-        threshold = np.maximum(3 * mean, mean + _FREEZE_EXTRA_NS)
-        return np.asarray((index >= _FREEZE_MIN_FRAMES) & (gaps >= threshold))
-
-    def freeze_rate(self) -> float:
-        """Time in freezes / playing time; 1 if nothing was ever displayed."""
-        return self._share(self.freezes())
-
-    def _share(self, chosen: Bools) -> float:
-        if self.playing_ns <= 0:
-            return 1.0
-        return float(self.gap_ns[chosen].sum()) / self.playing_ns
+    if len(gaps_ns) == 0:
+        return 1.0
+    recent: deque[int] = deque(maxlen=_FREEZE_FRAMES)
+    frozen_ns = 0
+    for gap_ns in gaps_ns:
+        if recent:
+            average = sum(recent) / len(recent)
+            if gap_ns >= max(3 * average, average + _FREEZE_EXTRA_NS):
+                frozen_ns += int(gap_ns)
+        recent.append(int(gap_ns))
+    return frozen_ns / max(1, int(gaps_ns.sum()))
 
 
-def playback(displayed_ns: Int64s, stop_ns: int) -> Playback:
-    """The display times of a flow's frames ([n], MISSING: never) as gaps.
-
-    Frames displayed at the same instant count once: only the last of them is seen.
-    """
-    times_ns = np.unique(displayed_ns[(displayed_ns != MISSING) & (displayed_ns < stop_ns)])
-    if not len(times_ns):
-        nothing = np.empty(0, np.int64)
-        return Playback(None, stop_ns, nothing, nothing)
-    gaps_ns = np.diff(np.append(times_ns, stop_ns))
-    return Playback(int(times_ns[0]), stop_ns, times_ns, gaps_ns)
-
-
-def bitrate_bps(frames: Log, played: Playback) -> float:
-    """Bits of the frames displayed while playing / playing time. frames: rows of one flow."""
-    if played.playing_ns <= 0:
-        return 0.0
-    shown = (frames["displayed_ns"] != MISSING) & (frames["displayed_ns"] < played.stop_ns)
-    return float(frames["size_bytes"][shown].sum()) * 8e9 / played.playing_ns
-
-
-def frame_delay_ns(frames: Log) -> Float64s:
-    """From capture to display, jitter buffer included, of the frames that were displayed."""
-    shown = frames["displayed_ns"] != MISSING
-    return (frames["displayed_ns"][shown] - frames["captured_ns"][shown]).astype(np.float64)
-
-
-def skipped_share(frames: Log) -> float | None:
-    """Share of captured frames that the sender gave up before the first byte left; None of no frames."""
-    captured = len(frames["frame"])
-    return float(np.count_nonzero(frames["sent_ns"] == MISSING)) / captured if captured else None
+def video_metrics(frames: pd.DataFrame, flow: Flow) -> VideoMetrics | None:
+    """Metrics of a video flow; None if it logged no frame."""
+    rows = frames[frames["flow"] == flow.flow] if len(frames) else frames
+    if not len(rows):
+        return None
+    gaps_ns = display_gaps_ns(rows, flow.stop_ns)
+    shown = rows[rows["displayed_ns"].notna() & (rows["displayed_ns"] <= flow.stop_ns)]
+    playing_ns = int(gaps_ns.sum())
+    return VideoMetrics(
+        stall_rate_100ms=stall_rate(gaps_ns, 100_000_000),
+        stall_rate_200ms=stall_rate(gaps_ns, 200_000_000),
+        stall_rate_500ms=stall_rate(gaps_ns, 500_000_000),
+        freeze_rate=freeze_rate(gaps_ns),
+        bitrate_mbps=float(shown["size_bytes"].sum()) * 8e3 / playing_ns if playing_ns else 0.0,
+        frame_delay_ms=percentiles_ms(rows["completed_ns"].dropna() - rows["captured_ns"]),
+        displayed_frames=len(shown),
+        skipped_share=float(rows["sent_ns"].isna().mean()),
+    )
