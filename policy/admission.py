@@ -1,7 +1,7 @@
 """Adaptive policy collaboration, second half: how many difficult flows the model can answer in time. Pure.
 
 The engine answers one batch after the other. How long a batch of n takes is learnt as it runs. A flow is admitted to
-the batch queue only if, by that model, its batch ends before its deadline and no earlier flow of the batch becomes late.
+the batch queue only if, by that model, its batch ends before its deadline and no earlier flow of it becomes late.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class ServiceTime:
     def _plan(self) -> None:
         """Planned time of each bucket.
 
-        One never measured: in proportion to the next smaller one that was, but not above the next larger. Larger batches
-        are never planned to take less than smaller ones.
+        One never measured: in proportion to the next smaller one that was, but not above the next larger. Larger
+        batches are never planned to take less than smaller ones.
         """
         measured = np.flatnonzero(self._mean)
         plan = self._mean + self._deviations * self._deviation
@@ -99,8 +99,8 @@ class ServiceTime:
 class BatchQueue:
     """Flows that wait for the engine, at most one entry each; the newest window of a flow is the one answered.
 
-    Admitted flows wait in order of admission. Of more candidates than fit, those go first that have waited longest since
-    the model last took them, so a flow that stays difficult is served in turn.
+    Admitted flows wait in order of admission. Of more candidates than fit, those go first that have waited longest
+    since the model last took them, so a flow that stays difficult is served in turn.
     """
 
     def __init__(self, flows: int, config: AdmissionConfig) -> None:

@@ -125,7 +125,7 @@ class WindowFolder:
         rows = np.empty((len(slot), len(FIELDS)))
         resets = 0
         ends = np.full(len(self.last_ns), np.iinfo(np.int64).max)
-        for closing in _rounds(slot):
+        for closing in rounds(slot):
             ends[slot[closing]] = end_ns[closing]
             inside = records.at_ns < ends[records.slot]
             resets += self._accumulate(records.only(inside))
@@ -262,7 +262,7 @@ class WindowFolder:
         self._rate[s] = np.nan
 
 
-def _rounds(slot: Ints) -> list[NDArray[np.int64]]:
+def rounds(slot: Ints) -> list[NDArray[np.int64]]:
     """Indices of `slot` in rounds such that no slot occurs twice in a round and its order is kept."""
     if not len(slot):
         return []

@@ -1,0 +1,271 @@
+"""The server without its sockets and threads: messages in, decisions out. Pure; `now_ns` is the server's clock.
+
+receive(...)   for each StateBatch: checks it, opens and closes flows, keeps the rest for the next tick
+tick(now)      folds all that came, lets the light tier answer and the scheduler admit: messages to send
+next_job(lane) the next batch for a model tier that is idle; finish(job, …): messages to send
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.admission import BatchQueue
+from policy.apc import Reason, Scheduler
+from policy.config import ServerConfig
+from policy.flows import Asked, Session
+from policy.history import History
+from policy.intake import Rejections, closings_of, records_of
+from policy.metrics import Metrics
+from policy.protocol import columns as col
+from policy.protocol import policy_pb2 as pb
+from policy.streams import APC, Streams
+from policy.tiers import Actions, FlowBatch, Tier, TierContext, create
+from policy.windows import HISTORY, LEVELS, WindowFolder, rounds
+
+Ints = NDArray[np.int64]
+_MSS = LEVELS.index("mss_bytes")
+Outgoing = list[tuple[Session, pb.ServerMessage]]
+
+
+@dataclass(eq=False)
+class Lane:
+    """A model tier, its queue, and whether it is computing."""
+
+    tier: Tier
+    queue: BatchQueue
+    history: int
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch that a model tier is to decide, and the windows that it answers."""
+
+    lane: Lane
+    batch: FlowBatch
+    asked: Asked
+    reasons: NDArray[np.uint8]
+    taken_ns: int
+
+
+class Core:
+    """See the module."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        models: dict[str, Tier],
+        metrics: Metrics,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """models: the model tiers that are loaded, by name; config.difficult is one of them or None.
+
+        clock: only to measure how long tiers compute.
+        """
+        self._clock = clock
+        slots = config.limits.flows
+        self.metrics = metrics
+        self._config = config
+        self.lanes = {
+            name: Lane(tier, BatchQueue(slots, config.admission), getattr(tier, "history", HISTORY))
+            for name, tier in models.items()
+        }
+        self._difficult = self.lanes[config.difficult] if config.difficult else None
+        self._light: dict[str, Tier] = {}
+        self._folder, self._history = WindowFolder(slots), History(slots)
+        self.streams = Streams(config, list(models), metrics, self._folder.open)
+        self._table = self.streams.table
+        self._scheduler = Scheduler(slots, config.apc)
+        self._reasons = np.zeros(slots, np.uint8)
+
+    # Decisions
+
+    @property
+    def pending(self) -> bool:
+        """Whether a tick has something to do."""
+        return bool(self.streams.parts or self.streams.rejections.by_session)
+
+    def tick(self, now_ns: int) -> Outgoing:
+        """Fold all that came since the last tick and decide at once what can be."""
+        parts, self.streams.parts = self.streams.parts, []
+        rejections, self.streams.rejections = self.streams.rejections, Rejections()
+        outgoing: Outgoing = []
+        if parts:
+            records = records_of(parts, rejections)
+            closed = closings_of(parts, self._table, rejections)
+            rows, stale, fell = self._folder.fold(records, closed.slot, closed.end_ns)
+            for chosen in rounds(closed.slot):
+                self._history.append(closed.slot[chosen], rows[chosen])
+            self.metrics.records += len(records)
+            self.metrics.windows += len(rows)
+            for reason, count in (("stale_record", stale), ("counter_fell", fell)):
+                if count:
+                    self.metrics.rejected[reason] += count
+            slots = np.unique(closed.slot)
+            outgoing += self._decide(slots[self._table.session[slots] >= 0], now_ns)
+        self._forget_closed()
+        return outgoing + self._rejected(rejections)
+
+    def _decide(self, slots: Ints, now_ns: int) -> Outgoing:
+        outgoing: Outgoing = []
+        wanted = self.streams.policies(slots)
+        for policy in np.unique(wanted).tolist():
+            flows = slots[wanted == policy]
+            if policy in self.lanes:
+                self.lanes[policy].queue.join(flows)
+                continue
+            name = self._config.light if policy == APC else policy
+            light = self.light(name)
+            need = max(getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1)
+            batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
+            started_ns = self._clock()
+            actions = light.decide(batch, now_ns)
+            compute_ns = self._clock() - started_ns
+            reasons = self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
+            asked = self._table.asked(flows)
+            outgoing += self._answers(name, asked, actions, reasons, now_ns, compute_ns)
+        return outgoing
+
+    def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
+        """Find the difficult flows and queue those that can be answered in time."""
+        reasons = self._scheduler.reasons(batch)
+        self._reasons[batch.flow] = reasons
+        difficult = reasons > 0
+        self.metrics.difficult += int(np.count_nonzero(difficult))
+        for reason in Reason:
+            self.metrics.reasons[reason.name or ""] += int(np.count_nonzero(reasons & reason))
+        if self._difficult is not None:
+            queue = self._difficult.queue
+            queue.remove(batch.flow[~difficult])
+            flows = batch.flow[difficult]
+            admitted = queue.admit(flows, self._deadline_ns(flows), now_ns)
+            self.metrics.admitted += int(np.count_nonzero(admitted))
+        return reasons
+
+    def light(self, name: str) -> Tier:
+        """A light tier, built when first asked for."""
+        if name not in self._light:
+            self._light[name] = create(name, TierContext(self._config.limits.flows))
+        return self._light[name]
+
+    def _deadline_ns(self, slots: Ints) -> Ints:
+        """By when the model must have answered, on the server's clock."""
+        usable = self.streams.patience_ns(slots) * (1 - self._config.admission.margin)
+        return self._table.arrival_ns[slots] + usable.astype(np.int64)
+
+    # Model tiers
+
+    def next_job(self, name: str, now_ns: int) -> Job | None:
+        """What the idle lane is to compute next; None if nothing waits."""
+        lane = self.lanes[name]
+        if lane.busy or not len(lane.queue):
+            return None
+        if lane is self._difficult and not self.streams.alone(name):
+            slots, late = lane.queue.take(now_ns)
+            if len(late):
+                self.metrics.dropped[name, "queued_too_long"] += len(late)
+        else:
+            slots = lane.queue.take_all(now_ns)
+        if not len(slots):
+            return None
+        lane.busy = True
+        batch = self._history.batch(slots, self._folder.levels[slots, _MSS], lane.history)
+        return Job(lane, batch, self._table.asked(slots), self._reasons[slots], now_ns)
+
+    def finish(self, job: Job, actions: Actions | None, now_ns: int) -> Outgoing:
+        """The lane's answer, None if it failed. Late or superseded answers are counted, and under APC not sent."""
+        lane, slots, name = job.lane, job.batch.flow, job.lane.tier.name
+        lane.busy = False
+        compute_ns = now_ns - job.taken_ns
+        lane.queue.done(len(slots), compute_ns, now_ns)
+        if actions is None:
+            self.metrics.dropped[name, "failed"] += len(slots)
+            return []
+        table, asked = self._table, job.asked
+        live = table.is_open(asked)
+        superseded = live & (table.window[slots] > asked.window)
+        late = live & (now_ns - asked.arrival_ns > self.streams.patience_ns(slots))
+        self.metrics.late[name] += int(np.count_nonzero(late))
+        drop = (self.streams.policies(slots) == APC) & (late | superseded)
+        for reason, mask in (("flow_ended", ~live), ("late", drop & late), ("superseded", drop & ~late)):
+            if count := int(np.count_nonzero(mask)):
+                self.metrics.dropped[name, reason] += count
+        kept = np.flatnonzero(live & ~drop)
+        chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
+        return self._answers(name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns)
+
+    # Messages
+
+    def _answers(
+        self,
+        tier: str,
+        asked: Asked,
+        actions: Actions,
+        reasons: NDArray[np.uint8],
+        started_ns: int,
+        compute_ns: int,
+    ) -> Outgoing:
+        """DecisionBatch messages, one per session, for the actions that are rates at all."""
+        rate, cwnd = actions.pacing_rate_bps, actions.cwnd_packets
+        usable = np.isfinite(rate) & np.isfinite(cwnd) & (rate > 0) & (cwnd > 0)
+        if not usable.all():
+            self.metrics.dropped[tier, "not_a_rate"] += int(np.count_nonzero(~usable))
+        order = np.flatnonzero(usable)
+        if not len(order):
+            return []
+        owner = self._table.session[asked.slot]
+        order = order[np.argsort(owner[order], kind="stable")]
+        cuts = np.flatnonzero(np.diff(owner[order])) + 1
+        waited_ns = started_ns - asked.arrival_ns
+        self.metrics.answered(tier, waited_ns[order] + compute_ns, compute_ns)
+        outgoing: Outgoing = []
+        for chosen in np.split(order, cuts):
+            slots = asked.slot[chosen]
+            sequence = int(asked.sequence[chosen].max())
+            decisions = pb.DecisionBatch(sequence=sequence, tier=tier, compute_ns=compute_ns)
+            columns: dict[str, NDArray[Any]] = {
+                "flow": self._table.agent_slot[slots],
+                "generation": self._table.generation[slots],
+                "window": asked.window[chosen],
+                "pacing_rate_bps": rate[chosen],
+                "cwnd_packets": cwnd[chosen],
+                "queue_ns": waited_ns[chosen],
+                "reasons": reasons[chosen],
+            }
+            col.pack(decisions, col.DECISIONS, columns)
+            session = self.streams.session(int(owner[chosen[0]]))
+            outgoing.append((session, pb.ServerMessage(decisions=decisions)))
+        return outgoing
+
+    def _rejected(self, rejections: Rejections) -> Outgoing:
+        outgoing: Outgoing = []
+        for session, counts in rejections.by_session.items():
+            self.metrics.rejected.update(counts)
+            message = pb.Rejected(sequence=session.sequence, count=counts)
+            outgoing.append((session, pb.ServerMessage(rejected=message)))
+        return outgoing
+
+    def disconnect(self, session: Session) -> None:
+        """The stream ended: its flows close."""
+        self.streams.disconnect(session)
+        if not self.pending:  # else the next tick
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        slots = self._table.recycle()
+        if len(slots):
+            self._history.forget(slots)
+            self._scheduler.forget(slots)
+            self._reasons[slots] = 0
+            for lane in self.lanes.values():
+                lane.queue.forget(slots)
+            for tier in (*self._light.values(), *(lane.tier for lane in self.lanes.values())):
+                tier.forget(slots.tolist())
+        self.metrics.flows = self._table.open_flows
+        self.metrics.queue = {name: len(lane.queue) for name, lane in self.lanes.items()}
