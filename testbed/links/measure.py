@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WINDOW_NS = 100_000_000
 PACKET_BYTES = 1500
-MAX_LATENESS_P99_NS = 5_000_000
+MAX_LATENESS_P99_NS = 2_000_000
 MAX_UNTRUE_SHARE = 0.05  # of the windows
 MAX_UNTRUE_ERROR = 0.02  # of a window's capacity, beyond the one packet that a window's edge may cut
 
