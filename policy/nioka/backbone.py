@@ -81,7 +81,7 @@ def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.
         if not config.pretrained:
             return _random(AutoConfig.from_pretrained(source), config.seed, dtype)
         return AutoModel.from_pretrained(source, dtype=dtype)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         kind = "folder" if Path(source).exists() else "Hugging Face id"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot load backbone {config.id!r} ({kind}): {reason}") from None
@@ -92,7 +92,16 @@ def _random(hf_config: Any, seed: int, dtype: torch.dtype) -> Any:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModel.from_config(hf_config).to(torch.bfloat16).to(dtype)  # same weights in every dtype
+        model = AutoModel.from_config(hf_config)
+    cast_parameters(model, torch.bfloat16)  # so that they are the same in every dtype
+    cast_parameters(model, dtype)
+    return model
+
+
+def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
+    """Convert the parameters only: a model's buffers are its rotary frequencies, which bfloat16 would falsify."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
 
 
 def _keep_blocks(llm: Any, config: BackboneConfig) -> None:

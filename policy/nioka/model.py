@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from policy.nioka.backbone import LlmBackbone
+from policy.nioka.backbone import LlmBackbone, cast_parameters
 from policy.nioka.config import ModelConfig
 from policy.nioka.controls import Control, build_control
 from policy.nioka.inputs import Inputs
@@ -39,7 +39,7 @@ class PolicyModel(nn.Module):
     def for_inference(self, device: str | torch.device, dtype: torch.dtype) -> PolicyModel:
         """Eval mode, there, with the backbone in `dtype`; encoder and head, which are small, stay in float32."""
         self.to(device).eval()
-        self.backbone.to(dtype)
+        cast_parameters(self.backbone, dtype)
         return self
 
     def trained_parameters(self) -> dict[str, nn.Parameter]:

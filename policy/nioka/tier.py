@@ -49,7 +49,7 @@ class ModelTier:
             "mss_bytes": batch.mss_bytes,
         }
         if self._target_return is not None:
-            inputs["return_to_go"] = np.full(valid.shape, self._target_return, np.float32)
+            inputs["return_to_go"] = np.float32(self._target_return) * valid
         return inputs
 
 

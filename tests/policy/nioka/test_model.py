@@ -58,6 +58,23 @@ def test_gradients_reach_the_encoder_through_a_frozen_backbone(tiny, inputs):
             assert value.grad.abs().sum() > 0, name
 
 
+@pytest.mark.parametrize("source", ["architecture", "folder"])
+def test_bfloat16_keeps_rotary_frequencies_exact(tiny, tmp_path, source):
+    config = tiny()
+    exact = PolicyModel(config).backbone.llm.rotary_emb.inv_freq.clone()
+    if source == "folder":
+        from transformers import AutoConfig, AutoModel
+
+        shape = dict(config.backbone.architecture)
+        AutoModel.from_config(AutoConfig.for_model(shape.pop("model_type"), **shape)).save_pretrained(
+            tmp_path
+        )
+        config = tiny(backbone={"architecture": None, "id": str(tmp_path)})
+    model = PolicyModel(config, torch.bfloat16).for_inference("cpu", torch.bfloat16)
+    assert model.backbone.dtype == torch.bfloat16
+    torch.testing.assert_close(model.backbone.llm.rotary_emb.inv_freq, exact)
+
+
 def test_overestimation_costs_more():
     loss = task("congestion").loss
     target = {"action_log2": torch.zeros(1)}
