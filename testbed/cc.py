@@ -78,6 +78,9 @@ class KernelController:
         return None
 
 
-def controller(name: str, scenario: Scenario) -> CongestionController:
-    """The controller that ``--cc`` calls ``name``; not checked yet. Raises UserError."""
-    return KernelController(name)
+def controllers(scenario: Scenario) -> dict[str, CongestionController]:
+    """The scenario's controllers by name; not checked yet."""
+    from testbed import policy_cc  # late: it brings gRPC, which kernel controllers need not wait for
+
+    in_user_space = policy_cc.controllers(scenario.cc, scenario)
+    return {name: in_user_space.get(name) or KernelController(name) for name in scenario.cc}

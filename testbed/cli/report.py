@@ -15,15 +15,15 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the table.")
 def report(run: Path, as_json: bool) -> None:
     """Rebuild metrics.json and report.html of the run folder RUN and print the summary."""
-    from analysis import tables
     from analysis.report import build
+    from analysis.tables import summary_table
 
     metrics = build(run)
     if as_json:
         click.echo(metrics.model_dump_json(indent=1))
         return
     console = Console()
-    console.print(tables.summary_table(metrics))
+    console.print(summary_table(metrics))
     for warning in metrics.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
     console.print(f"report: {run / 'report.html'}", highlight=False, soft_wrap=True)

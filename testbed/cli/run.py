@@ -52,7 +52,9 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 
 @click.command()
 @click.argument("scenario_file", metavar="[SCENARIO.yaml]", required=False, type=click.Path(path_type=Path))
-@click.option("--topology", metavar="NAME|FILE:CLASS", help="dumbbell (default), parking-lot, chain, star, or your own.")
+@click.option(
+    "--topology", metavar="NAME|FILE:CLASS", help="dumbbell (default), parking-lot, chain, star, or your own."
+)
 @click.option("--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,...")
 @click.option("--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`.")
 @click.option("--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit.")
@@ -61,7 +63,9 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 @click.option("--rtt", metavar="TIME", help="Propagation round trip, half each way: 40ms.")
 @click.option("--buffer", metavar="SIZE", help="Bottleneck queue limit: 2bdp (of the mean rate) or 60kB.")
 @click.option("--queue", metavar="KIND", help="droptail (default) or codel.")
-@click.option("--loss", metavar="LOSS", help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott).")
+@click.option(
+    "--loss", metavar="LOSS", help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott)."
+)
 @click.option("--jitter", metavar="TIME", help="Extra random delay up to this, without reordering.")
 @click.option("--duration", metavar="TIME", help="Length of each cell: 30s.")
 @click.option("--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed.")
@@ -69,11 +73,17 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 @click.option("--link-backend", metavar="NAME", help="auto (default), relay or tc.")
 @click.option("--policy-server", metavar="ADDR", help="Use this policy server instead of starting one.")
 @click.option("--pcap", is_flag=True, help="Capture packets at both ends of the bottleneck.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set any scenario key; may be repeated.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder; default runs/<utc>-<id>.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set any scenario key; may be repeated."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder; default runs/<utc>-<id>."
+)
 @click.option("--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop.")
 @click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of tables and progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of tables and progress."
+)
 def run(
     scenario_file: Path | None,
     assignments: tuple[str, ...],

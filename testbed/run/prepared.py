@@ -71,7 +71,7 @@ def resolve(scenario: Scenario) -> Prepared:
         buffer_bytes=scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
         backend=link_backend(scenario.link_backend),
         flow_options=parse_options(traffic_kind(scenario.flow), scenario.flow_options),
-        controllers={name: cc.controller(name, scenario) for name in scenario.cc},
+        controllers=cc.controllers(scenario),
     )
     for controller in prepared.controllers.values():
         controller.check()

@@ -170,14 +170,15 @@ def _run_and_write(scope: Scope, prepared: Prepared, plan: CellPlan, folder: Pat
 
 
 def _print_report(folder: Path, as_json: bool) -> None:
-    from analysis import report, tables
+    from analysis.report import build
+    from analysis.tables import summary_table
 
-    metrics = report.build(folder)
+    metrics = build(folder)
     if as_json:
         click.echo((folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
         return
     console = Console()
-    console.print(tables.summary_table(metrics))
+    console.print(summary_table(metrics))
     for warning in metrics.warnings:
         console.print(f"[yellow]warning:[/] {warning}", highlight=False)
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
