@@ -84,8 +84,11 @@ class Cell:
 
     @cached_property
     def packets(self) -> pd.DataFrame:
-        """The links' log; link numbers as in ``links``."""
-        return self.log("packets")
+        """The links' log; link numbers as in ``links``. Raises AnalysisError if it is missing."""
+        packets = self.log("packets")
+        if not len(packets.columns):
+            raise AnalysisError(f"{self.folder / 'packets.parquet'}: missing, and every cell has one")
+        return packets
 
     @property
     def links(self) -> list[dict[str, Any]]:

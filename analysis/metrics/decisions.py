@@ -18,7 +18,7 @@ class DecisionMetrics(BaseModel):
     decisions: int = Field(description="answers applied")
     latency_ms: PercentilesMs = Field(description="from the ACK that closed the window to the answer applied")
     deadline_miss_rate: float = Field(
-        description="windows whose answer came past the deadline / windows answered"
+        description="windows without any answer within the deadline / windows answered"
     )
     tier_share: dict[str, float] = Field(description="share of applied answers per tier")
     asked_over_delivered: float | None = Field(
@@ -32,7 +32,7 @@ def decision_metrics(decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow) ->
     rows = rows[rows["applied_ns"].notna()] if len(rows) else rows
     if not len(rows):
         return None
-    windows = rows.groupby(["generation", "window"])["deadline_missed"].any()
+    windows = rows.groupby(["generation", "window"])["deadline_missed"].all()
     shares = rows["tier"].value_counts(normalize=True)
     return DecisionMetrics(
         decisions=len(rows),

@@ -33,7 +33,8 @@ class VideoMetrics(BaseModel):
 
 def display_gaps_ns(frames: pd.DataFrame, stop_ns: int) -> npt.NDArray[np.int64]:
     """Gaps between consecutive displayed frames; the last one is open and ends with the flow."""
-    shown = np.sort(frames["displayed_ns"].dropna().to_numpy(dtype=np.int64))
+    # Frames that came late are shown at one instant: the viewer saw the last of them.
+    shown = np.unique(frames["displayed_ns"].dropna().to_numpy(dtype=np.int64))
     shown = shown[shown <= stop_ns]
     return np.diff(np.append(shown, stop_ns)) if len(shown) else np.empty(0, np.int64)
 

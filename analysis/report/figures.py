@@ -158,7 +158,7 @@ def _frames(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
                 continue
             names.append(name := _label(cell, flow))
             rows = frames[frames["flow"] == flow.flow]
-            shown = np.sort(rows["displayed_ns"].dropna().to_numpy(dtype=np.int64))
+            shown = np.unique(rows["displayed_ns"].dropna().to_numpy(dtype=np.int64))
             shown = shown[shown <= flow.stop_ns]
             seconds = np.round((shown - cell.start_ns) / 1e9, 3)
             figure.add_scatter(
