@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from agent import spawn
 from agent.config import AgentConfig
 from policy import config as server_config
+from policy.tiers import MODELS
 from policy.tiers import names as tier_names
 from testbed.errors import UserError
 from testbed.scenario import Scenario
@@ -58,9 +59,11 @@ class _ServerProcess:
 class PolicyController:
     """``policy`` (APC) or ``policy:<tier>``."""
 
-    def __init__(self, name: str, tier: str, scenario: Scenario, server: _ServerProcess) -> None:
-        self.name = name
+    def __init__(self, tier: str, tiers: Sequence[str], scenario: Scenario, server: _ServerProcess) -> None:
+        """``tiers``: what all controllers of the run ask of the server."""
+        self.name = "policy" if tier == APC else f"policy:{tier}"
         self._tier = tier
+        self._tiers = tiers
         self._external = scenario.policy_server
         self._options = dict(scenario.policy)
         self._server = server
@@ -111,8 +114,12 @@ class PolicyController:
         )
 
     def _server_settings(self) -> dict[str, Any]:
-        """The scenario's ``policy`` without the agent's keys; the tier asked for alone is loaded too."""
+        """The scenario's ``policy`` without the agent's keys, and the models that the run's controllers ask for."""
         settings = {key: value for key, value in self._options.items() if key not in _AGENT_KEYS}
+        models = {tier for tier in self._tiers if tier in MODELS}
+        settings.setdefault("tiers", sorted(models))
+        if APC not in self._tiers:
+            settings.setdefault("difficult", None)  # nobody asks for APC: spare the loading of its model
         return settings
 
 
@@ -176,11 +183,12 @@ def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | No
 def controllers(names: Sequence[str], scenario: Scenario) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
     server = _ServerProcess()
+    asked = {name: name.partition(":")[2] or APC for name in names if name.partition(":")[0] == "policy"}
     found: dict[str, PolicyController | ObservedController] = {}
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "policy":
-            found[name] = PolicyController(name, rest or APC, scenario, server)
+            found[name] = PolicyController(asked[name], list(asked.values()), scenario, server)
         elif kind == "observe":
             found[name] = ObservedController(name, rest)
     return found
