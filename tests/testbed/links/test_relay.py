@@ -92,6 +92,26 @@ def test_packets_pass_both_ways_delayed_and_logged(scope: Scope, ends: Ends) -> 
     )
 
 
+def test_ipv6_flows_are_known_too(scope: Scope, routers: tuple[NetNs, NetNs]) -> None:
+    ends = Attachment(routers[0], "up0", "fd00:9::1/64"), Attachment(routers[1], "down0", "fd00:9::2/64")
+    for end in ends:
+        with end.netns.inside():
+            Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
+    link = open_link(scope, ends, Direction(capacity=constant(100e6)))
+    with ends[0].netns.inside():
+        sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with ends[1].netns.inside():
+        receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    with sender, receiver:
+        sender.bind(("fd00:9::1", 40007))
+        receiver.bind(("fd00:9::2", 5007))
+        receiver.settimeout(3)
+        sender.sendto(bytes(1000), ("fd00:9::2", 5007))
+        assert receiver.recv(2000) == bytes(1000)
+    packets = link.stop().packets
+    assert packets.filter(pc.equal(packets["flow"], 7))["size_bytes"].to_pylist() == [1048]
+
+
 def test_a_full_queue_drops_and_an_outage_keeps_it(scope: Scope, ends: Ends) -> None:
     outage = Trace("outage", None, Steps(np.array([0, 1]), np.array([8e6, 0.0])))
     link = open_link(scope, ends, Direction(capacity=outage, queue=Queue(limit_bytes=5 * 1028)))
