@@ -66,7 +66,7 @@ class Core:
     ) -> None:
         """models: the model tiers that are loaded, by name; config.difficult is one of them or None.
 
-        clock: only to measure how long tiers compute.
+        clock: only to measure how long answers take.
         """
         self._clock = clock
         slots = config.limits.flows
@@ -129,7 +129,7 @@ class Core:
             compute_ns = self._clock() - started_ns
             reasons = self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
             asked = self._table.asked(flows)
-            outgoing += self._answers(name, asked, actions, reasons, now_ns, compute_ns)
+            outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
         return outgoing
 
     def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
@@ -223,7 +223,7 @@ class Core:
         order = order[np.argsort(owner[order], kind="stable")]
         cuts = np.flatnonzero(np.diff(owner[order])) + 1
         waited_ns = started_ns - asked.arrival_ns
-        self.metrics.answered(tier, waited_ns[order] + compute_ns, compute_ns)
+        self.metrics.answered(tier, self._clock() - asked.arrival_ns[order], compute_ns)
         outgoing: Outgoing = []
         for chosen in np.split(order, cuts):
             slots = asked.slot[chosen]

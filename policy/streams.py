@@ -34,8 +34,8 @@ class LimitError(PolicyError):
 class Streams:
     """Takes messages apart and keeps what the next tick is to fold.
 
-    models: names of the model tiers that are served; on_open: called with the slots of new flows and the starts of their
-    first windows, int64[n] each.
+    models: names of the model tiers that are served; on_open: called with the slots of new flows and the starts of
+    their first windows, int64[n] each.
     """
 
     def __init__(

@@ -46,8 +46,9 @@ class PolicyServicer:
 
     def Decide(self, request_iterator, context):
         """Ends with INVALID_ARGUMENT (no Hello first, unknown version or policy, malformed columns), RESOURCE_EXHAUSTED (too many
-        streams, flows, records or too large a message), UNAUTHENTICATED (bad token) or UNAVAILABLE (the server is draining).
-        After any of these the agent may connect again, with back-off; it then opens its live flows anew.
+        streams or records, too large a message), UNAUTHENTICATED (bad token) or UNAVAILABLE (the server is draining).
+        After any of these the agent may connect again, with back-off; it then opens its live flows anew. Over TCP the bearer
+        token goes into the metadata: "authorization: Bearer <token>".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

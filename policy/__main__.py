@@ -1,0 +1,39 @@
+"""`python -m policy CONFIG.yaml`: run the policy server with the settings of a file (policy.config.ServerConfig)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from policy.config import ServerConfig, read
+from policy.errors import PolicyError
+
+
+def run(config: ServerConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import asyncio
+    import logging
+
+    from policy.server import serve
+
+    logging.basicConfig(
+        level=config.log.upper(), format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
+    )
+    asyncio.run(serve(config))
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; a user's mistake is one line on stderr and status 2."""
+    if len(arguments) != 1:
+        print("usage: python -m policy CONFIG.yaml", file=sys.stderr)
+        return 2
+    try:
+        run(read(Path(arguments[0])))
+    except PolicyError as error:
+        print(f"policy server: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
