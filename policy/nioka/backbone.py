@@ -7,6 +7,7 @@ Its weights stay frozen; LoRA adapters (PEFT) learn. Nothing here knows what the
 from __future__ import annotations
 
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class LlmBackbone(nn.Module):
         llm = _load(config, dtype)
         self.hidden: int = llm.config.hidden_size
         self.scale = float(llm.get_input_embeddings().weight.detach().float().square().mean().sqrt())
-        llm.set_input_embeddings(nn.Embedding(1, self.hidden, dtype=dtype))  # a third of the memory, unused
+        unused = nn.Embedding(1, self.hidden, dtype=dtype)  # the table would be a third of the memory
+        llm.set_input_embeddings(unused.requires_grad_(False))
+        nn.init.zeros_(unused.weight)
         _keep_blocks(llm, config)
         llm.requires_grad_(False)
         self.fingerprint = _fingerprint(llm)
@@ -120,16 +123,15 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = config.lora
+    adapters = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+    )
     try:
-        return get_peft_model(
-            llm,
-            LoraConfig(
-                r=lora.rank,
-                lora_alpha=lora.alpha,
-                lora_dropout=lora.dropout,
-                target_modules=list(lora.targets),
-            ),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # PEFT reads an attribute that transformers renamed
+            return get_peft_model(llm, adapters)
     except ValueError as error:
         raise ModelError(f"backbone.lora.targets {list(lora.targets)}: {error}") from None
 
@@ -138,8 +140,6 @@ def _fingerprint(llm: nn.Module) -> str:
     """SHA-256 over the names, shapes and first 4 KiB of all tensors, in bfloat16: cheap, and the same in any dtype."""
     digest = hashlib.sha256()
     for name, value in sorted(llm.named_parameters()):
-        if "embed_tokens" in name:
-            continue
         head = value.detach().flatten()[:2048].to("cpu", torch.bfloat16).contiguous()
         digest.update(f"{name}{tuple(value.shape)}".encode())
         digest.update(head.view(torch.int16).numpy().tobytes())

@@ -198,7 +198,8 @@ def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
-        return Engine(model, device, torch.bfloat16, variant="compile")
+        lean = not isinstance(model.backbone, LlmBackbone) or supported(model.backbone.llm)
+        return Engine(model, device, torch.bfloat16, variant="compile" if lean else "eager")
     torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
     if isinstance(model.backbone, LlmBackbone) and packable(torch.bfloat16):
         return Engine(model, "cpu", torch.bfloat16, variant="packed", buckets=(64,))

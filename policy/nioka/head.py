@@ -18,6 +18,8 @@ class BoundedHead(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(hidden)  # backbones end at very different scales
         self.linear = nn.Linear(hidden, 1)
+        nn.init.normal_(self.linear.weight, std=0.1 / hidden**0.5)  # start near "keep the estimate"
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, vector: Tensor) -> Tensor:
         return torch.tanh(self.linear(self.norm(vector))).squeeze(-1)

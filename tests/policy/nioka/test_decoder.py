@@ -41,6 +41,8 @@ def test_other_architectures_are_not_claimed():
     shape = {"model_type": "gpt2", "n_embd": 32, "n_head": 2, "n_layer": 1, "vocab_size": 16}
     backbone = LlmBackbone(BackboneConfig(architecture=shape, lora={"rank": 0}))
     assert not supported(backbone.llm)
+    again = LlmBackbone(BackboneConfig(architecture=shape, lora={"rank": 0}))
+    assert again.fingerprint == backbone.fingerprint
     scaled = {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}
     shape = {"model_type": "llama", **SHAPE, "rope_parameters": scaled}
     assert not supported(LlmBackbone(BackboneConfig(architecture=shape, lora={"rank": 0})).llm)
