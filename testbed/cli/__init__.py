@@ -22,7 +22,6 @@ _COMMANDS = {
     "collect": "collect",
     "train": "train",
     "models": "models",
-    "league": "league",
 }
 
 
