@@ -1,4 +1,4 @@
-"""`python -m agent CONFIG.json` runs an agent; `python -m agent clean PIN_DIR` removes what a dead one left in bpffs."""
+"""`python -m agent CONFIG.json` runs an agent; `python -m agent clean PIN_DIR` removes a dead one's pins."""
 
 import sys
 from pathlib import Path

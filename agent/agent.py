@@ -43,7 +43,7 @@ class Client(Protocol):
 
 
 class Agent:
-    """client: None where the local policy decides (no server configured) or nothing does (observe mode); clock: monotonic ns."""
+    """client: None where the local policy decides (no server) or nothing does (observe mode); clock: monotonic ns."""
 
     def __init__(
         self, config: AgentConfig, tier: Tier, client: Client | None, log: AgentLog, clock: Callable[[], int]
@@ -79,16 +79,13 @@ class Agent:
     def step(self) -> int:
         """One turn. Returns how long the agent may sleep (ns) if nothing wakes it before."""
         now_ns = self._clock()
+        if self._client and (answers := self._client.receive()):
+            self._apply(answers)
         records = self._tier.poll(now_ns)
-        answers = self._client.receive() if self._client else ()
         urgent = False
         if len(records):
             self._staged.append(records)
-            urgent = bool(
-                ((records["flags"] & Flag.CLOSES_WINDOW != 0) | (records["kind"] != Kind.ACK)).any()
-            )
-        if answers:
-            self._apply(answers)
+            urgent = bool((records["kind"] != _ACK).any() or (records["flags"] & _CLOSES_WINDOW).any())
         if urgent or now_ns >= self._next_wake_ns():
             self._process(now_ns)
         return max(0, min(self._next_wake_ns() - self._clock(), self._tier.poll_ns))
@@ -109,14 +106,14 @@ class Agent:
         self._batcher.add(records)
         if self._batcher.unknown:
             self._batcher.reconcile(self._tier.flows, list(self._batcher.unknown), now_ns)
+        # Before newer windows close: the one that is overdue gets its answer.
+        self._answer_locally(np.flatnonzero(self._due_ns <= now_ns), now_ns)
+        self._send_ripe(now_ns)
         if now_ns >= self._next_audit_ns:
             self._next_audit_ns = now_ns + _AUDIT_NS
             self._audit(now_ns)
         self._batcher.expire(now_ns)
-        self._answer_locally(np.flatnonzero(self._due_ns <= now_ns), now_ns)
-        batch = self._batcher.take()
-        if batch is not None:
-            self._take(batch, now_ns)
+        self._send_ripe(now_ns, always=True)
         self._follow_control(records)
         expiry_ns = self._batcher.next_expiry_ns(now_ns)
         if expiry_ns is not None:
@@ -124,6 +121,11 @@ class Agent:
         for at_ns, event, detail in self._client.events() if self._client else ():
             self._log.event(at_ns, -1, event, detail)
         self._log.flush(now_ns)
+
+    def _send_ripe(self, now_ns: int, *, always: bool = False) -> None:
+        """Send what has gathered, if a window closed or a flow came or went; `always`: records alone, too."""
+        if (always or self._batcher.ripe()) and (batch := self._batcher.take()) is not None:
+            self._take(batch, now_ns)
 
     def _take(self, batch: Batch, now_ns: int) -> None:
         for opened in batch.opens:
@@ -156,7 +158,10 @@ class Agent:
         self._end_ns[slots] = windows["end_ns"]
         self._close_ack_ns[slots] = windows["close_ack_ns"]
         if self._client and self._client.connected:
-            self._due_ns[slots] = np.maximum(windows["end_ns"] + self._config.deadline_ns, now_ns)
+            # An older window that still waits (the deadline may be longer than a window) keeps its earlier time.
+            self._due_ns[slots] = np.minimum(
+                self._due_ns[slots], windows["end_ns"] + self._config.deadline_ns
+            )
         else:
             self._answer_locally(np.unique(slots), now_ns)
 
@@ -210,7 +215,7 @@ class Agent:
         self._local.commanded(slots, answers.pacing_rate_bps)
         self._answered[slots] = answers.window
         newest = answers.window == self._window[slots]
-        self._due_ns[slots[newest]] = _NEVER
+        self._due_ns[slots] = np.where(newest, _NEVER, self._end_ns[slots] + self._config.deadline_ns)
         end_ns = self._end_ns[slots] - (self._window[slots] - answers.window) * self._config.window_ns
         missed = answers.received_ns - end_ns > self._config.deadline_ns
         self.counts["decisions"] += len(answers)

@@ -26,6 +26,8 @@ class Answers:
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> "Answers":
         """The chosen ones."""
+        if chosen.all():
+            return self
         columns = (getattr(self, field.name)[chosen] for field in fields(self)[1:])
         return Answers(self.received_ns, *columns)
 

@@ -45,7 +45,7 @@ def flow_number(local_port: int) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """What happened since the batch before. records: ACKs of owned flows, RECORD[n]; windows: WINDOW[m], oldest first."""
+    """What happened since the batch before. records: ACKs of owned flows, RECORD[n]; windows: WINDOW[m], in order."""
 
     opens: list[Opened]
     closes: list[tuple[int, int]]

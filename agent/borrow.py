@@ -1,3 +1,4 @@
+# ruff: noqa: PTH115, PTH208  # plain strings: all of /proc is looked through twenty times a second
 """Finds other processes' TCP sockets and borrows them for a moment (pidfd_getfd, Linux 5.6)."""
 
 import ctypes
@@ -86,7 +87,7 @@ def cap(sock: socket.socket, rate_bytes_per_s: int) -> None:
 
 
 def find(ports: tuple[int, int], known: Collection[int]) -> list[SocketName]:
-    """Established TCP sockets of reachable processes with a local port in [ports[0], ports[1]) and an inode not in `known`."""
+    """Established TCP sockets of reachable processes, local port in [ports[0], ports[1]), inode not in `known`."""
     found = []
     for pids in _processes_by_netns().values():
         missing = _established(pids[0], ports) - set(known)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -97,7 +98,7 @@ class PolicyClient:
         self._events: deque[tuple[int, str, str]] = deque(maxlen=1000)
         self._max_records = 1
         self._closing = threading.Event()
-        self._call: grpc.Call | None = None
+        self._call: Any = None  # the stubs' types do not say that a call can be iterated and cancelled
         self.connected = False
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._keep_connected, name="policy-client", daemon=True)
@@ -171,7 +172,7 @@ class PolicyClient:
                 outbox.put(codec.opening_batch(self._open.values()))
                 self._outbox = outbox
             try:
-                stub = policy_pb2_grpc.PolicyStub(channel)
+                stub = policy_pb2_grpc.PolicyStub(channel)  # type: ignore[no-untyped-call]
                 self._call = stub.Decide(self._requests(outbox), metadata=self._metadata())
                 for message in self._call:
                     self._take(message, outbox)

@@ -20,7 +20,7 @@ class AgentConfig(BaseModel):
     """TCP_CONGESTION name that the agent registers; unique on the host. Only flows using it are controlled."""
     log_dir: Path
     pin_dir: Path | None = None
-    """Folder in bpffs for maps and link; default /sys/fs/bpf/tbtest-<cc_name>. A restarted agent finds its flows there."""
+    """Folder in bpffs for maps and link; default /sys/fs/bpf/tbtest-<cc_name>. A new agent finds its flows there."""
     server: str | None = None
     """`unix:/path` or `host:port` of the policy server; none: the agent's local policy decides."""
     tls_ca: Path | None = None

@@ -1,4 +1,4 @@
-"""The structures shared with the datapath (datapath/shared.h), as NumPy types. The portable tier fills the same records."""
+"""The structures shared with the datapath (datapath/shared.h), as NumPy types. The portable tier fills them, too."""
 
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag

@@ -1,4 +1,4 @@
-"""The policy in force while the server is silent: additive increase, and decrease towards what is being delivered. Pure.
+"""The policy in force while the server is silent: additive increase, decrease to what is being delivered. Pure.
 
 After the remote rate control of Google congestion control (Carlucci et al., "Analysis and Design of the Google
 Congestion Control for WebRTC", MMSys 2016): a congested flow is set to 0.85 of its delivery rate, others grow by 5 % a
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from agent.layout import Records
+from agent.layout import Records, join
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -23,6 +23,7 @@ QUEUE_SHARE = 0.25  # of the minimum RTT that may be spent queueing, and
 QUEUE_FLOOR_US = 10_000.0  # this much in any case
 CWND_BDPS = 2.0
 MIN_CWND_PACKETS = 4.0
+_UNREAD_BATCHES = 64
 
 
 @dataclass
@@ -44,22 +45,33 @@ class LocalPolicy:
         self._last: dict[str, Floats] = {name: np.zeros(self.slots) for name in columns}
         self._mark: dict[str, Floats] = {name: np.zeros(self.slots) for name in columns[:3]}
         self._rate_bps: Floats = np.zeros(self.slots)
+        self._unread: list[Records] = []
 
     def observe(self, records: Records) -> None:
-        """Keep the newest record of each flow. records: RECORD[n], oldest first."""
+        """Take the newest record of each flow into account. records: RECORD[n], oldest first."""
+        self._unread.append(records)
+        if len(self._unread) >= _UNREAD_BATCHES:
+            self._read()
+
+    def _read(self) -> None:
+        """Put off until somebody asks: most records are never the newest by then."""
+        records = join(self._unread)
+        self._unread.clear()
         slots, first = np.unique(records["slot"][::-1], return_index=True)
-        newest = len(records) - 1 - first
+        newest = records[len(records) - 1 - first]
         for name, column in self._last.items():
-            column[slots] = records[name][newest]
+            column[slots] = newest[name]
 
     def open(self, slot: int, open_ns: int) -> None:
         """A new flow takes the slot."""
+        self._read()
         for column in (*self._last.values(), *self._mark.values(), self._rate_bps):
             column[slot] = 0
         self._mark["at_ns"][slot] = open_ns
 
     def commanded(self, slots: Integers, rate_bps: Floats) -> None:
         """The server's rates are in force: start from them when it falls silent, and measure from here."""
+        self._read()
         self._rate_bps[slots] = rate_bps
         self._set_mark(slots)
 
@@ -70,6 +82,7 @@ class LocalPolicy:
 
     def decide(self, slots: Integers) -> tuple[Floats, Floats]:
         """(pacing rate in bit/s, cwnd in packets) for each of `slots`. NaN for a flow that has never had an ACK."""
+        self._read()
         last = {name: column[slots] for name, column in self._last.items()}
         seconds = (last["at_ns"] - self._mark["at_ns"][slots]) / 1e9
         delivered = last["delivered_bytes"] - self._mark["delivered_bytes"][slots]

@@ -1,8 +1,8 @@
 """The agent's logs: acks, decisions and events, as Parquet files in the cell's folder (schemas in docs/design.md).
 
-While the agent runs, each table is an Arrow stream (`<table>-<start>.arrows`), which stays readable up to its last whole
-chunk if the agent is killed. `finish` turns all streams in the folder, those of killed predecessors included, into one
-Parquet file per table, a chunk at a time.
+While the agent runs, each table is an Arrow stream (`<table>-<start>.arrows`), which stays readable up to its last
+whole chunk if the agent is killed. `finish` turns all streams in the folder, those of killed predecessors included,
+into one Parquet file per table, a chunk at a time.
 """
 
 from collections.abc import Iterator, Mapping

@@ -23,7 +23,6 @@ from agent.config import AgentConfig
 from agent.errors import AgentError
 from agent.layout import FLOW, OPEN_RECORD, RECORD, Flag, Kind, Records, join
 
-SO_MAX_PACING_RATE = 47
 SO_NETNS_COOKIE = 71
 _TCP_ESTABLISHED = 1
 _KERNELS = {"auto": ("bbr", "cubic", "reno"), "bbr": ("bbr",), "aimd": ("reno",), "cubic": ("cubic",)}
@@ -32,16 +31,18 @@ _KERNELS = {"auto": ("bbr", "cubic", "reno"), "bbr": ("bbr",), "aimd": ("reno",)
 TCP_INFO = np.dtype(
     {
         "names": ["state", "ca_state", "app_limited", "mss_bytes", "unacked", "sacked", "lost", "retrans", "srtt_us",
-                  "ssthresh_packets", "cwnd_packets", "pacing_rate_Bps", "acked_bytes", "min_rtt_us",
-                  "delivery_rate_Bps", "delivered_packets", "delivered_ce_packets", "sent_bytes", "retransmitted_bytes"],
+                  "ssthresh_packets", "cwnd_packets", "pacing_rate_Bps", "acked_bytes",
+                  "min_rtt_us", "delivery_rate_Bps", "delivered_packets", "delivered_ce_packets", "sent_bytes",
+                  "retransmitted_bytes"],
         "formats": ["u1", "u1", "u1", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u8", "<u8", "<u4",
                     "<u8", "<u4", "<u4", "<u8", "<u8"],
         "offsets": [0, 1, 7, 16, 24, 28, 32, 36, 68, 76, 80, 104, 120, 148, 160, 192, 196, 200, 208],
         "itemsize": 216,
     }
 )  # fmt: skip
-_COPIED = ("ca_state", "srtt_us", "min_rtt_us", "mss_bytes", "cwnd_packets", "pacing_rate_Bps", "acked_bytes", "sent_bytes",
-           "retransmitted_bytes", "delivered_packets", "delivered_ce_packets", "ssthresh_packets")  # fmt: skip
+_COPIED = ("ca_state", "srtt_us", "min_rtt_us", "mss_bytes", "cwnd_packets", "pacing_rate_Bps", "acked_bytes",
+           "sent_bytes", "retransmitted_bytes", "delivered_packets", "delivered_ce_packets",
+           "ssthresh_packets")  # fmt: skip
 
 
 def snapshot_records(

@@ -244,8 +244,6 @@ def load(folder: Path, seconds: float) -> None:
         tier.close()
 
 
-
-
 @contextlib.contextmanager
 def agent_process(config: AgentConfig) -> Iterator[subprocess.Popen[str]]:
     path = config.log_dir.with_suffix(".json")

@@ -56,7 +56,7 @@ def lock(folder: Path) -> int | None:
 
 
 def empty(folder: Path) -> None:
-    """Unregister the controller pinned in `folder` and remove every pin. Live flows go on under the kernel's control."""
+    """Unregister the controller pinned in `folder` and remove every pin. Live flows go on under the kernel."""
     link, struct_ops = folder / "link", folder / "struct_ops"
     if struct_ops.exists():
         fd = libbpf.get(struct_ops)

@@ -68,7 +68,7 @@ class Bench:
         self.folder = folder
         self.tier, self.client = FakeTier(), client
         self.log = AgentLog(folder, 0)
-        self.config = AgentConfig(cc_name="tb", log_dir=folder, deadline_ns=50 * MS, **config)
+        self.config = AgentConfig(cc_name="tb", log_dir=folder, **{"deadline_ns": 50 * MS, **config})
         self.agent = Agent(self.config, self.tier, client, self.log, lambda: self.now)
         opened = np.zeros(1, OPEN_RECORD)
         opened["kind"], opened["generation"], opened["at_ns"], opened["local_port"] = (
@@ -153,6 +153,16 @@ def test_a_late_server_is_replaced_and_may_come_back(bench):
     ]
     assert events == [("server-silent", "the local policy answers"), ("tier", "local"), ("tier", "gcc")]
     assert "server-answers" in [row["event"] for row in tables["events"]]
+
+
+def test_every_window_of_a_silent_server_is_answered_locally_in_time(tmp_path):
+    """Also where the deadline is as long as a window: the next one closes at the moment this one is due."""
+    bench = Bench(tmp_path, FakeClient(), deadline_ns=100 * MS)
+    for window in range(1, 6):
+        bench.ack(100 * window + 1, 20_000 * window)
+        bench.step(100 * window + 1)
+    decisions = bench.tables()["decisions"]
+    assert [(row["window"], row["tier"]) for row in decisions] == [(window, "local") for window in range(4)]
 
 
 def test_without_a_connection_the_local_policy_answers_at_once(bench):

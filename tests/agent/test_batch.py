@@ -104,7 +104,8 @@ def test_windows_are_unique_ordered_and_past(gaps, cuts):
 
 def test_generations_tell_flows_in_one_slot_apart():
     b = batcher()
-    b.add(join([opened(generation=1), acks([1010]), acks([1020], kind=Kind.CLOSE), opened(generation=2, at_ns=1030, port=40007),
+    b.add(join([opened(generation=1), acks([1010]), acks([1020], kind=Kind.CLOSE),
+                opened(generation=2, at_ns=1030, port=40007),
                 acks([1040], generation=2), acks([1050], generation=1)]))  # fmt: skip
     batch = b.take()
     assert [(flow.generation, flow.flow) for flow in batch.opens] == [(1, 0), (2, 7)]

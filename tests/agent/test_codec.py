@@ -59,7 +59,9 @@ def test_splitting_keeps_everything_once(count, limit):
     whole = batch(count)
     parts = list(codec.split(whole, limit))
     assert all(len(part.records) <= limit for part in parts)
-    assert sum((part.records["at_ns"].tolist() for part in parts), []) == whole.records["at_ns"].tolist()
+    assert [at_ns for part in parts for at_ns in part.records["at_ns"].tolist()] == whole.records[
+        "at_ns"
+    ].tolist()
     assert [len(part.opens) for part in parts] == [1] + [0] * (len(parts) - 1)
     assert [len(part.windows) for part in parts] == [0] * (len(parts) - 1) + [1]
     assert [len(part.closes) for part in parts] == [0] * (len(parts) - 1) + [1]
@@ -99,7 +101,7 @@ def test_slots_out_of_range_are_told():
 
 @pytest.mark.parametrize("column", [np.array([1.0]), np.array([1, 2, 3], "u1")])
 def test_ragged_columns_are_refused(column):
-    with pytest.raises(ValueError, match="columns|buffer size"):
+    with pytest.raises(ValueError, match=r"columns|buffer size"):
         codec.decode(decisions(pacing_rate_bps=column), 0)
 
 

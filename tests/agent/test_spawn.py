@@ -44,7 +44,7 @@ def test_what_a_killed_agent_leaves_ends_with_the_scope(tmp_path, network):
 def test_a_name_that_is_taken_is_said(tmp_path):
     with (
         Scope(state_dir=tmp_path / "state") as scope,
-        pytest.raises(UserError, match="cubic.*another cc_name"),
+        pytest.raises(UserError, match=r"cubic.*another cc_name"),
     ):
         spawn.start(scope, AgentConfig(cc_name="cubic", log_dir=tmp_path / "cell", tier="ebpf"))
     assert not AgentConfig(cc_name="cubic", log_dir=tmp_path).pins.exists()
