@@ -5,6 +5,7 @@ The kernel's own are chosen per socket; ``policy[:tier]`` is the eBPF datapath d
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,8 @@ class CongestionController(Protocol):
 
 def available_in_kernel() -> list[str]:
     """Controllers loaded into this kernel, as it lists them."""
-    return Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+    listed = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+    return [name for name in listed if not re.fullmatch(r"tb[0-9a-f]{6}", name)]  # agents' own, see agent/spawn.py
 
 
 def can_select(name: str) -> bool:

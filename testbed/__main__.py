@@ -1,0 +1,5 @@
+"""``python -m testbed`` is ``tbtest``."""
+
+from testbed.cli import main
+
+main()
