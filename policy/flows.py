@@ -39,12 +39,16 @@ class Session:
 
     def lookup(self, columns: Columns) -> Ints:
         """Slots of the flows named by `flow` and `generation`; UNKNOWN or STALE where there is none."""
-        flow = columns["flow"].astype(np.int64)
+        flow, generation = columns["flow"].astype(np.int64), columns["generation"]
         inside = flow < len(self.slots)
-        flow = np.where(inside, flow, 0)
-        slots = np.where(inside, self.slots[flow], UNKNOWN)
-        stale = (slots >= 0) & (self.generations[flow] != columns["generation"])
-        return np.where(stale, STALE, slots)
+        if not inside.all():
+            flow = np.where(inside, flow, 0)
+        slots = self.slots.take(flow)
+        stale = self.generations.take(flow) != generation
+        if stale.any():
+            slots[stale & (slots >= 0)] = STALE
+        slots[~inside] = UNKNOWN
+        return slots
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy.flows import STALE, FlowTable, Session
-from policy.protocol.columns import ACK_RECORDS, FLAG_APP_LIMITED, Columns
+from policy.protocol.columns import FLAG_APP_LIMITED, Columns
 from policy.windows import COUNTERS, Records
 
 Ints = NDArray[np.int64]
 _NO_MIN_RTT_US = 2**32 - 1  # the kernel's "none yet"
-_WIRE_COUNTERS = (*COUNTERS, "retransmitted_bytes")
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Closed:
-    """Windows that ask for a decision, oldest first per flow; int64[m] each. source: index of the part."""
+    """Windows that ask for a decision, oldest first per flow; int64[m] each."""
 
     slot: Ints
     window: Ints
     end_ns: Ints
-    source: Ints
 
 
 class Rejections:
@@ -53,47 +52,52 @@ class Rejections:
             self.by_session.setdefault(session, Counter())[reason] += count
 
     def sift(
-        self, parts: list[Part], source: Ints, wrong: list[tuple[str, NDArray[np.bool_]]]
-    ) -> NDArray[np.bool_]:
-        """Count each entry under the first reason that it gives; True where there is none. source: part of each."""
-        good = np.ones(len(source), bool)
-        for reason, mask in wrong:
+        self,
+        parts: list[Part],
+        lengths: list[int],
+        slots: Ints,
+        checks: Sequence[tuple[str, NDArray[np.bool_]]],
+    ) -> Ints | None:
+        """Count each entry that is wrong under the first reason that it gives; returns the others, None if all are.
+
+        lengths: entries of each part; slots: int64[n], negative ones are wrong; checks: reasons and where they apply.
+        """
+        if not (slots < 0).any() and not any(mask.any() for _, mask in checks):
+            return None
+        source = np.repeat(np.arange(len(parts)), lengths)
+        good = np.ones(len(slots), bool)
+        for reason, mask in (("stale_generation", slots == STALE), ("unknown_flow", slots < 0), *checks):
             first = mask & good
-            if first.any():
-                good &= ~first
-                for part, count in enumerate(np.bincount(source[first], minlength=len(parts))):
-                    self.add(parts[part].session, reason, int(count))
-        return good
-
-
-def _missing(slots: Ints) -> list[tuple[str, NDArray[np.bool_]]]:
-    return [("stale_generation", slots == STALE), ("unknown_flow", slots < 0)]
+            good &= ~first
+            for part, count in enumerate(np.bincount(source[first], minlength=len(parts))):
+                self.add(parts[part].session, reason, int(count))
+        return np.flatnonzero(good)
 
 
 def records_of(parts: list[Part], rejections: Rejections) -> Records:
     """The records of all parts that are fit for use."""
-    lengths = [len(part.record_slots) for part in parts]
-    source = np.repeat(np.arange(len(parts)), lengths)
     slot = np.concatenate([part.record_slots for part in parts])
-    sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
 
     def column(name: str) -> NDArray[np.generic]:
-        arrays = [part.records[name] for part in parts]
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+        return np.concatenate([part.records[name] for part in parts])
 
     at_ns = column("at_ns").astype(np.int64)
-    counters = np.stack([column(name) for name in _WIRE_COUNTERS], axis=1).astype(np.int64)
+    counters = np.empty((len(slot), len(COUNTERS)), np.int64)
+    for place, name in enumerate(COUNTERS):
+        counters[:, place] = column(name)
+    retransmitted = column("retransmitted_bytes")
     pacing_bps = column("pacing_rate_bps").astype(np.float64)
     rtt_us, min_rtt_us = column("rtt_us").astype(np.float64), column("min_rtt_us").astype(np.float64)
     mss, interval_us = column("mss_bytes").astype(np.float64), column("sample_interval_us").astype(np.float64)
-    wrong = [
-        *_missing(slot),
+    lengths = [len(part.record_slots) for part in parts]
+    sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
+    checks = (
         ("bad_time", (at_ns <= 0) | (at_ns > sent_ns)),
-        ("negative_counter", (counters < 0).any(axis=1)),
-        ("bad_rate", ~(np.isfinite(pacing_bps) & (pacing_bps >= 0))),
+        ("negative_counter", (counters.min(axis=1, initial=0) < 0) | (retransmitted < 0)),
+        ("bad_rate", ~((pacing_bps >= 0) & (pacing_bps < np.inf))),
         ("bad_mss", mss == 0),
-    ]
-    good = rejections.sift(parts, source, wrong)
+    )
+    good = rejections.sift(parts, lengths, slot, checks)
     levels = np.stack(
         (
             column("srtt_us").astype(np.float64) * 1e3,
@@ -110,38 +114,37 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
     records = Records(
         slot,
         at_ns,
-        counters[:, : len(COUNTERS)],
+        counters,
         levels,
         np.where(rtt_us > 0, rtt_us * 1e3, np.nan),
         rate_bps,
         (column("flags").astype(np.uint8) & FLAG_APP_LIMITED) != 0,
     )
-    return records if good.all() else records.only(good)
+    return records if good is None else records.take(good)
 
 
 def closings_of(parts: list[Part], table: FlowTable, rejections: Rejections) -> Closed:
     """The windows of all parts that come after the ones before of their flows. Updates the table."""
     lengths = [len(part.window_slots) for part in parts]
-    source = np.repeat(np.arange(len(parts)), lengths)
     slot = np.concatenate([part.window_slots for part in parts])
     window = np.concatenate([part.windows["window"] for part in parts]).astype(np.int64)
     end_ns = np.concatenate([part.windows["end_ns"] for part in parts]).astype(np.int64)
     sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
-    wrong = [*_missing(slot), ("bad_time", (end_ns <= 0) | (end_ns > sent_ns))]
-    good = rejections.sift(parts, source, wrong)
-    slot, window, end_ns, source = slot[good], window[good], end_ns[good], source[good]
+    source = np.repeat(np.arange(len(parts)), lengths)
+    good = rejections.sift(parts, lengths, slot, (("bad_time", (end_ns <= 0) | (end_ns > sent_ns)),))
+    if good is not None:
+        slot, window, end_ns, source = slot[good], window[good], end_ns[good], source[good]
     grew = (window > table.window[slot]) & (end_ns > table.end_ns[slot])
     order = np.argsort(slot, kind="stable")
     here, before = order[1:], order[:-1]
     again = slot[here] == slot[before]  # several windows of a flow at once must grow too
     grew[here] &= ~again | ((window[here] > window[before]) & (end_ns[here] > end_ns[before]))
-    good = rejections.sift(parts, source, [("stale_window", ~grew)])
-    closed = Closed(slot[good], window[good], end_ns[good], source[good])
+    if not grew.all():
+        for part, count in enumerate(np.bincount(source[~grew], minlength=len(parts))):
+            rejections.add(parts[part].session, "stale_window", int(count))
+        slot, window, end_ns, source = slot[grew], window[grew], end_ns[grew], source[grew]
     # Later entries of a flow overwrite earlier ones.
-    table.window[closed.slot], table.end_ns[closed.slot] = closed.window, closed.end_ns
-    table.arrival_ns[closed.slot] = np.array([part.arrival_ns for part in parts], np.int64)[closed.source]
-    table.sequence[closed.slot] = np.array([part.sequence for part in parts], np.int64)[closed.source]
-    return closed
-
-
-assert set(_WIRE_COUNTERS) <= set(ACK_RECORDS)
+    table.window[slot], table.end_ns[slot] = window, end_ns
+    table.arrival_ns[slot] = np.array([part.arrival_ns for part in parts], np.int64)[source]
+    table.sequence[slot] = np.array([part.sequence for part in parts], np.int64)[source]
+    return Closed(slot, window, end_ns)

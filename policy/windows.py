@@ -7,7 +7,6 @@ and no bytes. A counter that falls (which a live flow's never do) starts a new b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +56,7 @@ COUNTERS = (
 _ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
 LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packets", "pacing_rate_bps")
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
+_EXTRA = 7  # beside the counters' steps: ACKs, application-limited ones, and n, t, t², r, t r of RTT samples (seconds)
 _NEVER = np.int64(-1)
 _FAR = np.inf
 
@@ -81,9 +81,13 @@ class Records:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def only(self, chosen: NDArray[Any]) -> Records:
-        """The chosen records."""
-        return Records(*(column[chosen] for column in vars(self).values()))
+    def take(self, chosen: Ints) -> Records:
+        """The chosen records, in that order."""
+        return Records(*(column.take(chosen, axis=0) for column in vars(self).values()))
+
+    def part(self, start: int, stop: int) -> Records:
+        """Records from start to stop, not copied."""
+        return Records(*(column[start:stop] for column in vars(self).values()))
 
 
 class WindowFolder:
@@ -99,11 +103,8 @@ class WindowFolder:
         self._loss_ns: Ints = np.full(slots, _NEVER)
         self._rtt_mean: Floats = np.zeros(slots)
         # Of the open window:
-        self._acks = np.zeros(slots)
-        self._sums: Floats = np.zeros((slots, len(COUNTERS)))
-        self._moments: Floats = np.zeros((slots, 5))  # of RTT samples: n, t, t², r, t r (seconds)
+        self._sums: Floats = np.zeros((slots, len(COUNTERS) + _EXTRA))
         self._rtt_min: Floats = np.full(slots, _FAR)
-        self._app_limited = np.zeros(slots)
         self._rate: Floats = np.full(slots, np.nan)  # newest sample that was not application-limited
 
     def open(self, slots: Ints, open_ns: Ints) -> None:
@@ -121,74 +122,95 @@ class WindowFolder:
         A record at or past the end belongs to the next window. Returns the rows, float64[len(slot), F]; how many
         records were older than their flow's newest and left out; and how many had a counter that fell.
         """
-        records, stale = self._in_order(records)
+        closings = rounds(slot)
+        records, cuts, stale = self._in_order(records, closings, slot, end_ns)
         rows = np.empty((len(slot), len(FIELDS)))
         resets = 0
-        ends = np.full(len(self.last_ns), np.iinfo(np.int64).max)
-        for closing in rounds(slot):
-            ends[slot[closing]] = end_ns[closing]
-            inside = records.at_ns < ends[records.slot]
-            resets += self._accumulate(records.only(inside))
-            records = records.only(~inside)
-            rows[closing] = self._close(slot[closing], end_ns[closing])
-            ends[slot[closing]] = np.iinfo(np.int64).max
-        resets += self._accumulate(records)
+        for k in range(len(cuts) - 1):
+            resets += self._accumulate(records.part(cuts[k], cuts[k + 1]))
+            if k < len(closings):
+                rows[closings[k]] = self._close(slot[closings[k]], end_ns[closings[k]])
         return rows, stale, resets
 
-    def _in_order(self, records: Records) -> tuple[Records, int]:
-        """Sorted by slot and time, without those older than what was folded already."""
-        fresh = records.at_ns >= self.last_ns[records.slot]
+    def _in_order(
+        self, records: Records, closings: list[Ints], slot: Ints, end_ns: Ints
+    ) -> tuple[Records, list[int], int]:
+        """Sorted by round, slot and time, where round k is what comes before the k-th closing of its slot.
+
+        Returns the records, where each round starts (and the end), and how many were left out as too old.
+        """
+        fresh = records.at_ns >= self.last_ns.take(records.slot)
         stale = len(records) - int(np.count_nonzero(fresh))
-        order = np.argsort(records.slot.astype(np.uint32), kind="stable")
         if stale:
-            order = order[fresh[order]]
-        slot, at_ns = records.slot[order], records.at_ns[order]
-        if np.any((at_ns[1:] < at_ns[:-1]) & (slot[1:] == slot[:-1])):
-            order = order[np.lexsort((at_ns, slot))]
-        return records.only(order), stale
+            records = records.take(np.flatnonzero(fresh))
+        slots = len(self.last_ns)
+        key = records.slot.copy()
+        for closing in closings:
+            ends = np.full(slots, np.iinfo(np.int64).max)
+            ends[slot[closing]] = end_ns[closing]
+            key += slots * (records.at_ns >= ends.take(records.slot))
+        if slots * (len(closings) + 1) <= 2**16:
+            key = key.astype(np.uint16)  # NumPy sorts these in linear time
+        order = np.argsort(key, kind="stable")
+        key = key.take(order)
+        at_ns = records.at_ns.take(order)
+        if np.any((at_ns[1:] < at_ns[:-1]) & (key[1:] == key[:-1])):
+            order = order[np.lexsort((at_ns, key))]
+        cuts = np.searchsorted(key, slots * np.arange(1, len(closings) + 1)).tolist()
+        return records.take(order), [0, *cuts, len(records)], stale
 
     def _accumulate(self, r: Records) -> int:
         """Add sorted records to the open windows; returns how many had a counter that fell."""
         if not len(r):
             return 0
-        first = np.flatnonzero(np.concatenate(([True], r.slot[1:] != r.slot[:-1])))
-        slot = r.slot[first]
+        starts = np.empty(len(r), bool)
+        starts[0] = True
+        np.not_equal(r.slot[1:], r.slot[:-1], out=starts[1:])
+        first = np.flatnonzero(starts)
         last = np.append(first[1:], len(r)) - 1
-        new = self.last_ns[slot] == _NEVER
+        alone = len(first) == len(r)  # one record per flow: nothing to reduce
+        slot = r.slot.take(first)
+        new = self.last_ns.take(slot) == _NEVER
         before = np.empty_like(r.counters)
         before[1:] = r.counters[:-1]
-        before[first] = np.where(new[:, None], r.counters[first], self._counters[slot])
+        before[first] = self._counters.take(slot, axis=0)
+        if new.any():
+            before[first[new]] = r.counters[first[new]]
+            self._base_ns[slot[new]] = r.at_ns[first[new]]
         step = r.counters - before
-        resets = int(np.count_nonzero((step < 0).any(axis=1)))
+        fell = step < 0
+        resets = int(np.count_nonzero(fell.any(axis=1))) if fell.any() else 0
         np.maximum(step, 0, out=step)
-        self._sums[slot] += np.add.reduceat(step, first, axis=0)
-        self._base_ns[slot] = np.where(new, r.at_ns[first], self._base_ns[slot])
-        lossy = np.where(step[:, _LOST] > 0, r.at_ns, _NEVER)
-        self._loss_ns[slot] = np.maximum(self._loss_ns[slot], np.maximum.reduceat(lossy, first))
-        self._counters[slot] = r.counters[last]
-        self.last_ns[slot] = r.at_ns[last]
-        self.levels[slot] = r.levels[last]
-        self._acks[slot] += last - first + 1
-        self._app_limited[slot] += np.add.reduceat(r.app_limited, first, dtype=np.float64)
 
+        lossy = np.where(step[:, _LOST] > 0, r.at_ns, _NEVER)
         sampled = ~np.isnan(r.rtt_ns)
         rtt = np.where(sampled, r.rtt_ns, 0.0) * 1e-9
-        t = (r.at_ns - self.start_ns[r.slot]) * 1e-9 * sampled
-        moments = np.stack((sampled, t, t * t, rtt, t * rtt), axis=1)
-        self._moments[slot] += np.add.reduceat(moments, first, axis=0)
-        least = np.minimum.reduceat(np.where(sampled, r.rtt_ns, _FAR), first)
-        self._rtt_min[slot] = np.minimum(self._rtt_min[slot], least)
-
+        t = (r.at_ns - self.start_ns.take(r.slot)) * 1e-9 * sampled
+        least = np.where(sampled, r.rtt_ns, _FAR)
         usable = np.where(~r.app_limited & ~np.isnan(r.rate_bps), np.arange(len(r)), -1)
-        newest = np.maximum.reduceat(usable, first)
-        newest = np.where(newest >= first, newest, -1)
-        self._rate[slot] = np.where(newest >= 0, r.rate_bps[newest], self._rate[slot])
+        sums = np.empty((len(r), len(COUNTERS) + _EXTRA))
+        sums[:, : len(COUNTERS)] = step
+        for column, values in enumerate((1.0, r.app_limited, sampled, t, t * t, rtt, t * rtt), len(COUNTERS)):
+            sums[:, column] = values
+        if not alone:
+            sums = np.add.reduceat(sums, first, axis=0)
+            lossy, usable = np.maximum.reduceat(lossy, first), np.maximum.reduceat(usable, first)
+            least = np.minimum.reduceat(least, first)
+        self._sums[slot] = self._sums.take(slot, axis=0) + sums
+        self._loss_ns[slot] = np.maximum(self._loss_ns.take(slot), lossy)
+        self._rtt_min[slot] = np.minimum(self._rtt_min.take(slot), least)
+        rated = np.flatnonzero(usable >= first)
+        self._rate[slot[rated]] = r.rate_bps.take(usable[rated])
+        self._counters[slot] = r.counters.take(last, axis=0)
+        self.last_ns[slot] = r.at_ns.take(last)
+        self.levels[slot] = r.levels.take(last, axis=0)
         return resets
 
     def _close(self, s: Ints, end_ns: Ints) -> Floats:
         """Rows of the open windows of slots s (each once), which then start anew at end_ns."""
         row = np.zeros((len(s), len(FIELDS)))
-        levels, sums, acks = self.levels[s], self._sums[s], self._acks[s]
+        levels, sums = self.levels.take(s, axis=0), self._sums.take(s, axis=0).T
+        acks, limited, n, t, tt, r, tr = sums[len(COUNTERS) :]
         seen = self.last_ns[s] != _NEVER
         silence = np.where(seen, end_ns - self.last_ns[s], end_ns - self.start_ns[s]).astype(np.float64)
         duration = (end_ns - self.start_ns[s]).astype(np.float64)
@@ -198,7 +220,6 @@ class WindowFolder:
         quiet, busy = acks == 0, inflight > 0
         per_ack = 1 / np.maximum(acks, 1)
 
-        n, t, tt, r, tr = self._moments[s].T
         sampled = n > 0
         mean = np.where(sampled, r / np.maximum(n, 1) * 1e9, self._rtt_mean[s])
         mean = np.where(quiet & busy, np.maximum(mean, silence), mean)
@@ -209,9 +230,9 @@ class WindowFolder:
         self._rtt_mean[s] = np.where(sampled, mean, self._rtt_mean[s])
         rtt_min = np.where(sampled, self._rtt_min[s], mean)
         min_rtt = np.where(levels[:, _MIN_RTT] > 0, levels[:, _MIN_RTT], rtt_min)
-        lost, delivered = sums[:, _LOST], sums[:, _DELIVERED]
+        lost, delivered = sums[_LOST], sums[_DELIVERED]
         delivery_rate = np.where(quiet, 0.0, delivered * 8e9 / span)
-        app_limited = np.where(quiet, ~busy, self._app_limited[s] * per_ack)
+        app_limited = np.where(quiet, ~busy, limited * per_ack)
 
         before = self.bandwidth.bps[s]
         bandwidth = self.bandwidth.update(
@@ -226,9 +247,9 @@ class WindowFolder:
         columns = {
             "duration_ns": duration,
             "acks": acks,
-            "acked_bytes": sums[:, _ACKED],
+            "acked_bytes": sums[_ACKED],
             "delivery_rate_bps": delivery_rate,
-            "send_rate_bps": np.where(quiet, 0.0, sums[:, _SENT] * 8e9 / span),
+            "send_rate_bps": np.where(quiet, 0.0, sums[_SENT] * 8e9 / span),
             "rtt_mean_ns": mean,
             "rtt_min_ns": rtt_min,
             "rtt_gradient": slope,
@@ -241,7 +262,7 @@ class WindowFolder:
             "cwnd_bytes": levels[:, _CWND] * mss,
             "ack_spacing_ns": np.where(quiet, silence, span * per_ack),
             "app_limited_share": app_limited,
-            "ecn_share": np.minimum(sums[:, _CE] / np.maximum(sums[:, _PACKETS], 1), 1.0),
+            "ecn_share": np.minimum(sums[_CE] / np.maximum(sums[_PACKETS], 1), 1.0),
             "asked_rate_bps": asked,
             "action_log2": np.clip(action, -3, 3),
             "since_loss_ns": np.where(self._loss_ns[s] == _NEVER, -1, end_ns - self._loss_ns[s]),
@@ -255,9 +276,7 @@ class WindowFolder:
         return row
 
     def _reset(self, s: Ints) -> None:
-        self._acks[s] = self._app_limited[s] = 0
         self._sums[s] = 0
-        self._moments[s] = 0
         self._rtt_min[s] = _FAR
         self._rate[s] = np.nan
 

@@ -92,7 +92,7 @@ class Gcc:
         delivered, acks = w[F["delivery_rate_bps"]], w[F["acks"]]
         app_limited = w[F["app_limited_share"]] >= 0.5
         outage = (acks == 0) & (w[F["inflight_bytes"]] > 0)
-        rounds = np.clip(duration / rtt, 0.0, 3.0)  # response times in this window
+        rounds = np.clip(duration / np.maximum(rtt, 1e6), 0.0, 3.0)  # response times in this window
 
         # Over-use detector.
         between = np.where(self._rtt[f] > 0, (rtt - self._rtt[f]) / duration, 0.0)

@@ -76,6 +76,8 @@ def unpack(message: Message, layout: Layout) -> Columns:
     """All columns as read-only arrays. Raises ColumnError if they are not whole elements, or differ in length."""
     columns: Columns = {}
     length = None
+    if not message.ByteSize():
+        return {name: np.empty(0, kind) for name, kind in layout.items()}
     for name, kind in layout.items():
         data: bytes = getattr(message, name)
         count, rest = divmod(len(data), kind.itemsize)
