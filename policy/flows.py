@@ -40,6 +40,8 @@ class Session:
     def lookup(self, columns: Columns) -> Ints:
         """Slots of the flows named by `flow` and `generation`; UNKNOWN or STALE where there is none."""
         flow, generation = columns["flow"].astype(np.int64), columns["generation"]
+        if not len(flow):
+            return flow
         inside = flow < len(self.slots)
         if not inside.all():
             flow = np.where(inside, flow, 0)

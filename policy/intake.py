@@ -120,7 +120,7 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
         rate_bps,
         (column("flags").astype(np.uint8) & FLAG_APP_LIMITED) != 0,
     )
-    return records if good is None else records.take(good)
+    return records if good is None else records.only(good)
 
 
 def closings_of(parts: list[Part], table: FlowTable, rejections: Rejections) -> Closed:

@@ -81,8 +81,8 @@ class Records:
     def __len__(self) -> int:
         return len(self.slot)
 
-    def take(self, chosen: Ints) -> Records:
-        """The chosen records, in that order."""
+    def only(self, chosen: Ints) -> Records:
+        """The records at these places, in this order."""
         return Records(*(column.take(chosen, axis=0) for column in vars(self).values()))
 
     def part(self, start: int, stop: int) -> Records:
@@ -142,7 +142,7 @@ class WindowFolder:
         fresh = records.at_ns >= self.last_ns.take(records.slot)
         stale = len(records) - int(np.count_nonzero(fresh))
         if stale:
-            records = records.take(np.flatnonzero(fresh))
+            records = records.only(np.flatnonzero(fresh))
         slots = len(self.last_ns)
         key = records.slot.copy()
         for closing in closings:
@@ -157,7 +157,7 @@ class WindowFolder:
         if np.any((at_ns[1:] < at_ns[:-1]) & (key[1:] == key[:-1])):
             order = order[np.lexsort((at_ns, key))]
         cuts = np.searchsorted(key, slots * np.arange(1, len(closings) + 1)).tolist()
-        return records.take(order), [0, *cuts, len(records)], stale
+        return records.only(order), [0, *cuts, len(records)], stale
 
     def _accumulate(self, r: Records) -> int:
         """Add sorted records to the open windows; returns how many had a counter that fell."""
