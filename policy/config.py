@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,8 @@ class ServerConfig(BaseModel):
     """Checkpoint folder or bundled name of each model tier; default: the bundled one."""
     device: str = "auto"
     """Where models run: auto, cpu, cuda, cuda:1, …"""
+    seed: int = Field(default=0, ge=0)
+    """Of tiers that draw at random (`explore`)."""
     metrics: int | None = Field(default=None, ge=0, le=65535)
     """Port of the Prometheus endpoint on 127.0.0.1; 0: any free one; null: none."""
     drain_s: float = Field(default=2.0, ge=0)
@@ -92,8 +95,8 @@ def build(settings: dict[str, object], origin: str) -> ServerConfig:
         raise PolicyError(f"{origin}: {f'{key}: ' if key else ''}{message}") from None
 
 
-def read(path: Path, **overrides: object) -> ServerConfig:
-    """Read a YAML (or JSON) file; overrides that are not None win. Raises PolicyError."""
+def read(path: Path, overrides: Mapping[str, object] | None = None) -> ServerConfig:
+    """Read a YAML (or JSON) file; overrides win. Raises PolicyError."""
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
@@ -102,4 +105,4 @@ def read(path: Path, **overrides: object) -> ServerConfig:
         raise PolicyError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(settings, dict):
         raise PolicyError(f"{path}: expected a mapping of settings, got {type(settings).__name__}")
-    return build(settings | {k: v for k, v in overrides.items() if v is not None}, str(path))
+    return build(settings | dict(overrides or {}), str(path))

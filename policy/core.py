@@ -151,7 +151,7 @@ class Core:
     def light(self, name: str) -> Tier:
         """A light tier, built when first asked for."""
         if name not in self._light:
-            self._light[name] = create(name, TierContext(self._config.limits.flows))
+            self._light[name] = create(name, TierContext(self._config.limits.flows, seed=self._config.seed))
         return self._light[name]
 
     def _deadline_ns(self, slots: Ints) -> Ints:

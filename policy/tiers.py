@@ -77,12 +77,13 @@ class TierContext:
     """What a tier is built from.
 
     flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the default one); device: for
-    tiers that compute on one, "auto", "cpu", "cuda", …
+    tiers that compute on one, "auto", "cpu", "cuda", …; seed: of tiers that draw at random.
     """
 
     flows: int
     model: Path | str | None = None
     device: str = "auto"
+    seed: int = 0
 
 
 Factory = Callable[[TierContext], Tier]
@@ -92,6 +93,7 @@ LIGHT = {
     "bbr-lite": "policy.light.bbr_lite:BbrLite",
     "aimd": "policy.light.aimd:Aimd",
     "hold": "policy.light.hold:Hold",
+    "explore": "policy.light.explore:Explore",
 }
 """Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
 MODELS = ("llm", "gru", "mlp", "transformer")
