@@ -24,6 +24,8 @@ PROBES: list[Probe] = [
     *software.tools,
     software.libbpf,
     software.relay,
+    software.datapath,
+    software.torch,
     machine.cpu,
     machine.timer,
     machine.disk,

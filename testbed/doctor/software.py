@@ -50,6 +50,32 @@ def libbpf() -> Finding:
     )
 
 
+def datapath() -> Finding:
+    """How `--cc policy` would reach the kernel: ACK by ACK through eBPF, or by TCP_INFO."""
+    from agent.tiers import unavailable
+
+    reasons = unavailable()
+    ebpf = reasons["ebpf"]
+    if ebpf is None:
+        return Finding("policy datapath", "ok", "eBPF, every ACK")
+    if reasons["portable"] is None:
+        cost = "`--cc policy` samples TCP_INFO and caps the pacing rate instead of seeing every ACK and setting cwnd"
+        return Finding("policy datapath", "limited", "TCP_INFO", cost, ebpf)
+    return Finding("policy datapath", "missing", "none", "no `--cc policy`", f"{ebpf}; {reasons['portable']}")
+
+
+def torch() -> Finding:
+    """PyTorch, for the LLM behind `--cc policy`."""
+    present = _installed("torch")
+    return verdict(
+        "PyTorch",
+        present,
+        f"{metadata.version('torch')}" if present else "not installed",
+        cost="no LLM: `--cc policy` is decided by the light policy alone; no `tbtest train`",
+        remedy="make policy",
+    )
+
+
 def relay() -> Finding:
     """The compiled relay, the default link backend."""
     from testbed.links.relay import PROGRAM

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from pydantic import Field
@@ -13,34 +12,40 @@ from testbed.traffic.process import main
 from testbed.traffic.stream import receive, send
 from testbed.units import NS_PER_S
 
-_HORIZON_NS = 86_400 * NS_PER_S
-
 
 class OnOffOptions(Options):
     """Mean lengths of the two periods."""
 
-    mean_on_s: float = Field(3.0, gt=0, le=3600, description="mean of the sending periods, in seconds")
-    mean_off_s: float = Field(3.0, gt=0, le=3600, description="mean of the silent periods, in seconds")
+    mean_on_s: float = Field(3.0, ge=0.01, le=3600, description="mean of the sending periods, in seconds")
+    mean_off_s: float = Field(3.0, ge=0.01, le=3600, description="mean of the silent periods, in seconds")
 
 
-def switching_times_ns(options: OnOffOptions, seed: int, until_ns: int) -> list[int]:
-    """Times after the start at which the flow changes between off (as it begins) and on; the last is past the end."""
+def periods_ns(options: OnOffOptions, seed: int) -> Iterator[int]:
+    """Lengths of the periods without end: on, off, on... Drawn as needed, so that short ones cost no memory."""
     random = np.random.Generator(np.random.PCG64(seed))
-    times_ns = [0]
-    while times_ns[-1] <= until_ns:
-        mean_s = options.mean_off_s if len(times_ns) % 2 == 0 else options.mean_on_s
-        times_ns.append(times_ns[-1] + 1 + int(random.exponential(mean_s) * NS_PER_S))
-    return times_ns
+    while True:
+        for mean_s in (options.mean_on_s, options.mean_off_s):
+            yield 1 + int(random.exponential(mean_s) * NS_PER_S)
 
 
-def is_on(switches_ns: list[int]) -> Callable[[int], bool]:
-    """Whether the flow sends at a time: between an even-numbered switch (from 0) and the next."""
-    return lambda elapsed_ns: bisect.bisect_right(switches_ns, elapsed_ns) % 2 == 1
+def is_on(lengths_ns: Iterator[int]) -> Callable[[int], bool]:
+    """Whether the flow sends at a time (ns since the start, never decreasing). It begins with an on period."""
+    on = True
+    ends_ns = next(lengths_ns)
+
+    def ask(elapsed_ns: int) -> bool:
+        nonlocal on, ends_ns
+        while elapsed_ns >= ends_ns:
+            on = not on
+            ends_ns += next(lengths_ns)
+        return on
+
+    return ask
 
 
 def _send(spec: FlowSpec) -> None:
     options = OnOffOptions.model_validate(spec.options)
-    send(spec, is_on(switching_times_ns(options, spec.seed, _HORIZON_NS)))
+    send(spec, is_on(periods_ns(options, spec.seed)))
 
 
 class OnOff:

@@ -7,6 +7,8 @@ kernel kills it, see Scope.spawn). Its logs are written in every one of these ca
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import sys
 import time
@@ -20,7 +22,9 @@ from pydantic import ValidationError
 
 from testbed.errors import UserError
 from testbed.traffic.base import FlowSpec
-from testbed.units import NS_PER_S
+from testbed.units import NS_PER_MS, NS_PER_S
+
+_SLICE_NS = 100 * NS_PER_MS  # longest wait without a look at Terminated
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,34 @@ class Terminated:
         return self._received
 
 
+def wait_for(fd: int, events: int, terminated: Terminated, until_ns: int | None = None) -> bool:
+    """Whether ``fd`` is ready (poll(2) ``events``) before ``until_ns`` and before SIGTERM.
+
+    Waits in slices: after a signal handler Python goes on with the system call it was in (PEP 475), so that a plain
+    readline, accept or connect would outlive SIGTERM.
+    """
+    poller = select.poll()
+    poller.register(fd, events)
+    while not terminated:
+        left_ns = _SLICE_NS if until_ns is None else until_ns - time.monotonic_ns()
+        if poller.poll(max(0.0, min(left_ns, _SLICE_NS) / NS_PER_MS)):
+            return True
+        if left_ns <= 0:
+            return False
+    return False
+
+
 def await_start(terminated: Terminated) -> Interval | None:
     """Say ready, read the interval from stdin and sleep until it begins. None: there is nothing to do any more."""
     print("ready", flush=True)
-    line = sys.stdin.readline()
-    if not line or terminated:
-        return None
+    line = b""
+    while not line.endswith(b"\n"):
+        if not wait_for(sys.stdin.fileno(), select.POLLIN, terminated):
+            return None
+        chunk = os.read(sys.stdin.fileno(), 4096)
+        if not chunk:
+            return None
+        line += chunk
     message = json.loads(line)
     interval = Interval(int(message["start_ns"]), int(message["stop_ns"]))
     while not terminated:

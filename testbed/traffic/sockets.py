@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import select
 import socket
+import time
 
 from testbed.errors import UserError
 from testbed.traffic.base import FlowSpec
+from testbed.traffic.process import Interval, Terminated, wait_for
+from testbed.units import NS_PER_S
 
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; absent from the socket module
-_CONNECT_TIMEOUT_S = 15.0  # a SYN may meet an outage
+_CONNECT_TIMEOUT_NS = 15 * NS_PER_S  # a SYN may meet an outage
+_ACCEPT_TIMEOUT_NS = 20 * NS_PER_S
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -41,12 +48,24 @@ def bound_sender(spec: FlowSpec) -> socket.socket:
     return sock
 
 
-def connect(sock: socket.socket, spec: FlowSpec) -> None:
-    """Connect, leave the socket non-blocking, and check that the controller survived. Raises UserError, OSError."""
-    sock.settimeout(_CONNECT_TIMEOUT_S)
-    sock.connect((spec.receiver_address, spec.receiver_port))
-    set_congestion(sock, spec.tcp_congestion)
+def connect(sock: socket.socket, spec: FlowSpec, interval: Interval, terminated: Terminated) -> bool:
+    """Connect, leave the socket non-blocking, and check that the controller survived.
+
+    False: SIGTERM came first. Raises UserError, OSError (TimeoutError after 15 s or at the flow's end).
+    """
     sock.setblocking(False)
+    status = sock.connect_ex((spec.receiver_address, spec.receiver_port))
+    if status == errno.EINPROGRESS:
+        until_ns = min(time.monotonic_ns() + _CONNECT_TIMEOUT_NS, interval.stop_ns)
+        if not wait_for(sock.fileno(), select.POLLOUT, terminated, until_ns):
+            if terminated:
+                return False
+            raise TimeoutError(f"no answer from {spec.receiver_address} port {spec.receiver_port}")
+        status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if status:
+        raise OSError(status, f"connecting to {spec.receiver_address}: {os.strerror(status)}")
+    set_congestion(sock, spec.tcp_congestion)
+    return True
 
 
 def listener(spec: FlowSpec) -> socket.socket:
@@ -60,6 +79,14 @@ def listener(spec: FlowSpec) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def accept(waiting: socket.socket, interval: Interval, terminated: Terminated) -> socket.socket | None:
+    """The sender's connection; None if it did not come in time or SIGTERM came first."""
+    until_ns = min(time.monotonic_ns() + _ACCEPT_TIMEOUT_NS, interval.stop_ns)
+    if not wait_for(waiting.fileno(), select.POLLIN, terminated, until_ns):
+        return None
+    return waiting.accept()[0]
 
 
 def abort(sock: socket.socket) -> None:

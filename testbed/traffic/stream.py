@@ -12,14 +12,13 @@ from testbed.traffic import tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Terminated, await_start
 from testbed.traffic.records import RecordLog
-from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect, listener
-from testbed.units import NS_PER_MS, NS_PER_S
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, accept, bound_sender, connect, listener
+from testbed.units import NS_PER_MS
 
 _CHUNK = bytes(256 * 1024)
 _NOTSENT_BYTES = 256 * 1024  # wake up when less than this is unsent: enough for 20 ms at 100 Mbit/s
 _GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
 _READ_PAUSE_S = 0.001  # between reads: a wake-up per packet would cost half a core at 200 Mbit/s
-_ACCEPT_TIMEOUT_S = 20.0
 
 
 def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
@@ -30,9 +29,8 @@ def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
     log = tcpinfo.TcpInfoLog(spec)
     try:
         interval = await_start(terminated)
-        if interval is None:
+        if interval is None or not connect(sock, spec, interval, terminated):
             return
-        connect(sock, spec)
         sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
         poller = select.poll()
         poller.register(sock, select.POLLOUT)
@@ -66,12 +64,8 @@ def receive(spec: FlowSpec) -> None:
         interval = await_start(terminated)
         if interval is None:
             return
-        waiting.settimeout(
-            min(_ACCEPT_TIMEOUT_S, max(0.1, (interval.stop_ns - interval.start_ns) / NS_PER_S))
-        )
-        try:
-            sock, _ = waiting.accept()
-        except TimeoutError:
+        sock = accept(waiting, interval, terminated)
+        if sock is None:
             return
         with sock:
             _count(

@@ -15,6 +15,8 @@ import numpy as np
 from testbed.traffic.video.options import VideoOptions
 from testbed.units import NS_PER_MS, NS_PER_S
 
+MAX_FRAME_BYTES = 16 * 1024 * 1024  # what the receiver accepts
+
 # A delivery rate older than this says nothing about the path of now.
 _RATE_VALID_NS = NS_PER_S
 
@@ -45,7 +47,8 @@ class Encoder:
         frame_bytes = target_bps / 8 / options.fps
         p_bytes = frame_bytes * options.gop_frames / (options.gop_frames - 1 + options.keyframe_ratio)
         noise = math.exp(self._random.normal(-(options.size_noise**2) / 2, options.size_noise))
-        size_bytes = max(64, round(p_bytes * (options.keyframe_ratio if keyframe else 1) * noise))
+        size_bytes = round(p_bytes * (options.keyframe_ratio if keyframe else 1) * noise)
+        size_bytes = min(max(64, size_bytes), MAX_FRAME_BYTES)
         frame = Frame(self._number, keyframe, now_ns, size_bytes, target_bps)
         self._number += 1
         return frame
@@ -72,10 +75,13 @@ class RateControl:
         if not app_limited and not math.isnan(rate_bps):
             self._rate_bps, self._rate_at_ns = rate_bps, now_ns
 
-    def update(self, now_ns: int, backlog_bytes: int) -> float:
-        """The target (bit/s) given the unsent backlog; call it once per frame, before encoding."""
+    def update(self, now_ns: int, backlog_bytes: int, *, sending: bool = True) -> float:
+        """The target (bit/s) given the unsent backlog; call it once per frame, before encoding.
+
+        ``sending`` is false while frames are skipped: an empty backlog then says nothing about the path.
+        """
         options = self._options
-        if backlog_bytes * 8 >= self.target_bps / options.fps:
+        if not sending or backlog_bytes * 8 >= self.target_bps / options.fps:
             self._calm_since_ns = None
         elif self._calm_since_ns is None:
             self._calm_since_ns = now_ns

@@ -5,13 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import time
-from contextlib import suppress
 
 from testbed.traffic import tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Terminated, await_start, main
 from testbed.traffic.records import NULL, RecordLog
-from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect, listener
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, accept, bound_sender, connect, listener
 from testbed.traffic.video import wire
 from testbed.traffic.video.encoder import Encoder, Frame, RateControl
 from testbed.traffic.video.jitterbuffer import JitterBuffer
@@ -23,7 +22,6 @@ from testbed.units import NS_PER_MS, NS_PER_S
 # Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so that TCP never idles.
 _NOTSENT_BYTES = 16 * 1024
 _GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
-_ACCEPT_TIMEOUT_S = 20.0
 
 
 class _Sender:
@@ -78,7 +76,9 @@ class _Sender:
     def _capture(self, now_ns: int, notsent_bytes: int) -> None:
         for frame in self._queue.skip_stale(now_ns):
             self._log(frame, NULL)
-        target_bps = self._rate.update(now_ns, self._queue.backlog_bytes + notsent_bytes)
+        target_bps = self._rate.update(
+            now_ns, self._queue.backlog_bytes + notsent_bytes, sending=not self._queue.awaiting_keyframe
+        )
         frame = self._encoder.encode(now_ns, target_bps)
         if not self._queue.add(frame):
             self._log(frame, NULL)
@@ -111,8 +111,7 @@ def send(spec: FlowSpec) -> None:
     sender = _Sender(spec, sock)
     try:
         interval = await_start(terminated)
-        if interval is not None:
-            connect(sock, spec)
+        if interval is not None and connect(sock, spec, interval, terminated):
             sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
             # Captures begin once there is a connection: a call that is not set up yet shows no video.
             sender.run(time.monotonic_ns(), interval.stop_ns, terminated)
@@ -138,11 +137,8 @@ def receive(spec: FlowSpec) -> None:
         interval = await_start(terminated)
         if interval is None:
             return
-        waiting.settimeout(
-            min(_ACCEPT_TIMEOUT_S, max(0.1, (interval.stop_ns - interval.start_ns) / NS_PER_S))
-        )
-        with suppress(TimeoutError):
-            sock, _ = waiting.accept()
+        sock = accept(waiting, interval, terminated)
+        if sock is not None:
             with sock:
                 _play(spec, sock, interval.stop_ns, terminated, goodput, frames)
     finally:

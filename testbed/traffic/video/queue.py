@@ -17,14 +17,14 @@ class FrameQueue:
         self._wire_bytes = wire_bytes
         self._waiting: deque[Frame] = deque()
         self._current: memoryview = memoryview(b"")
-        self._awaiting_keyframe = False
+        self.awaiting_keyframe = False  # frames are being skipped up to the next I-frame
         self.backlog_bytes = 0
 
     def add(self, frame: Frame) -> bool:
         """Queue a frame; False if it is skipped because the I-frame it refers to was."""
-        if self._awaiting_keyframe and not frame.keyframe:
+        if self.awaiting_keyframe and not frame.keyframe:
             return False
-        self._awaiting_keyframe = False
+        self.awaiting_keyframe = False
         self._waiting.append(frame)
         self.backlog_bytes += frame.size_bytes
         return True
@@ -38,7 +38,7 @@ class FrameQueue:
             frame = self._waiting.popleft()
             self.backlog_bytes -= frame.size_bytes
             skipped.append(frame)
-        self._awaiting_keyframe = not self._waiting
+        self.awaiting_keyframe = not self._waiting
         return skipped
 
     def waiting(self) -> list[Frame]:

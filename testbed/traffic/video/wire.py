@@ -5,12 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from testbed.traffic.video.encoder import Frame
+from testbed.traffic.video.encoder import MAX_FRAME_BYTES, Frame
 
 _HEADER = struct.Struct("<4sII?q")  # magic, number, size, keyframe, captured_ns
 _MAGIC = b"TBVF"
 HEADER_BYTES = _HEADER.size
-MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
