@@ -48,9 +48,10 @@ def run(config: AgentConfig) -> None:
         agent = Agent(config, tier, client, log, time.monotonic_ns)
         poller = stack.enter_context(select.epoll())
         if tier.wake_fd is not None:
-            # Edge-triggered: the ring counts as readable while it holds anything, but only the datapath's own wake-ups
-            # should end the sleep.
-            poller.register(tier.wake_fd, select.EPOLLIN | select.EPOLLET)
+            # The ring is readable while it holds anything. Edge-triggered, only the datapath's wake-ups end the sleep;
+            # but of every ACK it wakes a reader that has caught up only: there, what came meanwhile must count.
+            edge = select.EPOLLET if config.wake == "window" else 0
+            poller.register(tier.wake_fd, select.EPOLLIN | edge)
         if client:
             poller.register(client.wake_fd, select.EPOLLIN | select.EPOLLET)
         print(f"ready {tier.cc_name} {tier.name} {tier.kernel}", flush=True)

@@ -33,6 +33,7 @@ SENDER = """
 import socket, sys
 s = socket.socket()
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, sys.argv[1].encode())
+s.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, int(sys.argv[3]))
 s.bind(("10.9.0.1", int(sys.argv[2]))); s.connect(("10.9.0.2", 5000)); data = bytes(65536)
 while True: s.sendall(data)
 """
@@ -81,6 +82,8 @@ def link(rate_mbps: int | None) -> Iterator[tuple[str, str]]:
             ip("-n", name, "link", "set", "eth0", "up")
             setup = "ethtool -K eth0 tso off gso off gro off; echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log"
             ip("netns", "exec", name, "sh", "-c", setup)
+        # An ACK for every segment: the most that a rate can bring.
+        ip("-n", names[1], "route", "replace", "10.9.0.0/24", "dev", "eth0", "src", RIGHT, "quickack", "1")
         if rate_mbps:
             shape = ["root", "tbf", "rate", f"{rate_mbps}mbit", "burst", "6400", "limit", "100000"]
             subprocess.run(["tc", "-n", names[0], "qdisc", "add", "dev", "eth0", *shape], check=True)
@@ -110,12 +113,12 @@ def python(
 
 
 @contextlib.contextmanager
-def traffic(cc: str, rate_mbps: int | None, flows: int = 1) -> Iterator[None]:
+def traffic(cc: str, rate_mbps: int | None, flows: int = 1, mss: int = 1448) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         left, right = stack.enter_context(link(rate_mbps))
         stack.enter_context(python(RECEIVER, netns=right))
         for flow in range(flows):
-            stack.enter_context(python(SENDER, cc, str(40000 + flow), netns=left, wait=False))
+            stack.enter_context(python(SENDER, cc, str(40000 + flow), str(mss), netns=left, wait=False))
         yield
 
 
@@ -133,9 +136,9 @@ def latency(folder: Path, wake: str, seconds: float) -> None:
     tier = EbpfTier(prepared(spawn.new_cc_name(), folder, wake=wake, mode="observe"))
     try:
         poller = select.epoll()
-        poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
+        poller.register(tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0))
         delays, closing = [], []
-        with traffic(tier.cc_name, 48):
+        with traffic(tier.cc_name, 24):
             time.sleep(1.0)
             tier.poll(time.monotonic_ns())
             started_s, end = time.thread_time(), time.monotonic() + seconds
@@ -193,8 +196,8 @@ def kernel_cost(folder: Path, kernel: str, wake: str, seconds: float) -> None:
     switch.write_text("1")
     try:
         poller = select.epoll()
-        poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
-        with traffic(tier.cc_name, 48):
+        poller.register(tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0))
+        with traffic(tier.cc_name, 24):
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 poller.poll(0.025)
@@ -222,13 +225,13 @@ def drain_rate() -> None:
 
 
 def load(folder: Path, seconds: float) -> None:
-    """As many ACKs as the machine makes, several flows, no shaping."""
+    """As many ACKs as the machine makes: small segments, no shaping."""
     tier = EbpfTier(prepared(spawn.new_cc_name(), folder, mode="observe"))
     try:
         poller = select.epoll()
         poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
         parts, started_s = [], 0.0
-        with traffic(tier.cc_name, None, flows=4):
+        with traffic(tier.cc_name, None, flows=2, mss=100):
             time.sleep(1.0)
             tier.poll(time.monotonic_ns())
             before, started_s, end = tier.dropped(), time.thread_time(), time.monotonic() + seconds
@@ -264,15 +267,17 @@ def cpu_s(pid: int) -> float:
 
 
 def whole_agent(
-    folder: Path, link_mbps: int, rate_mbps: float, seconds: float, address: str | None, policy: str
+    folder: Path,
+    link_mbps: int,
+    rate_mbps: float,
+    wake: str,
+    seconds: float,
+    address: str | None,
+    policy: str,
 ) -> None:
     """The agent as a process with a server: its CPU, its answers, the rate asked against the rate delivered."""
     config = prepared(
-        spawn.new_cc_name(),
-        folder,
-        server=address or f"unix:{folder}/bench.sock",
-        policy=policy,
-        netns_cookies=None,
+        spawn.new_cc_name(), folder, server=address or f"unix:{folder}/bench.sock", policy=policy, wake=wake
     )
     with contextlib.ExitStack() as stack:
         if address is None:
@@ -295,7 +300,7 @@ def whole_agent(
     at, delivered = acks["at_ns"].to_numpy(), acks["delivered_bytes"].to_numpy()
     rate = 8e3 * (delivered[-1] - delivered[0]) / (at[-1] - at[0])
     click.echo(
-        f"agent at {len(acks) / seconds:.0f} ACK/s: {100 * share:.1f} % of a core, {dropped} dropped; "
+        f"agent, wake={wake}, at {len(acks) / seconds:.0f} ACK/s: {100 * share:.1f} % of a core, {dropped} dropped; "
         f"delivered {rate:.2f} Mbit/s on a {link_mbps} Mbit/s link"
         + (f", asked {rate_mbps:g}: {100 * (rate / rate_mbps - 1):+.2f} %" if address is None else "")
     )
@@ -317,8 +322,8 @@ def main(seconds: float, policy_server: str | None, policy: str) -> None:
             for kernel in ("aimd", "bbr"):
                 kernel_cost(folder, kernel, wake, seconds / 2)
         load(folder, seconds)
-        whole_agent(folder, 50, 40.0, seconds, policy_server, policy)
-        whole_agent(folder, 20, 12.0, seconds, policy_server, policy)
+        for link_mbps, asked_mbps, wake in ((20, 18.0, "window"), (28, 24.0, "window"), (28, 24.0, "ack")):
+            whole_agent(folder, link_mbps, asked_mbps, wake, seconds, policy_server, policy)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,9 @@ def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, serv
     assert abs(acks["acked_bytes"].iloc[-1] - flow.received) < 200_000  # cumulative: the gap cost no bytes
 
 
-def test_ipv6(network, start_agent, server):
-    agent = start_agent(server=server.address)
+@pytest.mark.parametrize("wake", ["window", "ack"])
+def test_ipv6(network, start_agent, server, wake):
+    agent = start_agent(server=server.address, wake=wake)
     flow = network.flow(agent.cc, 3, ipv6=True)
     time.sleep(0.7)
     assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)
