@@ -1,0 +1,159 @@
+"""``tbtest collect``: experience for training."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from testbed.collect.collection import Collection
+
+
+@click.command()
+@click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the dataset."
+)
+@click.option(
+    "--traces",
+    multiple=True,
+    metavar="GLOB",
+    help="Further source traces: a name, file or pattern; may be repeated.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=max(1, (os.cpu_count() or 2) // 2),
+    show_default="half of the cores",
+    help="Scenarios that run at the same time.",
+)
+@click.option("--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all.")
+@click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
+def collect(
+    grid_file: Path | None,
+    out: Path,
+    traces: tuple[str, ...],
+    jobs: int,
+    keep_runs: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a grid of scenarios and write the experience as a dataset for `tbtest train`.
+
+    Every combination of trace, round trip, buffer and traffic that the grid names is run under each of its
+    controllers. The same command again goes on where it stopped. Needs root. Without GRID.yaml, a grid of the
+    bundled traces.
+
+    \b
+        tbtest collect grids/collect.yaml --out experience --jobs 8
+        tbtest collect grids/collect.yaml --traces '../shared/traces/*/*' --out experience
+        tbtest train experience --model gru --out gru
+    """
+    from testbed.collect.collection import plan
+    from testbed.collect.grid import Grid, read_grid
+
+    collection = plan(read_grid(grid_file) if grid_file else Grid(), traces, out)
+    if dry_run:
+        click.echo(json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection))
+        return
+    _run(collection, jobs, keep_runs, as_json)
+
+
+def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from testbed.collect.slots import Outcome, run_jobs
+    from testbed.errors import UserError
+    from testbed.run.prepared import require_root
+    from testbed.system.scope import Scope
+
+    require_root()
+    collection.write()
+    left = collection.left
+    rows, failures = 0, []
+    console = Console(stderr=True, quiet=as_json)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rows]} rows, {task.fields[failed]} failed"),
+        TimeRemainingColumn(),
+    )
+    with Scope() as scope, Progress(*columns, console=console, disable=as_json) as progress:
+        done = len(collection.jobs) - len(left)
+        total = progress.add_task(
+            "scenarios", total=len(collection.jobs), completed=done, rows=rows, failed=0
+        )
+
+        def ended(outcome: Outcome) -> None:
+            nonlocal rows
+            rows += outcome.rows
+            if outcome.error is not None:
+                failures.append(f"{outcome.job.id}: {outcome.error}")
+                console.print(f"{outcome.job.id} failed: {outcome.error}", highlight=False, markup=False)
+            elif not console.is_terminal:
+                console.print(f"{outcome.job.id}: {outcome.rows} rows", highlight=False)
+            progress.update(total, advance=1, rows=rows, failed=len(failures))
+
+        run_jobs(
+            scope,
+            left,
+            collection.out,
+            slots=jobs,
+            keep_runs=keep_runs,
+            on_start=lambda job: progress.update(total, description=job.source_trace),
+            on_end=ended,
+        )
+    result = {
+        "dataset": str(collection.out),
+        "scenarios": len(collection.jobs),
+        "done_before": len(collection.jobs) - len(left),
+        "failed": len(failures),
+        "new_rows": rows,
+    }
+    click.echo(json.dumps(result) if as_json else _result_text(result))
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(left)} scenarios failed; the first: {failures[0]}; "
+            "the same command tries them again"
+        )
+
+
+def _result_text(result: dict[str, Any]) -> str:
+    return (
+        f"{result['dataset']}: {result['new_rows']} new rows of {result['scenarios'] - result['done_before']} "
+        f"scenarios, {result['done_before']} done before, {result['failed']} failed"
+    )
+
+
+def _planned(collection: Collection) -> dict[str, Any]:
+    left = {job.id for job in collection.left}
+    return {
+        "traces": {
+            source.name: {"family": source.family, "split": collection.splits[source.name]}
+            for source in collection.sources
+        },
+        "scenarios": [{"id": job.id, "done": job.id not in left, **job.scenario} for job in collection.jobs],
+    }
+
+
+def _plan_text(collection: Collection) -> str:
+    planned = _planned(collection)
+    lines = [
+        f"trace {name}: {about['family']}, {about['split']}" for name, about in planned["traces"].items()
+    ]
+    for scenario in planned["scenarios"]:
+        traffic = f"{scenario['flows']} x {scenario['flow']}"
+        state = ", done" if scenario["done"] else ""
+        lines.append(
+            f"{scenario['id']}: rtt {scenario['rtt']}, buffer {scenario['buffer']}, {traffic}{state}"
+        )
+    left = [scenario for scenario in planned["scenarios"] if not scenario["done"]]
+    return "\n".join([*lines, f"{len(left)} of {len(planned['scenarios'])} scenarios to run"])

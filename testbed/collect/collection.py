@@ -1,0 +1,75 @@
+"""A collection: the grid resolved, what is done left out, the rest run in slots, the dataset described."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policy.training import schema
+from policy.training.labels import Reward, Target
+from testbed.collect.grid import Grid, Job, expand, split_traces
+from testbed.collect.slot import part_path
+from testbed.collect.sources import Source, resolve_sources, write_sources
+from testbed.errors import UserError
+from testbed.run.files import write_json
+
+SCHEMA = 1
+_RECORD = "collection.json"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Jobs of a grid in a folder."""
+
+    out: Path
+    sources: Sequence[Source]
+    splits: dict[str, str]
+    jobs: Sequence[Job]
+
+    @property
+    def left(self) -> list[Job]:
+        """Those that are not done yet."""
+        return [job for job in self.jobs if not part_path(self.out, job.id).exists()]
+
+    def write(self) -> None:
+        """The traces, `dataset.json` and `collection.json`: the splits, and every scenario by the `run` of its rows."""
+        write_sources(self.sources, self.out / "traces")
+        schema.describe(self.out, Target(), Reward())
+        before = _recorded(self.out)
+        scenarios = {
+            job.id: {**job.scenario, "source_trace": job.source_trace, "family": job.family}
+            for job in self.jobs
+        }
+        write_json(
+            self.out / _RECORD,
+            {
+                "schema": SCHEMA,
+                "splits": before.get("splits", {}) | self.splits,
+                "scenarios": before.get("scenarios", {}) | scenarios,
+            },
+        )
+
+
+def plan(grid: Grid, patterns: Sequence[str], out: Path) -> Collection:
+    """What a grid means in this folder. Creates nothing. Raises UserError or TraceError."""
+    sources = resolve_sources(grid, patterns)
+    family_of = {source.name: source.family for source in sources}
+    splits = split_traces(grid.splits, family_of, grid.seed, _recorded(out).get("splits", {}))
+    paths = {name: str((out / "traces" / f"{name}.parquet").resolve()) for name in family_of}
+    return Collection(out, sources, splits, expand(grid, paths, family_of, splits))
+
+
+def _recorded(out: Path) -> dict[str, Any]:
+    path = out / _RECORD
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}; collect into another --out") from error
+    if record.get("schema") != SCHEMA:
+        raise UserError(f"{path}: schema {record.get('schema')}, this version writes {SCHEMA}")
+    return record
