@@ -8,6 +8,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 from pydantic import BaseModel, ConfigDict, Field
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.errors import AnalysisError
@@ -117,7 +118,7 @@ def _text(value: float | None, interval: _Interval, shown: Shown, sign: str = ""
 def comparison_table(comparison: Comparison) -> Table:
     """Rows: metric and controller; columns: median, and paired difference to the baseline."""
     table = Table(caption=f"{len(comparison.runs)} runs; 95 % bootstrap intervals", caption_justify="left")
-    for title in ("", "cc", "cells", "median", "pairs", f"minus {comparison.baseline}"):
+    for title in ("", "cc", "cells", "median", "pairs", f"minus {escape(comparison.baseline)}"):
         table.add_column(title, justify="left" if title in ("", "cc") else "right")
     for shown in SHOWN:
         rows = [entry for entry in comparison.entries if entry.metric == shown.metric]
@@ -129,7 +130,7 @@ def comparison_table(comparison: Comparison) -> Table:
             )
             table.add_row(
                 shown.title if number == 0 else "",
-                entry.cc,
+                escape(entry.cc),
                 str(entry.cells),
                 _text(entry.median, entry.ci95, shown),
                 str(entry.pairs),

@@ -75,7 +75,9 @@ def measure(run: Run) -> Metrics:
 
 def measure_cell(cell: Cell) -> list[CellMetrics]:
     """One entry per measured flow."""
-    goodput, tcpinfo, frames = cell.log("goodput"), cell.log("tcpinfo"), cell.log("frames")
+    goodput, tcpinfo = cell.needed_log("goodput"), cell.log("tcpinfo")
+    has_video = any(flow.kind == "video" for flow in cell.measured)
+    frames = cell.needed_log("frames") if has_video else cell.log("frames")
     decisions, acks = cell.log("decisions"), cell.log("acks")
     rates = {flow.flow: throughput.goodput_bps(goodput, flow) for flow in cell.measured}
     jain = jain_index(list(rates.values())) if len(rates) > 1 else None

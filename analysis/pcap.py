@@ -31,7 +31,7 @@ _Key = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class PcapMetrics:
-    """Of one flow's data packets."""
+    """Of one flow's packets in the data direction."""
 
     throughput_mbps: float
     loss_rate: float
@@ -40,7 +40,7 @@ class PcapMetrics:
 
 
 def _packets(path: Path) -> Iterator[tuple[int, int, _Key, int]]:
-    """Time (ns), flow, key and IP length of every packet with data to a receiver's port."""
+    """Time (ns), flow, key and IP length of every packet to a receiver's port, handshake included."""
     try:
         reader = RawPcapReader(str(path))
     except (OSError, Scapy_Exception) as error:

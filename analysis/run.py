@@ -20,6 +20,20 @@ from traces.parquet import read_parquet
 
 SCHEMA = 1
 
+# What the metrics read of each log; docs/formats.md has all columns.
+_COLUMNS = {
+    "packets": ("link", "flow", "ack", "enqueue_ns", "dequeue_ns", "deliver_ns", "size_bytes", "verdict"),
+    "goodput": ("flow", "at_ns", "received_bytes"),
+    "tcpinfo": ("flow", "srtt_ns", "bytes_sent", "bytes_retrans"),
+    "frames": ("flow", "captured_ns", "size_bytes", "sent_ns", "completed_ns", "displayed_ns"),
+    "acks": ("flow", "at_ns", "delivered_bytes", "app_limited"),
+    "decisions": (
+        "flow", "generation", "window", "close_ack_ns", "applied_ns", "pacing_rate_bps", "tier", "deadline_missed",
+    ),
+    "events": ("at_ns", "event"),
+}  # fmt: skip
+_LINK_KEYS = ("link", "bottleneck", "trace", "delay_ns", "rate_error", "delay_error_ns", "step_lateness_ns")
+
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
@@ -72,7 +86,7 @@ class Cell:
         return [flow for flow in self.flows if flow.role == "measured"]
 
     def log(self, name: str) -> pd.DataFrame:
-        """``<name>.parquet`` of the cell. Raises AnalysisError if it is corrupt."""
+        """``<name>.parquet`` of the cell; empty if there is none. Raises AnalysisError if it is corrupt."""
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             return pd.DataFrame()
@@ -80,15 +94,22 @@ class Cell:
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
         except (OSError, pa.ArrowException) as error:
             raise AnalysisError(f"{path}: not a readable Parquet file: {error}") from error
+        missing = [column for column in _COLUMNS.get(name, ()) if column not in frame.columns]
+        if missing:
+            raise AnalysisError(f"{path}: lacks {', '.join(missing)}")
         return frame
+
+    def needed_log(self, name: str) -> pd.DataFrame:
+        """``log`` of what every such cell has. Raises AnalysisError, also if it is missing."""
+        found = self.log(name)
+        if not len(found.columns):
+            raise AnalysisError(f"{self.folder / name}.parquet: missing, and this cell must have one")
+        return found
 
     @cached_property
     def packets(self) -> pd.DataFrame:
         """The links' log; link numbers as in ``links``. Raises AnalysisError if it is missing."""
-        packets = self.log("packets")
-        if not len(packets.columns):
-            raise AnalysisError(f"{self.folder / 'packets.parquet'}: missing, and every cell has one")
-        return packets
+        return self.needed_log("packets")
 
     @property
     def links(self) -> list[dict[str, Any]]:
@@ -125,14 +146,19 @@ class Run:
 
 def load_run(folder: Path) -> Run:
     """Read a run folder. Raises AnalysisError if it is none, or holds no finished cell."""
-    manifest = _read_json(folder / "manifest.json")
+    path = folder / "manifest.json"
+    manifest = _read_json(path)
+    try:
+        planned = [(str(entry["folder"]), str(entry["status"])) for entry in manifest["cells"]]
+        _ = manifest["scenario"].items(), manifest["trace"]["name"], manifest["environment"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise AnalysisError(f"{path}: not a run's manifest: {error} is missing or malformed") from error
     cells, skipped = [], []
-    for entry in manifest.get("cells", []):
-        cell_folder = folder / "cells" / str(entry["folder"])
-        if entry["status"] != "done":
-            skipped.append(f"cell {entry['folder']} is {entry['status']}, left out")
+    for name, status in planned:
+        if status != "done":
+            skipped.append(f"cell {name} is {status}, left out")
             continue
-        cells.append(_load_cell(cell_folder))
+        cells.append(_load_cell(folder / "cells" / name))
     if not cells:
         raise AnalysisError(f"{folder}: no cell of this run finished; {len(skipped)} were planned")
     return Run(folder, manifest, cells, skipped)
@@ -155,6 +181,8 @@ def _load_cell(folder: Path) -> Cell:
             )
             for flow in data["flows"]
         ]
+        for link in data["links"]:
+            _ = [link[key] for key in _LINK_KEYS]
         return Cell(
             folder=folder,
             cc=str(data["cc"]),

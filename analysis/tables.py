@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.measure import SHOWN
@@ -29,7 +30,7 @@ def summary_table(metrics: Metrics) -> Table:
     table = Table(caption=caption, caption_justify="left")
     table.add_column("")
     for cc in controllers:
-        table.add_column(cc, justify="right")
+        table.add_column(escape(cc), justify="right")
     for shown in SHOWN:
         row = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.metric}
         if not row:

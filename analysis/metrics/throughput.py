@@ -41,7 +41,7 @@ def capacity_bps(cell: Cell, flow: Flow) -> npt.NDArray[np.float64]:
 
 
 def utilisation(cell: Cell, flow: Flow, packets: pd.DataFrame) -> float | None:
-    """Bytes of the flow that left the bottleneck's queue during it / bytes that the trace offered meanwhile."""
+    """Bytes of the flow that the bottleneck delivered during it / bytes that the trace offered meanwhile."""
     trace = cell.bottleneck_trace(flow)
     if trace is None or not len(packets):  # no packets at all: a link backend that cannot see them
         return None

@@ -35,8 +35,8 @@ def render(run: Run, metrics: Metrics) -> str:
         warnings=metrics.warnings,
         link=metrics.link,
         figures=found,
-        # Data inside a script: "</script>" in a name must not end it.
-        data={figure.name: Markup(figure.json.replace("</", "<\\/")) for figure in found},  # noqa: S704
+        # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is read.
+        data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in found},  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # the library's own bundle
         scenario_yaml=yaml.safe_dump(run.manifest["scenario"], sort_keys=False, allow_unicode=True),
         environment_yaml=yaml.safe_dump(run.manifest["environment"], sort_keys=False, allow_unicode=True),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -25,8 +26,8 @@ def report(run: Path, as_json: bool) -> None:
     console = Console()
     console.print(summary_table(metrics))
     for warning in metrics.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
-    console.print(f"report: {run / 'report.html'}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    console.print(f"report: {run / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
 
 
 @click.command()
@@ -52,4 +53,4 @@ def compare(runs: tuple[Path, ...], baseline: str | None, out: Path, as_json: bo
         return
     console = Console()
     console.print(comparison_table(comparison))
-    console.print(f"page: {out}", highlight=False, soft_wrap=True)
+    console.print(f"page: {out}", highlight=False, soft_wrap=True, markup=False)

@@ -90,7 +90,9 @@ def parse_options(found: TrafficKind, options: Mapping[str, Any]) -> Options:
         if first["type"] == "extra_forbidden":
             raise UserError(f"{found.name} traffic: unknown option {key!r}; known: {known}") from error
         message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{found.name} traffic: option {key} = {first['input']!r}: {message}") from error
+        # Without a key it is options that do not fit together.
+        option = f"option {key} = {first['input']!r}: " if key else ""
+        raise UserError(f"{found.name} traffic: {option}{message}") from error
 
 
 def argv(found: TrafficKind, role: str, config: Path) -> list[str]:

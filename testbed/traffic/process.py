@@ -94,6 +94,6 @@ def main(sender: Callable[[FlowSpec], None], receiver: Callable[[FlowSpec], None
         spec = FlowSpec.model_validate_json(Path(path).read_text(encoding="utf-8"))
         {"sender": sender, "receiver": receiver}[role](spec)
     except (UserError, OSError, ValidationError, KeyError, ValueError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
