@@ -5,18 +5,23 @@ Communication (WebRTC)", MMSys 2016, and "Congestion Control for Web Real-Time C
 draft-ietf-rmcat-gcc-02.
 
 What is kept: the over-use detector compares a delay gradient with an adaptive threshold; a state machine increases,
-holds or decreases the rate; heavy loss decreases it as well; the rate does not grow beyond 1.5 times what is delivered.
+holds or decreases the rate; heavy loss decreases it as well; the rate is bounded by what has been delivered.
 
 What is adapted, and why:
 - GCC measures one-way delay per group of packets; a TCP sender sees the RTT of each ACK. The trendline is the
   least-squares slope of the window's RTT samples, averaged with the slope from the last window's mean to this one's.
-- GCC does not see a queue that stands still. A sender knows its minimum RTT, so a standing queue counts as over-use
-  too, and a queue that is empty permits a faster increase.
-- GCC ramps up by 8 % a second, made for video encoders. Here, as in BBR's start-up, the rate doubles per round trip
-  until the first over-use or loss; after it the increase is per response time (RTT), larger while no queue is seen.
+- GCC does not see a queue that stands still. A sender knows its minimum RTT: a standing queue counts as over-use too.
+- GCC cuts to 0.85 of the delivered rate, whatever the queue. Here the cut is as deep as emptying the queue within
+  `drain_ns` needs: small ones cost little throughput, deep ones go quickly.
+- GCC grows by 8 % a second, made for video encoders. Here, as in BBR's start-up, the rate doubles per round trip until
+  the first over-use or loss; after it the growth is per response time (RTT + 100 ms, as in GCC's additive increase),
+  larger while the queue is empty. An empty queue also lets the rate return most of the way to the bandwidth estimate,
+  which remembers a second: cellular capacity often comes back as fast as it went.
 - Rate alone does not bound a queue when capacity falls within a window; cwnd is one BDP plus the queue that is allowed.
 - A window without ACKs, data being in flight, is an outage: the state is frozen. A flow that its application limits
   never lowers its rate because it delivered little.
+- Another tier may have decided in between (APC): where the rate in force is not the one asked for, it goes on from
+  there.
 """
 
 from __future__ import annotations
@@ -35,28 +40,37 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GccParameters:
-    """Constants; those with a § are the draft's."""
+    """Constants; those with a § are the draft's, the others were chosen in `policy.simulate` on the bundled traces."""
 
     trend_gain: float = (
         240.0  # ms; slope to threshold scale: 60 groups times gain 4, as WebRTC's trendline estimator
     )
     threshold_ms: float = 12.5  # § 5.4, initial
     threshold_min_ms: float = 6.0  # § 5.4
-    threshold_max_ms: float = 600.0
-    threshold_up: float = 0.01  # § 5.4: K_u, K_d, per ms
+    threshold_max_ms: float = 600.0  # § 5.4
+    threshold_up: float = 0.01  # § 5.4: K_u and K_d, per ms
     threshold_down: float = 0.00018
     threshold_skip_ms: float = 15.0  # § 5.4: outliers beyond the threshold by more do not move it
-    decrease: float = 0.85  # § 5.5: beta
-    headroom: float = 1.5  # § 5.5: rate over delivered rate
-    loss_high: float = 0.10  # § 6
-    loss_low: float = 0.02
-    increase: float = 1.08  # § 5.5 says per second; here per RTT
-    probe: float = 1.25  # per RTT, while the queue is empty
+    loss_high: float = 0.10  # § 6: above, the rate is cut by half the loss
+    loss_low: float = 0.02  # § 6: above, start-up ends
+    headroom: float = 1.25  # rate over bandwidth estimate (§ 5.5: 1.5 times the delivered rate)
+    increase: float = 1.05  # per response time
+    probe: float = 1.25  # the same while the queue is empty
+    recall: float = 0.9  # share of the way back to the bandwidth estimate, while the queue is empty
+    response_ns: float = 100e6  # § 5.5: response time = RTT + 100 ms
     startup: float = 2.0
-    empty_queue_ns: float = 5e6  # and empty_queue_rtt of the minimum RTT, whichever is more
-    empty_queue_rtt: float = 0.1
-    standing_queue_ns: float = 20e6
-    standing_queue_rtt: float = 0.3
+    drain_ns: float = 500e6
+    least_share: float = 0.5  # of the delivered rate, that a cut leaves …
+    most_share: float = 0.95  # … at least and at most
+    empty_queue_ns: float = 4e6  # a queue is empty below this or …
+    empty_queue_rtt: float = (
+        0.2  # … this share of the minimum RTT, whichever is more; the same for the others
+    )
+    standing_queue_ns: float = 10e6
+    standing_queue_rtt: float = 0.4
+    allowed_queue_ns: float = 8e6  # in cwnd
+    allowed_queue_rtt: float = 0.25
+    foreign: float = 0.1  # the rate in force is another's if it differs by more
     min_cwnd_packets: float = 4.0
     min_rate_bps: float = 100e3
 
@@ -73,16 +87,13 @@ class Gcc:
         self._threshold: Floats = np.full(context.flows, self._p.threshold_ms)
         self._rtt: Floats = np.zeros(context.flows)
         self._startup = np.ones(context.flows, bool)
-        self._decreased_ns = np.zeros(context.flows, np.int64)
-        self._trend: Floats = np.zeros(context.flows)
 
     def forget(self, flows: Sequence[int]) -> None:
         """See Tier."""
         f = np.asarray(flows, np.int64)
-        self._rate[f] = self._rtt[f] = self._trend[f] = 0
+        self._rate[f] = self._rtt[f] = 0
         self._threshold[f] = self._p.threshold_ms
         self._startup[f] = True
-        self._decreased_ns[f] = 0
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         """See Tier."""
@@ -92,7 +103,7 @@ class Gcc:
         delivered, acks = w[F["delivery_rate_bps"]], w[F["acks"]]
         app_limited = w[F["app_limited_share"]] >= 0.5
         outage = (acks == 0) & (w[F["inflight_bytes"]] > 0)
-        rounds = np.clip(duration / np.maximum(rtt, 1e6), 0.0, 3.0)  # response times in this window
+        rounds = duration / (rtt + p.response_ns)  # response times in this window
 
         # Over-use detector.
         between = np.where(self._rtt[f] > 0, (rtt - self._rtt[f]) / duration, 0.0)
@@ -109,21 +120,26 @@ class Gcc:
         # Rate controller.
         first = self._rate[f] == 0
         rate = np.where(first, batch.bandwidth_bps, self._rate[f])
+        asked = w[F["asked_rate_bps"]]
+        foreign = ~first & (acks > 0) & (np.abs(asked - rate) > p.foreign * rate)
+        usual = np.clip(asked, 0.5 * batch.bandwidth_bps, 2 * batch.bandwidth_bps)
+        rate = np.where(foreign & ~self._startup[f], usual, rate)
         startup = self._startup[f] & ~over & (w[F["loss_rate"]] <= p.loss_low)
-        startup &= ~(standing & ~outage)
         factor = np.where(empty, p.probe, p.increase) ** rounds
+        recalled = np.where(empty & ~app_limited, (1 - p.recall) * rate + p.recall * batch.bandwidth_bps, 0.0)
         ceiling = np.maximum(p.headroom * np.maximum(delivered, batch.bandwidth_bps), rate)
-        grown = np.minimum(rate * factor, ceiling)
+        grown = np.minimum(np.maximum(rate * factor, recalled), ceiling)
         grown = np.where(startup, np.maximum(p.startup * batch.bandwidth_bps, rate), grown)
-        share = np.where(app_limited, np.maximum(delivered, p.decrease * rate), delivered)
-        cut = np.minimum(p.decrease * share, rate)
-        fell = np.where(lossy, np.minimum(rate * (1 - 0.5 * w[F["loss_rate"]]), rate), rate)
+        share = np.where(app_limited, np.maximum(delivered, rate), delivered)
+        drained = np.clip(1 - queue / p.drain_ns, p.least_share, p.most_share)
+        cut = np.minimum(drained * share, rate)
+        fell = np.where(lossy, rate * (1 - 0.5 * w[F["loss_rate"]]), rate)
         new = np.where(over, np.minimum(cut, fell), np.where(lossy, fell, np.where(under, rate, grown)))
         new = np.where(outage, rate, np.maximum(new, p.min_rate_bps))
         self._rate[f] = new
-        self._startup[f] = startup
-        allowed = batch.min_rtt_ns + np.maximum(p.standing_queue_ns, p.standing_queue_rtt * batch.min_rtt_ns)
-        cwnd = new * allowed / 8e9 / batch.mss_bytes
+        self._startup[f] = startup | (self._startup[f] & outage)
+        allowed = batch.min_rtt_ns + np.maximum(p.allowed_queue_ns, p.allowed_queue_rtt * batch.min_rtt_ns)
+        cwnd = new * allowed / 8e9 / batch.mss_bytes + 3
         return Actions(new, np.maximum(cwnd, p.min_cwnd_packets))
 
     def _adapted(self, f: NDArray[np.int64], trend: Floats, elapsed_ms: Floats) -> Floats:
@@ -131,7 +147,7 @@ class Gcc:
         p, threshold = self._p, self._threshold[f]
         excess = np.abs(trend) - threshold
         gain = np.where(excess > 0, p.threshold_up, p.threshold_down)
-        moved = threshold + gain * np.minimum(elapsed_ms, 100.0) * excess
+        moved = threshold - np.expm1(-gain * elapsed_ms) * excess
         moved = np.clip(moved, p.threshold_min_ms, p.threshold_max_ms)
         self._threshold[f] = np.where(excess > p.threshold_skip_ms, threshold, moved)
         return threshold
