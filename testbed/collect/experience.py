@@ -39,10 +39,7 @@ def run_columns(run: Path, about: Mapping[str, str], target: Target, reward: Rew
         for folder in sorted((run / "cells").iterdir())
         for columns in cell_columns(run, folder, about, target, reward)
     ]
-    return {
-        name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0)
-        for name in SCHEMA.names
-    }
+    return {name: np.concatenate([part[name] for part in parts]) if parts else [] for name in SCHEMA.names}
 
 
 def cell_columns(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from policy.training.schema import Split, assign_splits
 from testbed.buffer import Buffer
@@ -50,10 +50,16 @@ class Traffic(_Strict):
 
 
 class Splits(_Strict):
-    """Shares drawn within each family, or, where there are patterns of trace names, exactly those."""
+    """Shares drawn within each family, or patterns of trace names; what neither takes is for training."""
 
-    validation: float | tuple[str, ...] = Field(default=0.15)
-    test: float | tuple[str, ...] = Field(default=0.15)
+    validation: float | tuple[str, ...] = 0.15
+    test: float | tuple[str, ...] = 0.15
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Splits:
+        if isinstance(self.validation, tuple) != isinstance(self.test, tuple):
+            raise ValueError("give shares for both validation and test, or patterns for both ([]: no trace)")
+        return self
 
 
 class Grid(_Strict):
@@ -84,6 +90,14 @@ class Grid(_Strict):
     )
     splits: Splits = Splits()
     seed: int = Field(default=1, ge=0, lt=2**31)
+
+    @field_validator("controllers")
+    @classmethod
+    def _recorded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.partition(":")[0] not in ("policy", "observe"):
+                raise ValueError(f"{name!r} leaves no ACK records; use policy:TIER or observe:ALGORITHM")
+        return names
 
 
 class Job(_Strict):
@@ -116,35 +130,28 @@ def split_traces(
     Raises UserError for a pattern that meets no trace, a trace that two patterns claim, or one whose recorded split
     differs from what a pattern says.
     """
-    patterns = {
-        name: value
-        for name, value in (("validation", splits.validation), ("test", splits.test))
-        if isinstance(value, tuple)
-    }
+    if isinstance(splits.validation, float) and isinstance(splits.test, float):
+        new = {name: family for name, family in family_of.items() if name not in recorded}
+        drawn = assign_splits(new, validation=splits.validation, test=splits.test, seed=seed)
+        return {name: recorded.get(name) or drawn[name] for name in family_of}
     asked: dict[str, str] = {}
-    for split, globs in patterns.items():
-        for pattern in globs:
+    for split, patterns in (("validation", splits.validation), ("test", splits.test)):
+        assert isinstance(patterns, tuple)
+        for pattern in patterns:
             met = [name for name in family_of if fnmatch(name, pattern)]
             if not met:
                 raise UserError(f"splits.{split}: {pattern!r} meets no trace of the grid")
             for name in met:
                 if asked.setdefault(name, split) != split:
                     raise UserError(f"splits: trace {name} is in validation and in test; change a pattern")
-    if patterns:
-        asked = {name: asked.get(name, "train") for name in family_of}
-    for name, split in asked.items():
+    result = {name: asked.get(name, "train") for name in family_of}
+    for name, split in result.items():
         if recorded.get(name, split) != split:
             raise UserError(
                 f"splits: trace {name} is in {recorded[name]} in the dataset, the grid says {split}; "
                 "change the grid or collect into another --out"
             )
-    new = {name: family for name, family in family_of.items() if name not in recorded}
-    drawn: dict[str, str] = {}
-    if not patterns:
-        assert isinstance(splits.validation, float)
-        assert isinstance(splits.test, float)
-        drawn = assign_splits(new, validation=splits.validation, test=splits.test, seed=seed)
-    return {name: recorded.get(name) or asked.get(name) or drawn[name] for name in family_of}
+    return result
 
 
 def expand(
