@@ -52,7 +52,7 @@ def collect(
 
     \b
         tbtest collect grids/collect.yaml --out experience --jobs 8
-        tbtest collect grids/collect.yaml --traces '../shared/traces/*/*' --out experience
+        tbtest collect grids/collect.yaml --traces 'recorded/*/*.csv' --out experience
         tbtest train experience --model gru --out gru
     """
     from testbed.collect.collection import plan
