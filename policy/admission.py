@@ -193,8 +193,8 @@ class BatchQueue:
 
     def _start(self, batch: Ints, now_ns: int) -> None:
         if len(batch):
-            self._taken += 1
-            self._turn[batch] = self._taken
+            self._turn[batch] = self._taken + 1 + np.arange(len(batch))
+            self._taken += len(batch)
             self._running = True
             self._busy_until_ns = now_ns + self.service.planned_ns(len(batch))
 
