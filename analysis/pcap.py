@@ -5,6 +5,7 @@ An independent witness against the link's own log: nothing here reads what the r
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from scapy.utils import RawPcapReader
 from analysis.errors import AnalysisError
 from analysis.metrics.percentiles import PercentilesMs, percentiles_ms
 
-_RAW_IP = (12, 101)  # linktypes DLT_RAW and LINKTYPE_RAW
+_RAW_IP = (12, 101, 228, 229)  # linktypes DLT_RAW, LINKTYPE_RAW, and of IPv4 or IPv6 alone
 _ETHERNET = 1
 _RECEIVER_PORT = 5_000
 _FLOWS = 1_000
@@ -48,7 +49,10 @@ def _packets(path: Path) -> Iterator[tuple[int, int, _Key, int]]:
     with reader:
         resolution = 1 if getattr(reader, "nano", False) else 1000
         for raw, meta in reader:
-            layer = Ether(raw) if reader.linktype == _ETHERNET else _raw_ip(raw, reader.linktype, path)
+            try:
+                layer = Ether(raw) if reader.linktype == _ETHERNET else _raw_ip(raw, reader.linktype, path)
+            except struct.error as error:
+                raise AnalysisError(f"{path}: a packet is cut within its headers") from error
             ip = layer.getlayer(IP) or layer.getlayer(IPv6)
             tcp = layer.getlayer(TCP)
             if ip is None or tcp is None or not _RECEIVER_PORT <= tcp.dport < _RECEIVER_PORT + _FLOWS:

@@ -1,0 +1,82 @@
+"""Comparison over runs: what is paired with what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.compare import Comparison, Entry, compare_runs, comparison_table, write_page
+from analysis.errors import AnalysisError
+from tests.analysis.synthetic import bulk_cell, write_run
+from traces.model import constant
+
+
+def entry(comparison: Comparison, cc: str, metric: str = "throughput_mbps") -> Entry:
+    (found,) = [row for row in comparison.entries if (row.cc, row.metric) == (cc, metric)]
+    return found
+
+
+def test_cells_are_paired_by_conditions_seed_and_repeat_across_runs(tmp_path: Path) -> None:
+    # Repeats differ a lot, schemes by 1 Mbit/s within each: only pairing sees it. The schemes are in separate runs.
+    rates = {0: 2.0, 1: 5.0, 2: 9.0}
+    bbr = [bulk_cell("bbr", rate + 1, 10, repeat=repeat, seed=repeat) for repeat, rate in rates.items()]
+    cubic = [bulk_cell("cubic", rate, 50, repeat=repeat, seed=repeat) for repeat, rate in rates.items()]
+    folders = [
+        write_run(tmp_path / "a", bbr, scenario={"cc": ["bbr"], "policy": {"tier": "x"}}),
+        write_run(tmp_path / "b", cubic, scenario={"cc": ["cubic"]}),
+    ]
+    comparison = compare_runs(folders, "cubic")
+    found = entry(comparison, "bbr")
+    assert (found.cells, found.pairs) == (3, 3)
+    assert found.median == pytest.approx(6)
+    assert found.difference == pytest.approx(1)
+    assert found.difference_ci95 == pytest.approx((1, 1))
+    own = entry(comparison, "cubic")
+    assert own.difference == 0
+
+
+@pytest.mark.parametrize("other", [{"rtt": "80ms"}, {"flow": "video"}, {"buffer": "4bdp"}])
+def test_other_conditions_are_no_pair(tmp_path: Path, other: dict) -> None:
+    folders = [
+        write_run(tmp_path / "a", [bulk_cell("bbr", 5, 10)]),
+        write_run(tmp_path / "b", [bulk_cell("cubic", 4, 10)], scenario=other),
+    ]
+    found = entry(compare_runs(folders, "cubic"), "bbr")
+    assert (found.cells, found.pairs) == (1, 0)
+    assert found.difference is None
+    assert found.difference_ci95 is None
+
+
+def test_another_trace_seed_or_repeat_is_no_pair(tmp_path: Path) -> None:
+    base = write_run(tmp_path / "base", [bulk_cell("cubic", 4, 10)])
+    others = [
+        write_run(tmp_path / "trace", [bulk_cell("bbr", 4, 10)], trace=constant(13e6)),
+        write_run(tmp_path / "seed", [bulk_cell("bbr", 4, 10, seed=12)]),
+        write_run(tmp_path / "repeat", [bulk_cell("bbr", 4, 10, repeat=1)]),
+    ]
+    assert entry(compare_runs([base, *others], "cubic"), "bbr").pairs == 0
+
+
+def test_the_baseline_is_the_first_by_name_and_must_exist(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [bulk_cell("cubic", 4, 10), bulk_cell("bbr", 5, 10)])
+    assert compare_runs([folder], None).baseline == "bbr"
+    with pytest.raises(AnalysisError, match="--baseline reno: no run has it; there are bbr, cubic"):
+        compare_runs([folder], "reno")
+
+
+def test_table_and_page(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [bulk_cell("cubic", 4, 10), bulk_cell("bbr", 5, 10)])
+    comparison = compare_runs([folder], "cubic")
+    table = comparison_table(comparison)
+    assert [column.header for column in table.columns][-1] == "minus cubic"
+    cells = dict(zip(table.columns[1].cells, table.columns[3].cells, strict=True))
+    assert set(cells) == {"bbr", "cubic"}
+    assert list(table.columns[3].cells)[:2] == ["5.00", "4.00"]
+    assert list(table.columns[5].cells)[:2] == ["+1.00", ""]
+    write_page(comparison, tmp_path / "compare.html")
+    text = (tmp_path / "compare.html").read_text()
+    assert "throughput Mbit" in text
+    assert "<script src" not in text
+    with pytest.raises(AnalysisError, match="cannot be written"):
+        write_page(comparison, tmp_path / "no-such-folder" / "compare.html")
