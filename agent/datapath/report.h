@@ -73,11 +73,22 @@ static __always_inline u8 ca_state(struct sock *sk)
 	return BPF_CORE_READ_BITFIELD((struct inet_connection_sock *)sk, icsk_ca_state);
 }
 
+/* The last eighth of the ring is kept from ACK records: while the agent hangs, it must still learn afterwards who came,
+ * who went, and when the kernel took over. */
+static __always_inline _Bool has_room(u8 kind)
+{
+	u64 size = bpf_ringbuf_query(&records, BPF_RB_RING_SIZE);
+
+	return kind != RECORD_ACK || bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) < size - size / 8;
+}
+
 static __always_inline struct record *reserve(struct state *st, u8 kind)
 {
 	struct counters *count = counter_words();
-	struct record *r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
+	struct record *r = 0;
 
+	if (has_room(kind))
+		r = bpf_ringbuf_reserve(&records, sizeof(*r), 0);
 	if (!count) /* never: tells the verifier so */
 		goto discard;
 	if (!r) {

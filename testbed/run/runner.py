@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from testbed import units
 from testbed.errors import UserError
+from testbed.links.base import LinkSample
 from testbed.run.cell import run_cell
 from testbed.run.environment import describe_environment
 from testbed.run.files import SCHEMA, new_run_folder, write_json
@@ -121,8 +122,18 @@ def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
     return folder
 
 
-def run_cells(prepared: Prepared, run_id: str, folder: Path, *, quiet: bool) -> list[str]:
-    """Run the cells into ``folder``; returns what went wrong with those that failed."""
+def run_cells(
+    prepared: Prepared,
+    run_id: str,
+    folder: Path,
+    *,
+    quiet: bool,
+    on_sample: Callable[[LinkSample, int], None] | None = None,
+) -> list[str]:
+    """Run the cells into ``folder``; returns what went wrong with those that failed.
+
+    ``on_sample``: as in ``run_cell``, instead of the live view's; called in the main thread.
+    """
     cells = plan_cells(prepared.scenario)
     write_parquet(prepared.trace, folder / "traces" / f"{prepared.trace.name}.parquet")
     manifest = _Manifest(folder, run_id, prepared, cells)
@@ -134,7 +145,7 @@ def run_cells(prepared: Prepared, run_id: str, folder: Path, *, quiet: bool) -> 
             manifest.cell(plan, "running")
             view.begin(f"{plan.cc} r{plan.repeat}")
             try:
-                _run_and_write(scope, prepared, plan, folder, view)
+                _run_and_write(scope, prepared, plan, folder, on_sample or view.sample)
             except ProcessFailed as error:
                 failures.append(f"{plan.folder}: {error}")
                 manifest.cell(plan, "failed")
@@ -145,11 +156,17 @@ def run_cells(prepared: Prepared, run_id: str, folder: Path, *, quiet: bool) -> 
     return failures
 
 
-def _run_and_write(scope: Scope, prepared: Prepared, plan: CellPlan, folder: Path, view: LiveView) -> None:
+def _run_and_write(
+    scope: Scope,
+    prepared: Prepared,
+    plan: CellPlan,
+    folder: Path,
+    on_sample: Callable[[LinkSample, int], None],
+) -> None:
     cell_folder = folder / "cells" / plan.folder
     try:
         cell_folder.mkdir()
-        result = run_cell(scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, view.sample)
+        result = run_cell(scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, on_sample)
     except OSError as error:
         raise UserError(f"{cell_folder}: {error.strerror or error}; is the disk full?") from error
     write_json(

@@ -1,0 +1,118 @@
+"""One cell with a fault per run, and a witness of all that the run created on the host."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from agent.datapath import libbpf, loader
+from bench.fault_rig import FAULTS, Fault, Rig
+from bench.faults import Outcome, run
+from testbed.links.base import LinkSample
+from testbed.system.pids import processes_of_run
+from testbed.system.state import STATE_DIR
+
+DURATION_S = 4.0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("root") and os.geteuid():
+        pytest.skip("needs root and network namespaces")
+    if item.get_closest_marker("ebpf") and (reason := loader.unavailable()):
+        pytest.skip(f"the eBPF datapath cannot run here: {reason}")
+
+
+def bpf_objects(pins: Path) -> set[tuple[str, int]]:
+    """("map" | "link", id) of all that is pinned in the folder."""
+    found: set[tuple[str, int]] = set()
+    for pin in (entry for entry in pins.iterdir() if entry.is_file()):
+        fd = libbpf.get(pin)
+        try:
+            text = Path(f"/proc/self/fdinfo/{fd}").read_text()
+        finally:
+            os.close(fd)
+        found |= {(kind, int(number)) for kind, number in re.findall(r"^(map|link)_id:\s*(\d+)", text, re.M)}
+    return found
+
+
+def exists(kind: str, number: int) -> bool:
+    fd = getattr(libbpf.library(), f"bpf_{kind}_get_fd_by_id")(ctypes.c_uint32(number))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+class WatchedRig(Rig):
+    """Notes what the run has in the kernel and which processes."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault)
+        self.objects: set[tuple[str, int]] = set()
+        self.pids: set[int] = set()
+
+    def step(self, sample: LinkSample, elapsed_ns: int) -> None:
+        super().step(sample, elapsed_ns)
+        self.pids |= {self.agent.process.pid, self.server.pid}
+        if not self.objects:
+            self.objects = bpf_objects(self.agent.config.pins)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run with a fault that has ended."""
+
+    rig: WatchedRig
+    run_id: str
+    outcome: Outcome
+
+    def after_fault(self) -> list[str]:
+        """Who held the flow from the fault on, in order."""
+        return [span.tier for span in self.outcome.in_force() if span.stop_ns > self.outcome.fault_ns]
+
+    def check_flow_kept_going(self) -> None:
+        second, at_ns = 1_000_000_000, self.outcome.fault_ns
+        before = self.outcome.goodput_bps(at_ns - second, at_ns)
+        assert before > 1e6
+        assert self.outcome.goodput_bps(at_ns, at_ns + second) > before / 3
+
+    def check_nothing_left(self) -> None:
+        assert {kind for kind, _ in self.rig.objects} >= {"map", "link"}
+        assert_gone(self.run_id, self.rig.agent.cc_name, self.rig.objects, self.rig.pids)
+
+
+def assert_gone(run_id: str, cc_name: str, objects: set[tuple[str, int]], pids: set[int]) -> None:
+    assert not (Path("/sys/fs/bpf") / f"tbtest-{cc_name}").exists()
+    available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    assert cc_name not in available
+    # The kernel frees BPF objects a grace period after their last user.
+    end = time.monotonic() + 5
+    while (left := {each for each in objects if exists(*each)}) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not left
+    assert not list(processes_of_run(run_id))
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not (STATE_DIR / f"{run_id}.json").exists()
+    assert not Path(f"/tmp/tbtest-{run_id}").exists()  # noqa: S108
+    assert run_id not in Path("/proc/net/unix").read_text()
+
+
+@pytest.fixture
+def with_fault(tmp_path: Path) -> Callable[..., Done]:
+    """Runs one cell with the named fault."""
+
+    def run_one(name: str, **changes: object) -> Done:
+        rig = WatchedRig(replace(FAULTS[name], **changes))
+        run_id = run(rig, tmp_path / "run", DURATION_S)
+        done = Done(rig, run_id, Outcome.read(tmp_path / "run"))
+        done.check_flow_kept_going()
+        done.check_nothing_left()
+        return done
+
+    return run_one
