@@ -51,7 +51,10 @@ def test_nothing_measured_is_null(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("link", "warning"),
     [
-        ({"rate_error": [0.02, 0.02]}, "the bottleneck's rate was off by 2.0 % (median of 100 ms windows), more than 1"),
+        (
+            {"rate_error": [0.02, 0.02]},
+            "the bottleneck's rate was off by 2.0 % (median of 100 ms windows), more than 1",
+        ),
         ({"step_lateness_ns": {"p50": 0, "p99": 9e6}}, "the trace was replayed 9.0 ms late (p99), more than 5"),
     ],
 )  # fmt: skip
