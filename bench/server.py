@@ -160,7 +160,7 @@ async def play(
     agent: SyntheticAgent, channel: grpc.aio.Channel, policy: str, meter: Meter, until_ns: int
 ) -> float:
     """One agent's stream until the given time; returns how late its ticks were at worst, ms."""
-    call = PolicyStub(channel).Decide()
+    call = PolicyStub(channel).Decide()  # type: ignore[no-untyped-call]
     hello = pb.Hello(
         version=VERSION,
         agent_id=f"bench-{id(agent):x}",

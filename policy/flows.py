@@ -114,7 +114,8 @@ class FlowTable:
 
     def is_open(self, asked: Asked) -> NDArray[np.bool_]:
         """Which of these flows are still open."""
-        return (self.session[asked.slot] >= 0) & (self._epoch[asked.slot] == asked.epoch)
+        still: NDArray[np.bool_] = self._epoch[asked.slot] == asked.epoch
+        return still & (self.session[asked.slot] >= 0)
 
     def recycle(self) -> Ints:
         """Slots given back since the last call, free from now on."""

@@ -85,7 +85,7 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
     counters = np.empty((len(slot), len(COUNTERS)), np.int64)
     for place, name in enumerate(COUNTERS):
         counters[:, place] = column(name)
-    retransmitted = column("retransmitted_bytes")
+    retransmitted = column("retransmitted_bytes").astype(np.int64)
     pacing_bps = column("pacing_rate_bps").astype(np.float64)
     rtt_us, min_rtt_us = column("rtt_us").astype(np.float64), column("min_rtt_us").astype(np.float64)
     mss, interval_us = column("mss_bytes").astype(np.float64), column("sample_interval_us").astype(np.float64)

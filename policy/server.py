@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -117,7 +118,7 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is draining")
         except TimeoutError:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no Hello came")
-        except ProtocolError as error:
+        except (ProtocolError, DecodeError) as error:  # DecodeError: of context.read(), no protobuf at all
             self._metrics.rejected["protocol_error"] += 1
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except LimitError as error:
@@ -230,7 +231,7 @@ async def serve(config: ServerConfig) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     server = grpc.aio.server(options=listen.options(config))
-    policy_pb2_grpc.add_PolicyServicer_to_server(service, server)
+    policy_pb2_grpc.add_PolicyServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

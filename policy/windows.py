@@ -190,7 +190,8 @@ class WindowFolder:
         usable = np.where(~r.app_limited & ~np.isnan(r.rate_bps), np.arange(len(r)), -1)
         sums = np.empty((len(r), len(COUNTERS) + _EXTRA))
         sums[:, : len(COUNTERS)] = step
-        for column, values in enumerate((1.0, r.app_limited, sampled, t, t * t, rtt, t * rtt), len(COUNTERS)):
+        extra = (np.ones(len(r)), r.app_limited, sampled, t, t * t, rtt, t * rtt)
+        for column, values in enumerate(extra, len(COUNTERS)):
             sums[:, column] = values
         if not alone:
             sums = np.add.reduceat(sums, first, axis=0)

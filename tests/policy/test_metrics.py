@@ -1,6 +1,7 @@
 """What Prometheus is told."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
@@ -32,7 +33,7 @@ def test_names_and_labels() -> None:
     assert got["tbtest_decisions_total", "gcc"] == 2
     assert got["tbtest_decision_latency_seconds_bucket", "gcc,0.002"] == 1
     assert got["tbtest_decision_latency_seconds_bucket", "gcc,0.005"] == 2
-    assert got["tbtest_decision_latency_seconds_sum", "gcc"] == 0.0045
+    assert got["tbtest_decision_latency_seconds_sum", "gcc"] == pytest.approx(0.0045)
     assert got["tbtest_tier_compute_seconds_count", "gcc"] == 1
     assert got["tbtest_deadline_misses_total", "llm"] == 3
     assert got["tbtest_answers_dropped_total", "llm,late"] == 3
