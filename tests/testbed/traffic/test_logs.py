@@ -112,7 +112,10 @@ def test_unlimited_and_unknown_values() -> None:
 
 
 def test_tcp_info_of_a_live_socket() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
         accepted, _ = server.accept()
         with accepted:
             client.sendall(b"x" * 5000)
