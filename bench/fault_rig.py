@@ -31,9 +31,9 @@ HOUR_AHEAD = ("unshare", "-T", "--monotonic", "3600")
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to the rig at ``at_s`` after the cell's start; ``text`` is the event's detail."""
+    """What is done to the rig, ``after_s`` the cell's start or, for a repair, the fault; ``text``: for the log."""
 
-    at_s: float
+    after_s: float
     text: str
     act: Callable[[Rig], None]
 
@@ -69,7 +69,6 @@ class Rig:
         self._relay: Relay | None = None
         self._abuser: Process
         self._marks: list[tuple[int, str, str]] = []
-        self._steps: list[tuple[str, Step]] = []
 
     def check(self) -> None:
         """Nothing a user chose."""
@@ -102,9 +101,6 @@ class Rig:
             argv = [sys.executable, "-m", "bench.fault_client", f"unix:{self._socket}"]
             self._abuser = cell.spawn(argv, name="abuser")
             self._abuser.read_line(_READY_S)
-        self._steps = [("fault", self.fault.begin)]
-        if self.fault.end:
-            self._steps.append(("repaired", self.fault.end))
         return self.agent.cc_name
 
     def detach(self, log_dir: Path) -> dict[str, Any]:
@@ -120,11 +116,17 @@ class Rig:
 
     def step(self, sample: LinkSample, elapsed_ns: int) -> None:
         """Do what is due. A fault is timed before it is made, its repair once it is done."""
-        while self._steps and elapsed_ns >= self._steps[0][1].at_s * 1e9:
-            event, step = self._steps.pop(0)
-            began_ns = time.monotonic_ns()
-            step.act(self)
-            self._marks.append((began_ns if event == "fault" else time.monotonic_ns(), event, step.text))
+        now_ns = time.monotonic_ns()
+        if not self._marks and elapsed_ns >= self.fault.begin.after_s * 1e9:
+            self._marks.append((now_ns, "fault", self.fault.begin.text))
+            self.fault.begin.act(self)
+        elif (
+            (end := self.fault.end)
+            and len(self._marks) == 1
+            and now_ns >= self._marks[0][0] + end.after_s * 1e9
+        ):
+            end.act(self)
+            self._marks.append((time.monotonic_ns(), "repaired", end.text))
 
     @property
     def _socket(self) -> Path:
@@ -214,34 +216,34 @@ FAULTS = {
         Fault(
             "server-killed",
             Step(FAULT_S, "server killed", Rig.kill_server),
-            Step(FAULT_S + 0.5, "server started again", Rig.start_server),
+            Step(0.5, "server started again", Rig.start_server),
         ),
         Fault(
             "server-frozen",
             Step(FAULT_S, "server stopped for 1 s", _stop_server),
-            Step(FAULT_S + 1, "server continued", _continue_server),
+            Step(1.0, "server continued", _continue_server),
         ),
         Fault(
             "agent-killed",
             Step(FAULT_S, "agent killed", Rig.kill_agent),
-            Step(FAULT_S + 0.5, "agent started again", Rig.restart_agent),
+            Step(0.5, "agent started again", Rig.restart_agent),
         ),
         Fault(
             "ring-overrun",
             Step(FAULT_S, "agent stopped for 1 s, ring of 64 records", _stop_agent),
-            Step(FAULT_S + 1, "agent continued", _continue_agent),
+            Step(1.0, "agent continued", _continue_agent),
             agent={"ring_bytes": 8192},
         ),
         Fault(
             "wire-cut",
             Step(FAULT_S, "connections between agent and server cut", Rig.cut_wire),
-            Step(FAULT_S + 1, "connections possible again", Rig.mend_wire),
+            Step(1.0, "connections possible again", Rig.mend_wire),
             relayed=True,
         ),
         Fault(
             "garbage",
             Step(FAULT_S, "another client sends garbage", Rig.begin_abuse),
-            Step(FAULT_S + 1, "the other client has ended", Rig.end_abuse),
+            Step(1.0, "the other client has ended", Rig.end_abuse),
             abused=True,
         ),
         Fault(

@@ -121,17 +121,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(options.fault) - set(FAULTS)
     if unknown:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; known: {', '.join(FAULTS)}")
-    rows = []
+    rows: list[str] = []
+    abuse: dict[str, object] = {}
     for name in options.fault or FAULTS:
         folder = options.out / name
-        run(Rig(FAULTS[name]), folder, options.duration)
+        rig = Rig(FAULTS[name])
+        run(rig, folder, options.duration)
         build(folder)
         rows.append(row(name, Outcome.read(folder)))
+        abuse |= rig.abuse
     print(
         "| fault | until repair, ms | in force from the fault on, ms | goodput 1 s before, Mbit/s | 1 s after |"
     )
     print("|---|---|---|---|---|")
     print("\n".join(rows))
+    for kind, answer in abuse.items():
+        print(f"{kind}: {answer}")
 
 
 if __name__ == "__main__":

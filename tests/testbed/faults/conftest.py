@@ -16,10 +16,8 @@ from agent.datapath import libbpf, loader
 from bench.fault_rig import FAULTS, Fault, Rig
 from bench.faults import Outcome, run
 from testbed.links.base import LinkSample
-from testbed.system.pids import processes_of_run
+from testbed.system.pids import ProcessId, processes_of_run
 from testbed.system.state import STATE_DIR
-
-DURATION_S = 4.0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -29,7 +27,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"the eBPF datapath cannot run here: {reason}")
 
 
-def bpf_objects(pins: Path) -> set[tuple[str, int]]:
+def _bpf_objects(pins: Path) -> set[tuple[str, int]]:
     """("map" | "link", id) of all that is pinned in the folder."""
     found: set[tuple[str, int]] = set()
     for pin in (entry for entry in pins.iterdir() if entry.is_file()):
@@ -42,7 +40,7 @@ def bpf_objects(pins: Path) -> set[tuple[str, int]]:
     return found
 
 
-def exists(kind: str, number: int) -> bool:
+def _exists(kind: str, number: int) -> bool:
     fd = getattr(libbpf.library(), f"bpf_{kind}_get_fd_by_id")(ctypes.c_uint32(number))
     if fd >= 0:
         os.close(fd)
@@ -55,13 +53,14 @@ class WatchedRig(Rig):
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault)
         self.objects: set[tuple[str, int]] = set()
-        self.pids: set[int] = set()
+        self.processes: set[ProcessId] = set()
 
     def step(self, sample: LinkSample, elapsed_ns: int) -> None:
         super().step(sample, elapsed_ns)
-        self.pids |= {self.agent.process.pid, self.server.pid}
+        found = map(ProcessId.of, (self.agent.process.pid, self.server.pid))
+        self.processes |= {process for process in found if process is not None}
         if not self.objects:
-            self.objects = bpf_objects(self.agent.config.pins)
+            self.objects = _bpf_objects(self.agent.config.pins)
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,12 @@ class Done:
         """Who held the flow from the fault on, in order."""
         return [span.tier for span in self.outcome.in_force() if span.stop_ns > self.outcome.fault_ns]
 
+    def check_passed_to(self, holder: str) -> None:
+        """After the fault ``holder`` held the flow for a while, then gcc again."""
+        tiers = self.after_fault()
+        first = next((i for i, tier in enumerate(tiers) if tier.startswith(holder)), len(tiers))
+        assert "gcc" in tiers[first + 1 :], tiers
+
     def check_flow_kept_going(self) -> None:
         second, at_ns = 1_000_000_000, self.outcome.fault_ns
         before = self.outcome.goodput_bps(at_ns - second, at_ns)
@@ -83,36 +88,47 @@ class Done:
         assert self.outcome.goodput_bps(at_ns, at_ns + second) > before / 3
 
     def check_nothing_left(self) -> None:
-        assert {kind for kind, _ in self.rig.objects} >= {"map", "link"}
-        assert_gone(self.run_id, self.rig.agent.cc_name, self.rig.objects, self.rig.pids)
+        assert {kind for kind, _ in self.rig.objects} >= {"map"}
+        assert self.rig.processes
+        _assert_gone(self.run_id, self.rig.agent.cc_name, self.rig.objects, self.rig.processes)
 
 
-def assert_gone(run_id: str, cc_name: str, objects: set[tuple[str, int]], pids: set[int]) -> None:
+def _assert_gone(run_id: str, cc_name: str, objects: set[tuple[str, int]], processes: set[ProcessId]) -> None:
     assert not (Path("/sys/fs/bpf") / f"tbtest-{cc_name}").exists()
     available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     assert cc_name not in available
     # The kernel frees BPF objects a grace period after their last user.
     end = time.monotonic() + 5
-    while (left := {each for each in objects if exists(*each)}) and time.monotonic() < end:
+    while (left := {each for each in objects if _exists(*each)}) and time.monotonic() < end:
         time.sleep(0.05)
     assert not left
     assert not list(processes_of_run(run_id))
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [process for process in processes if process.alive()]
     assert not (STATE_DIR / f"{run_id}.json").exists()
-    assert not Path(f"/tmp/tbtest-{run_id}").exists()  # noqa: S108
+    assert not Path(f"/tmp/tbtest-{run_id}").exists()
     assert run_id not in Path("/proc/net/unix").read_text()
 
 
 @pytest.fixture
 def with_fault(tmp_path: Path) -> Callable[..., Done]:
-    """Runs one cell with the named fault."""
+    """Runs one cell with the named fault, and checks what holds for all of them."""
 
-    def run_one(name: str, **changes: object) -> Done:
+    def run_one(name: str, duration_s: float = 4.0, **changes: object) -> Done:
         rig = WatchedRig(replace(FAULTS[name], **changes))
-        run_id = run(rig, tmp_path / "run", DURATION_S)
+        run_id = run(rig, tmp_path / "run", duration_s)
         done = Done(rig, run_id, Outcome.read(tmp_path / "run"))
         done.check_flow_kept_going()
         done.check_nothing_left()
         return done
 
     return run_one
+
+
+@pytest.fixture
+def bpf_objects() -> Callable[..., set[tuple[str, int]]]:
+    return _bpf_objects
+
+
+@pytest.fixture
+def assert_gone() -> Callable[..., None]:
+    return _assert_gone
