@@ -12,6 +12,7 @@ from testbed.system.process import Process
 from testbed.system.scope import Scope
 
 _START_TIMEOUT_S = 10.0
+_BLOCK_TIMEOUT_S = 1.5  # tcpdump asks for 1 s
 # Headers suffice: Ethernet, IP and TCP with options.
 _SNAP_BYTES = 128
 
@@ -41,7 +42,9 @@ class Capture:
         return cls(processes)
 
     def stop(self) -> None:
-        """End both; tcpdump writes what it holds."""
+        """End both, after the traffic has. tcpdump discards what lies in a block of the kernel's ring that is not full
+        yet; the kernel hands such a block over after a second (packet_mmap, TPACKET_V3), so wait for that."""
+        time.sleep(_BLOCK_TIMEOUT_S)
         for process in self._processes:
             process.stop()
 

@@ -76,3 +76,13 @@ def test_a_flows_ports_follow_its_number() -> None:
 def test_impossible_flows_are_refused(change: dict) -> None:
     with pytest.raises(ValidationError):
         FlowSpec.model_validate({**SPEC, **change})
+
+
+@pytest.mark.parametrize("name", kind_names())
+def test_every_option_is_documented_with_its_default(name: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "traffic.md").read_text(encoding="utf-8")
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2].strip() for line in text.splitlines() if "|" in line
+    }
+    for key, field in kind(name).options_model.model_fields.items():
+        assert float(rows[f"`{key}`"]) == field.default
