@@ -51,10 +51,13 @@ class SyntheticAgent:
         self.window = np.zeros(flows, np.int64)
         self.pacing_bps = np.full(flows, 5e6)
         self.generation = np.ones(flows, np.int64)
-        self.start_ns = time.monotonic_ns()
-        ticks_per_window = WINDOW_NS // TICK_NS
-        self.open_ns = self.start_ns - (self.phase % ticks_per_window) * TICK_NS
         self.rng = rng
+        self.begin()
+
+    def begin(self) -> None:
+        """Time zero is now."""
+        self.start_ns = time.monotonic_ns()
+        self.open_ns = self.start_ns - (self.phase % (WINDOW_NS // TICK_NS)) * TICK_NS
 
     def opening(self) -> pb.StateBatch:
         """The batch that opens all flows."""
@@ -171,13 +174,14 @@ async def play(
     await call.write(pb.AgentMessage(hello=hello))
     welcome = (await call.read()).welcome
     light = welcome.light_tier or policy
+    agent.begin()
     await call.write(pb.AgentMessage(state=agent.opening()))
     sent: dict[int, tuple[int, bool]] = {}
 
     async def read() -> None:
         while (message := await call.read()) != grpc.aio.EOF:
             if message.WhichOneof("message") != "decisions":
-                raise SystemExit(f"the server rejected: {message}")
+                raise click.ClickException(f"the server did not take all: {message}")
             count = agent.apply(message.decisions)
             at, counted = sent[message.decisions.sequence]
             if counted:
@@ -199,7 +203,9 @@ async def play(
         sent[state.sequence] = (time.monotonic_ns(), meter.measuring)
         meter.asked += ended * meter.measuring
         await call.write(pb.AgentMessage(state=state))
-    await asyncio.sleep(0.3)
+    await asyncio.wait({reader}, timeout=0.3)
+    if reader.done():
+        reader.result()
     reader.cancel()
     call.cancel()
     return behind_ms

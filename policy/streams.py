@@ -17,6 +17,7 @@ from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.tiers import LIGHT
+from policy.windows import HISTORY
 
 Ints = NDArray[np.int64]
 APC = "apc"
@@ -152,8 +153,8 @@ class Streams:
             if slot is None:
                 self.rejections.add(session, "flow_limit")
                 continue
-            # A flow met in mid-life begins with the window that is open now.
-            age = max(sent_ns - open_ns - 2 * session.window_ns, 0) // session.window_ns
+            # A flow met in mid-life begins with the window that is open now, or nearly.
+            age = max((sent_ns - open_ns) // session.window_ns - HISTORY, 0)
             slots.append(slot)
             starts.append(open_ns + age * session.window_ns)
         if slots:
