@@ -108,15 +108,15 @@ class Core:
                 if count:
                     self.metrics.rejected[reason] += count
             slots = np.unique(closed.slot)
-            outgoing += self._decide(slots[self._table.session[slots] >= 0], now_ns)
+            slots = slots[self._table.session[slots] >= 0]
+            if len(slots):
+                outgoing += self._decide(slots, now_ns)
         self._forget_closed()
         return outgoing + self._rejected(rejections)
 
     def _decide(self, slots: Ints, now_ns: int) -> Outgoing:
         outgoing: Outgoing = []
-        wanted = self.streams.policies(slots)
-        for policy in np.unique(wanted).tolist():
-            flows = slots[wanted == policy]
+        for policy, flows in self.streams.by_policy(slots).items():
             if policy in self.lanes:
                 self.lanes[policy].queue.join(flows)
                 continue
@@ -192,7 +192,7 @@ class Core:
         superseded = live & (table.window[slots] > asked.window)
         late = live & (now_ns - asked.arrival_ns > self.streams.patience_ns(slots))
         self.metrics.late[name] += int(np.count_nonzero(late))
-        drop = (self.streams.policies(slots) == APC) & (late | superseded)
+        drop = self.streams.collaborating(slots) & (late | superseded)
         for reason, mask in (("flow_ended", ~live), ("late", drop & late), ("superseded", drop & ~late)):
             if count := int(np.count_nonzero(mask)):
                 self.metrics.dropped[name, reason] += count

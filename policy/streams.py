@@ -167,10 +167,20 @@ class Streams:
         assert session is not None
         return session
 
-    def policies(self, slots: Ints) -> NDArray[np.str_]:
-        """Who decides for each of these open flows."""
-        names = np.array([session.policy if session else "" for session in self._sessions])
-        return names[self.table.session[slots]]
+    def by_policy(self, slots: Ints) -> dict[str, Ints]:
+        """These open flows by who decides for them."""
+        names = list(dict.fromkeys(session.policy for session in self._sessions if session))
+        if len(names) == 1:
+            return {names[0]: slots}
+        number = np.array([names.index(session.policy) if session else -1 for session in self._sessions])
+        wanted = number[self.table.session[slots]]
+        return {name: slots[wanted == place] for place, name in enumerate(names) if (wanted == place).any()}
+
+    def collaborating(self, slots: Ints) -> NDArray[np.bool_]:
+        """Which of these open flows are under APC."""
+        under = np.array([session is not None and session.policy == APC for session in self._sessions])
+        chosen: NDArray[np.bool_] = under[self.table.session[slots]]
+        return chosen
 
     def patience_ns(self, slots: Ints) -> Ints:
         """How long after its batch's arrival the answer on each of these open flows is of use."""

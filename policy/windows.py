@@ -58,6 +58,7 @@ LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packet
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
 _EXTRA = 7  # beside the counters' steps: ACKs, application-limited ones, and n, t, t², r, t r of RTT samples (seconds)
 _NEVER = np.int64(-1)
+_LAST = np.iinfo(np.int64).max
 _FAR = np.inf
 
 
@@ -102,6 +103,7 @@ class WindowFolder:
         self._base_ns: Ints = np.full(slots, _NEVER)  # the last record before the open window
         self._loss_ns: Ints = np.full(slots, _NEVER)
         self._rtt_mean: Floats = np.zeros(slots)
+        self._ends: Ints = np.full(slots, _LAST)  # scratch
         # Of the open window:
         self._sums: Floats = np.zeros((slots, len(COUNTERS) + _EXTRA))
         self._rtt_min: Floats = np.full(slots, _FAR)
@@ -146,9 +148,9 @@ class WindowFolder:
         slots = len(self.last_ns)
         key = records.slot.copy()
         for closing in closings:
-            ends = np.full(slots, np.iinfo(np.int64).max)
-            ends[slot[closing]] = end_ns[closing]
-            key += slots * (records.at_ns >= ends.take(records.slot))
+            self._ends[slot[closing]] = end_ns[closing]
+            key += slots * (records.at_ns >= self._ends.take(records.slot))
+            self._ends[slot[closing]] = _LAST
         if slots * (len(closings) + 1) <= 2**16:
             key = key.astype(np.uint16)  # NumPy sorts these in linear time
         order = np.argsort(key, kind="stable")
