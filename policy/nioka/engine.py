@@ -189,7 +189,7 @@ class _Chain(nn.Module):
 
 
 def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
-    """The variant that measured fastest (docs/nioka.md): compiled graphs in bf16 on CUDA; on a CPU packed bf16 weights
+    """The variant that measured fastest (docs/nioka.md): CUDA graphs in bf16; on a CPU packed bf16 weights
     where the processor multiplies them, else the lean pass in float32.
 
     On a CPU half of the cores compute. Threads of one product wait for each other, and beside a live network each
@@ -199,7 +199,7 @@ def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
         lean = not isinstance(model.backbone, LlmBackbone) or supported(model.backbone.llm)
-        return Engine(model, device, torch.bfloat16, variant="compile" if lean else "eager")
+        return Engine(model, device, torch.bfloat16, variant="graph" if lean else "eager")
     torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
     if isinstance(model.backbone, LlmBackbone) and packable(torch.bfloat16):
         return Engine(model, "cpu", torch.bfloat16, variant="packed", buckets=(64,))
