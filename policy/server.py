@@ -32,6 +32,8 @@ log = logging.getLogger("policy.server")
 OUTBOX = 256
 """Messages that wait for an agent that does not read; beyond, the oldest go."""
 MAX_PAUSE_S = 0.005
+LAZY_S = 0.02
+"""Records without a window that closed wait for others so long."""
 _SERVICE = pb.DESCRIPTOR.services_by_name["Policy"].full_name
 
 
@@ -144,7 +146,10 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
             if message.WhichOneof("message") != "state":
                 raise ProtocolError("after Hello only StateBatch messages may come")
             self._core.streams.receive(session, message.state, time.monotonic_ns())
-            self._schedule_tick()
+            if message.state.windows.flow:
+                self._schedule_tick()
+            else:  # nobody waits for an answer
+                asyncio.get_running_loop().call_later(LAZY_S, self._tick_if_due)
 
     def _schedule_tick(self) -> None:
         """Tick soon: at once when idle; after a tick not before as much time again has passed, at most MAX_PAUSE_S.
@@ -155,6 +160,10 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
             self._tick_due = True
             loop = asyncio.get_running_loop()
             loop.call_at(max(self._next_tick_s, loop.time()), self._tick)
+
+    def _tick_if_due(self) -> None:
+        if self._core.pending:
+            self._schedule_tick()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
