@@ -40,7 +40,9 @@ class CongestionController(Protocol):
 def available_in_kernel() -> list[str]:
     """Controllers loaded into this kernel, as it lists them."""
     listed = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
-    return [name for name in listed if not re.fullmatch(r"tb[0-9a-f]{6}", name)]  # agents' own, see agent/spawn.py
+    return [
+        name for name in listed if not re.fullmatch(r"tb[0-9a-f]{6}", name)
+    ]  # agents' own, see agent/spawn.py
 
 
 def can_select(name: str) -> bool:

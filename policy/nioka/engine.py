@@ -198,7 +198,8 @@ def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda"):
-        lean = not isinstance(model.backbone, LlmBackbone) or supported(model.backbone.llm)
+        # The controls are small enough without a graph, and cuDNN's GRU cannot be replayed from one.
+        lean = isinstance(model.backbone, LlmBackbone) and supported(model.backbone.llm)
         return Engine(model, device, torch.bfloat16, variant="graph" if lean else "eager")
     torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
     if isinstance(model.backbone, LlmBackbone) and packable(torch.bfloat16):

@@ -92,7 +92,13 @@ def relay() -> Finding:
 
 def python_packages() -> Finding:
     """Everything that tbtest itself requires is installed."""
-    required = [entry for entry in metadata.requires("tbtest") or [] if "extra ==" not in entry]
+    try:
+        required = [entry for entry in metadata.requires("tbtest") or [] if "extra ==" not in entry]
+    except metadata.PackageNotFoundError:
+        detail = "tbtest itself is not installed as a package; its requirements cannot be checked"
+        return Finding(
+            "Python packages", "limited", detail, "nothing, if it runs from a checkout", "make setup"
+        )
     lacking = []
     for entry in required:
         match = re.match(r"[A-Za-z0-9._-]+", entry)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from testbed import units
 from testbed.errors import UserError
@@ -197,5 +198,5 @@ def _print_report(folder: Path, as_json: bool) -> None:
     console = Console()
     console.print(summary_table(metrics))
     for warning in metrics.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
