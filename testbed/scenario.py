@@ -99,8 +99,9 @@ class Scenario(_Strict):
     rtt_ns: DurationNs = Field(
         40 * 10**6, alias="rtt", description="propagation round trip, half in each direction"
     )
+    # Mobile base stations queue hundreds of milliseconds; a shallow buffer hides what a controller does to the delay.
     buffer: BufferSize = Field(
-        Buffer(bdp=2.0), description="bottleneck queue limit: 2bdp, or a size such as 60kB"
+        Buffer(bdp=8.0), description="bottleneck queue limit: 8bdp, or a size such as 60kB"
     )
     queue: Literal["droptail", "codel"] = Field("droptail", description="queue discipline of the bottleneck")
     loss: Loss = Field(

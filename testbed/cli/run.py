@@ -61,7 +61,9 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 @click.option("--flow", metavar="KIND", help="Measured traffic: video (default) or bulk.")
 @click.option("--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller.")
 @click.option("--rtt", metavar="TIME", help="Propagation round trip, half each way: 40ms.")
-@click.option("--buffer", metavar="SIZE", help="Bottleneck queue limit: 2bdp (of the mean rate) or 60kB.")
+@click.option(
+    "--buffer", metavar="SIZE", help="Bottleneck queue limit: 8bdp (default; of the mean rate) or 60kB."
+)
 @click.option("--queue", metavar="KIND", help="droptail (default) or codel.")
 @click.option(
     "--loss", metavar="LOSS", help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott)."
