@@ -49,6 +49,7 @@ SHOWN: tuple[Shown, ...] = (
     Shown("decisions.latency_ms.p50", "decision latency p50 ms", False, digits=2),
     Shown("decisions.latency_ms.p99", "decision latency p99 ms", False, digits=2),
     Shown("decisions.deadline_miss_rate", "deadline misses %", False, 100.0, 2),
+    Shown("decisions.llm_share", "LLM's share of answers %", True, 100.0),
 )
 
 

@@ -21,6 +21,7 @@ class DecisionMetrics(BaseModel):
         description="windows without any answer within the deadline / windows answered"
     )
     tier_share: dict[str, float] = Field(description="share of applied answers per tier")
+    llm_share: float = Field(description="share of applied answers that came from the LLM")
     asked_over_delivered: float | None = Field(
         description="median of pacing rate asked / rate delivered until the next answer; null without ACK log"
     )
@@ -39,6 +40,7 @@ def decision_metrics(decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow) ->
         latency_ms=percentiles_ms((rows["applied_ns"] - rows["close_ack_ns"]).dropna()),
         deadline_miss_rate=float(windows.mean()),
         tier_share={str(tier): float(share) for tier, share in shares.items()},
+        llm_share=float(shares.get("llm", 0.0)),
         asked_over_delivered=_asked_over_delivered(rows, acks, flow),
     )
 
