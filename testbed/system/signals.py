@@ -77,8 +77,10 @@ def install() -> dict[int, Any]:
 
     In another than the main thread nothing is changed: Python delivers signals to the main thread only.
     """
+    global _pending
     if threading.current_thread() is not threading.main_thread():
         return {}
+    _pending = None  # what an earlier scope may have left waiting is not meant for this one
     return {
         signum: signal.signal(signum, _on_signal)
         for signum in _SIGNALS
