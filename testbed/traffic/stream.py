@@ -8,16 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from testbed.traffic import tcpinfo
+from testbed.traffic import receiver, tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Terminated, await_start
-from testbed.traffic.records import RecordLog
-from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, accept, bound_sender, connect, listener
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect
 from testbed.units import NS_PER_MS
 
 _CHUNK = bytes(256 * 1024)
 _NOTSENT_BYTES = 256 * 1024  # wake up when less than this is unsent: enough for 20 ms at 100 Mbit/s
-_GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
 _READ_PAUSE_S = 0.001  # between reads: a wake-up per packet would cost half a core at 200 Mbit/s
 
 
@@ -55,48 +53,13 @@ def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
 
 def receive(spec: FlowSpec) -> None:
     """Count what arrives into goodput-<flow>.parquet. Raises OSError."""
-    terminated = Terminated()
-    waiting = listener(spec)
-    log = RecordLog(
-        spec.log_dir / f"goodput-{spec.flow}.parquet", {"flow": "i", "at_ns": "q", "received_bytes": "q"}
-    )
-    try:
-        interval = await_start(terminated)
-        if interval is None:
-            return
-        sock = accept(waiting, interval, terminated)
-        if sock is None:
-            return
-        with sock:
-            _count(
-                sock, interval.stop_ns, terminated, lambda at_ns, total: log.append(spec.flow, at_ns, total)
-            )
-    finally:
-        waiting.close()
-        log.write_parquet()
-
-
-def _count(
-    sock: socket.socket, stop_ns: int, terminated: Terminated, record: Callable[[int, int], None]
-) -> None:
     buffer = bytearray(1 << 20)
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    total_bytes = 0
-    now_ns = next_record_ns = time.monotonic_ns()
-    while not terminated and now_ns < stop_ns:
-        if poller.poll(max(0.0, (next_record_ns - now_ns) / NS_PER_MS)):
-            try:
-                # MSG_TRUNC on TCP discards instead of copying (tcp(7)).
-                received = sock.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
-            except ConnectionResetError:
-                break
-            if received == 0:
-                break
-            total_bytes += received
+
+    def discard(sock: socket.socket) -> int:
+        # MSG_TRUNC on TCP discards instead of copying (tcp(7)).
+        received = sock.recv_into(buffer, len(buffer), socket.MSG_TRUNC)
+        if received:
             time.sleep(_READ_PAUSE_S)
-        now_ns = time.monotonic_ns()
-        if now_ns >= next_record_ns:
-            record(now_ns, total_bytes)
-            next_record_ns += _GOODPUT_INTERVAL_NS * (1 + (now_ns - next_record_ns) // _GOODPUT_INTERVAL_NS)
-    record(now_ns, total_bytes)
+        return received
+
+    receiver.receive(spec, discard)

@@ -6,11 +6,11 @@ import select
 import socket
 import time
 
-from testbed.traffic import tcpinfo
+from testbed.traffic import receiver, tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Terminated, await_start, main
 from testbed.traffic.records import NULL, RecordLog
-from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, accept, bound_sender, connect, listener
+from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect
 from testbed.traffic.video import wire
 from testbed.traffic.video.encoder import Encoder, Frame, RateControl
 from testbed.traffic.video.jitterbuffer import JitterBuffer
@@ -21,7 +21,6 @@ from testbed.units import NS_PER_MS, NS_PER_S
 
 # Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so that TCP never idles.
 _NOTSENT_BYTES = 16 * 1024
-_GOODPUT_INTERVAL_NS = 10 * NS_PER_MS
 
 
 class _Sender:
@@ -124,62 +123,26 @@ def send(spec: FlowSpec) -> None:
 
 def receive(spec: FlowSpec) -> None:
     """The receiver's process. Raises OSError, and ValueError if something else than video arrives."""
-    terminated = Terminated()
-    waiting = listener(spec)
-    goodput = RecordLog(
-        spec.log_dir / f"goodput-{spec.flow}.parquet", {"flow": "i", "at_ns": "q", "received_bytes": "q"}
-    )
-    frames = RecordLog(
-        spec.log_dir / f"frames-receiver-{spec.flow}.parquet",
-        {"frame": "i", "completed_ns": "q", "displayed_ns": "q"},
-    )
-    try:
-        interval = await_start(terminated)
-        if interval is None:
-            return
-        sock = accept(waiting, interval, terminated)
-        if sock is not None:
-            with sock:
-                _play(spec, sock, interval.stop_ns, terminated, goodput, frames)
-    finally:
-        waiting.close()
-        goodput.write_parquet()
-        frames.write_parquet()
-
-
-def _play(
-    spec: FlowSpec,
-    sock: socket.socket,
-    stop_ns: int,
-    terminated: Terminated,
-    goodput: RecordLog,
-    frames: RecordLog,
-) -> None:
     options = VideoOptions.model_validate(spec.options)
     playout = JitterBuffer(round(options.jitter_buffer_ms * NS_PER_MS))
     decoder = wire.Decoder()
     buffer = bytearray(1 << 18)
-    poller = select.poll()
-    poller.register(sock, select.POLLIN)
-    total_bytes = 0
-    now_ns = next_record_ns = time.monotonic_ns()
-    while not terminated and now_ns < stop_ns:
-        if poller.poll(max(0.0, (next_record_ns - now_ns) / NS_PER_MS)):
-            try:
-                received = sock.recv_into(buffer)
-            except ConnectionResetError:
-                break
-            if received == 0:
-                break
-            total_bytes += received
-            completed_ns = time.monotonic_ns()
-            for frame in decoder.feed(memoryview(buffer)[:received]):
-                frames.append(frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns))
-        now_ns = time.monotonic_ns()
-        if now_ns >= next_record_ns:
-            goodput.append(spec.flow, now_ns, total_bytes)
-            next_record_ns += _GOODPUT_INTERVAL_NS * (1 + (now_ns - next_record_ns) // _GOODPUT_INTERVAL_NS)
-    goodput.append(spec.flow, now_ns, total_bytes)
+    frames = RecordLog(
+        spec.log_dir / f"frames-receiver-{spec.flow}.parquet",
+        {"frame": "i", "completed_ns": "q", "displayed_ns": "q"},
+    )
+
+    def play(sock: socket.socket) -> int:
+        received = sock.recv_into(buffer)
+        completed_ns = time.monotonic_ns()
+        for frame in decoder.feed(memoryview(buffer)[:received]):
+            frames.append(frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns))
+        return received
+
+    try:
+        receiver.receive(spec, play)
+    finally:
+        frames.write_parquet()
 
 
 class Video:
