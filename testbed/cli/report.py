@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -16,18 +15,9 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of the table.")
 def report(run: Path, as_json: bool) -> None:
     """Rebuild metrics.json and report.html of the run folder RUN and print the summary."""
-    from analysis.report import build
-    from analysis.tables import summary_table
+    from testbed.run.show import build_and_show
 
-    metrics = build(run)
-    if as_json:
-        click.echo(metrics.model_dump_json(indent=1))
-        return
-    console = Console()
-    console.print(summary_table(metrics))
-    for warning in metrics.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
-    console.print(f"report: {run / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
+    build_and_show(run, as_json)
 
 
 @click.command()

@@ -8,10 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
-from rich.markup import escape
-
 from testbed import units
 from testbed.errors import UserError
 from testbed.links.base import LinkSample
@@ -117,7 +113,9 @@ def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
     cells = len(plan_cells(scenario))
     if len(failures) == cells:
         raise UserError(f"every cell failed; the first: {failures[0]}; logs: {folder}")
-    _print_report(folder, as_json)
+    from testbed.run.show import build_and_show  # late: pandas and plotly are not for the time of the traffic
+
+    build_and_show(folder, as_json)
     if failures:
         raise UserError(f"{len(failures)} of {cells} cells failed; the first: {failures[0]}")
     return folder
@@ -185,18 +183,3 @@ def _run_and_write(
             "warnings": result.warnings,
         },
     )
-
-
-def _print_report(folder: Path, as_json: bool) -> None:
-    from analysis.report import build
-    from analysis.tables import summary_table
-
-    metrics = build(folder)
-    if as_json:
-        click.echo((folder / "metrics.json").read_text(encoding="utf-8"), nl=False)
-        return
-    console = Console()
-    console.print(summary_table(metrics))
-    for warning in metrics.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
