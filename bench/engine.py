@@ -123,6 +123,13 @@ def random_inputs(model: PolicyModel, batch: int) -> dict[str, np.ndarray]:
     }
 
 
+def random_model(shape: dict[str, Any], layout: str, device: torch.device, dtype: torch.dtype) -> PolicyModel:
+    """A model of a shape and layout with random weights, in eval mode, built on the device."""
+    backbone = BackboneConfig(architecture=shape, lora=LoraConfig(rank=0))
+    with torch.device(device):
+        return PolicyModel(LAYOUTS[layout].model_copy(update={"backbone": backbone}), dtype).eval()
+
+
 def rows_of(
     name: str,
     shape: dict[str, Any],
@@ -135,12 +142,8 @@ def rows_of(
     device = torch.device(args.device)
     dtype = getattr(torch, args.dtype)
     torch._dynamo.reset()
-    config = LAYOUTS[layout].model_copy(
-        update={"backbone": BackboneConfig(architecture=shape, lora=LoraConfig(rank=0))}
-    )
-    with torch.device(device):
-        model = PolicyModel(config, backbone_dtype=dtype).eval()
-    tokens = model.task.tokens(config)
+    model = random_model(shape, layout, device, dtype)
+    tokens = model.task.tokens(model.config)
     everything = random_inputs(model, max(args.batches))
     reference: np.ndarray | None = None
     rows = []
