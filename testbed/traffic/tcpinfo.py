@@ -37,6 +37,8 @@ class TcpInfo:
     total_retrans: int
     lost: int
     delivered: int
+    mss_bytes: int
+    rto_ns: int
 
 
 def parse(raw: bytes) -> TcpInfo:
@@ -62,6 +64,8 @@ def parse(raw: bytes) -> TcpInfo:
         total_retrans=u32[23],
         lost=u32[6],
         delivered=delivered,
+        mss_bytes=u32[2],
+        rto_ns=u32[0] * 1000,
     )
 
 
@@ -80,7 +84,7 @@ class TcpInfoLog:
         columns |= dict.fromkeys(
             ("bytes_sent", "bytes_retrans", "bytes_acked", "notsent_bytes", "segs_out", "total_retrans"), "q"
         )
-        columns |= {"lost": "q", "delivered": "q"}
+        columns |= dict.fromkeys(("lost", "delivered", "mss_bytes", "rto_ns"), "q")
         self._log = RecordLog(
             spec.log_dir / f"tcpinfo-{spec.flow}.parquet", columns, ("pacing_rate_bps", "delivery_rate_bps")
         )

@@ -12,7 +12,8 @@ from testbed.traffic.process import Terminated, await_start, main
 from testbed.traffic.records import NULL, RecordLog
 from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect
 from testbed.traffic.video import wire
-from testbed.traffic.video.encoder import Encoder, Frame, RateControl
+from testbed.traffic.video.adaptation import adaptation
+from testbed.traffic.video.encoder import Encoder, Frame
 from testbed.traffic.video.jitterbuffer import JitterBuffer
 from testbed.traffic.video.logs import merge_frames
 from testbed.traffic.video.options import VideoOptions
@@ -31,7 +32,7 @@ class _Sender:
         self._spec = spec
         self._sock = sock
         self._encoder = Encoder(self._options, spec.seed)
-        self._rate = RateControl(self._options)
+        self._adaptation = adaptation(self._options)
         self._queue = FrameQueue(round(self._options.max_frame_age_ms * NS_PER_MS), wire.encode)
         self._tcp_log = tcpinfo.TcpInfoLog(spec)
         columns = {"flow": "i", "frame": "i", "keyframe": "?", "captured_ns": "q", "size_bytes": "q"}
@@ -52,7 +53,7 @@ class _Sender:
             capture_ns = start_ns + round(captures * frame_ns)
             if now_ns >= next_sample_ns or now_ns >= capture_ns:
                 info = self._tcp_log.sample(self._sock, now_ns)
-                self._rate.delivery_rate(now_ns, info.delivery_rate_bps, info.app_limited)
+                self._adaptation.observe(now_ns, info)
                 notsent_bytes = info.notsent_bytes
                 next_sample_ns = now_ns + tcpinfo.INTERVAL_NS
             if now_ns >= capture_ns:
@@ -75,7 +76,7 @@ class _Sender:
     def _capture(self, now_ns: int, notsent_bytes: int) -> None:
         for frame in self._queue.skip_stale(now_ns):
             self._log(frame, NULL)
-        target_bps = self._rate.update(
+        target_bps = self._adaptation.update(
             now_ns, self._queue.backlog_bytes + notsent_bytes, sending=not self._queue.awaiting_keyframe
         )
         frame = self._encoder.encode(now_ns, target_bps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from testbed.traffic.base import Options
@@ -17,10 +19,16 @@ class VideoOptions(Options):
     min_bps: float = Field(150e3, gt=0, description="lowest target of the encoder, bit/s")
     max_bps: float = Field(20e6, gt=0, le=1e9, description="highest target, bit/s")
     start_bps: float = Field(1e6, gt=0, le=1e9, description="target at the start, bit/s")
-    rise: float = Field(0.08, gt=0, le=1, description="relative rise of the target per rise_interval_ms")
-    rise_interval_ms: float = Field(200, gt=0, description="how long the backlog must stay under a frame, ms")
-    drop: float = Field(0.85, gt=0, lt=1, description="share of the delivery rate that the target drops to")
-    drop_backlog_ms: float = Field(150, gt=0, description="backlog, in ms of the target, that makes it drop")
+    adaptation: Literal["transport", "backlog"] = Field(
+        "transport", description="what the target follows: the controller's rate, or the sender's backlog"
+    )
+    headroom: float = Field(0.9, gt=0, le=1, description="transport: share of the allowed rate to use")
+    drain_ms: float = Field(1000, gt=0, description="transport: time in which a backlog is to drain, ms")
+    growth_per_s: float = Field(10, gt=1, description="transport: largest growth of the target in a second")
+    rise: float = Field(0.08, gt=0, le=1, description="backlog: rise of the target per rise_interval_ms")
+    rise_interval_ms: float = Field(200, gt=0, description="backlog: how long it must stay under a frame, ms")
+    drop: float = Field(0.85, gt=0, lt=1, description="backlog: share of the delivery rate to drop to")
+    drop_backlog_ms: float = Field(150, gt=0, description="backlog: ms of the target that make it drop")
     max_frame_age_ms: float = Field(500, gt=0, description="waiting frames older than this are skipped, ms")
     jitter_buffer_ms: float = Field(100, ge=0, le=5000, description="playout delay of the receiver, ms")
 
@@ -31,3 +39,7 @@ class VideoOptions(Options):
                 f"start_bps must lie between min_bps {self.min_bps:g} and max_bps {self.max_bps:g}"
             )
         return self
+
+    def bounded(self, target_bps: float) -> float:
+        """The target that is nearest within the bounds."""
+        return min(max(target_bps, self.min_bps), self.max_bps)

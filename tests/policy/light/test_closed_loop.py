@@ -7,7 +7,7 @@ import pytest
 
 import traces
 from policy.light.gcc import Gcc
-from policy.simulate import Cubic, Links, Outcome, TierController, simulate
+from policy.simulate import STEP_NS, Cubic, Links, Outcome, Source, TierController, simulate
 from policy.tiers import TierContext, create
 
 TRACES = ("lte-driving", "lte-walking", "wifi", "steps", "constant-12mbit")
@@ -34,17 +34,27 @@ def gcc_on_traces() -> Outcome:
     return run("gcc", links())
 
 
-def run(tier: str, made: Links, skip_ms: int = 1000) -> Outcome:
+class Steady:
+    """An application that makes data at a constant rate."""
+
+    def __init__(self, bps: float) -> None:
+        self._bytes = bps * STEP_NS / 8e9
+
+    def observe(self, state: object, step: int) -> None:
+        """Not looked at."""
+
+    def produce(self, step: int, backlog_bytes: np.ndarray) -> np.ndarray:
+        return np.full(len(backlog_bytes), self._bytes)
+
+
+def run(tier: str, made: Links, skip_ms: int = 1000, source: Source | None = None) -> Outcome:
     n = made.capacity_bps.shape[1]
-    return simulate(made, TierController(create(tier, TierContext(n)), n), skip_ms)
+    return simulate(made, TierController(create(tier, TierContext(n)), n), skip_ms, source)
 
 
-def constant(
-    bps: float, seconds: int, rtt_ms: int = 60, app_bps: float | None = None, bdp: float = 2
-) -> Links:
+def constant(bps: float, seconds: int, rtt_ms: int = 60, bdp: float = 2) -> Links:
     steps = seconds * 1000
-    app = None if app_bps is None else np.full((steps, 1), app_bps)
-    return Links(np.full((steps, 1), bps), np.array([rtt_ms]), np.array([bdp * bps * rtt_ms / 8e3]), app)
+    return Links(np.full((steps, 1), bps), np.array([rtt_ms]), np.array([bdp * bps * rtt_ms / 8e3]))
 
 
 def test_gcc_halves_cubics_queueing_delay_at_85_percent_of_its_throughput() -> None:
@@ -88,7 +98,7 @@ def test_gcc_follows_a_drop_and_drains_the_queue() -> None:
 
 @pytest.mark.parametrize("tier", ["gcc", "bbr-lite"])
 def test_an_application_limited_flow_does_not_talk_itself_down(tier: str) -> None:
-    outcome = run(tier, constant(12e6, 15, app_bps=2e6), 2000)
+    outcome = run(tier, constant(12e6, 15), 2000, Steady(2e6))
     assert outcome.throughput_bps[0] == pytest.approx(2e6, rel=0.02)
     assert outcome.pacing_rate_bps.min() > 2e6  # what the application makes never waits for long
     assert outcome.queueing_p95_ms[0] < 10

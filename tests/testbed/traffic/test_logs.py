@@ -28,6 +28,7 @@ RECORDED = bytes.fromhex(
 )
 # Offsets and sizes of the members in struct tcp_info (linux/tcp.h).
 OFFSETS = {
+    "rto_us": (8, 4), "mss_bytes": (16, 4),
     "lost": (32, 4), "srtt_us": (68, 4), "cwnd": (80, 4), "total_retrans": (100, 4), "pacing_rate": (104, 8),
     "bytes_acked": (120, 8), "segs_out": (136, 4), "notsent_bytes": (144, 4), "min_rtt_us": (148, 4),
     "delivery_rate": (160, 8), "delivered": (192, 4), "bytes_sent": (200, 8), "bytes_retrans": (208, 8),
@@ -80,6 +81,8 @@ def test_recorded_tcp_info() -> None:
         total_retrans=0,
         lost=0,
         delivered=351,
+        mss_bytes=65_483,
+        rto_ns=204_000_000,
     )
     assert info.bytes_acked < info.bytes_sent
 
@@ -94,6 +97,7 @@ def test_every_member_is_read_from_its_place(values: list[int], flags: int) -> N
     info = tcpinfo.parse(bytes(raw))
     assert info.app_limited is bool(flags & 1)  # tcpi_delivery_rate_app_limited, the lowest bit of the byte
     assert (info.srtt_ns, info.min_rtt_ns) == (1000 * expected["srtt_us"], 1000 * expected["min_rtt_us"])
+    assert info.rto_ns == 1000 * expected["rto_us"]
     rates = (info.pacing_rate_bps, info.delivery_rate_bps)
     assert rates == (8 * expected["pacing_rate"], 8 * expected["delivery_rate"])
     assert info.cwnd_packets == expected["cwnd"]

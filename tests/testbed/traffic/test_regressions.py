@@ -1,5 +1,6 @@
 """Mistakes once made, kept from coming back: signals while waiting, playout, rate control while skipping, bounds."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from testbed.traffic import onoff
+from testbed.traffic import onoff, tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.video import wire
-from testbed.traffic.video.encoder import Encoder, RateControl
+from testbed.traffic.video.adaptation import BacklogAdaptation
+from testbed.traffic.video.encoder import Encoder
 from testbed.traffic.video.jitterbuffer import JitterBuffer
 from testbed.traffic.video.options import VideoOptions
 from testbed.traffic.video.queue import FrameQueue
@@ -57,13 +59,13 @@ def test_sigterm_ends_a_receiver_that_waits(tmp_path: Path, module: str, started
 
 def test_the_target_never_rises_while_the_sender_only_skips() -> None:
     options = VideoOptions(size_noise=0, start_bps=4e6)
-    rate, encoder = RateControl(options), Encoder(options, 1)
+    rate, encoder = BacklogAdaptation(options), Encoder(options, 1)
     queue = FrameQueue(500 * NS_PER_MS, wire.encode)
     targets = []
     for number in range(1, 30):  # an outage: nothing is ever written
         now_ns = number * NS_PER_S // 30
         queue.skip_stale(now_ns)
-        rate.delivery_rate(now_ns, 1e6, False)
+        rate.observe(now_ns, dataclasses.replace(tcpinfo.parse(bytes(216)), delivery_rate_bps=1e6))
         state = {"sending": not queue.awaiting_keyframe} if hasattr(queue, "awaiting_keyframe") else {}
         targets.append(rate.update(now_ns, queue.backlog_bytes, **state))
         queue.add(encoder.encode(now_ns, targets[-1]))

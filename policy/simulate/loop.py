@@ -13,9 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.history import History
-from policy.tiers import Tier
-from policy.windows import Records, WindowFolder
+from policy.windows import Records
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,24 +23,45 @@ MSS_BYTES = 1448.0
 
 @dataclass(frozen=True)
 class Links:
-    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes: float64[n];
-    app_rate_bps: float64[k, n], what the application produces, inf: as much as can be sent."""
+    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes: float64[n]."""
 
     capacity_bps: Floats
     rtt_ms: Ints
     buffer_bytes: Floats
-    app_rate_bps: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """ACKs of one step: float64[n] bytes newly delivered and newly known lost, RTT (0: no ACK) and smoothed RTT."""
+    """ACKs of one step: float64[n] bytes newly delivered and newly known lost, RTT (0: no ACK), bytes in flight; and
+    what stands in the bottleneck's queue, which no sender knows: for oracles."""
 
     at_ns: int
     delivered_bytes: Floats
     lost_bytes: Floats
     rtt_ns: Floats
     inflight_bytes: Floats
+    queue_bytes: Floats
+
+
+@dataclass(frozen=True)
+class TransportState:
+    """What TCP_INFO shows of m flows after an ACK, [m]: the newest delivery rate, whether the application limited it,
+    and the rate that the controller allows, the lesser of pacing rate and cwnd / srtt."""
+
+    flows: Ints
+    delivery_rate_bps: Floats
+    app_limited: NDArray[np.bool_]
+    allowed_bps: Floats
+
+
+class Source(Protocol):
+    """An application on n flows, one for each."""
+
+    def observe(self, state: TransportState, step: int) -> None:
+        """ACKs came for these flows."""
+
+    def produce(self, step: int, backlog_bytes: Floats) -> Floats:
+        """Bytes that join (or, skipped, leave) each flow's unsent backlog in this step."""
 
 
 class Controller(Protocol):
@@ -73,8 +92,8 @@ class Outcome:
     pacing_rate_bps: Floats
 
 
-def simulate(links: Links, controller: Controller, skip_ms: int = 0) -> Outcome:
-    """Run all links. skip_ms: leave the start out of the summary figures."""
+def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Source | None = None) -> Outcome:
+    """Run all links. skip_ms: leave the start out of the summary figures; source: without one, flows are greedy."""
     steps, n = links.capacity_bps.shape
     everyone = np.arange(n)
     opportunity = links.capacity_bps * (STEP_NS / 8e9)
@@ -100,7 +119,8 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0) -> Outcome:
         srtt = np.where(rtt > 0, np.where(srtt > 0, srtt + (rtt - srtt) / 8, rtt), srtt)
         inflight = sent - acked - lost
         now_ns = k * STEP_NS
-        controller.on_feedback(Feedback(now_ns, new, newly_lost, rtt, inflight))
+        queue = accepted[k - 1] - departed[k - 1]
+        controller.on_feedback(Feedback(now_ns, new, newly_lost, rtt, inflight, queue))
         heard = np.flatnonzero(new > 0)
         if len(heard):
             sent_step = (back - wait_ms[back, everyone].astype(np.int64))[heard]
@@ -123,6 +143,10 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0) -> Outcome:
             at_ns = np.full(len(heard), now_ns)
             flags = limited[np.maximum(sent_step, 0), heard]
             records = Records(heard, at_ns, counters, levels, rtt[heard], rate, flags)
+            if source is not None:
+                window_bps = controller.cwnd_packets * MSS_BYTES * 8e9 / np.maximum(srtt, 1)
+                allowed = np.minimum(controller.pacing_rate_bps, window_bps)[heard]
+                source.observe(TransportState(heard, rate, flags, allowed), k)
         else:
             records = _NOTHING
         controller.on_records(records, now_ns)
@@ -131,15 +155,17 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0) -> Outcome:
         credit = np.minimum(credit + pace, np.maximum(2 * pace, 2 * MSS_BYTES))
         room = np.maximum(controller.cwnd_packets * MSS_BYTES - inflight, 0.0)
         send = np.minimum(credit, room)
-        if links.app_rate_bps is not None:
-            app_backlog += links.app_rate_bps[k - 1] * (STEP_NS / 8e9)
+        if source is not None:
+            app_backlog += newly_lost + source.produce(k - 1, app_backlog)  # what was lost is sent again
             limited[k] = app_backlog - np.floor(send / MSS_BYTES) * MSS_BYTES < MSS_BYTES
-            send = np.minimum(send, app_backlog)
+            send = np.minimum(send, np.ceil(app_backlog / MSS_BYTES) * MSS_BYTES)
         send = np.floor(send / MSS_BYTES) * MSS_BYTES
         credit -= send
-        app_backlog -= np.where(np.isfinite(app_backlog), send, 0.0)
+        if source is not None:
+            send = np.minimum(send, app_backlog)
+            app_backlog -= send
         sent += send
-        space = links.buffer_bytes - (accepted[k - 1] - departed[k - 1])
+        space = links.buffer_bytes - queue
         enter = np.minimum(send, np.maximum(space, 0.0))
         accepted[k], dropped[k] = accepted[k - 1] + enter, dropped[k - 1] + send - enter
         departed[k] = np.minimum(accepted[k], departed[k - 1] + opportunity[k - 1])
@@ -184,73 +210,3 @@ _NOTHING = Records(
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 6), np.int64), np.empty((0, 6)),
     np.empty(0), np.empty(0), np.empty(0, bool),
 )  # fmt: skip
-
-
-class TierController:
-    """A tier in the loop: windows close every `window_ms`; before the first decision the sender is in slow start."""
-
-    def __init__(self, tier: Tier, n: int, window_ms: int = 100) -> None:
-        self.pacing_rate_bps: Floats = np.full(n, 1e9)
-        self.cwnd_packets: Floats = np.full(n, 10.0)
-        self._tier, self._window_ns = tier, window_ms * STEP_NS
-        self._folder, self._history = WindowFolder(n), History(n)
-        self._all = np.arange(n)
-        self._folder.open(self._all, np.zeros(n, np.int64))
-        self._slow_start = np.ones(n, bool)
-
-    def on_feedback(self, feedback: Feedback) -> None:
-        """Slow start until the first decision."""
-        self.cwnd_packets = self.cwnd_packets + self._slow_start * feedback.delivered_bytes / MSS_BYTES
-
-    def on_records(self, records: Records, now_ns: int) -> None:
-        """Fold; decide when the window closes."""
-        closing = self._all if now_ns % self._window_ns == 0 else self._all[:0]
-        rows, _, _ = self._folder.fold(records, closing, np.full(len(closing), now_ns))
-        if not len(closing):
-            return
-        self._history.append(closing, rows)
-        batch = self._history.batch(closing, self._folder.levels[closing, 2])
-        actions = self._tier.decide(batch, now_ns)
-        self.pacing_rate_bps, self.cwnd_packets = actions.pacing_rate_bps, np.floor(actions.cwnd_packets)
-        self._slow_start[:] = False
-
-
-class Cubic:
-    """CUBIC (RFC 9438) for comparison: C = 0.4, beta = 0.7, fast convergence, no HyStart; paced at 1.2 cwnd / RTT."""
-
-    def __init__(self, n: int) -> None:
-        self.cwnd_packets: Floats = np.full(n, 10.0)
-        self.pacing_rate_bps: Floats = np.full(n, 1e9)
-        self._ssthresh = np.full(n, np.inf)
-        self._w_max = np.zeros(n)
-        self._epoch_ns = np.zeros(n)
-        self._quiet_until_ns = np.zeros(n)
-        self._rtt_ns = np.full(n, 100e6)
-
-    def on_feedback(self, feedback: Feedback) -> None:
-        """Grow with ACKs; shrink once per RTT with loss."""
-        now = feedback.at_ns
-        self._rtt_ns = np.where(feedback.rtt_ns > 0, feedback.rtt_ns, self._rtt_ns)
-        loss = (feedback.lost_bytes > 0) & (now >= self._quiet_until_ns)
-        w = self.cwnd_packets
-        self._w_max = np.where(loss, np.where(w < self._w_max, w * 0.85, w), self._w_max)
-        self._ssthresh = np.where(loss, np.maximum(0.7 * w, 2), self._ssthresh)
-        self._epoch_ns = np.where(loss, now, self._epoch_ns)
-        self._quiet_until_ns = np.where(loss, now + self._rtt_ns, self._quiet_until_ns)
-        acked = feedback.delivered_bytes / MSS_BYTES
-        limited = feedback.inflight_bytes + 3 * MSS_BYTES < w * MSS_BYTES  # not cwnd-limited: no growth
-        start = np.cbrt(self._w_max * 0.3 / 0.4)
-        t = (now - self._epoch_ns) / 1e9
-        target = np.clip(0.4 * (t - start) ** 3 + self._w_max, w, 1.5 * w)
-        grown = np.where(w < self._ssthresh, w + acked, w + (target - w) / w * acked)
-        self.cwnd_packets = np.where(loss, self._ssthresh, np.where(limited, w, grown))
-        self.pacing_rate_bps = (
-            np.where(self.cwnd_packets < self._ssthresh, 2.0, 1.2)
-            * self.cwnd_packets
-            * MSS_BYTES
-            * 8e9
-            / self._rtt_ns
-        )
-
-    def on_records(self, records: Records, now_ns: int) -> None:
-        """Not needed."""

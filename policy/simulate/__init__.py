@@ -1,0 +1,34 @@
+"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity, one flow each, steps of 1 ms."""
+
+from policy.simulate.kernel import Bbr, Cubic
+from policy.simulate.loop import (
+    MSS_BYTES,
+    STEP_NS,
+    Controller,
+    Feedback,
+    Links,
+    Outcome,
+    Source,
+    TransportState,
+    simulate,
+)
+from policy.simulate.tier_loop import TierController
+from policy.simulate.video import Shown, Video, VideoSettings
+
+__all__ = [
+    "MSS_BYTES",
+    "STEP_NS",
+    "Bbr",
+    "Controller",
+    "Cubic",
+    "Feedback",
+    "Links",
+    "Outcome",
+    "Shown",
+    "Source",
+    "TierController",
+    "TransportState",
+    "Video",
+    "VideoSettings",
+    "simulate",
+]
