@@ -20,6 +20,7 @@ _COMMANDS = {
     "clean": "clean",
     "serve": "serve",
     "collect": "collect",
+    "league": "league",
     "train": "train",
     "models": "models",
 }

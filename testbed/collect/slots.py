@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from testbed.collect.grid import Job
 from testbed.system.process import Process, ProcessFailed
@@ -28,19 +29,32 @@ class Outcome:
     error: str | None = None
 
 
+class Named(Protocol):
+    """What slots need to know of a job."""
+
+    @property
+    def id(self) -> str:
+        """Unique among the jobs; part of file names."""
+
+
+J = TypeVar("J", bound=Named)
+Command = Callable[[J, Path], Sequence[str]]
+"""The program that does a job; it prints one line when it has. The folder is for its input, gone when it has ended."""
+
+
 @dataclass
-class _Slot:
-    job: Job
+class _Slot(Generic[J]):
+    job: J
     process: Process
     scope: ExitStack
 
-    def outcome(self) -> Outcome:
-        """Of a process that has ended."""
+    def answer(self) -> tuple[str, str | None]:
+        """The line that the process printed, or what went wrong. Of a process that has ended."""
         try:
             self.process.check()
-            return Outcome(self.job, rows=int(self.process.read_line(_READ_S)))
-        except (ProcessFailed, ValueError) as error:
-            return Outcome(self.job, error=str(error))
+            return self.process.read_line(_READ_S), None
+        except ProcessFailed as error:
+            return "", str(error)
         finally:
             self.scope.close()
 
@@ -55,42 +69,68 @@ def run_jobs(
     on_start: Callable[[Job], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
-    """Run all jobs, at most `slots` at a time. A job that fails does not stop the others."""
+    """Run all jobs of a collection, at most `slots` at a time. A job that fails does not stop the others."""
+
+    def command(job: Job, folder: Path) -> list[str]:
+        path = folder / "job.json"
+        path.write_text(job.model_dump_json(), encoding="utf-8")
+        argv = [sys.executable, "-m", "testbed.collect.slot", str(path), str(out)]
+        return [*argv, "--keep-runs"] if keep_runs else argv
+
+    def ended(job: Job, line: str, error: str | None) -> None:
+        if error is None and not line.isdecimal():
+            error = f"{job.id}: it printed {line!r} instead of its number of rows"
+        on_end(Outcome(job, error=error) if error is not None else Outcome(job, rows=int(line)))
+
+    run_in_slots(scope, jobs, command, slots=slots, on_start=on_start, on_end=ended)
+
+
+def run_in_slots(
+    scope: Scope,
+    jobs: Sequence[J],
+    command: Command[J],
+    *,
+    slots: int,
+    on_start: Callable[[J], None],
+    on_end: Callable[[J, str, str | None], None],
+) -> None:
+    """Run a process for every job, in order, at most `slots` at a time.
+
+    `on_end` gets the job with the line that its process printed, or with what went wrong.
+    """
     waiting = iter(jobs)
     with _slots() as running:
         while True:
             while len(running) < slots and (job := next(waiting, None)) is not None:
                 on_start(job)
-                running.append(_start(scope, job, out, keep_runs))
+                running.append(_start(scope, job, command))
             if not running:
                 return
             ended = [slot for slot in running if slot.process.poll() is not None]
             for slot in ended:
                 running.remove(slot)
-                on_end(slot.outcome())
+                on_end(slot.job, *slot.answer())
             if not ended:
                 time.sleep(_POLL_S)
 
 
-def _start(scope: Scope, job: Job, out: Path, keep_runs: bool) -> _Slot:
+def _start(scope: Scope, job: J, command: Command[J]) -> _Slot[J]:
+    """One job's process, in a scope of its own."""
     with ExitStack() as stack:
         own = stack.enter_context(scope.child(job.id))
-        path = own.tmp / "job.json"
-        path.write_text(job.model_dump_json(), encoding="utf-8")
-        argv = [sys.executable, "-m", "testbed.collect.slot", str(path), str(out)]
-        process = own.spawn([*argv, "--keep-runs"] if keep_runs else argv, name=job.id, env=_environment())
+        process = own.spawn(command(job, own.tmp), name=job.id, env=slot_environment())
         return _Slot(job, process, stack.pop_all())
 
 
-def _environment() -> dict[str, str]:
+def slot_environment() -> dict[str, str]:
     """One thread per library: the slots themselves are what is parallel."""
     return {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 @contextmanager
-def _slots() -> Iterator[list[_Slot]]:
+def _slots() -> Iterator[list[_Slot[Any]]]:
     """The running slots; on the way out those left are told to end side by side, and waited for."""
-    running: list[_Slot] = []
+    running: list[_Slot[Any]] = []
     try:
         yield running
     finally:

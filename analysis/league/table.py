@@ -1,0 +1,106 @@
+"""The league's table: one row per cell, that is one scheme on one scenario. docs/league.md lists every column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.errors import AnalysisError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column that schemes are compared by. `higher_is_better` is None where neither way is better."""
+
+    name: str
+    title: str
+    higher_is_better: bool | None
+    factor: float = 1.0  # from the stored value to the shown one
+    digits: int = 1
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("bitrate_mbps", "displayed bitrate Mbit/s", True, digits=2),
+    Metric("throughput_mbps", "throughput Mbit/s", True, digits=2),
+    Metric("utilisation", "utilisation %", True, 100.0),
+    Metric("qdelay_p95_ms", "queueing delay p95 ms", False),
+    Metric("owd_p95_ms", "one-way delay p95 ms", False),
+    Metric("stall_100", "stalls >100 ms %", False, 100.0, 2),
+    Metric("stall_200", "stalls >200 ms %", False, 100.0, 2),
+    Metric("stall_500", "stalls >500 ms %", False, 100.0, 2),
+    Metric("power", "power Mbit/s per s", True),
+    Metric("loss_rate", "loss %", False, 100.0, 2),
+    Metric("jain", "Jain's index", True, digits=3),
+    Metric("share", "share against others %", None, 100.0),
+    Metric("decision_p50_ms", "decision latency p50 ms", False, digits=2),
+    Metric("decision_p99_ms", "decision latency p99 ms", False, digits=2),
+    Metric("deadline_miss_rate", "deadline misses %", False, 100.0, 2),
+    Metric("llm_share", "LLM's share of answers %", None, 100.0),
+)
+
+KEYS: tuple[tuple[str, pa.DataType], ...] = (
+    ("scenario", pa.string()),
+    ("scheme", pa.string()),
+    ("trace", pa.string()),
+    ("family", pa.string()),
+    ("split", pa.string()),
+    ("traffic", pa.string()),
+    ("flow", pa.string()),
+    ("flows", pa.int16()),
+    ("cross", pa.string()),
+    ("rtt_ms", pa.float64()),
+    ("buffer", pa.string()),
+    ("loss", pa.string()),
+    ("seed", pa.int32()),
+    ("duration_s", pa.float64()),
+    ("trace_mbps", pa.float64()),
+    ("trace_scale", pa.float64()),
+)
+"""What a row is about; known before it is run."""
+_MEASURED = (
+    *((metric.name, pa.float64()) for metric in METRICS),
+    ("freeze_rate", pa.float64()),
+    ("frame_delay_p95_ms", pa.float64()),
+    ("local_share", pa.float64()),
+    ("cpu_busy", pa.float64()),
+    ("cpu_steal", pa.float64()),
+    ("warnings", pa.string()),
+)
+SCHEMA = pa.schema([*KEYS, *_MEASURED], metadata={"tbtest.league": str(VERSION)})
+
+
+def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """The table of rows, by scenario and scheme. Raises AnalysisError for unknown or missing columns."""
+    for row in rows:
+        if wrong := set(row) ^ set(SCHEMA.names):
+            raise AnalysisError(
+                f"league row {row.get('scenario')}: missing or unknown {', '.join(sorted(wrong))}"
+            )
+    ordered = sorted(rows, key=lambda row: (row["scenario"], row["scheme"]))
+    return pa.Table.from_pylist([dict(row) for row in ordered], schema=SCHEMA)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Raises AnalysisError if it is not a league's table."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise AnalysisError(f"{path}: not a readable Parquet file: {error}") from error
+    version = (table.schema.metadata or {}).get(b"tbtest.league", b"").decode()
+    if version != str(VERSION) or table.column_names != SCHEMA.names:
+        raise AnalysisError(f"{path}: not a league's table of version {VERSION}; run `tbtest league` again")
+    return table
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """For computation: missing numbers are NaN."""
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

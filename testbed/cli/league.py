@@ -1,0 +1,227 @@
+"""``tbtest league``: schemes against each other over many scenarios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from testbed.league.grid import Job
+    from testbed.league.plan import League
+
+
+@click.command()
+@click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("league"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder of cells, table and report.",
+)
+@click.option(
+    "--schemes",
+    metavar="NAMES",
+    help="Instead of the grid's: policy, policy:llm, policy:light, policy:gru, policy:mlp, policy:transformer, "
+    "bbr, cubic, reno, oracle, or any other name that --cc takes.",
+)
+@click.option(
+    "--traces",
+    multiple=True,
+    metavar="GLOB",
+    help="Further traces: a name, file or pattern; may be repeated.",
+)
+@click.option(
+    "--collection",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR|FILE",
+    help="Run on the traces of a dataset of `tbtest collect` instead of the grid's own, those of --split alone.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    help="Only traces of this split; default: the grid's, which is test.",
+)
+@click.option(
+    "--quick", is_flag=True, help="Cells of at most 5 s, one of each kind of traffic per trace: minutes."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Cells that run at the same time; default: one for every two cores.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["ray", "processes"]),
+    help="How cells are spread; default: ray where it is installed, else processes of this machine.",
+)
+@click.option(
+    "--ray-address", metavar="ADDR", help="A running Ray cluster: auto, or host:port. Default: this machine."
+)
+@click.option(
+    "--policy-server", metavar="ADDR", help="Use this policy server instead of starting one per host."
+)
+@click.option("--baseline", metavar="SCHEME", help="What schemes are paired with; default: bbr, else cubic.")
+@click.option("--keep-runs", is_flag=True, help="Keep the run folders under DIR/runs, logs and all.")
+@click.option(
+    "--report-only", is_flag=True, help="Run nothing; rebuild table and report of the cells that are done."
+)
+@click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
+def league(
+    grid_file: Path | None,
+    out: Path,
+    schemes: str | None,
+    traces: tuple[str, ...],
+    collection: Path | None,
+    split: str | None,
+    quick: bool,
+    jobs: int | None,
+    executor: str | None,
+    ray_address: str | None,
+    policy_server: str | None,
+    baseline: str | None,
+    keep_runs: bool,
+    report_only: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run every scheme on every scenario of a grid, and report who wins where.
+
+    A cell is one scheme on one scenario; the cells of a scenario share trace, settings and seed, and run in random
+    order. The same command again goes on where it stopped. Writes league.parquet, league.md and league.html. Needs
+    root. Without GRID.yaml, a grid of generated traces.
+
+    \b
+        tbtest league --quick --schemes bbr,cubic,policy:light --out quick
+        tbtest league grids/league.yaml --traces 'recorded/*/*' --out league --jobs 8
+        tbtest league grids/league.yaml --collection experience --split validation --out tuning
+        tbtest league grids/league.yaml --ray-address auto --out league     # the same, on a cluster
+    """
+    from testbed.errors import UserError
+    from testbed.league.grid import make_grid, read_grid
+    from testbed.league.plan import check_schemes, plan
+
+    given: dict[str, Any] = {"split": split} if split else {}
+    if schemes is not None:
+        given["schemes"] = tuple(name.strip() for name in schemes.split(","))
+    grid = read_grid(grid_file, given) if grid_file else make_grid(given, "command line")
+    planned = plan(grid.quick() if quick else grid, traces, out, collection)
+    if dry_run:
+        click.echo(json.dumps(_listed(planned), indent=1) if as_json else _plan_text(planned))
+        return
+    failures: list[str] = []
+    if not report_only:
+        check_schemes(planned.grid.schemes)
+        planned.write()
+        failures = _run(
+            planned, executor, ray_address, policy_server, jobs, keep_runs=keep_runs, quiet=as_json
+        )
+    done = planned.report(baseline)
+    result = {"league": str(out), "cells": len(planned.jobs), "done": done, "failed": len(failures)}
+    click.echo(json.dumps(result) if as_json else _result_text(result))
+    if failures:
+        raise UserError(
+            f"{len(failures)} cells failed; the first: {failures[0]}; the same command tries them again"
+        )
+
+
+def _run(
+    planned: League,
+    executor: str | None,
+    ray_address: str | None,
+    policy_server: str | None,
+    slots: int | None,
+    *,
+    keep_runs: bool,
+    quiet: bool,
+) -> list[str]:
+    """Run what is left; returns what went wrong."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from testbed.league.executors import run_cells
+    from testbed.run.prepared import require_root
+
+    require_root()
+    left = planned.left
+    failures: list[str] = []
+    if not left:
+        return failures
+    console = Console(stderr=True, quiet=quiet)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=quiet) as progress:
+        total = progress.add_task(
+            "cells", total=len(planned.jobs), completed=len(planned.jobs) - len(left), failed=0
+        )
+
+        def ended(job: Job, measured: dict[str, Any] | None, error: str | None) -> None:
+            if measured is not None:
+                planned.finish(job, measured)
+            else:
+                failures.append(f"{job.id}: {error}")
+                console.print(f"{job.id} failed: {error}", highlight=False, markup=False)
+            if measured is not None and not console.is_terminal:
+                console.print(f"{job.id}: done", highlight=False, markup=False)
+            progress.update(total, advance=1, failed=len(failures))
+
+        run_cells(
+            planned,
+            left,
+            executor=executor,
+            ray_address=ray_address,
+            policy_server=policy_server,
+            slots=slots,
+            keep_runs=keep_runs,
+            on_start=lambda job: progress.update(total, description=f"{job.about['trace']} {job.scheme}"),
+            on_end=ended,
+        )
+    return failures
+
+
+def _result_text(result: dict[str, Any]) -> str:
+    return (
+        f"{result['league']}: {result['done']} of {result['cells']} cells done, {result['failed']} failed; see "
+        f"{result['league']}/league.html and league.md, the table is league.parquet"
+    )
+
+
+def _listed(planned: League) -> dict[str, Any]:
+    left = {job.id for job in planned.left}
+    return {
+        "traces": {
+            trace.name: {"family": trace.family, "split": trace.split, "scale": trace.scale}
+            for trace in planned.traces
+        },
+        "cells": [{"id": job.id, "done": job.id not in left, **job.about} for job in planned.jobs],
+    }
+
+
+def _plan_text(planned: League) -> str:
+    listed = _listed(planned)
+    lines = [
+        f"trace {name}: {about['family']}, {about['split']}, mean scaled by {about['scale']:.3g}"
+        if about["scale"] != 1
+        else f"trace {name}: {about['family']}, {about['split']}"
+        for name, about in listed["traces"].items()
+    ]
+    for cell in listed["cells"]:
+        state = ", done" if cell["done"] else ""
+        lines.append(
+            f"{cell['id']}: {cell['scheme']}, {cell['traffic']}, rtt {cell['rtt_ms']:g}ms, buffer {cell['buffer']}, "
+            f"seed {cell['seed']}{state}"
+        )
+    seconds = sum(cell["duration_s"] for cell in listed["cells"] if not cell["done"])
+    left = sum(not cell["done"] for cell in listed["cells"])
+    return "\n".join([*lines, f"{left} of {len(listed['cells'])} cells to run, {seconds:.0f} s of traffic"])

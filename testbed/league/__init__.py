@@ -1,0 +1,1 @@
+"""The league: schemes against each other over many scenarios, paired by trace, settings and seed."""

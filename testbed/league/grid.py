@@ -1,0 +1,244 @@
+"""The grid of a league: what its YAML says, and the cells that it means. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from policy.training.schema import Split
+from testbed.buffer import Buffer
+from testbed.collect.grid import Generated, Splits, Traffic
+from testbed.errors import UserError
+from testbed.league.traces import LeagueTrace
+from testbed.loss import format_loss
+from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scenario, read_yaml
+from testbed.units import NS_PER_MS, NS_PER_S, format_duration
+
+ORACLE = "policy:oracle"
+_SHORT = {"oracle": ORACLE, "policy:light": "policy:gcc"}
+_QUICK_NS = 5 * NS_PER_S
+_BULK_CUBIC, _BULK_BBR = (CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr"))
+
+
+class LeagueGrid(BaseModel):
+    """Every combination of traces, round trips, buffers, traffic and seeds; each is a scenario for all schemes."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
+    )
+
+    traces: tuple[str | Generated, ...] = Field(
+        default=(
+            Generated(generate="lte", name="lte-driving", seeds=(9001, 9002, 9003)),
+            Generated(generate="wifi", seeds=(9101, 9102, 9103)),
+            Generated(generate="5g-mmwave", seeds=(9201, 9202, 9203)),
+        )
+    )
+    schemes: tuple[str, ...] = Field(default=("policy", "policy:light", "bbr", "cubic"), min_length=1)
+    rtt_ns: tuple[DurationNs, ...] = Field(
+        default=(20 * NS_PER_MS, 60 * NS_PER_MS, 120 * NS_PER_MS), alias="rtt", min_length=1
+    )
+    buffer: tuple[BufferSize, ...] = Field(
+        default=(Buffer(bdp=1.0), Buffer(bdp=4.0), Buffer(bdp=16.0)), min_length=1
+    )
+    traffic: tuple[Traffic, ...] = Field(
+        default=(
+            Traffic(flow="video"),
+            Traffic(flow="bulk"),
+            Traffic(flow="bulk", flows=2),
+            Traffic(flow="bulk", cross_traffic=(_BULK_CUBIC,)),
+            Traffic(flow="bulk", cross_traffic=(_BULK_BBR,)),
+        ),
+        min_length=1,
+    )
+    seeds: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
+    topology: str = "dumbbell"
+    topology_options: dict[str, Any] = Field(default_factory=dict)
+    duration_ns: DurationNs = Field(default=30 * NS_PER_S, alias="duration")
+    stagger_ns: DurationNs = Field(
+        default=200 * NS_PER_MS, alias="stagger", description="flows start within this"
+    )
+    per_trace: int | None = Field(
+        default=10, ge=1, description="scenarios drawn for each trace, traffic in turn; null: all of them"
+    )
+    max_mean_rate_bps: RateBps | None = Field(
+        default=50e6, alias="max_mean_rate", description="faster traces are scaled down to it; null: none"
+    )
+    splits: Splits | None = Field(
+        default=None, description="as in the grid that was collected with; null: no trace was trained on"
+    )
+    split: Split = Field(default="test", description="only traces of this split")
+    server: dict[str, Any] = Field(
+        default_factory=dict, description="settings of the policy server: models, device, apc, ..."
+    )
+    agent: dict[str, Any] = Field(default_factory=dict, description="settings of the agent")
+    seed: int = Field(default=1, ge=0, lt=2**31, description="of drawing and of the order")
+
+    @field_validator("schemes")
+    @classmethod
+    def _by_full_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        full = tuple(_SHORT.get(name, name) for name in names)
+        if len(set(full)) != len(full):
+            raise ValueError("a scheme is named twice")
+        return full
+
+    def quick(self) -> LeagueGrid:
+        """The same grid in minutes: short cells, one scenario of each traffic per trace and one seed."""
+        return self.model_copy(
+            update={
+                "duration_ns": min(self.duration_ns, _QUICK_NS),
+                "per_trace": min(self.per_trace or len(self.traffic), len(self.traffic)),
+                "seeds": self.seeds[:1],
+            }
+        )
+
+
+class Job(BaseModel):
+    """One cell: a scheme on a scenario.
+
+    about: the row's columns that are known before (`analysis.league.table.KEYS`).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    scenario: dict[str, Any]
+    about: dict[str, Any]
+
+    @property
+    def scheme(self) -> str:
+        """Its congestion controller."""
+        return str(self.about["scheme"])
+
+    def served_by(self, address: str | None) -> Job:
+        """The job with the policy server to use. The oracle knows its own cell's trace, so it keeps its own server."""
+        if address is None or not self.scheme.startswith("policy") or self.scheme == ORACLE:
+            return self
+        return self.model_copy(update={"scenario": {**self.scenario, "policy_server": address}})
+
+
+def read_grid(path: Path, overrides: dict[str, Any] | None = None) -> LeagueGrid:
+    """The grid in a YAML file; overrides win. Raises UserError naming file and key."""
+    return make_grid(read_yaml(path) | (overrides or {}), str(path))
+
+
+def make_grid(data: dict[str, Any], source: str) -> LeagueGrid:
+    """The grid that `data` says. Raises UserError naming source and key."""
+    try:
+        return LeagueGrid.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(field.alias or name for name, field in LeagueGrid.model_fields.items())
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{source}: {key}: {reason}; keys of a league's grid: {known}") from error
+
+
+def traffic_label(traffic: Traffic) -> str:
+    """`video`, `bulk x2`, `bulk vs cubic`, `bulk, loss 0.5%`: results are told apart by it."""
+    text = traffic.flow if traffic.flows == 1 else f"{traffic.flow} x{traffic.flows}"
+    if traffic.cross_traffic:
+        text += " vs " + " + ".join(_cross_name(cross) for cross in traffic.cross_traffic)
+    if traffic.loss is not None:
+        text += f", loss {format_loss(traffic.loss)}"
+    return text
+
+
+def _cross_name(cross: CrossTraffic) -> str:
+    """A bulk flow is known by its controller alone."""
+    return cross.cc if cross.kind == "bulk" else f"{cross.kind}/{cross.cc}"
+
+
+def expand(grid: LeagueGrid, traces: Sequence[LeagueTrace], paths: dict[str, str]) -> list[Job]:
+    """The grid's cells in the order to run them: scenarios at random, the schemes of each together, at random too.
+
+    A cell's id and a scenario's seed depend on their own settings alone, so that a grid may grow; all schemes of a
+    scenario have its seed. paths: the file of each trace. Raises UserError.
+    """
+    scenarios = [
+        found for trace in sorted(traces, key=lambda each: each.name) for found in _scenarios(grid, trace)
+    ]
+    order = np.random.Generator(np.random.PCG64(grid.seed))
+    jobs = []
+    for index in order.permutation(len(scenarios)):
+        scenario, about = scenarios[index]
+        for scheme in order.permutation(np.array(grid.schemes, dtype=object)):
+            jobs.append(_job(grid, scenario, about, str(scheme), paths[about["trace"]]))
+    return jobs
+
+
+def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario, dict[str, Any]]]:
+    for rtt_ns, buffer, traffic, seed in _drawn(grid, trace.name):
+        settings = {
+            "topology": grid.topology,
+            "topology_options": grid.topology_options,
+            "trace": trace.name,
+            "rtt": format_duration(rtt_ns),
+            "buffer": buffer,
+            **{key: getattr(traffic, key) for key in Traffic.model_fields},
+            "duration": format_duration(grid.duration_ns),
+            "stagger": format_duration(grid.stagger_ns),
+        }
+        try:
+            scenario = Scenario.model_validate(settings)
+        except ValidationError as error:
+            raise UserError(f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+        digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude={"cc"})])
+        about = {
+            "scenario": f"{trace.name}-{digest[:10]}",
+            "trace": trace.name,
+            "family": trace.family,
+            "split": trace.split,
+            "traffic": traffic_label(traffic),
+            "flow": traffic.flow,
+            "flows": traffic.flows,
+            "cross": ",".join(_cross_name(cross) for cross in traffic.cross_traffic),
+            "rtt_ms": rtt_ns / NS_PER_MS,
+            "buffer": str(buffer),
+            "loss": "" if traffic.loss is None else str(format_loss(traffic.loss)),
+            "seed": seed,
+            "duration_s": grid.duration_ns / NS_PER_S,
+            "trace_mbps": trace.trace.mean_bps() / 1e6,
+            "trace_scale": trace.scale,
+        }
+        yield scenario.model_copy(update={"seed": int(digest[:7], 16)}), about
+
+
+def _job(grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str) -> Job:
+    data = scenario.model_dump(mode="json", by_alias=True) | {"cc": [scheme], "trace": path}
+    name = f"{about['scenario']}.{scheme.replace(':', '.')}"
+    if scheme.startswith("policy"):
+        # What the policy is made of belongs to what was run.
+        if grid.server or grid.agent:
+            name += f"-{_digest([grid.server, grid.agent])[:6]}"
+        data["policy"] = grid.agent | (grid.server if scheme == ORACLE else {})
+    return Job(id=name, scenario=data, about={**about, "scheme": scheme})
+
+
+def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:
+    """The trace's combinations: all, or `per_trace` at random, each kind of traffic as often as the others."""
+    every = list(product(grid.rtt_ns, grid.buffer, range(len(grid.traffic)), grid.seeds))
+    if grid.per_trace is not None and grid.per_trace < len(every):
+        rng = np.random.default_rng([grid.seed, *trace.encode()])
+        shuffled = [every[index] for index in rng.permutation(len(every))]
+        # Which kinds of traffic get one more is drawn as well, so that over many traces none comes short.
+        turn = {kind: place for place, kind in enumerate(rng.permutation(len(grid.traffic)))}
+        seen: dict[int, int] = {}
+        rounds = []
+        for each in shuffled:
+            kind = each[2]
+            rounds.append((seen.get(kind, 0), turn[kind], each))
+            seen[kind] = seen.get(kind, 0) + 1
+        every = [each for _, _, each in sorted(rounds, key=lambda item: item[:2])[: grid.per_trace]]
+    return [(rtt_ns, buffer, grid.traffic[kind], seed) for rtt_ns, buffer, kind, seed in every]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

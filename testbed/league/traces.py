@@ -1,0 +1,103 @@
+"""The traces of a league: the grid's own, or those of a collection's split, so that nothing trained on slips in."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from testbed.collect.grid import Grid, split_traces
+from testbed.collect.sources import Source, resolve_sources
+from testbed.errors import UserError
+from traces.model import Trace
+from traces.parquet import read_parquet
+
+if TYPE_CHECKING:
+    from testbed.league.grid import LeagueGrid
+
+
+@dataclass(frozen=True)
+class LeagueTrace:
+    """A trace, where it comes from, and by what factor its rates were scaled."""
+
+    trace: Trace
+    family: str
+    split: str
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Unique in a league."""
+        return self.trace.name
+
+
+def resolve_traces(
+    grid: LeagueGrid, patterns: Sequence[str] = (), collection: Path | None = None
+) -> list[LeagueTrace]:
+    """The traces of the grid's split.
+
+    With a collection (`collection.json`): its traces of the split instead of the grid's own, and of `patterns` those
+    that it does not know; one that it has in another split is refused. Raises UserError or TraceError.
+    """
+    if collection is None:
+        sources = _sources(grid, (*grid.traces, *patterns))
+        split_of: Mapping[str, str] = {source.name: grid.split for source in sources}
+        if grid.splits is not None:
+            family_of = {source.name: source.family for source in sources}
+            split_of = split_traces(grid.splits, family_of, grid.seed, {})
+        found = [_scaled(source, split_of[source.name], grid) for source in sources]
+    else:
+        found = _collected(collection)
+        known = {trace.name: trace for trace in found}
+        for source in _sources(grid, patterns) if patterns else []:
+            if source.name not in known:
+                found.append(_scaled(source, grid.split, grid))
+            elif known[source.name].split != grid.split:
+                raise UserError(
+                    f"trace {source.name} is in {known[source.name].split} in {collection}: a league on it would "
+                    f"flatter what was trained there; narrow --traces, or say --split {known[source.name].split}"
+                )
+    chosen = [trace for trace in found if trace.split == grid.split]
+    if not chosen:
+        counts = Counter(trace.split for trace in found)
+        there = ", ".join(f"{count} for {split}" for split, count in sorted(counts.items())) or "none"
+        raise UserError(f"no trace is in the split {grid.split!r}; there are {there}")
+    return chosen
+
+
+def _sources(grid: LeagueGrid, entries: Sequence[object]) -> list[Source]:
+    return resolve_sources(Grid.model_validate({"traces": tuple(entries), "max_mean_rate": None}))
+
+
+def _scaled(source: Source, split: str, grid: LeagueGrid) -> LeagueTrace:
+    limit, mean = grid.max_mean_rate_bps, source.trace.mean_bps()
+    if limit is None or mean <= limit:
+        return LeagueTrace(source.trace, source.family, split)
+    return LeagueTrace(source.trace.scaled(limit / mean), source.family, split, limit / mean)
+
+
+def _collected(path: Path) -> list[LeagueTrace]:
+    """All traces of a collection, scaled as it scaled them."""
+    if path.is_dir():
+        path = path / "collection.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        family_of: dict[str, str] = {
+            each["source_trace"]: each["family"] for each in record["scenarios"].values()
+        }
+        splits: dict[str, str] = dict(record["splits"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--collection {path}: not the collection.json of `tbtest collect`: {error}"
+        ) from error
+    return [
+        LeagueTrace(
+            replace(read_parquet(path.parent / "traces" / f"{name}.parquet"), name=name),
+            family_of.get(name, name),
+            split,
+        )
+        for name, split in sorted(splits.items())
+    ]
