@@ -98,6 +98,9 @@ LIGHT = {
 """Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
 MODELS = ("llm", "gru", "mlp", "transformer")
 """Tiers whose answers come from a trained model, batched and on a thread of their own."""
+TOLD = {"oracle": "policy.light.oracle:Oracle"}
+"""Rules that are told what no sender knows, in the file that the context calls model; served only where loaded, as
+models are."""
 _registered: dict[str, Factory] = {}
 
 
@@ -110,7 +113,7 @@ def register(name: str, factory: Factory) -> None:
 
 def names() -> tuple[str, ...]:
     """All tiers that `create` knows."""
-    return (*LIGHT, *MODELS, *_registered)
+    return (*LIGHT, *MODELS, *TOLD, *_registered)
 
 
 def create(name: str, context: TierContext) -> Tier:
@@ -121,8 +124,8 @@ def create(name: str, context: TierContext) -> Tier:
         from policy.nioka.tier import load_tier
 
         return load_tier(name, context.model, context.device)
-    if name not in LIGHT:
+    if name not in LIGHT | TOLD:
         raise PolicyError(f"no tier {name!r}; known: {', '.join(names())}")
-    module, _, attribute = LIGHT[name].partition(":")
+    module, _, attribute = (LIGHT | TOLD)[name].partition(":")
     factory: Factory = getattr(importlib.import_module(module), attribute)
     return factory(context)

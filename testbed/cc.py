@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
+    from testbed.network import Network
+    from testbed.run.flows import PlannedFlow
     from testbed.scenario import Scenario
     from testbed.system.netns import NetNs
     from testbed.system.scope import Scope
@@ -32,6 +34,12 @@ class CongestionController(Protocol):
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """Once per cell: what lives as long as it (the agent). Returns the TCP_CONGESTION name for the sockets."""
+
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """Once per cell, when the traces' time zero is known and still ahead: what an oracle needs to know.
+
+        Raises UserError if it cannot use it.
+        """
 
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Once per cell, after the traffic: end what ``attach`` started; what it has to say for cell.json."""
@@ -76,6 +84,9 @@ class KernelController:
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
         return self.name
+
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """It looks for itself."""
 
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Nothing to say."""

@@ -1,7 +1,8 @@
 """Controllers that live in user space: ``policy[:tier]`` and, for experience, ``observe:<kernel algorithm>``.
 
 Both use the agent on the sender's side. ``policy`` asks a policy server, ours unless the scenario names one;
-``observe`` only records, with the kernel's own algorithm in control of the datapath.
+``policy:oracle``, which is told the trace on this host's clock, always asks one of its own. ``observe`` only records,
+with the kernel's own algorithm in control of the datapath.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from agent import spawn
 from agent.config import AgentConfig
 from policy import config as server_config
+from policy.light.oracle import OracleSettings
 from policy.tiers import MODELS
 from policy.tiers import names as tier_names
 from testbed.errors import UserError
@@ -25,33 +27,37 @@ from testbed.system.netns import NetNs
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
+if TYPE_CHECKING:
+    from testbed.network import Network
+    from testbed.run.flows import PlannedFlow
+
 APC = "apc"
+ORACLE = "oracle"
 OBSERVABLE = ("bbr", "cubic", "aimd")
 _SERVER_READY_S = 120.0  # loading the LLM takes half a minute the first time
 _AGENT_KEYS = frozenset({"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"})
 
 
 class _ServerProcess:
-    """The run's own policy server: one for all controllers of the run that ask for it."""
+    """A policy server of the run's own: one for all controllers of the run that ask for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._address: str | None = None
         self._process: Process | None = None
 
     def address(self, run: Scope, run_dir: Path, settings: dict[str, Any]) -> str:
         """Start it if it does not run yet."""
         if self._address is None:
-            listen = f"unix:{run.tmp}/policy.sock"
+            listen = f"unix:{run.tmp}/{self._name}.sock"
             config = server_config.build({**settings, "listen": listen}, "policy")
-            path = run.tmp / "policy.json"
+            path = run.tmp / f"{self._name}.json"
             path.write_text(config.model_dump_json(), encoding="utf-8")
-            log = run_dir / "policy-server.log"
-            self._process = run.spawn(
-                [sys.executable, "-m", "policy", str(path)], name="policy-server", log=log
-            )
+            log = run_dir / f"{self._name}.log"
+            self._process = run.spawn([sys.executable, "-m", "policy", str(path)], name=self._name, log=log)
             ready = self._process.read_line(_SERVER_READY_S)
             if not ready.startswith("ready "):
-                raise UserError(f"policy server: it said {ready!r} instead of ready; see {log}")
+                raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")
             self._address = listen
         return self._address
 
@@ -93,6 +99,9 @@ class PolicyController:
         )
         return self._agent.cc_name
 
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """Policies see what senders see."""
+
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """See CongestionController."""
         return _end(self._agent, log_dir)
@@ -115,12 +124,59 @@ class PolicyController:
 
     def _server_settings(self) -> dict[str, Any]:
         """The scenario's ``policy`` without the agent's keys, and the models that the run's controllers ask for."""
-        settings = {key: value for key, value in self._options.items() if key not in _AGENT_KEYS}
+        settings = {
+            key: value for key, value in self._options.items() if key not in _AGENT_KEYS and key != ORACLE
+        }
         models = {tier for tier in self._tiers if tier in MODELS}
         settings.setdefault("tiers", sorted(models))
         if APC not in self._tiers:
             settings.setdefault("difficult", None)  # nobody asks for APC: spare the loading of its model
         return settings
+
+
+class OracleController(PolicyController):
+    """``policy:oracle``: its server is this run's own and is told each cell's trace through a file.
+
+    Of the scenario's ``policy`` it takes the agent's keys and ``oracle`` (`policy.light.oracle.OracleSettings`).
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(ORACLE, (), scenario, _ServerProcess("oracle-server"))
+        self._external = None
+        self._foresight = Path()
+
+    def check(self) -> None:
+        """See CongestionController."""
+        self._settings()
+        super().check()
+
+    def prepare(self, run: Scope, run_dir: Path) -> None:
+        """See CongestionController."""
+        self._foresight = run.tmp / "foresight.json"
+        super().prepare(run, run_dir)
+
+    def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
+        """See CongestionController."""
+        self._foresight.unlink(missing_ok=True)  # the last cell's
+        return super().attach(cell, senders, log_dir)
+
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """See CongestionController."""
+        from testbed.foresight import foresight  # late: a run's parts import this module
+
+        told = foresight(start_ns, network, flows, self._settings())
+        draft = self._foresight.with_suffix(".new")
+        draft.write_text(told.model_dump_json(), encoding="utf-8")
+        draft.replace(self._foresight)
+
+    def _server_settings(self) -> dict[str, Any]:
+        return {"tiers": [ORACLE], "difficult": None, "models": {ORACLE: str(self._foresight)}}
+
+    def _settings(self) -> OracleSettings:
+        try:
+            return OracleSettings.model_validate(self._options.get(ORACLE, {}))
+        except ValidationError as error:
+            raise UserError(f"cc {self.name}: {_first(error, f'policy.{ORACLE}')}") from error
 
 
 class ObservedController:
@@ -139,6 +195,9 @@ class ObservedController:
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """Nothing to start."""
+
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """The kernel's algorithm looks for itself."""
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -162,9 +221,14 @@ def _agent_config(name: str, settings: dict[str, Any]) -> AgentConfig:
     try:
         return AgentConfig.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"cc {name}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise UserError(f"cc {name}: {_first(error)}") from error
+
+
+def _first(error: ValidationError, *prefix: str) -> str:
+    """Key and message of the first thing that is wrong."""
+    first = error.errors()[0]
+    key = ".".join([*prefix, *(str(part) for part in first["loc"])])
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | None:
@@ -182,12 +246,14 @@ def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | No
 
 def controllers(names: Sequence[str], scenario: Scenario) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
-    server = _ServerProcess()
+    server = _ServerProcess("policy-server")
     asked = {name: name.partition(":")[2] or APC for name in names if name.partition(":")[0] == "policy"}
     found: dict[str, PolicyController | ObservedController] = {}
     for name in names:
         kind, _, rest = name.partition(":")
-        if kind == "policy":
+        if name == f"policy:{ORACLE}":
+            found[name] = OracleController(scenario)
+        elif kind == "policy":
             found[name] = PolicyController(asked[name], list(asked.values()), scenario, server)
         elif kind == "observe":
             found[name] = ObservedController(name, rest)

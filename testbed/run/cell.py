@@ -71,6 +71,7 @@ def run_cell(
                 line = {"start_ns": start_ns + flow.start_ns, "stop_ns": start_ns + flow.stop_ns}
                 for process in ends:
                     process.write_line(json.dumps(line))
+            controller.begin(start_ns, network, flows)
             _watch(network, processes, start_ns, stop_ns, on_sample)
         for process in (process for ends in processes for process in ends):
             process.wait(_END_TIMEOUT_S)
