@@ -68,7 +68,7 @@ def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
 
     mpl.use("svg")
     mpl.rcParams.update(
-        {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "tbtest", "legend.fontsize": 8}
+        {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "tbtest", "svg.fonttype": "none", "legend.fontsize": 8}
     )
     import matplotlib.pyplot as plt
 

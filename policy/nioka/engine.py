@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.nioka.backbone import LlmBackbone
+from policy.nioka.compiled import COMPILED
 from policy.nioka.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
 from policy.nioka.errors import ModelError
 from policy.nioka.model import PolicyModel
@@ -48,13 +49,12 @@ class Engine:
         variant: Variant,
         buckets: Sequence[int] = BUCKETS,
     ) -> None:
-        if variant not in get_args(Variant):
-            raise ModelError(f"no engine variant {variant!r}; known: {', '.join(get_args(Variant))}")
+        checked(variant)
         self.device = torch.device(device)
         self.variant = variant
         self.packing = Packing(model.task.input_shapes(model.config))
         self.buckets = tuple(sorted(buckets))
-        compiled = variant in ("compile", "compile-broadcast", "autotune")
+        compiled = variant in COMPILED
         module = inference_module(
             model.for_inference(self.device, dtype),
             lean=variant != "eager",
@@ -78,7 +78,7 @@ class Engine:
         for runner in self._runners:
             for _ in range(rounds):
                 runner.run(runner.size)
-        if self.device.type == "cpu":
+        if isinstance(self._runners[0], _DirectRunner):
             for _ in range(rounds):
                 self._runners[0].run(1)
 
@@ -188,20 +188,46 @@ class _Chain(nn.Module):
         return out
 
 
-def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
-    """The variant that measured fastest (docs/nioka.md): CUDA graphs in bf16; on a CPU packed bf16 weights
-    where the processor multiplies them, else the lean pass in float32.
-
-    On a CPU half of the cores compute. Threads of one product wait for each other, and beside a live network each
-    wait may last a scheduler's time slice.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+def best_variant(model: PolicyModel, device: str) -> Variant:
+    """The variant that measured fastest among those that are safe in a server (docs/nioka.md)."""
+    lean = isinstance(model.backbone, LlmBackbone) and supported(model.backbone.llm)
     if device.startswith("cuda"):
         # The controls are small enough without a graph, and cuDNN's GRU cannot be replayed from one.
-        lean = isinstance(model.backbone, LlmBackbone) and supported(model.backbone.llm)
-        return Engine(model, device, torch.bfloat16, variant="graph" if lean else "eager")
-    torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
-    if isinstance(model.backbone, LlmBackbone) and packable(torch.bfloat16):
-        return Engine(model, "cpu", torch.bfloat16, variant="packed", buckets=(64,))
-    return Engine(model, "cpu", torch.float32, variant="lean", buckets=(64,))
+        return "graph" if lean else "eager"
+    return "packed" if lean and packable(torch.bfloat16) else "lean"
+
+
+def make_engine(model: PolicyModel, device: str, variant: str) -> Engine:
+    """An engine as a server uses it: on CUDA an LLM in bf16, on a CPU in float32 but for packed bf16 weights.
+
+    Controls stay in float32. On a CPU half of the cores compute: threads of one product wait for each other, and
+    beside a live network each wait may last a scheduler's time slice.
+
+    Raises:
+        ModelError: there is no such variant.
+    """
+    llm = isinstance(model.backbone, LlmBackbone)
+    cuda = device.startswith("cuda")
+    if not cuda:
+        torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
+    dtype = torch.bfloat16 if llm and (cuda or variant == "packed") else torch.float32
+    return Engine(model, device, dtype, variant=checked(variant), buckets=BUCKETS if cuda else (64,))
+
+
+def default_engine(model: PolicyModel, device: str = "auto") -> Engine:
+    """The best variant on the device; auto: CUDA where there is one."""
+    device = resolve_device(device)
+    return make_engine(model, device, best_variant(model, device))
+
+
+def resolve_device(device: str) -> str:
+    """`auto` settled."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def checked(variant: str) -> Variant:
+    """Raises ModelError if there is no such variant."""
+    if variant not in get_args(Variant):
+        raise ModelError(f"no engine variant {variant!r}; known: {', '.join(get_args(Variant))}")
+    known: Variant = variant  # type: ignore[assignment]
+    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.nioka import checkpoint
+from policy.nioka.compiled import COMPILED, prepare
 from policy.nioka.config import ModelConfig
-from policy.nioka.engine import Engine, default_engine
+from policy.nioka.engine import Engine, best_variant, checked, make_engine, resolve_device
 from policy.nioka.errors import ModelError
 from policy.nioka.head import rate_and_cwnd
 from policy.tiers import Actions, FlowBatch
 
 TIERS = {"llm": "nioka", "gru": "gru", "mlp": "mlp", "transformer": "transformer"}
 """Tier name -> the kind of model that answers for it."""
+VARIANT = "TBTEST_ENGINE"
+"""Environment variable: how the LLM's engine runs (`policy.nioka.engine.Variant`), instead of the default."""
 
 
 class ModelTier:
@@ -75,7 +79,7 @@ def load_tier(name: str, checkpoint_path: str | Path | None = None, device: str 
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
 
     Raises:
-        ModelError: no such tier or checkpoint, or the checkpoint is of another kind.
+        ModelError: no such tier, checkpoint or engine variant, or the checkpoint is of another kind.
     """
     if name not in TIERS:
         raise ModelError(f"no model tier {name!r}; known: {', '.join(TIERS)}")
@@ -83,6 +87,12 @@ def load_tier(name: str, checkpoint_path: str | Path | None = None, device: str 
     model, info = checkpoint.load(folder)
     if info.model.kind != TIERS[name]:
         raise ModelError(f"{folder} holds a {info.model.kind} model; tier {name!r} needs {TIERS[name]}")
-    engine = default_engine(model, device)
+    device = resolve_device(device)
+    variant = best_variant(model, device)
+    if info.model.kind == "nioka" and VARIANT in os.environ:
+        variant = checked(os.environ[VARIANT])
+        if variant in COMPILED:
+            prepare(folder, device, variant)
+    engine = make_engine(model, device, variant)
     engine.warm_up()
     return ModelTier(name, engine, info.model, info.target_return)
