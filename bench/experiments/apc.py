@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,15 @@ def summary(level: load.Level, answers: load.Answers, server_cpu: float) -> dict
         "generator_late_ms": answers.late_ms,
     }
     light, model = answers.light_ms[np.isfinite(answers.light_ms)], answers.model_ms[by_model]
-    for name, values in (("first", first), ("light", light), ("llm", model), ("last", last)):
+    timed = {
+        "first": first,
+        "light": light,
+        "llm": model,
+        "last": last,
+        "light_server": answers.light_server_ms[np.isfinite(answers.light_ms)],
+        "llm_server": answers.model_server_ms[by_model],
+    }
+    for name, values in timed.items():
         for q in (50, 99):
             figures[f"{name}_p{q}_ms"] = _percentile(values, q)
     return figures
@@ -75,10 +84,10 @@ def _percentile(values: load.Floats, q: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def measure(server: Served, level: load.Level, processes: int) -> dict[str, Any]:
+def measure(server: Served, level: load.Level, generators: load.Generators) -> dict[str, Any]:
     """Put one level on the server and sum it up."""
     cpu_s = server.cpu_s()
-    answers = load.put(server.address, level, processes)
+    answers = generators.put(server.address, level)
     seconds = load.WARM_UP_S + level.duration_s + load.GRACE_S
     row = summary(level, answers, (server.cpu_s() - cpu_s) / seconds)
     console.print(
@@ -91,11 +100,12 @@ def measure(server: Served, level: load.Level, processes: int) -> dict[str, Any]
 
 def tables(results: dict[str, Any]) -> str:
     """results.json as Markdown."""
-    text = f"Measured on {results['about']['device']}, {results['about']['cpus']} CPUs.\n"
+    text = f"Measured on {results['about']['device']}, {results['about']['cpus']} CPUs. Times in ms.\n"
     if results.get("load"):
         headings = (
-            "flows", "difficult", "scheme", "first p50", "first p99", "light p99", "LLM p50", "LLM p99", "missed %",
-            "LLM %", "LLM % of difficult", "server CPU %", "generator late ms",
+            "flows", "difficult", "scheme", "first p50", "first p99", "light p99", "LLM p50", "LLM p99",
+            "light p99 in the server", "LLM p99 in the server", "missed %", "LLM %", "LLM % of difficult",
+            "server CPU %", "generator late ms",
         )  # fmt: skip
         rows = [
             (
@@ -103,7 +113,10 @@ def tables(results: dict[str, Any]) -> str:
                 f"{r['difficult']:.0%}",
                 "APC" if r["admission"] else "no admission",
                 *("never" if r[key] is None else number(r[key]) for key in ("first_p50_ms", "first_p99_ms")),
-                *(number(r[f"{key}_ms"]) for key in ("light_p99", "llm_p50", "llm_p99")),
+                *(
+                    number(r[f"{key}_ms"])
+                    for key in ("light_p99", "llm_p50", "llm_p99", "light_server_p99", "llm_server_p99")
+                ),
                 number(100 * r["missed"], 2),
                 number(100 * r["llm_share"]),
                 "–" if r["llm_share_of_difficult"] is None else number(100 * r["llm_share_of_difficult"]),
@@ -174,13 +187,15 @@ def _list(text: str) -> list[int]:
 @click.option("--parts", default="load,thresholds", show_default=True)
 @click.option("--flows", default=None, help="Load levels; default 100 to 10,000 on CUDA, 5 to 100 on a CPU.")
 @click.option("--shares", default="0,20,50,80,100", show_default=True, help="Difficult flows, per cent.")
-@click.option("--duration", "duration_s", default=4.0, show_default=True, help="Measured seconds per level.")
+@click.option("--duration", "duration_s", default=3.0, show_default=True, help="Measured seconds per level.")
 @click.option("--model", default="llm", show_default=True, help="Checkpoint of the llm tier, or `random`.")
 @click.option("--layers", default=30, show_default=True, help="Blocks of the random model.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--max-batch", default=256, show_default=True, help="Flows in one engine call.")
 @click.option("--deadline", "deadline_ms", default=100.0, show_default=True, help="ms.")
-@click.option("--processes", default=2, show_default=True, help="Load generators.")
+@click.option(
+    "--processes", type=int, default=None, help="Load generators; default: a quarter of the CPUs, 4 at most."
+)
 @click.option(
     "--sweep-flows", type=int, default=None, help="Flows of the sweep's latency; default: the middle level."
 )
@@ -193,7 +208,7 @@ def _list(text: str) -> list[int]:
 @click.option("--redraw", is_flag=True, help="Only tables and figures, from results.json.")
 def main(
     out: Path, parts: str, flows: str | None, shares: str, duration_s: float, model: str, layers: int, device: str,
-    max_batch: int, deadline_ms: float, processes: int, sweep_flows: int | None, trace_names: str | None,
+    max_batch: int, deadline_ms: float, processes: int | None, sweep_flows: int | None, trace_names: str | None,
     dataset: Path | None, seconds: int, redraw: bool,
 ) -> None:  # fmt: skip
     if redraw:
@@ -216,11 +231,12 @@ def main(
             "device": device,
             "admission": {"max_batch": max_batch},
         }
-        with policy_server(Path(folder), settings) as server:
+        processes = processes or min(max(len(os.sched_getaffinity(0)) // 4, 1), 4)
+        with policy_server(Path(folder), settings) as server, load.Generators(processes) as generators:
 
             def put(count: int, share: float, admission: bool) -> dict[str, Any]:
                 level = load.Level(count, share, admission, duration_s=duration_s, deadline_ms=deadline_ms)
-                return measure(server, level, processes)
+                return measure(server, level, generators)
 
             if "load" in parts:
                 for share in _list(shares):

@@ -24,7 +24,7 @@ from policy.protocol.policy_pb2_grpc import PolicyStub
 from policy.tiers import MODELS
 
 Floats = NDArray[np.float64]
-WARM_UP_S = 2.0
+WARM_UP_S = 1.5
 GRACE_S = 0.5
 """How long after the last window answers are still waited for."""
 
@@ -47,34 +47,49 @@ class Level:
 
 @dataclass(frozen=True)
 class Answers:
-    """Of every window asked: ms until the light tier and the model answered, inf: never; and whether its flow is a
-    difficult one. late_ms: how late the generator's ticks were at worst."""
+    """Of every window asked: ms until the light tier and the model answered, inf: never; how much of it was spent in
+    the server (arrival to answer, NaN: no answer); and whether the flow is a difficult one. late_ms: how late the
+    generator's ticks were at worst."""
 
     light_ms: Floats
     model_ms: Floats
+    light_server_ms: Floats
+    model_server_ms: Floats
     difficult: NDArray[np.bool_]
     late_ms: float
 
     @classmethod
     def join(cls, parts: list[Answers]) -> Answers:
         """All windows of several generators."""
-        return cls(
-            np.concatenate([part.light_ms for part in parts]),
-            np.concatenate([part.model_ms for part in parts]),
-            np.concatenate([part.difficult for part in parts]),
-            max(part.late_ms for part in parts),
+        columns = zip(
+            *((p.light_ms, p.model_ms, p.light_server_ms, p.model_server_ms, p.difficult) for p in parts),
+            strict=True,
         )
+        light, model, light_server, model_server, difficult = map(np.concatenate, columns)
+        late_ms = max(part.late_ms for part in parts)
+        return cls(light, model, light_server, model_server, difficult, late_ms)
 
 
-def put(address: str, level: Level, processes: int) -> Answers:
-    """Put one level of load on the server at `address`, from so many processes."""
-    shares = _agents(level)
-    parts = [shares[i::processes] for i in range(processes)]
-    parts = [part for part in parts if part]
-    with ProcessPoolExecutor(len(parts), mp_context=get_context("spawn")) as pool:
-        list(pool.map(_nothing, range(len(parts))))  # all have started before the first begins
+class Generators:
+    """Processes that make load, kept for many levels. A context."""
+
+    def __init__(self, processes: int) -> None:
+        self._processes = processes
+        self._pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+
+    def __enter__(self) -> Generators:
+        list(self._pool.map(time.sleep, [0.1] * self._processes))  # all start now
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def put(self, address: str, level: Level) -> Answers:
+        """Put one level of load on the server at `address`."""
+        shares = _agents(level)
+        parts = [shares[i :: self._processes] for i in range(self._processes)]
         begin_ns = time.monotonic_ns() + 200_000_000
-        jobs = [pool.submit(_generate, address, level, part, begin_ns) for part in parts]
+        jobs = [self._pool.submit(_generate, address, level, part, begin_ns) for part in parts if part]
         return Answers.join([job.result() for job in jobs])
 
 
@@ -114,10 +129,6 @@ def _part(total: int, parts: int, k: int) -> int:
     return total * (k + 1) // parts - total * k // parts
 
 
-def _nothing(_: int) -> None:
-    """Makes a process start."""
-
-
 def _generate(address: str, level: Level, shares: list[_Share], begin_ns: int) -> Answers:
     return Answers.join(asyncio.run(_play_all(address, level, shares, begin_ns)))
 
@@ -132,17 +143,21 @@ class _Book:
 
     def __init__(self, flows: int, windows: int) -> None:
         self.asked_ns, self.light_ns, self.model_ns = (np.zeros((flows, windows), np.int64) for _ in range(3))
+        self.light_server_ns, self.model_server_ns = (np.full((flows, windows), np.nan) for _ in range(2))
 
     def ask(self, before: NDArray[np.int64], after: NDArray[np.int64], at_ns: int) -> None:
-        """Each flow's windows from before to after are being asked."""
+        """Each flow's window `before` is being asked, where `after` is the next."""
         flow = np.flatnonzero(after > before)
         self.asked_ns[flow, before[flow]] = at_ns
 
     def take(self, decisions: pb.DecisionBatch, at_ns: int) -> None:
         """An answer came."""
         columns = col.unpack(decisions, col.DECISIONS)
-        table = self.model_ns if decisions.tier in MODELS else self.light_ns
-        table[columns["flow"], columns["window"]] = at_ns
+        place = columns["flow"], columns["window"]
+        by_model = decisions.tier in MODELS
+        (self.model_ns if by_model else self.light_ns)[place] = at_ns
+        server_ns = columns["queue_ns"] + decisions.compute_ns
+        (self.model_server_ns if by_model else self.light_server_ns)[place] = server_ns
 
     def answers(self, from_ns: int, to_ns: int, difficult: NDArray[np.bool_], late_ms: float) -> Answers:
         """Of the windows asked in that time."""
@@ -152,7 +167,9 @@ class _Book:
             np.where(table[chosen] > 0, (table[chosen] - asked) / 1e6, np.inf)
             for table in (self.light_ns, self.model_ns)
         )
-        return Answers(light, model, np.broadcast_to(difficult[:, None], chosen.shape)[chosen], late_ms)
+        light_server, model_server = self.light_server_ns[chosen] / 1e6, self.model_server_ns[chosen] / 1e6
+        hard = np.broadcast_to(difficult[:, None], chosen.shape)[chosen]
+        return Answers(light, model, light_server, model_server, hard, late_ms)
 
 
 async def _play(address: str, level: Level, share: _Share) -> Answers:

@@ -67,9 +67,8 @@ def new_figure(columns: int, rows: int = 1) -> tuple[Any, Any]:
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams.update(
-        {"font.size": 9, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "tbtest", "svg.fonttype": "none", "legend.fontsize": 8}
-    )
+    mpl.rcParams |= {"font.size": 9, "legend.fontsize": 8, "axes.grid": True, "grid.alpha": 0.3}
+    mpl.rcParams |= {"svg.hashsalt": "tbtest", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     return plt.subplots(

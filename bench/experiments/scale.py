@@ -10,6 +10,7 @@ again trains only what is missing.
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -68,6 +69,8 @@ def shape_rows(name: str, device: str, batches: Sequence[int]) -> dict[str, Any]
     if name not in SHAPES:
         raise click.ClickException(f"no shape {name!r}; known: {', '.join(SHAPES)}")
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    gc.collect()  # the shape before
+    torch.cuda.empty_cache()
     return time_engine(random_model(SHAPES[name], "5 tokens", torch.device(device), dtype), device, batches)
 
 

@@ -33,7 +33,7 @@ def test_without_admission_difficult_flows_ask_the_model_alone() -> None:
 
 
 def decisions(tier: str, flows: list[int], windows: list[int]) -> pb.DecisionBatch:
-    message = pb.DecisionBatch(sequence=1, tier=tier)
+    message = pb.DecisionBatch(sequence=1, tier=tier, compute_ns=1_000_000)
     count = len(flows)
     values = {
         "flow": np.array(flows),
@@ -41,7 +41,7 @@ def decisions(tier: str, flows: list[int], windows: list[int]) -> pb.DecisionBat
         "window": np.array(windows),
         "pacing_rate_bps": np.ones(count),
         "cwnd_packets": np.ones(count),
-        "queue_ns": np.zeros(count, int),
+        "queue_ns": np.full(count, 500_000),
         "reasons": np.zeros(count, int),
     }
     col.pack(message, col.DECISIONS, values)
@@ -58,6 +58,7 @@ def test_answers_are_booked_by_flow_and_window() -> None:
     answers = book.answers(1, 50_000_000, np.array([False, True]), 0.5)
     assert answers.light_ms.tolist() == [2.0, math.inf, 2.0]
     assert answers.model_ms.tolist() == [math.inf, math.inf, 10.0]
+    assert answers.model_server_ms[2] == 1.5
     assert answers.difficult.tolist() == [False, False, True]
 
 
@@ -65,6 +66,8 @@ def test_summary() -> None:
     answers = Answers(
         light_ms=np.array([2.0, 4.0, np.inf, 6.0]),
         model_ms=np.array([np.inf, 20.0, np.inf, 150.0]),
+        light_server_ms=np.array([1.0, 1.0, np.nan, 1.0]),
+        model_server_ms=np.array([np.nan, 9.0, np.nan, 99.0]),
         difficult=np.array([False, True, True, True]),
         late_ms=0.1,
     )
@@ -76,11 +79,11 @@ def test_summary() -> None:
     assert (row["light_p50_ms"], row["light_p99_ms"], row["llm_p50_ms"]) == (4.0, 6.0, 150.0)
     assert (row["first_p50_ms"], row["first_p99_ms"]) == (6.0, None)  # of 2, 4, 6 and never
     table = tables({"about": {"device": "cpu", "cpus": 2}, "load": [row]})
-    assert "| 2 | 75% | APC | 6.0 | never | 6.0 | 150.0 | 150.0 | 25.00 | 25.0 | 33.3 |" in table
+    assert "| 2 | 75% | APC | 6.0 | never | 6.0 | 150.0 | 150.0 | 1.0 | 99.0 | 25.00 | 25.0 | 33.3 |" in table
 
 
 def test_generators_are_joined() -> None:
-    one = Answers(np.array([1.0]), np.array([2.0]), np.array([True]), 3.0)
+    one = Answers(*(np.array([value]) for value in (1.0, 2.0, 0.5, 1.5, True)), 3.0)
     joined = Answers.join([one, replace(one, late_ms=5.0)])
     assert joined.light_ms.tolist() == [1.0, 1.0]
     assert joined.late_ms == 5.0
