@@ -136,8 +136,8 @@ def draw_load(rows: list[dict[str, Any]], path: Path) -> None:
     panels = (
         ("first_p99_ms", "first answer, p99, ms", 1.0),
         ("llm_p99_ms", "LLM answer, p99, ms", 1.0),
-        ("missed", "windows without an answer in time, %", 100.0),
-        ("llm_share_of_difficult", "difficult windows answered by the LLM in time, %", 100.0),
+        ("missed", "windows missed, %", 100.0),
+        ("llm_share_of_difficult", "difficult windows: LLM in time, %", 100.0),
     )
     figure, axes = new_figure(4)
     for axis, (key, title, scale) in zip(axes[0], panels, strict=True):

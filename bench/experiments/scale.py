@@ -169,11 +169,17 @@ def draw(results: dict[str, Any], path: Path) -> None:
             [place], [estimate.mean], [half], fmt="o", capsize=4, color="C3" if name == "gru" else "C0"
         )
         quality.annotate(name, (place, estimate.mean), xytext=(4, 4), textcoords="offset points")
-    quality.set_title("MAPE on test traces, %, 95 % interval over seeds")
-    for number_of_batch, batch in enumerate(results["batches"]):
-        line = sorted((e["parameters"] / 1e6, e["batches"][str(batch)]["p50_ms"]) for e in engines.values())
-        cost.plot(*zip(*line, strict=True), "o-", color=f"C{number_of_batch}", label=f"batch {batch}")
-    cost.set_title("engine, p50, ms")
+    quality.set_title("MAPE on test traces, %")
+    for color, batch in enumerate(results["batches"]):
+        points = {
+            name: (engine["parameters"] / 1e6, engine["batches"][str(batch)]["p50_ms"])
+            for name, engine in engines.items()
+        }
+        cost.plot(*points.pop("gru"), "x", color=f"C{color}")
+        cost.plot(
+            *zip(*sorted(points.values()), strict=True), "o-", color=f"C{color}", label=f"batch {batch}"
+        )
+    cost.set_title("engine, p50, ms (cross: gru)")
     cost.set_yscale("log")
     cost.legend()
     for axis in (quality, cost):
