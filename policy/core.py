@@ -100,17 +100,17 @@ class Core:
             records = records_of(parts, rejections)
             closed = closings_of(parts, self._table, rejections)
             rows, stale, fell = self._folder.fold(records, closed.slot, closed.end_ns)
-            for chosen in rounds(closed.slot):
+            closings = rounds(closed.slot)
+            for chosen in closings:
                 self._history.append(closed.slot[chosen], rows[chosen])
             self.metrics.records += len(records)
             self.metrics.windows += len(rows)
             for reason, count in (("stale_record", stale), ("counter_fell", fell)):
                 if count:
                     self.metrics.rejected[reason] += count
-            slots = np.unique(closed.slot)
-            slots = slots[self._table.session[slots] >= 0]
-            if len(slots):
-                outgoing += self._decide(slots, now_ns)
+            if closings:
+                slots = closed.slot[closings[0]]  # each flow once
+                outgoing += self._decide(slots[self._table.session[slots] >= 0], now_ns)
         self._forget_closed()
         return outgoing + self._rejected(rejections)
 
@@ -219,28 +219,27 @@ class Core:
         order = np.flatnonzero(usable)
         if not len(order):
             return []
-        owner = self._table.session[asked.slot]
-        order = order[np.argsort(owner[order], kind="stable")]
-        cuts = np.flatnonzero(np.diff(owner[order])) + 1
+        order = order[np.argsort(self._table.session[asked.slot[order]], kind="stable")]
+        asked = asked.only(order)
         waited_ns = started_ns - asked.arrival_ns
-        self.metrics.answered(tier, self._clock() - asked.arrival_ns[order], compute_ns)
+        self.metrics.answered(tier, self._clock() - asked.arrival_ns, compute_ns)
+        columns: dict[str, NDArray[Any]] = {
+            "flow": self._table.agent_slot[asked.slot],
+            "generation": self._table.generation[asked.slot],
+            "window": asked.window,
+            "pacing_rate_bps": rate[order],
+            "cwnd_packets": cwnd[order],
+            "queue_ns": waited_ns,
+            "reasons": reasons[order],
+        }
+        owner = self._table.session[asked.slot]
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(owner)) + 1))
+        newest = np.maximum.reduceat(asked.sequence, starts).tolist()
         outgoing: Outgoing = []
-        for chosen in np.split(order, cuts):
-            slots = asked.slot[chosen]
-            sequence = int(asked.sequence[chosen].max())
-            decisions = pb.DecisionBatch(sequence=sequence, tier=tier, compute_ns=compute_ns)
-            columns: dict[str, NDArray[Any]] = {
-                "flow": self._table.agent_slot[slots],
-                "generation": self._table.generation[slots],
-                "window": asked.window[chosen],
-                "pacing_rate_bps": rate[chosen],
-                "cwnd_packets": cwnd[chosen],
-                "queue_ns": waited_ns[chosen],
-                "reasons": reasons[chosen],
-            }
-            col.pack(decisions, col.DECISIONS, columns)
-            session = self.streams.session(int(owner[chosen[0]]))
-            outgoing.append((session, pb.ServerMessage(decisions=decisions)))
+        messages = col.cut(columns, col.DECISIONS, starts.tolist())
+        for index, sequence, packed in zip(owner[starts].tolist(), newest, messages, strict=True):
+            decisions = pb.DecisionBatch(sequence=sequence, tier=tier, compute_ns=compute_ns, **packed)
+            outgoing.append((self.streams.session(index), pb.ServerMessage(decisions=decisions)))
         return outgoing
 
     def _rejected(self, rejections: Rejections) -> Outgoing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.protocol.columns import Columns
+from policy.protocol.columns import Raw
 
 Ints = NDArray[np.int64]
 MAX_AGENT_SLOT = 2**20
@@ -37,19 +37,20 @@ class Session:
             self.slots = np.concatenate((self.slots, np.full(more, UNKNOWN, np.int64)))
             self.generations = np.concatenate((self.generations, np.zeros(more, np.int64)))
 
-    def lookup(self, columns: Columns) -> Ints:
-        """Slots of the flows named by `flow` and `generation`; UNKNOWN or STALE where there is none."""
-        flow, generation = columns["flow"].astype(np.int64), columns["generation"]
-        if not len(flow):
-            return flow
-        inside = flow < len(self.slots)
-        if not inside.all():
-            flow = np.where(inside, flow, 0)
-        slots = self.slots.take(flow)
-        stale = self.generations.take(flow) != generation
+    def lookup(self, *named: Raw) -> Ints:
+        """Slots of the flows that the first two columns name; UNKNOWN or STALE where there is none."""
+        flow, generation = (
+            np.frombuffer(b"".join([raw.data[place] for raw in named]), np.uint32) for place in (0, 1)
+        )
+        known = len(self.slots)
+        inside = flow.astype(np.int64)
+        if len(flow) and int(flow.max()) >= known:
+            inside[flow >= known] = 0
+        slots: Ints = self.slots.take(inside)
+        stale = self.generations.take(inside) != generation
         if stale.any():
             slots[stale & (slots >= 0)] = STALE
-        slots[~inside] = UNKNOWN
+        slots[flow >= known] = UNKNOWN
         return slots
 
 

@@ -10,25 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.flows import STALE, FlowTable, Session
-from policy.protocol.columns import FLAG_APP_LIMITED, Columns
-from policy.windows import COUNTERS, Records
+from policy.protocol.columns import ACK_RECORDS, FLAG_APP_LIMITED, WINDOWS, Raw, joined
+from policy.windows import COUNTERS, LEVELS, Records
 
 Ints = NDArray[np.int64]
 _NO_MIN_RTT_US = 2**32 - 1  # the kernel's "none yet"
+_AT = len(COUNTERS)  # row of `at_ns` behind the counters
+_UINT32S = (
+    "srtt_us",
+    "min_rtt_us",
+    "mss_bytes",
+    "cwnd_packets",
+    "inflight_packets",  # up to here as LEVELS
+    "sample_delivered_packets",
+    "sample_interval_us",
+)
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one message brought. *_slots: int64[n], negative where no open flow was meant (flows.UNKNOWN, STALE)."""
+    """What one message brought.
+
+    slots: int64[records and windows, in this order], negative where no open flow was meant (flows.UNKNOWN, STALE).
+    """
 
     session: Session
     sequence: int
     sent_ns: int
     arrival_ns: int
-    records: Columns
-    record_slots: Ints
-    windows: Columns
-    window_slots: Ints
+    records: Raw
+    windows: Raw
+    slots: Ints
 
 
 @dataclass(frozen=True)
@@ -76,59 +88,49 @@ class Rejections:
 
 def records_of(parts: list[Part], rejections: Rejections) -> Records:
     """The records of all parts that are fit for use."""
-    slot = np.concatenate([part.record_slots for part in parts])
-
-    def column(name: str) -> NDArray[np.generic]:
-        return np.concatenate([part.records[name] for part in parts])
-
-    at_ns = column("at_ns").astype(np.int64)
-    counters = np.empty((len(slot), len(COUNTERS)), np.int64)
-    for place, name in enumerate(COUNTERS):
-        counters[:, place] = column(name)
-    retransmitted = column("retransmitted_bytes").astype(np.int64)
-    pacing_bps = column("pacing_rate_bps").astype(np.float64)
-    rtt_us, min_rtt_us = column("rtt_us").astype(np.float64), column("min_rtt_us").astype(np.float64)
-    mss, interval_us = column("mss_bytes").astype(np.float64), column("sample_interval_us").astype(np.float64)
-    lengths = [len(part.record_slots) for part in parts]
+    raws = [part.records for part in parts]
+    lengths = [raw.length for raw in raws]
+    slot = np.concatenate([part.slots[:length] for part, length in zip(parts, lengths, strict=True)])
+    int64s = joined(raws, ACK_RECORDS, *COUNTERS, "at_ns", "retransmitted_bytes")
+    at_ns = int64s[_AT]
+    rtt_us = joined(raws, ACK_RECORDS, "rtt_us")[0]
+    pacing_bps = joined(raws, ACK_RECORDS, "pacing_rate_bps")[0]
+    flags = joined(raws, ACK_RECORDS, "flags")[0]
+    uint32s = joined(raws, ACK_RECORDS, *_UINT32S).astype(np.float64)
+    _, min_rtt_us, mss_bytes, _, _, packets, interval_us = uint32s
     sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
-    checks = (
+    checks: list[tuple[str, NDArray[np.bool_]]] = [
         ("bad_time", (at_ns <= 0) | (at_ns > sent_ns)),
-        ("negative_counter", (counters.min(axis=1, initial=0) < 0) | (retransmitted < 0)),
+        ("negative_counter", np.logical_or.reduce(int64s < 0)),
         ("bad_rate", ~((pacing_bps >= 0) & (pacing_bps < np.inf))),
-        ("bad_mss", mss == 0),
-    )
+        ("bad_mss", mss_bytes == 0),
+    ]
     good = rejections.sift(parts, lengths, slot, checks)
-    levels = np.stack(
-        (
-            column("srtt_us").astype(np.float64) * 1e3,
-            np.where(min_rtt_us == _NO_MIN_RTT_US, 0.0, min_rtt_us * 1e3),
-            mss,
-            column("cwnd_packets").astype(np.float64),
-            column("inflight_packets").astype(np.float64),
-            pacing_bps,
-        ),
-        axis=1,
-    )
-    bits = column("sample_delivered_packets").astype(np.float64) * mss * 8
-    rate_bps = np.divide(bits * 1e6, interval_us, out=np.full(len(slot), np.nan), where=interval_us > 0)
+    bits = packets * mss_bytes * 8e6
+    rate_bps = np.divide(bits, interval_us, out=np.full(len(slot), np.nan), where=interval_us > 0)
+    levels = np.empty((len(slot), len(LEVELS)))
+    levels[:, : len(LEVELS) - 1] = uint32s[: len(LEVELS) - 1].T
+    levels[:, len(LEVELS) - 1] = pacing_bps
+    levels[min_rtt_us == _NO_MIN_RTT_US, 1] = 0.0
+    levels[:, :2] *= 1e3  # the RTTs: µs to ns
     records = Records(
         slot,
         at_ns,
-        counters,
+        int64s[: len(COUNTERS)].T,
         levels,
         np.where(rtt_us > 0, rtt_us * 1e3, np.nan),
         rate_bps,
-        (column("flags").astype(np.uint8) & FLAG_APP_LIMITED) != 0,
+        (flags & FLAG_APP_LIMITED) != 0,
     )
     return records if good is None else records.only(good)
 
 
 def closings_of(parts: list[Part], table: FlowTable, rejections: Rejections) -> Closed:
     """The windows of all parts that come after the ones before of their flows. Updates the table."""
-    lengths = [len(part.window_slots) for part in parts]
-    slot = np.concatenate([part.window_slots for part in parts])
-    window = np.concatenate([part.windows["window"] for part in parts]).astype(np.int64)
-    end_ns = np.concatenate([part.windows["end_ns"] for part in parts]).astype(np.int64)
+    raws = [part.windows for part in parts]
+    lengths = [raw.length for raw in raws]
+    slot = np.concatenate([part.slots[part.records.length :] for part in parts])
+    window, end_ns = joined(raws, WINDOWS, "window", "end_ns")
     sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
     source = np.repeat(np.arange(len(parts)), lengths)
     good = rejections.sift(parts, lengths, slot, (("bad_time", (end_ns <= 0) | (end_ns > sent_ns)),))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,13 +21,11 @@ class Histogram:
         self._counts = np.zeros(len(BOUNDS_S) + 1, np.int64)
         self._sum_s = 0.0
 
-    def add(self, durations_ns: ArrayLike, weights: ArrayLike | None = None) -> None:
-        """Durations, each counted once, or as often as its weight says."""
+    def add(self, durations_ns: ArrayLike) -> None:
+        """Durations, each counted once."""
         seconds = np.atleast_1d(np.asarray(durations_ns, np.float64)) / 1e9
-        counted = np.ones(len(seconds)) if weights is None else np.atleast_1d(np.asarray(weights, np.float64))
-        bucket = np.searchsorted(BOUNDS_S, seconds)
-        self._counts += np.bincount(bucket, counted, len(self._counts)).astype(np.int64)
-        self._sum_s += float(seconds @ counted)
+        self._counts += np.bincount(np.searchsorted(BOUNDS_S, seconds), minlength=len(self._counts))
+        self._sum_s += float(seconds.sum())
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts, as Prometheus wants them."""
@@ -51,18 +49,19 @@ class Metrics(Collector):
         )  # answers computed and not sent, by tier and reason
         self.rejected: Counter[str] = Counter()  # records, windows and flows, by reason
         self.reasons: Counter[str] = Counter()  # windows that APC held difficult, by rule
-        self.latency: dict[str, Histogram] = {}  # arrival of the StateBatch to the answer, by tier
-        self.compute: dict[str, Histogram] = {}  # one call of a tier
+        self.latency: defaultdict[str, Histogram] = defaultdict(
+            Histogram
+        )  # arrival of the StateBatch to the answer, by tier
+        self.compute: defaultdict[str, Histogram] = defaultdict(Histogram)  # one call of a tier
         self.records = self.windows = self.difficult = self.admitted = 0
         self.flows = self.streams = 0
         self.queue: dict[str, int] = {}  # flows that wait, by tier
 
-    def answered(self, tier: str, latency_ns: ArrayLike, compute_ns: int) -> None:
-        """A tier decided for these flows."""
-        durations = np.atleast_1d(np.asarray(latency_ns))
-        self.decisions[tier] += len(durations)
-        self.latency.setdefault(tier, Histogram()).add(durations)
-        self.compute.setdefault(tier, Histogram()).add(compute_ns)
+    def answered(self, tier: str, latency_ns: NDArray[np.int64], compute_ns: int) -> None:
+        """A tier decided for these flows; latency_ns: int64[n]."""
+        self.decisions[tier] += len(latency_ns)
+        self.latency[tier].add(latency_ns)
+        self.compute[tier].add(compute_ns)
 
     def collect(self) -> Iterator[Metric]:
         """See Collector."""

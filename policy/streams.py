@@ -96,38 +96,30 @@ class Streams:
     def receive(self, session: Session, state: pb.StateBatch, now_ns: int) -> None:
         """Take a batch. Raises ProtocolError for columns that do not fit together, LimitError for too many records."""
         try:
-            opens, closes = col.unpack(state.opens, col.OPENS), col.unpack(state.closes, col.CLOSES)
-            records = col.unpack(state.records, col.ACK_RECORDS)
-            windows = col.unpack(state.windows, col.WINDOWS)
+            records = col.raw(state.records, col.ACK_RECORDS)
+            windows = col.raw(state.windows, col.WINDOWS)
+            opens = col.raw(state.opens, col.OPENS)
+            closes = col.raw(state.closes, col.CLOSES)
         except col.ColumnError as error:
             raise ProtocolError(str(error)) from None
         limit = self._config.limits.records_per_batch
-        for name, columns in (
-            ("records", records),
-            ("opens", opens),
-            ("windows", windows),
-            ("closes", closes),
-        ):
-            if len(columns["flow"]) > limit:
-                raise LimitError(f"{len(columns['flow'])} {name} in a batch; the server's limit is {limit}")
+        for name, raw in (("records", records), ("opens", opens), ("windows", windows), ("closes", closes)):
+            if raw.length > limit:
+                raise LimitError(f"{raw.length} {name} in a batch; the server's limit is {limit}")
         if state.sequence <= session.sequence or state.sequence >= 2**63:
             self.rejections.add(session, "replayed_batch")
             return
         session.sequence = state.sequence
-        self._open(session, opens, state.sent_ns)
-        part = Part(
-            session,
-            state.sequence,
-            state.sent_ns,
-            now_ns,
-            records,
-            session.lookup(records),
-            windows,
-            session.lookup(windows),
-        )
-        self.parts.append(part)
-        slots = session.lookup(closes)
-        for agent_slot, slot in zip(closes["flow"].tolist(), slots.tolist(), strict=True):
+        if opens.length:
+            self._open(session, col.unpack(state.opens, col.OPENS), state.sent_ns)
+        slots = session.lookup(records, windows)
+        self.parts.append(Part(session, state.sequence, state.sent_ns, now_ns, records, windows, slots))
+        if closes.length:
+            self._close(session, closes)
+
+    def _close(self, session: Session, closes: col.Raw) -> None:
+        flows = np.frombuffer(closes.data[0], "<u4").tolist()
+        for agent_slot, slot in zip(flows, session.lookup(closes).tolist(), strict=True):
             if slot >= 0 and session.slots[agent_slot] == slot:
                 self.table.close(session, agent_slot)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from policy.bandwidth import BandwidthEstimate
 
@@ -86,6 +86,11 @@ class Records:
         """The records at these places, in this order."""
         return Records(*(column.take(chosen, axis=0) for column in vars(self).values()))
 
+    def then(self, others: Records) -> Records:
+        """These records and the others."""
+        pairs = zip(vars(self).values(), vars(others).values(), strict=True)
+        return Records(*(np.concatenate(pair) for pair in pairs))
+
     def part(self, start: int, stop: int) -> Records:
         """Records from start to stop, not copied."""
         return Records(*(column[start:stop] for column in vars(self).values()))
@@ -108,9 +113,14 @@ class WindowFolder:
         self._sums: Floats = np.zeros((slots, len(COUNTERS) + _EXTRA))
         self._rtt_min: Floats = np.full(slots, _FAR)
         self._rate: Floats = np.full(slots, np.nan)  # newest sample that was not application-limited
+        self._held: Records | None = (
+            None  # past the newest closing of their flow: folded with those that come next
+        )
 
     def open(self, slots: Ints, open_ns: Ints) -> None:
         """Flows begin, their first windows at open_ns."""
+        if self._held is not None:
+            self._held = self._held.only(np.flatnonzero(~np.isin(self._held.slot, slots)))
         self.last_ns[slots] = self._base_ns[slots] = self._loss_ns[slots] = _NEVER
         self.start_ns[slots] = open_ns
         self.levels[slots] = 0
@@ -125,13 +135,18 @@ class WindowFolder:
         records were older than their flow's newest and left out; and how many had a counter that fell.
         """
         closings = rounds(slot)
+        if self._held is not None:
+            records = self._held.then(records)
         records, cuts, stale = self._in_order(records, closings, slot, end_ns)
+        if not closings:
+            self._held = None
+            return np.empty((0, len(FIELDS))), stale, self._accumulate(records)
         rows = np.empty((len(slot), len(FIELDS)))
         resets = 0
-        for k in range(len(cuts) - 1):
-            resets += self._accumulate(records.part(cuts[k], cuts[k + 1]))
-            if k < len(closings):
-                rows[closings[k]] = self._close(slot[closings[k]], end_ns[closings[k]])
+        for closing, start, stop in zip(closings, cuts, cuts[1:], strict=False):
+            resets += self._accumulate(records.part(start, stop))
+            rows[closing] = self._close(slot[closing], end_ns[closing])
+        self._held = records.part(cuts[-2], cuts[-1]) if cuts[-2] < cuts[-1] else None
         return rows, stale, resets
 
     def _in_order(
@@ -169,8 +184,6 @@ class WindowFolder:
         starts[0] = True
         np.not_equal(r.slot[1:], r.slot[:-1], out=starts[1:])
         first = np.flatnonzero(starts)
-        last = np.append(first[1:], len(r)) - 1
-        alone = len(first) == len(r)  # one record per flow: nothing to reduce
         slot = r.slot.take(first)
         new = self.last_ns.take(slot) == _NEVER
         before = np.empty_like(r.counters)
@@ -180,103 +193,105 @@ class WindowFolder:
             before[first[new]] = r.counters[first[new]]
             self._base_ns[slot[new]] = r.at_ns[first[new]]
         step = r.counters - before
-        fell = step < 0
-        resets = int(np.count_nonzero(fell.any(axis=1))) if fell.any() else 0
-        np.maximum(step, 0, out=step)
+        resets = 0
+        if step.min() < 0:
+            resets = int(np.count_nonzero((step < 0).any(axis=1)))
+            np.maximum(step, 0, out=step)
 
-        lossy = np.where(step[:, _LOST] > 0, r.at_ns, _NEVER)
+        sums = np.empty((len(COUNTERS) + _EXTRA, len(r)))
+        sums[: len(COUNTERS)] = step.T
         sampled = ~np.isnan(r.rtt_ns)
-        rtt = np.where(sampled, r.rtt_ns, 0.0) * 1e-9
         t = (r.at_ns - self.start_ns.take(r.slot)) * 1e-9 * sampled
-        least = np.where(sampled, r.rtt_ns, _FAR)
-        usable = np.where(~r.app_limited & ~np.isnan(r.rate_bps), np.arange(len(r)), -1)
-        sums = np.empty((len(r), len(COUNTERS) + _EXTRA))
-        sums[:, : len(COUNTERS)] = step
-        extra = (np.ones(len(r)), r.app_limited, sampled, t, t * t, rtt, t * rtt)
-        for column, values in enumerate(extra, len(COUNTERS)):
-            sums[:, column] = values
-        if not alone:
-            sums = np.add.reduceat(sums, first, axis=0)
-            lossy, usable = np.maximum.reduceat(lossy, first), np.maximum.reduceat(usable, first)
-            least = np.minimum.reduceat(least, first)
-        self._sums[slot] = self._sums.take(slot, axis=0) + sums
-        self._loss_ns[slot] = np.maximum(self._loss_ns.take(slot), lossy)
-        self._rtt_min[slot] = np.minimum(self._rtt_min.take(slot), least)
-        rated = np.flatnonzero(usable >= first)
-        self._rate[slot[rated]] = r.rate_bps.take(usable[rated])
-        self._counters[slot] = r.counters.take(last, axis=0)
-        self.last_ns[slot] = r.at_ns.take(last)
-        self.levels[slot] = r.levels.take(last, axis=0)
+        rtt = np.where(sampled, r.rtt_ns, 0.0) * 1e-9
+        extra: tuple[ArrayLike, ...] = (1, r.app_limited, sampled, t, t * t, rtt, t * rtt)
+        for row, values in enumerate(extra, len(COUNTERS)):
+            sums[row] = values
+        # Of a slot's values the last one stays: they are in order.
+        lossy = np.flatnonzero(step[:, _LOST])
+        if len(lossy):
+            self._loss_ns[r.slot.take(lossy)] = r.at_ns.take(lossy)
+        rated = np.flatnonzero(~(r.app_limited | np.isnan(r.rate_bps)))
+        self._rate[r.slot.take(rated)] = r.rate_bps.take(rated)
+        least, newest = r.rtt_ns, r
+        if len(first) < len(r):
+            sums = np.add.reduceat(sums, first, axis=1)
+            least = np.fmin.reduceat(least, first)
+            newest = r.only(np.append(first[1:], len(r)) - 1)
+        self._sums[slot] = self._sums.take(slot, axis=0) + sums.T
+        self._rtt_min[slot] = np.fmin(self._rtt_min.take(slot), least)
+        self._counters[slot] = newest.counters
+        self.last_ns[slot] = newest.at_ns
+        self.levels[slot] = newest.levels
         return resets
 
     def _close(self, s: Ints, end_ns: Ints) -> Floats:
         """Rows of the open windows of slots s (each once), which then start anew at end_ns."""
-        row = np.zeros((len(s), len(FIELDS)))
-        levels, sums = self.levels.take(s, axis=0), self._sums.take(s, axis=0).T
+        srtt, min_rtt, mss, cwnd, inflight, asked = self.levels.take(s, axis=0).T
+        sums = self._sums.take(s, axis=0).T
         acks, limited, n, t, tt, r, tr = sums[len(COUNTERS) :]
-        seen = self.last_ns[s] != _NEVER
-        silence = np.where(seen, end_ns - self.last_ns[s], end_ns - self.start_ns[s]).astype(np.float64)
-        duration = (end_ns - self.start_ns[s]).astype(np.float64)
+        start_ns, last_ns = self.start_ns.take(s), self.last_ns.take(s)
+        before_mean, loss_ns = self._rtt_mean.take(s), self._loss_ns.take(s)
+        seen = last_ns != _NEVER
+        silence = (end_ns - np.where(seen, last_ns, start_ns)).astype(np.float64)
+        duration = (end_ns - start_ns).astype(np.float64)
         # From ACK to ACK, but never so short that one burst would pass for a rate.
-        span = np.maximum(np.where(seen, self.last_ns[s] - self._base_ns[s], 0), duration / 2)
-        mss, inflight = levels[:, _MSS], levels[:, _INFLIGHT] * levels[:, _MSS]
+        span = np.maximum((last_ns - self._base_ns.take(s)) * seen, duration / 2)
+        inflight = inflight * mss
         quiet, busy = acks == 0, inflight > 0
         per_ack = 1 / np.maximum(acks, 1)
 
         sampled = n > 0
-        mean = np.where(sampled, r / np.maximum(n, 1) * 1e9, self._rtt_mean[s])
+        mean = np.where(sampled, r / np.maximum(n, 1) * 1e9, before_mean)
+        self._rtt_mean[s] = mean
         mean = np.where(quiet & busy, np.maximum(mean, silence), mean)
         spread = n * tt - t * t  # n² variance of the ACKs' times, s²
         slope = np.divide(
             n * tr - t * r, spread, out=np.zeros(len(s)), where=(n >= 3) & (spread > n * n * 1e-8)
         )
-        self._rtt_mean[s] = np.where(sampled, mean, self._rtt_mean[s])
-        rtt_min = np.where(sampled, self._rtt_min[s], mean)
-        min_rtt = np.where(levels[:, _MIN_RTT] > 0, levels[:, _MIN_RTT], rtt_min)
+        rtt_min = np.where(sampled, self._rtt_min.take(s), mean)
+        min_rtt = np.where(min_rtt > 0, min_rtt, rtt_min)
         lost, delivered = sums[_LOST], sums[_DELIVERED]
-        delivery_rate = np.where(quiet, 0.0, delivered * 8e9 / span)
+        per_span = 8e9 / span * ~quiet
+        delivery_rate = delivered * per_span
         app_limited = np.where(quiet, ~busy, limited * per_ack)
 
-        before = self.bandwidth.bps[s]
+        before = self.bandwidth.bps.take(s)
         bandwidth = self.bandwidth.update(
             s,
             delivery_rate_bps=delivery_rate,
-            sample_bps=self._rate[s],
+            sample_bps=self._rate.take(s),
             steady=~quiet & (app_limited < 0.5) & (span <= 2 * duration),
             standing_queue=~quiet & (rtt_min - min_rtt > np.maximum(5e6, 0.1 * min_rtt)),
         )
-        asked = levels[:, _PACING]
-        action = np.log2(np.divide(asked, before, out=np.ones(len(s)), where=(asked > 0) & (before > 0)))
+        ratio = np.divide(asked, before, out=np.ones(len(s)), where=(asked > 0) & (before > 0))
         columns = {
             "duration_ns": duration,
             "acks": acks,
             "acked_bytes": sums[_ACKED],
             "delivery_rate_bps": delivery_rate,
-            "send_rate_bps": np.where(quiet, 0.0, sums[_SENT] * 8e9 / span),
+            "send_rate_bps": sums[_SENT] * per_span,
             "rtt_mean_ns": mean,
             "rtt_min_ns": rtt_min,
             "rtt_gradient": slope,
-            "srtt_ns": levels[:, _SRTT],
+            "srtt_ns": srtt,
             "min_rtt_ns": min_rtt,
             "queueing_delay_ns": np.maximum(mean - min_rtt, 0.0),
             "lost_bytes": lost,
             "loss_rate": lost / np.maximum(lost + delivered, 1),
             "inflight_bytes": inflight,
-            "cwnd_bytes": levels[:, _CWND] * mss,
+            "cwnd_bytes": cwnd * mss,
             "ack_spacing_ns": np.where(quiet, silence, span * per_ack),
             "app_limited_share": app_limited,
             "ecn_share": np.minimum(sums[_CE] / np.maximum(sums[_PACKETS], 1), 1.0),
             "asked_rate_bps": asked,
-            "action_log2": np.clip(action, -3, 3),
-            "since_loss_ns": np.where(self._loss_ns[s] == _NEVER, -1, end_ns - self._loss_ns[s]),
+            "action_log2": np.log2(np.minimum(np.maximum(ratio, 1 / 8), 8)),
+            "since_loss_ns": np.where(loss_ns == _NEVER, -1, end_ns - loss_ns),
             "bandwidth_bps": bandwidth,
         }
-        for name, values in columns.items():
-            row[:, F[name]] = values
         self.start_ns[s] = end_ns
-        self._base_ns[s] = self.last_ns[s]
+        self._base_ns[s] = last_ns
         self._reset(s)
-        return row
+        return np.array([columns[name] for name in FIELDS], np.float64).T
 
     def _reset(self, s: Ints) -> None:
         self._sums[s] = 0

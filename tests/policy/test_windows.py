@@ -129,6 +129,14 @@ def test_a_counter_that_falls_starts_a_new_base() -> None:
     assert rows[0, F["acked_bytes"]] == 2000
 
 
+def test_records_that_are_ahead_of_their_window_wait_for_it() -> None:
+    at_once, later = folder(), folder()
+    stream = [10.0, 60.0, 110.0, 160.0, 230.0]
+    expected = fold(at_once, records(stream), 100, 200)
+    first = fold(later, records(stream), 100)  # 230 is past the next window's end, too
+    np.testing.assert_array_equal(np.concatenate((first, fold(later, NOTHING, 200))), expected)
+
+
 def test_older_records_are_left_out_and_counted() -> None:
     f = folder()
     fold(f, records([10, 50]), 60)

@@ -43,3 +43,18 @@ def test_unequal_lengths_are_refused_both_ways() -> None:
         col.unpack(pb.Closes(flow=b"\1\0\0\0", generation=b""), col.CLOSES)
     with pytest.raises(col.ColumnError, match=r"Closes\.flow"):
         col.unpack(pb.Closes(flow=b"\1\0\0", generation=b""), col.CLOSES)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=5))
+def test_cut_and_joined_undo_each_other(lengths: list[int]) -> None:
+    total = sum(lengths)
+    flow, window = np.arange(total), 7 * np.arange(total)
+    columns = {"flow": flow, "generation": flow + 1, "window": window, "end_ns": window + 2**40}
+    starts = np.cumsum([0, *lengths[:-1]]).tolist()
+    raws = [col.raw(pb.Windows(**each), col.WINDOWS) for each in col.cut(columns, col.WINDOWS, starts)]
+    assert [raw.length for raw in raws] == lengths
+    assert col.joined(raws, col.WINDOWS, "end_ns", "window").tolist() == [
+        columns["end_ns"].tolist(),
+        window.tolist(),
+    ]
+    assert col.joined(raws, col.WINDOWS, "generation").tolist() == [columns["generation"].tolist()]
