@@ -13,6 +13,7 @@ the JSON file is rewritten after every row.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -23,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.ao.quantization import quantize_dynamic
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run from a clone that is not installed
 
 from bench.kv_cache import CachedEngine
 from policy.nioka.backbone import LlmBackbone
 from policy.nioka.config import BackboneConfig, EncoderConfig, LoraConfig, ModelConfig
-from policy.nioka.engine import Engine
+from policy.nioka.engine import Engine, _DirectRunner, checked
 from policy.nioka.model import PolicyModel
 
 
@@ -62,8 +64,10 @@ LAYOUTS: dict[str, ModelConfig] = {
 }
 VARIANTS = {
     "cuda": ("compile-broadcast", "compile", "graph", "eager", "cache", "autotune"),
-    "cpu": ("packed", "lean", "eager"),
+    "cpu": ("packed", "lean", "eager", "fp32", "int8"),
 }
+"""Of the engine, and besides: cache (`bench.kv_cache`); on a CPU fp32 (lean in float32 whatever --dtype says) and int8
+(that with its products in int8, weights quantised before and activations as they come)."""
 BATCHES = {"cuda": (1, 8, 64, 256, 1024, 2048, 4096), "cpu": (1, 2, 4, 8, 16)}
 
 
@@ -101,17 +105,18 @@ def floor_s(shape: dict[str, Any], tokens: int, batch: int, speed: tuple[float, 
 
 
 def measure(call: Callable[[], object], seconds: float) -> dict[str, float]:
-    """p50 and p99 in ms and calls per second of a call that returns when it is done."""
+    """p50 and p99 in ms, calls per second, and CPU time in ms, of a call that returns when it is done."""
     for _ in range(3):
         call()
     times: list[float] = []
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     while len(times) < 10 or (time.perf_counter() - start < seconds and len(times) < 5000):
         before = time.perf_counter()
         call()
         times.append(time.perf_counter() - before)
     p50, p99 = np.percentile(times, [50, 99])
-    return {"p50_ms": p50 * 1e3, "p99_ms": p99 * 1e3, "per_s": len(times) / sum(times)}
+    cpu_ms = (time.process_time() - cpu) / len(times) * 1e3
+    return {"p50_ms": p50 * 1e3, "p99_ms": p99 * 1e3, "per_s": len(times) / sum(times), "cpu_ms": cpu_ms}
 
 
 def random_inputs(model: PolicyModel, batch: int) -> dict[str, np.ndarray]:
@@ -128,6 +133,18 @@ def random_model(shape: dict[str, Any], layout: str, device: torch.device, dtype
     backbone = BackboneConfig(architecture=shape, lora=LoraConfig(rank=0))
     with torch.device(device):
         return PolicyModel(LAYOUTS[layout].model_copy(update={"backbone": backbone}), dtype).eval()
+
+
+def build(model: PolicyModel, device: torch.device, dtype: torch.dtype, variant: str, batch: int) -> Engine:
+    """An engine of one bucket."""
+    if variant not in ("fp32", "int8"):
+        return Engine(model, device, dtype, variant=checked(variant), buckets=(batch,))
+    engine = Engine(model, device, torch.float32, variant="lean", buckets=(batch,))
+    if variant == "int8":
+        runner = engine._runners[0]
+        assert isinstance(runner, _DirectRunner)
+        quantize_dynamic(runner._module, {torch.nn.Linear}, torch.qint8, inplace=True)
+    return engine
 
 
 def rows_of(
@@ -149,7 +166,8 @@ def rows_of(
     rows = []
     for batch in args.batches:
         row: dict[str, Any] = {
-            "model": name, "layout": layout, "tokens": tokens, "variant": variant, "batch": batch,
+            "model": name, "layers": shape["num_hidden_layers"], "layout": layout, "tokens": tokens,
+            "variant": variant, "batch": batch,
         }  # fmt: skip
         try:
             started = time.perf_counter()
@@ -163,7 +181,7 @@ def rows_of(
                 if reference is None:
                     eager = Engine(model, device, dtype, variant="eager", buckets=(batch,))
                     reference = eager.run({k: v[:1] for k, v in inputs.items()})
-                engine = Engine(model, device, dtype, variant=variant, buckets=(batch,))  # type: ignore[arg-type]
+                engine = build(model, device, dtype, variant, batch)
                 engine.warm_up()
                 row["ready_s"] = time.perf_counter() - started
                 row["difference"] = float(np.abs(engine.run(inputs)[0] - reference[0]))
@@ -179,7 +197,8 @@ def rows_of(
     return rows
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
@@ -187,7 +206,7 @@ def main() -> None:
     parser.add_argument("--layouts", default="5 tokens", help=f"of {', '.join(LAYOUTS)}")
     parser.add_argument("--variants", help=f"of {VARIANTS}")
     parser.add_argument("--batches", help=f"default: {BATCHES}")
-    parser.add_argument("--layers", type=int, help="keep this many blocks")
+    parser.add_argument("--layers", help="keep so many blocks; several: 4,8,16,30")
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each measurement")
     parser.add_argument(
         "--budget", type=float, default=3600.0, help="start nothing new after this many seconds"
@@ -197,7 +216,13 @@ def main() -> None:
     args = parser.parse_args()
     kind = torch.device(args.device).type
     args.batches = [int(batch) for batch in args.batches.split(",")] if args.batches else BATCHES[kind]
-    variants = args.variants.split(",") if args.variants else VARIANTS[kind]
+    args.variants = args.variants.split(",") if args.variants else VARIANTS[kind]
+    args.layers = [int(k) for k in args.layers.split(",")] if args.layers else [None]
+    return args
+
+
+def main() -> None:
+    args = arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
@@ -211,31 +236,35 @@ def main() -> None:
         "memory_gb_per_s": speed[1] / 1e9,
     }  # fmt: skip
     print(json.dumps(about))
-    print(f"{'model':14} {'layout':20} {'variant':18} {'batch':>6} {'p50 ms':>8} {'p99 ms':>8} "
-          f"{'floor ms':>8} {'decisions/s':>12} {'ready s':>8} {'|diff|':>8}")  # fmt: skip
+    print(f"{'model':14} {'layers':>6} {'layout':20} {'variant':18} {'batch':>6} {'p50 ms':>8} {'p99 ms':>8} "
+          f"{'CPU ms':>8} {'floor ms':>8} {'decisions/s':>12} {'ready s':>8} {'|diff|':>8}")  # fmt: skip
     results: list[dict[str, Any]] = []
     started = time.perf_counter()
-    for variant in variants:  # the most telling first, should time run out
-        for name in args.models.split(","):
-            shape = dict(SHAPES[name])
-            if args.layers:
-                shape["num_hidden_layers"] = args.layers
-            for layout in args.layouts.split(","):
-                if time.perf_counter() - started > args.budget:
-                    print(f"out of time before {name}, {layout}, {variant}")
-                    continue
-                if device.type == "cuda":
-                    torch.cuda.empty_cache()
-                for row in rows_of(name, shape, layout, variant, args, speed):
-                    results.append(row)
-                    head = f"{name:14} {layout:20} {variant:18} {row['batch']:6}"
-                    if "error" in row:
-                        print(head, row["error"], flush=True)
-                    else:
-                        print(f"{head} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} {row['floor_ms']:8.3f} "
-                              f"{row['decisions_per_s']:12.0f} {row['ready_s']:8.1f} "
-                              f"{row.get('difference', float('nan')):8.4f}", flush=True)  # fmt: skip
-                args.out.write_text(json.dumps({"about": about, "rows": results}, indent=1) + "\n")
+    combinations = itertools.product(
+        args.variants, args.models.split(","), args.layers, args.layouts.split(",")
+    )
+    for variant, name, layers, layout in combinations:  # the most telling first, should time run out
+        shape = SHAPES[name] | ({"num_hidden_layers": layers} if layers else {})
+        if time.perf_counter() - started > args.budget:
+            print(f"out of time before {name}, {layout}, {variant}")
+            continue
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        for row in rows_of(name, shape, layout, variant, args, speed):
+            results.append(row)
+            show(row)
+        args.out.write_text(json.dumps({"about": about, "rows": results}, indent=1) + "\n")
+
+
+def show(row: dict[str, Any]) -> None:
+    """One line of the table."""
+    head = f"{row['model']:14} {row['layers']:6} {row['layout']:20} {row['variant']:18} {row['batch']:6}"
+    if "error" in row:
+        print(head, row["error"], flush=True)
+    else:
+        print(f"{head} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} {row['cpu_ms']:8.2f} {row['floor_ms']:8.3f} "
+              f"{row['decisions_per_s']:12.0f} {row['ready_s']:8.1f} "
+              f"{row.get('difference', float('nan')):8.4f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

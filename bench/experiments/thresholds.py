@@ -19,6 +19,7 @@ from policy.tiers import Actions, FlowBatch, Tier, TierContext, create
 
 FACTORS: tuple[float | str, ...] = ("always", 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, "never")
 TRACES = ("lte-driving", "lte-walking", "wifi", "5g-mmwave", "satellite", "outage")
+MOST = 24
 RTTS_MS = (20, 60, 120)
 BUFFER_BDP = 4.0
 MEASURES = ("stall_100ms", "stall_200ms", "bitrate_bps", "queueing_p95_ms")
@@ -80,7 +81,8 @@ class Collaboration:
 
 
 def trace_files(names: str | None, dataset: Path | None) -> list[str]:
-    """Traces of the sweep: those named, a dataset's validation traces, or bundled ones.
+    """Traces of the sweep: those named, a dataset's validation traces (at most MOST, spread over the names, which begin
+    with the family), or bundled ones.
 
     Raises:
         TraceError: there is no trace of a name.
@@ -94,7 +96,9 @@ def trace_files(names: str | None, dataset: Path | None) -> list[str]:
         row["source_trace"] for row in table.group_by(["source_trace", "split"]).aggregate([]).to_pylist()
         if row["split"] == "validation"
     }  # fmt: skip
-    return [str(dataset / "traces" / f"{name}.parquet") for name in sorted(validation)]
+    ordered = sorted(validation)
+    chosen = [ordered[len(ordered) * k // MOST] for k in range(MOST)] if len(ordered) > MOST else ordered
+    return [str(dataset / "traces" / f"{name}.parquet") for name in chosen]
 
 
 def sweep(
