@@ -78,9 +78,11 @@ def groups(frame: pd.DataFrame, baseline: str) -> list[Group]:
     families = [ALL, *sorted(frame["family"].unique())]
     if len(families) == 2:
         families = [ALL]  # of one family, all is that family
-    traffics = sorted(
-        frame["traffic"].unique(), key=lambda name: (-int((frame["traffic"] == name).sum()), name)
+    kinds = frame.drop_duplicates("traffic").sort_values(
+        ["flows", "cross", "flow", "traffic"],
+        key=lambda column: column if column.name != "flow" else column != "video",
     )
+    traffics = kinds["traffic"].tolist()  # alone before shared, video before the rest
     found = []
     for family in families:
         part = frame if family == ALL else frame[frame["family"] == family]

@@ -37,7 +37,8 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
     """Queueing delay p95 against displayed bitrate (video) or utilisation, all families and each; None without data."""
     gain = _GAINS.get(traffic.split(",")[0].split(" ")[0], "utilisation")
     own = [group for group in found if group.traffic == traffic and _points(group, gain)]
-    if not own:
+    # Flows that share the link share its delay too: nothing to choose between.
+    if not own or any(metric.name in ("jain", "share") for metric in own[0].metrics):
         return None
     rows = math.ceil(len(own) / _COLUMNS)
     titles = ["all families" if group.family == ALL else group.family for group in own]

@@ -25,9 +25,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on the median over cells: `low` <= value <= `high`."""
+    """A bound on the median over cells: `low` <= value <= `high`. metric: a column of the table."""
 
     title: str
+    metric: str
     low: float
     high: float
 
@@ -135,13 +136,13 @@ def _ratio_result(target: Target, scheme: str, pair: _Against, *, empty: float) 
     )
 
 
-def _value_result(target: Target, scheme: str, cells: pd.DataFrame, metric: str) -> Result | None:
-    rows = cells[(cells["scheme"] == scheme) & cells[metric].notna()]
+def _value_result(target: Target, scheme: str, cells: pd.DataFrame) -> Result | None:
+    rows = cells[(cells["scheme"] == scheme) & cells[target.metric].notna()]
     if not len(rows):
         return None
     traces = rows["trace"].tolist()
-    value, ci95 = cluster_median_ci95(rows[metric].tolist(), traces)
-    met = float(np.mean([target.holds(each) for each in rows[metric]]))
+    value, ci95 = cluster_median_ci95(rows[target.metric].tolist(), traces)
+    met = float(np.mean([target.holds(each) for each in rows[target.metric]]))
     return Result(target, scheme, len(rows), len(set(traces)), value, ci95, met)
 
 
@@ -156,26 +157,30 @@ def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
     alone = frame[(frame["flows"] == 1) & (frame["cross"] == "")]
     video, bulk = alone[alone["flow"] == "video"], alone[alone["flow"] == "bulk"]
     found: list[Result | None] = []
-    for column, limit in (("stall_100", 100), ("stall_200", 200)):
-        pair = _against(video, scheme, column, np.minimum)
-        title = f"stall rate >{limit} ms, ratio"
-        found.append(_ratio_result(Target(title, 0.0, 0.5), scheme, pair, empty=0.0))
+    for metric, limit in (("stall_100", 100), ("stall_200", 200)):
+        pair = _against(video, scheme, metric, np.minimum)
         stalling = pair.only((pair.own > 0) | (pair.better > 0))
-        found.append(
-            _ratio_result(Target(f"{title}, only cells with stalls", 0.0, 0.5), scheme, stalling, empty=0.0)
-        )
+        title = f"stall rate >{limit} ms, ratio"
+        found += [
+            _ratio_result(Target(title, metric, 0.0, 0.5), scheme, pair, empty=0.0),
+            _ratio_result(
+                Target(f"{title}, only cells with stalls", metric, 0.0, 0.5), scheme, stalling, empty=0.0
+            ),
+        ]
+    for title, metric, cells in (
+        ("displayed bitrate, ratio", "bitrate_mbps", video),
+        ("bulk throughput, ratio", "throughput_mbps", bulk),
+    ):
+        pair = _against(cells, scheme, metric, np.maximum)
+        found.append(_ratio_result(Target(title, metric, 0.95, np.inf), scheme, pair, empty=1.0))
     pair = _against(video, scheme, "qdelay_p95_ms", np.minimum)
-    found.append(_ratio_result(Target("queueing delay p95, ratio", 0.0, 0.5), scheme, pair, empty=0.0))
-    pair = _against(video, scheme, "bitrate_mbps", np.maximum)
-    found.append(_ratio_result(Target("displayed bitrate, ratio", 0.95, np.inf), scheme, pair, empty=1.0))
-    pair = _against(bulk, scheme, "throughput_mbps", np.maximum)
-    found.append(_ratio_result(Target("bulk throughput, ratio", 0.95, np.inf), scheme, pair, empty=1.0))
+    delay = Target("queueing delay p95, ratio", "qdelay_p95_ms", 0.0, 0.5)
+    found.insert(4, _ratio_result(delay, scheme, pair, empty=0.0))
     two = frame[(frame["flows"] == 2) & (frame["cross"] == "")]
-    found.append(_value_result(Target("Jain's index of two flows", 0.95, np.inf), scheme, two, "jain"))
+    found.append(_value_result(Target("Jain's index of two flows", "jain", 0.95, np.inf), scheme, two))
     one = frame[(frame["flows"] == 1) & (frame["cross"] == "cubic")]
-    found.append(
-        _value_result(Target("share of the link against one cubic flow", 0.25, 0.75), scheme, one, "share")
-    )
+    share = Target("share of the link against one cubic flow", "share", 0.25, 0.75)
+    found.append(_value_result(share, scheme, one))
     return [result for result in found if result is not None]
 
 

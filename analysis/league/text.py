@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis.league.bootstrap import Interval
 from analysis.league.compare import ALL, Entry, Group
-from analysis.league.table import Metric
+from analysis.league.table import METRICS, Metric
 from analysis.league.targets import Result, WorseOnAll
 
 NOTHING = "–"
@@ -97,6 +97,7 @@ class TargetRow:
 
 def target_rows(results: Sequence[Result], families: Sequence[WorseOnAll]) -> list[TargetRow]:
     """Results by target, then scheme, as they come."""
+    shown = {metric.name: metric for metric in METRICS}
     titles = list(dict.fromkeys(result.target.title for result in results))
     rows = [
         TargetRow(
@@ -106,7 +107,7 @@ def target_rows(results: Sequence[Result], families: Sequence[WorseOnAll]) -> li
             value=with_interval(result.value, result.ci95, 2),
             difference=NOTHING
             if result.difference is None
-            else with_interval(result.difference, result.difference_ci95, 4, sign=True),
+            else _difference(result.difference, result.difference_ci95, shown[result.target.metric]),
             cells=f"{result.met_cells:.0%} of {result.cells} on {result.traces} traces",
             verdict=_verdict(result),
             met=result.met,
@@ -130,6 +131,12 @@ def target_rows(results: Sequence[Result], families: Sequence[WorseOnAll]) -> li
                 )
             )
     return rows
+
+
+def _difference(value: float, interval: Interval | None, metric: Metric) -> str:
+    """With the unit that ends the metric's title."""
+    text = with_interval(value, interval, metric.digits, factor=metric.factor, sign=True)
+    return f"{text} {metric.title.rpartition(' ')[2]}"
 
 
 def _verdict(result: Result) -> str:

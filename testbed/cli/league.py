@@ -47,6 +47,13 @@ if TYPE_CHECKING:
     help="Only traces of this split; default: the grid's, which is test.",
 )
 @click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set any key of the grid; may be repeated.",
+)
+@click.option(
     "--quick", is_flag=True, help="Cells of at most 5 s, one of each kind of traffic per trace: minutes."
 )
 @click.option(
@@ -80,6 +87,7 @@ def league(
     traces: tuple[str, ...],
     collection: Path | None,
     split: str | None,
+    assignments: tuple[str, ...],
     quick: bool,
     jobs: int | None,
     executor: str | None,
@@ -104,13 +112,18 @@ def league(
         tbtest league grids/league.yaml --ray-address auto --out league     # the same, on a cluster
     """
     from testbed.errors import UserError
-    from testbed.league.grid import make_grid, read_grid
+    from testbed.league.grid import make_grid
     from testbed.league.plan import check_schemes, plan
+    from testbed.scenario import read_yaml, set_key
 
-    given: dict[str, Any] = {"split": split} if split else {}
+    data = read_yaml(grid_file) if grid_file else {}
+    if split is not None:
+        data["split"] = split
     if schemes is not None:
-        given["schemes"] = tuple(name.strip() for name in schemes.split(","))
-    grid = read_grid(grid_file, given) if grid_file else make_grid(given, "command line")
+        data["schemes"] = [name.strip() for name in schemes.split(",")]
+    for assignment in assignments:
+        set_key(data, assignment)
+    grid = make_grid(data, str(grid_file or "command line"))
     planned = plan(grid.quick() if quick else grid, traces, out, collection)
     if dry_run:
         click.echo(json.dumps(_listed(planned), indent=1) if as_json else _plan_text(planned))

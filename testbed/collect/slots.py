@@ -16,7 +16,7 @@ from testbed.system.process import Process, ProcessFailed
 from testbed.system.scope import Scope
 
 _POLL_S = 0.1
-_STOP_S = 20.0  # a slot ends its own network, agent and server first
+SLOT_STOP_S = 20.0  # a slot ends its own network, agent and server first
 _READ_S = 5.0
 
 
@@ -137,5 +137,5 @@ def _slots() -> Iterator[list[_Slot[Any]]]:
         for slot in running:
             slot.process.terminate()
         for slot in running:
-            slot.process.stop(_STOP_S)
+            slot.process.stop(SLOT_STOP_S)
             slot.scope.close()

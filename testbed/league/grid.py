@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from testbed.collect.grid import Generated, Splits, Traffic
 from testbed.errors import UserError
 from testbed.league.traces import LeagueTrace
 from testbed.loss import format_loss
-from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scenario, read_yaml
+from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scenario
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 
 ORACLE = "policy:oracle"
 _SHORT = {"oracle": ORACLE, "policy:light": "policy:gcc"}
 _QUICK_NS = 5 * NS_PER_S
+_QUICK_TRACES = 3  # of a family: enough for an interval
 _BULK_CUBIC, _BULK_BBR = (CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr"))
 
 
@@ -59,6 +59,9 @@ class LeagueGrid(BaseModel):
         min_length=1,
     )
     seeds: tuple[int, ...] = Field(default=(1, 2, 3, 4, 5), min_length=1)
+    per_family: int | None = Field(
+        default=None, ge=1, description="traces drawn from each family; null: all of them"
+    )
     topology: str = "dumbbell"
     topology_options: dict[str, Any] = Field(default_factory=dict)
     duration_ns: DurationNs = Field(default=30 * NS_PER_S, alias="duration")
@@ -90,11 +93,12 @@ class LeagueGrid(BaseModel):
         return full
 
     def quick(self) -> LeagueGrid:
-        """The same grid in minutes: short cells, one scenario of each traffic per trace and one seed."""
+        """The same grid in minutes: short cells, few traces, one scenario of each traffic per trace, and one seed."""
         return self.model_copy(
             update={
                 "duration_ns": min(self.duration_ns, _QUICK_NS),
                 "per_trace": min(self.per_trace or len(self.traffic), len(self.traffic)),
+                "per_family": min(self.per_family or _QUICK_TRACES, _QUICK_TRACES),
                 "seeds": self.seeds[:1],
             }
         )
@@ -122,11 +126,6 @@ class Job(BaseModel):
         if address is None or not self.scheme.startswith("policy") or self.scheme == ORACLE:
             return self
         return self.model_copy(update={"scenario": {**self.scenario, "policy_server": address}})
-
-
-def read_grid(path: Path, overrides: dict[str, Any] | None = None) -> LeagueGrid:
-    """The grid in a YAML file; overrides win. Raises UserError naming file and key."""
-    return make_grid(read_yaml(path) | (overrides or {}), str(path))
 
 
 def make_grid(data: dict[str, Any], source: str) -> LeagueGrid:
@@ -180,6 +179,7 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
             "topology": grid.topology,
             "topology_options": grid.topology_options,
             "trace": trace.name,
+            "trace_start": "random",
             "rtt": format_duration(rtt_ns),
             "buffer": buffer,
             **{key: getattr(traffic, key) for key in Traffic.model_fields},
@@ -190,7 +190,7 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
             scenario = Scenario.model_validate(settings)
         except ValidationError as error:
             raise UserError(f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
-        digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude={"cc"})])
+        digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude_unset=True)])
         about = {
             "scenario": f"{trace.name}-{digest[:10]}",
             "trace": trace.name,
@@ -218,7 +218,7 @@ def _job(grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: st
         # What the policy is made of belongs to what was run.
         if grid.server or grid.agent:
             name += f"-{_digest([grid.server, grid.agent])[:6]}"
-        data["policy"] = grid.agent | (grid.server if scheme == ORACLE else {})
+        data["policy"] = grid.agent
     return Job(id=name, scenario=data, about={**about, "scheme": scheme})
 
 

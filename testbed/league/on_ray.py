@@ -18,16 +18,18 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from testbed.collect.slots import slot_environment
+from testbed.collect.slots import SLOT_STOP_S, slot_environment
 from testbed.errors import UserError
 from testbed.league.grid import Job
 from testbed.league.plan import League
 from testbed.league.processes import CORES_PER_SLOT, OnEnd, OnStart, answer_of, slot_argv
 from testbed.league.server import server_settings, start_server
+from testbed.system import signals
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
 _POLL_S = 0.2
+_READ_S = 5.0
 _STOP_S = 30.0
 _START_S = 660.0  # of a host's policy server
 
@@ -103,6 +105,7 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
         where = f"cluster {address}" if address else "this machine"
         raise UserError(f"Ray on {where}: {error}; or use --executor processes") from error
     stack.callback(ray.shutdown)
+    signals.install()  # Ray has put handlers in place of the scope's that end the process without unwinding
     cluster = int(ray.cluster_resources().get("CPU", 0)) // CORES_PER_SLOT
     if cluster < 1:
         raise UserError(
@@ -206,9 +209,12 @@ def _run_cell(
             run = Path(runs) / job.id if runs else scope.tmp / "run"
             argv = slot_argv(job, scope.tmp, run, keep_run=runs is not None)
             process = scope.spawn(argv, name="slot", env=slot_environment())
-            while process.poll() is None:
-                time.sleep(_POLL_S)
-            process.check()
-            return process.read_line(5.0), None
+            try:
+                while process.poll() is None:
+                    time.sleep(_POLL_S)
+                process.check()
+                return process.read_line(_READ_S), None
+            finally:  # also when the task is cancelled: with time to end its own network, agent and server
+                process.stop(SLOT_STOP_S)
     except UserError as error:
         return "", str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ def cautions(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _kind(text: str) -> str:
     """A warning without its figures, so that the same kind is counted once."""
-    return "".join("#" if letter.isdigit() else letter for letter in text)
+    return re.sub(r"\d+(\.\d+)?", "…", text)
 
 
 def check_schemes(schemes: Sequence[str]) -> None:
@@ -151,7 +152,7 @@ def check_schemes(schemes: Sequence[str]) -> None:
         scenario = Scenario.model_validate({"cc": [scheme]})
         try:
             cc.controllers(scenario)[scheme].check()
-        except ValueError as error:
+        except (UserError, ValueError) as error:
             raise UserError(f"scheme {scheme}: {error}; leave it out with --schemes") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,22 @@ def resolve_traces(
         counts = Counter(trace.split for trace in found)
         there = ", ".join(f"{count} for {split}" for split, count in sorted(counts.items())) or "none"
         raise UserError(f"no trace is in the split {grid.split!r}; there are {there}")
-    return chosen
+    return _drawn(chosen, grid)
+
+
+def _drawn(traces: Sequence[LeagueTrace], grid: LeagueGrid) -> list[LeagueTrace]:
+    """`per_family` of each family; a trace's place in the draw depends on its name alone."""
+    kept: Counter[str] = Counter()
+    found = []
+    for trace in sorted(traces, key=lambda each: _place(each.name, grid.seed)):
+        kept[trace.family] += 1
+        if grid.per_family is None or kept[trace.family] <= grid.per_family:
+            found.append(trace)
+    return found
+
+
+def _place(name: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
 
 
 def _sources(grid: LeagueGrid, entries: Sequence[object]) -> list[Source]:
