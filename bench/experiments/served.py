@@ -46,7 +46,7 @@ def policy_server(folder: Path, settings: dict[str, Any]) -> Iterator[Served]:
     try:
         assert server.stdout is not None
         if not server.stdout.readline().startswith("ready "):
-            raise click.ClickException(f"the policy server did not start: {log.read_text()[-2000:]}")
+            raise click.ClickException(f"the policy server did not start: {log.read_text()[-6000:]}")
         yield Served(address, server.pid)
     finally:
         server.terminate()

@@ -45,7 +45,7 @@ def prepare(folder: Path, device: str, variant: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise ModelError(f"compiling {folder} ended with status {done.returncode}: {done.stderr[-1000:]}")
+        raise ModelError(f"compiling {folder} ended with status {done.returncode}: {done.stderr[-3000:]}")
     faulthandler.enable()  # should it happen again, the log says where
     import torch._inductor.config as inductor
 
@@ -54,6 +54,7 @@ def prepare(folder: Path, device: str, variant: str) -> None:
 
 def main(folder: str, device: str, variant: str) -> None:
     """Build and run the engine once, for what the compiler keeps of it."""
+    faulthandler.enable()
     use_cache()
     from policy.nioka import checkpoint
     from policy.nioka.engine import make_engine

@@ -1,8 +1,11 @@
 """The APC thresholds in the closed loop, with tiers that are fakes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bench.experiments import thresholds
@@ -54,3 +57,15 @@ def test_sweep_reports_each_factor_against_never(monkeypatch: pytest.MonkeyPatch
     assert rows[0]["bitrate_bps"] > rows[2]["bitrate_bps"]  # 0.5 Mbit/s holds the video down
     assert rows[0]["bitrate_bps_difference"]["median"] > 0
     assert "never the LLM" in thresholds.table(rows)
+
+
+def test_traces_of_a_dataset_are_those_of_its_validation_split(tmp_path: Path) -> None:
+    names = [f"family{k % 3}.{k:02}" for k in range(60)]
+    split = ["validation" if k < 48 else "test" for k in range(60)]
+    table = pa.table({"source_trace": names * 2, "split": split * 2})
+    pq.write_table(table, tmp_path / "part.parquet")
+    found = [Path(path).stem for path in thresholds.trace_files(None, tmp_path)]
+    assert len(found) == len(set(found)) == thresholds.MOST
+    assert {name.partition(".")[0] for name in found} == {"family0", "family1", "family2"}
+    assert set(found) <= set(names[:48])
+    assert thresholds.trace_files("a,b", tmp_path) == ["a", "b"]
