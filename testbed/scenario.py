@@ -50,6 +50,7 @@ DurationNs = Annotated[
 RateBps = Annotated[
     float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
 ]
+Start = DurationNs | Literal["random"]
 BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer(str)]
 Loss = Annotated[
     LossModel | None, _from_text(parse_loss, (LossModel, type(None))), PlainSerializer(format_loss)
@@ -87,6 +88,9 @@ class Scenario(_Strict):
     )
     rate_bps: RateBps | None = Field(
         None, alias="rate", description="constant bottleneck capacity, instead of a trace"
+    )
+    trace_start: Start = Field(
+        0, description="where in the trace to begin, or random: seeded, with the duration still ahead"
     )
     flow: str = Field("video", description="traffic kind of the measured flows")
     flows: int = Field(

@@ -185,6 +185,38 @@ class Trace:
             self.name, period_ns, Steps(steps.start_ns[:end], steps.capacity_bps[:end], delay_ns, loss)
         )
 
+    def starting_at(self, offset_ns: int) -> "Trace":
+        """The trace from `offset_ns` on; one that repeats goes on with its beginning. Raises TraceError."""
+        if offset_ns == 0:
+            return self
+        if not 0 < offset_ns < self.duration_ns:
+            raise TraceError(
+                f"trace {self.name}: cannot start at {offset_ns / NS_PER_S:g} s; "
+                f"it describes {self.duration_ns / NS_PER_S:g} s"
+            )
+        if self.opportunities is not None:
+            return replace(self, opportunities=self._opportunities_from(self.opportunities, offset_ns))
+        assert self.steps is not None
+        steps = self.steps
+        first = int(np.searchsorted(steps.start_ns, offset_ns, side="right")) - 1
+        order, starts = np.arange(first, len(steps.start_ns)), steps.start_ns[first:] - offset_ns
+        starts[0] = 0
+        if self.period_ns is not None:
+            before = steps.start_ns < offset_ns
+            order = np.append(order, np.flatnonzero(before))
+            starts = np.append(starts, steps.start_ns[before] + self.period_ns - offset_ns)
+        columns = (steps.capacity_bps, steps.delay_ns, steps.loss)
+        moved = Steps(starts, *(None if column is None else column[order] for column in columns))  # type: ignore[arg-type]
+        return replace(self, steps=moved)
+
+    def _opportunities_from(self, old: Opportunities, offset_ns: int) -> Opportunities:
+        later = old.at_ns >= offset_ns
+        at_ns, size_bytes = old.at_ns[later] - offset_ns, old.size_bytes[later]
+        if self.period_ns is not None:
+            at_ns = np.append(at_ns, old.at_ns[~later] + self.period_ns - offset_ns)
+            size_bytes = np.append(size_bytes, old.size_bytes[~later])
+        return Opportunities(at_ns, size_bytes)
+
     @property
     def _last_ns(self) -> int:
         if self.steps is not None:

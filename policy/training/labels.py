@@ -31,7 +31,7 @@ class Target:
 
     horizon_windows: int = 2
     window_ns: int = 100_000_000
-    target_delay_ns: float = 5e6
+    target_delay_ns: float = 30e6
     floor: float = 0.05
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     help="Scenarios that run at the same time.",
 )
 @click.option("--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all.")
+@click.option(
+    "--simulated", is_flag=True, help="Simulate what can be, instead of running it: minutes, no root."
+)
 @click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
 def collect(
@@ -41,6 +44,7 @@ def collect(
     traces: tuple[str, ...],
     jobs: int,
     keep_runs: bool,
+    simulated: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -62,7 +66,34 @@ def collect(
     if dry_run:
         click.echo(json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection))
         return
-    _run(collection, jobs, keep_runs, as_json)
+    if simulated:
+        _simulate(collection, jobs, as_json)
+    else:
+        _run(collection, jobs, keep_runs, as_json)
+
+
+def _simulate(collection: Collection, processes: int, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from testbed.collect.simulated import Simulated, left, run_simulated, simulable
+
+    collection.write()
+    possible = simulable(collection.jobs)
+    todo, rows = left(possible, collection.out), 0
+    console = Console(stderr=True, quiet=as_json)
+    with Progress(console=console, disable=as_json) as progress:
+        total = progress.add_task("simulating", total=len(todo))
+
+        def ended(batch: Simulated) -> None:
+            nonlocal rows
+            rows += batch.rows
+            progress.update(total, advance=batch.jobs)
+
+        run_simulated(todo, collection.out, ended, processes=processes)
+    result = {"dataset": str(collection.out), "scenarios": len(possible), "new_rows": rows}
+    result |= {"done_before": len(possible) - len(todo), "failed": 0}
+    click.echo(json.dumps(result) if as_json else _result_text(result))
 
 
 def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ _FLAG_KEYS = {
     "topology": "topology",
     "cc": "cc",
     "trace": "trace",
+    "trace_start": "trace_start",
     "rate": "rate",
     "flow": "flow",
     "flows": "flows",
@@ -57,6 +58,7 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 )
 @click.option("--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,...")
 @click.option("--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`.")
+@click.option("--trace-start", metavar="TIME", help="Begin there in the trace: 90s, or random (seeded).")
 @click.option("--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit.")
 @click.option("--flow", metavar="KIND", help="Measured traffic: video (default) or bulk.")
 @click.option("--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller.")

@@ -119,7 +119,7 @@ def _flow_columns(
         "end_ns": end_ns,
         **{name: rows[:, F[name]] for name in FIELDS},
         "mss_bytes": mss,
-        "taken_log2": _taken_log2(rows, cell["cc"]),
+        "taken_log2": taken_log2(rows, cell["cc"]),
         "near_optimal_bps": rate,
         "near_optimal_log2": labels.action_log2(rate, bandwidth),
         "reward": value,
@@ -131,7 +131,7 @@ def _flow_columns(
     return {name: column[:-1] for name, column in columns.items()}
 
 
-def _taken_log2(rows: Floats, cc: str) -> Floats:
+def taken_log2(rows: Floats, cc: str) -> Floats:
     """The action chosen at each window's end, read off the window after it; that of the last is not known (0)."""
     asked = rows[1:, F["send_rate_bps" if cc in UNPACED else "asked_rate_bps"]]
     return np.append(labels.action_log2(asked, rows[:-1, F["bandwidth_bps"]]), 0.0)

@@ -170,6 +170,7 @@ def expand(
                 "topology_options": grid.topology_options,
                 "cc": grid.controllers,
                 "trace": name,
+                "trace_start": "random",
                 "rtt": format_duration(rtt_ns),
                 "buffer": buffer,
                 **{key: getattr(traffic, key) for key in Traffic.model_fields},

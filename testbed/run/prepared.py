@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from testbed import cc
 from testbed.errors import UserError
 from testbed.links import backend as link_backend
@@ -18,6 +20,8 @@ from topologies import Topology, create
 from topologies import find as find_topology
 from traces.library import load
 from traces.model import Trace, constant
+
+_START_STEP_NS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def resolve(scenario: Scenario) -> Prepared:
     Raises UserError, or the error class of the package that knows better (ValueError).
     """
     trace = load(scenario.trace) if scenario.trace else constant(scenario.rate_bps or 0.0)
+    trace = trace.starting_at(trace_start_ns(scenario, trace))
     options = {"flows": scenario.flows, "rtt_ns": scenario.rtt_ns, **scenario.topology_options}
     topology = create(find_topology(scenario.topology), options)
     pairs = len(topology.pairs())
@@ -76,6 +81,14 @@ def resolve(scenario: Scenario) -> Prepared:
     for controller in prepared.controllers.values():
         controller.check()
     return prepared
+
+
+def trace_start_ns(scenario: Scenario, trace: Trace) -> int:
+    """Where in its trace a scenario begins; at random in whole 100 ms, the same for every controller."""
+    if scenario.trace_start != "random":
+        return scenario.trace_start
+    places = max(0, trace.duration_ns - scenario.duration_ns) // _START_STEP_NS
+    return int(np.random.Generator(np.random.PCG64(scenario.seed)).integers(places + 1)) * _START_STEP_NS
 
 
 def require_root() -> None:

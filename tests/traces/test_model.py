@@ -182,3 +182,36 @@ def test_arrays_are_read_only() -> None:
     assert trace.steps is not None
     with pytest.raises(ValueError, match="read-only"):
         trace.steps.capacity_bps[0] = 5
+
+
+@given(
+    starts=st.lists(st.integers(1, 900), unique=True, max_size=6),
+    seed=st.integers(0, 2**31),
+    offset_ms=st.integers(0, 999),
+    periodic=st.booleans(),
+    stepped=st.booleans(),
+)
+def test_a_trace_from_a_later_start_carries_what_the_whole_carries_there(
+    starts: list[int], seed: int, offset_ms: int, periodic: bool, stepped: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    at_ns = np.array([0, *sorted(starts), 999], np.int64) * 1_000_000
+    period_ns = 1_000_000_000 if periodic else None
+    if stepped:
+        trace = Trace("t", period_ns, Steps(at_ns, random.uniform(1e5, 1e7, len(at_ns))))
+    else:
+        trace = Trace(
+            "t", period_ns, opportunities=Opportunities(at_ns, random.integers(1, 1500, len(at_ns)))
+        )
+    offset_ns = offset_ms * 1_000_000
+    if offset_ns >= trace.duration_ns:
+        return
+    moved = trace.starting_at(offset_ns)
+    ends = np.arange(0, 2_500_000_000, 97_000_000)
+    assert moved.capacity_bytes(0, ends) == pytest.approx(trace.capacity_bytes(offset_ns, ends + offset_ns))
+
+
+def test_a_start_past_the_end_is_refused() -> None:
+    trace = Trace("t", 10**9, Steps(np.array([0]), np.array([1e6])))
+    with pytest.raises(TraceError, match="cannot start at 1 s"):
+        trace.starting_at(10**9)
