@@ -38,7 +38,8 @@ def test_single_flows_on_training_traces_are_simulated(tmp_path: Path) -> None:
     assert set(table["cc"].to_pylist()) == set(GRID["controllers"])
     assert set(table["split"].to_pylist()) == {"train"}
     label = table["near_optimal_log2"].to_numpy()
-    assert np.all(np.abs(label) <= 1) and label.std() > 0.05
+    assert np.all(np.abs(label) <= 1)
+    assert label.std() > 0.05
     rate = label + np.log2(table["bandwidth_bps"].to_numpy())
     exact = np.abs(label) < 1
     assert rate[exact] == pytest.approx(np.log2(table["near_optimal_bps"].to_numpy())[exact], abs=1e-3)
