@@ -67,7 +67,14 @@ class Grid(_Strict):
 
     traces: tuple[str | Generated, ...] = Field(default_factory=lambda: tuple(bundled()), min_length=1)
     controllers: tuple[str, ...] = Field(
-        default=("observe:bbr", "observe:cubic", "policy:gcc", "policy:bbr-lite", "policy:explore"),
+        default=(
+            "observe:bbr",
+            "observe:cubic",
+            "policy:gcc",
+            "policy:bbr-lite",
+            "policy:explore",
+            "policy:oracle",
+        ),
         min_length=1,
     )
     rtt_ns: tuple[DurationNs, ...] = Field(

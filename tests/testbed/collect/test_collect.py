@@ -12,7 +12,7 @@ from testbed.cli.collect import collect
 
 GRID = """
 traces: [{generate: lte, seeds: [1], duration: 4s}, steps]
-controllers: [observe:bbr, policy:explore]
+controllers: [observe:bbr, policy:explore, policy:oracle]
 rtt: [40ms]
 buffer: [2bdp]
 traffic: [{flow: bulk}]
@@ -43,10 +43,10 @@ def test_a_grid_becomes_a_dataset_and_is_not_run_twice(tmp_path):
     first = invoke(*command)
     assert first.exit_code == 0, first.output
     table = read(tmp_path / "data")
-    assert json.loads(first.stdout)["new_rows"] == table.num_rows > 2 * 2 * 10
+    assert json.loads(first.stdout)["new_rows"] == table.num_rows > 2 * 3 * 10
     pairs = set(zip(table["source_trace"].to_pylist(), table["split"].to_pylist(), strict=True))
     assert pairs == {("lte-seed1", "train"), ("steps", "validation")}
-    assert set(table["cc"].to_pylist()) == {"observe:bbr", "policy:explore"}
+    assert set(table["cc"].to_pylist()) == {"observe:bbr", "policy:explore", "policy:oracle"}
     assert not list((tmp_path / "data" / "runs").iterdir())
 
     part = next((tmp_path / "data").glob("steps-*.parquet"))
