@@ -16,6 +16,7 @@ from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
 from testbed.errors import UserError
 from testbed.league.traces import LeagueTrace
+from testbed.links.base import Loss
 from testbed.loss import format_loss
 from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scenario
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
@@ -146,8 +147,12 @@ def traffic_label(traffic: Traffic) -> str:
     if traffic.cross_traffic:
         text += " vs " + " + ".join(_cross_name(cross) for cross in traffic.cross_traffic)
     if traffic.loss is not None:
-        text += f", loss {format_loss(traffic.loss)}"
+        text += f", loss {_loss_name(traffic.loss)}"
     return text
+
+
+def _loss_name(loss: Loss) -> str:
+    return f"{100 * loss.loss_good:.6g}%" if loss.p_good_bad == 0 else format_loss(loss)
 
 
 def _cross_name(cross: CrossTraffic) -> str:
@@ -202,7 +207,7 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
             "cross": ",".join(_cross_name(cross) for cross in traffic.cross_traffic),
             "rtt_ms": rtt_ns / NS_PER_MS,
             "buffer": str(buffer),
-            "loss": "" if traffic.loss is None else str(format_loss(traffic.loss)),
+            "loss": "" if traffic.loss is None else _loss_name(traffic.loss),
             "seed": seed,
             "duration_s": grid.duration_ns / NS_PER_S,
             "trace_mbps": trace.trace.mean_bps() / 1e6,

@@ -1,0 +1,34 @@
+"""The share of the link, by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.league.row import share_of_link
+from analysis.run import Cell, Flow
+
+
+def flow(number, role, start_ns, stop_ns=100):
+    return Flow(number, "bulk", role, start_ns, stop_ns, 1, 2, 0)
+
+
+def cell(*flows):
+    return Cell(Path("x"), "bbr", 0, 1, 0, 100, flows, {})
+
+
+def goodput(*rows):
+    return pd.DataFrame(rows, columns=["flow", "at_ns", "received_bytes"])
+
+
+def test_only_the_time_in_which_all_were_active_counts():
+    rows = goodput((0, 10, 500), (0, 50, 1000), (0, 100, 1300), (1, 60, 100), (1, 100, 900), (1, 110, 5000))
+    # From 50 to 100: 300 of the measured flow, 900 of the other.
+    assert share_of_link(rows, cell(flow(0, "measured", 0), flow(1, "cross", 50))) == pytest.approx(0.25)
+
+
+def test_nothing_to_share():
+    assert share_of_link(goodput((0, 10, 500)), cell(flow(0, "measured", 0))) is None
+    assert share_of_link(goodput((0, 0, 0)), cell(flow(0, "measured", 0), flow(1, "cross", 0))) is None

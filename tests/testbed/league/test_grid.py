@@ -1,0 +1,128 @@
+"""Grids of leagues: cells that are paired, ids that stay, an order that is seeded, and mistakes named."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from testbed.collect.grid import Traffic
+from testbed.errors import UserError
+from testbed.league.grid import LeagueGrid, expand, make_grid, traffic_label
+from testbed.league.traces import LeagueTrace
+from testbed.scenario import parse_scenario
+from traces.model import constant
+
+
+def trace(name, **given):
+    made = constant(5e6)
+    return LeagueTrace(type(made)(name, made.period_ns, steps=made.steps), "lte", "test", **given)
+
+
+def jobs(names="ab", **given):
+    grid = make_grid({"schemes": ["policy", "policy:light", "bbr"]} | given, "test")
+    return expand(grid, [trace(name) for name in names], {name: f"/x/{name}" for name in names})
+
+
+def test_every_combination_where_nothing_is_drawn():
+    found = jobs(per_trace=None, rtt=["20ms", "60ms"], buffer=["1bdp"], seeds=[1, 2])
+    assert len(found) == 2 * 2 * 1 * 5 * 2 * 3
+    assert len({job.id for job in found}) == len(found)
+
+
+def test_schemes_of_a_scenario_differ_in_nothing_else():
+    by_scenario = {}
+    for job in jobs():
+        settings = {key: value for key, value in job.scenario.items() if key not in ("cc", "policy")}
+        by_scenario.setdefault(job.about["scenario"], []).append((job.scheme, settings))
+    for pairs in by_scenario.values():
+        assert {scheme for scheme, _ in pairs} == {"policy", "policy:gcc", "bbr"}
+        assert all(settings == pairs[0][1] for _, settings in pairs)
+    assert len({settings["seed"] for ((_, settings), *_) in by_scenario.values()}) == len(by_scenario)
+
+
+def test_jobs_are_scenarios_of_one_scheme():
+    for job in jobs():
+        scenario = parse_scenario(job.scenario, job.id)
+        assert scenario.cc == (job.scheme,)
+        assert scenario.trace == f"/x/{job.about['trace']}"
+
+
+def test_a_growing_grid_keeps_its_cells():
+    assert {job.id for job in jobs("a")} < {job.id for job in jobs("ab")}
+    few, many = jobs(schemes=["bbr"]), jobs(schemes=["bbr", "cubic"])
+    assert {job.id for job in few} == {job.id for job in many if job.scheme == "bbr"}
+
+
+def test_what_the_policy_is_made_of_makes_it_another_cell():
+    before, after = jobs(), jobs(server={"models": {"llm": "other"}})
+    same = {job.id for job in before} & {job.id for job in after}
+    assert same == {job.id for job in before if job.scheme == "bbr"}
+
+
+def test_the_order_is_random_and_seeded_but_scenarios_stay_together():
+    found = jobs()
+    assert found == jobs()
+    assert [job.about["trace"] for job in found] != sorted(job.about["trace"] for job in found)
+    scenarios = [job.about["scenario"] for job in found]
+    blocks = [scenarios[start : start + 3] for start in range(0, len(scenarios), 3)]
+    assert all(len(set(block)) == 1 for block in blocks)
+    assert (
+        len({tuple(job.scheme for job in found[start : start + 3]) for start in range(0, len(found), 3)}) > 1
+    )
+
+
+@pytest.mark.parametrize("per_trace", [5, 7, 12])
+def test_draws_give_every_traffic_its_turn(per_trace):
+    counts = Counter(job.about["traffic"] for job in jobs("a", per_trace=per_trace, schemes=["bbr"]))
+    assert sum(counts.values()) == per_trace
+    assert max(counts.values()) - min(counts[kind] for kind in counts) <= 1
+    assert len(counts) == 5
+
+
+def test_quick_is_small():
+    grid = LeagueGrid().quick()
+    assert grid.duration_ns == 5 * 10**9
+    assert (grid.per_trace, grid.per_family, grid.seeds) == (len(grid.traffic), 3, (1,))
+
+
+@pytest.mark.parametrize(
+    ("traffic", "label"),
+    [
+        ({"flow": "video"}, "video"),
+        ({"flow": "bulk", "flows": 4}, "bulk x4"),
+        ({"flow": "bulk", "cross_traffic": [{"kind": "bulk", "cc": "bbr"}]}, "bulk vs bbr"),
+        ({"flow": "video", "loss": "0.5%"}, "video, loss 0.5%"),
+        ({"flow": "bulk", "cross_traffic": [{"kind": "onoff", "cc": "cubic"}]}, "bulk vs onoff/cubic"),
+    ],
+)
+def test_labels(traffic, label):
+    assert traffic_label(Traffic.model_validate(traffic)) == label
+
+
+def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
+    address = "unix:/x"
+    served = {
+        job.scheme: job.served_by(address).scenario["policy_server"]
+        for job in jobs("a", schemes=["policy", "oracle", "bbr"])
+    }
+    assert served == {"policy": address, "policy:oracle": None, "bbr": None}
+    assert all(job.served_by(None) == job for job in jobs("a"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"schemes": ["policy:light", "policy:gcc"]}, "schemes: a scheme is named twice"),
+        ({"rtt": [40]}, "rtt.0: .*40ms"),
+        ({"nonsense": 1}, "nonsense: .*keys of a league's grid: traces, schemes"),
+    ],
+)
+def test_mistakes_name_the_key(data, message):
+    with pytest.raises(UserError, match=message):
+        make_grid(data, "grid.yaml")
+
+
+def test_an_impossible_scenario_is_a_mistake_of_the_grid():
+    with pytest.raises(UserError, match=r"grid: .*too short to measure"):
+        jobs(duration="500ms", stagger="0s")
