@@ -134,10 +134,10 @@ def test_rows_of_a_flow_that_uses_half_of_an_empty_link(make_run, tmp_path):
     assert set(columns) == set(SCHEMA.names)
     assert columns["window"].tolist() == list(range(9))  # ten windows; the last one's action shows nowhere
     assert columns["end_ns"].tolist() == [ZERO + 100 * MS * k for k in range(1, 10)]
-    # 12 Mbit/s of packets are 12 · 1448 / 1500 of payload; to it 5 ms of target delay over the horizon of 200 ms.
+    # 12 Mbit/s of packets are 12 · 1448 / 1500 of payload; to it 30 ms of target delay over the horizon of 200 ms.
     # The packet that arrives as the window ends is the queue: its payload over the horizon comes off.
     payload_bps = 12e6 * MSS / PACKET
-    wanted = payload_bps * (1 + 5 / 200) - MSS * 8 / 0.2
+    wanted = payload_bps * (1 + 30 / 200) - MSS * 8 / 0.2
     np.testing.assert_allclose(columns["near_optimal_bps"], wanted, rtol=1e-6)
     np.testing.assert_allclose(columns["capacity_bps"], payload_bps, rtol=1e-6)
     np.testing.assert_allclose(columns["queue_bytes"], MSS)
