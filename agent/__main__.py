@@ -6,7 +6,14 @@ from pathlib import Path
 from agent.config import read
 from agent.datapath import bpffs
 from agent.errors import AgentError
-from agent.process import fail, run
+from policy.protocol.latency import prefer_latency
+
+
+def _run(config: Path) -> None:
+    prefer_latency()
+    from agent.process import run
+
+    run(read(config))
 
 
 def main(arguments: list[str]) -> int:
@@ -16,12 +23,17 @@ def main(arguments: list[str]) -> int:
             case ["clean", folder]:
                 bpffs.clean(Path(folder))
             case [config]:
-                run(read(Path(config)))
+                _run(Path(config))
             case _:
-                return fail("usage: python -m agent CONFIG.json | clean PIN_DIR")
+                return _fail("usage: python -m agent CONFIG.json | clean PIN_DIR")
     except AgentError as error:
-        return fail(str(error))
+        return _fail(str(error))
     return 0
+
+
+def _fail(message: str) -> int:
+    print(f"agent: {message}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

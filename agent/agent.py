@@ -67,7 +67,7 @@ class Agent:
         self._commanded = np.full(slots, -1)  # what the datapath last said: 1 or 0; -1: nothing yet
         self._silent = False
         self._reclaimed: dict[int, int] = {}
-        self._next_flush_ns = self._next_audit_ns = now_ns
+        self._next_flush_ns = self._next_wake_ns = self._next_audit_ns = now_ns
         self._dropped, self._refused = tier.dropped(), tier.refused()
         self.counts = {"records": 0, "windows": 0, "decisions": 0, "local_decisions": 0, "deadline_missed": 0,
                        "stale_answers": 0, "invalid_answers": 0}  # fmt: skip
@@ -85,10 +85,12 @@ class Agent:
         urgent = False
         if len(records):
             self._staged.append(records)
-            urgent = bool((records["kind"] != _ACK).any() or (records["flags"] & _CLOSES_WINDOW).any())
-        if urgent or now_ns >= self._next_wake_ns():
+            # No other kind's bits are those of ACK.
+            kinds, flags = np.bitwise_or.reduce(records["kind"]), np.bitwise_or.reduce(records["flags"])
+            urgent = bool(kinds != _ACK or flags & _CLOSES_WINDOW)
+        if urgent or now_ns >= self._next_wake_ns:
             self._process(now_ns)
-        return max(0, min(self._next_wake_ns() - self._clock(), self._tier.poll_ns))
+        return max(0, min(self._next_wake_ns - self._clock(), self._tier.poll_ns))
 
     def finish(self) -> None:
         """Log what has come since the last turn; the last call."""
@@ -96,11 +98,7 @@ class Agent:
             self._staged.append(records)
         self._process(self._clock())
 
-    def _next_wake_ns(self) -> int:
-        return min(self._next_flush_ns, int(self._due_ns.min()))
-
     def _process(self, now_ns: int) -> None:
-        self._next_flush_ns = now_ns + FLUSH_NS
         records = join(self._staged)
         self._staged = []
         self._batcher.add(records)
@@ -115,9 +113,11 @@ class Agent:
         self._batcher.expire(now_ns)
         self._send_ripe(now_ns, always=True)
         self._follow_control(records)
+        self._next_flush_ns = now_ns + FLUSH_NS
         expiry_ns = self._batcher.next_expiry_ns(now_ns)
         if expiry_ns is not None:
             self._next_flush_ns = max(now_ns + 1_000_000, min(self._next_flush_ns, expiry_ns))
+        self._next_wake_ns = min(self._next_flush_ns, int(self._due_ns.min()))
         for at_ns, event, detail in self._client.events() if self._client else ():
             self._log.event(at_ns, -1, event, detail)
         self._log.flush(now_ns)
@@ -209,6 +209,7 @@ class Agent:
                     answers.slot, answers.generation, answers.pacing_rate_bps, answers.cwnd_packets
                 )
                 self._answered_by_server(answers, self._clock())
+        self._next_wake_ns = min(self._next_flush_ns, int(self._due_ns.min()))
 
     def _answered_by_server(self, answers: Answers, applied_ns: int) -> None:
         slots = answers.slot

@@ -14,6 +14,11 @@ import numpy.typing as npt
 from agent.layout import FLOW, OPEN_RECORD, Kind, Records, join
 
 Integers = npt.NDArray[np.int64]
+_OPEN, _ACK, _CLOSE = (
+    int(Kind.OPEN),
+    int(Kind.ACK),
+    int(Kind.CLOSE),
+)  # NumPy compares with plain numbers faster
 FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
 
 #: A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the timer did.
@@ -75,11 +80,12 @@ class Batcher:
         self.last_ns: Integers = np.zeros(self.slots, np.int64)  # last record
         self._open_ns: Integers = np.zeros(self.slots, np.int64)
         self._foreign: Integers = np.zeros(self.slots, np.int64)  # generation of a flow that is not ours
-        self._window: Integers = np.zeros(self.slots, np.int64)  # the one open now
+        self._window: Integers = np.zeros(self.slots, np.int64)  # the one open now …
+        self._end_ns: Integers = np.zeros(self.slots, np.int64)  # … and its end
         self._opens: list[Opened] = []
         self._closes: list[tuple[int, int]] = []
         self._records: list[Records] = []
-        self._windows: list[npt.NDArray[np.void]] = []
+        self._windows: list[tuple[int, int, int, int, int]] = []  # as WINDOW
 
     def live(self) -> Integers:
         """Slots of the owned flows."""
@@ -90,12 +96,12 @@ class Batcher:
         if not len(records):
             return
         kinds = records["kind"]
-        rare = np.flatnonzero((kinds == Kind.OPEN) | (kinds == Kind.CLOSE))
+        rare = np.flatnonzero((kinds == _OPEN) | (kinds == _CLOSE))
         start = 0
         for index in rare.tolist():
             self._add_acks(records[start:index])
             start = index + 1
-            if kinds[index] == Kind.OPEN:
+            if kinds[index] == _OPEN:
                 opened = records[index : index + 1].view(OPEN_RECORD)[0]
                 self.open(int(opened["slot"]), opened, int(opened["at_ns"]))
             else:
@@ -117,7 +123,7 @@ class Batcher:
         self.generation[slot] = generation
         self.flow[slot] = opened.flow
         self._open_ns[slot] = self.last_ns[slot] = open_ns
-        self._window[slot] = 0
+        self._enter(slot, 0)
         self._opens.append(opened)
 
     def close(self, slot: int, generation: int) -> None:
@@ -140,7 +146,7 @@ class Batcher:
             if entry["live"] and entry["generation"] != known:
                 self.open(slot, entry, int(entry["open_ns"]))
                 if self.generation[slot]:
-                    self._window[slot] = max(0, now_ns - int(entry["open_ns"])) // self.window_ns
+                    self._enter(slot, max(0, now_ns - int(entry["open_ns"])) // self.window_ns)
                     self.last_ns[slot] = now_ns
         self.unknown.difference_update(slots)
 
@@ -153,52 +159,42 @@ class Batcher:
             records, slots = records[known], slots[known]
         if not len(records):
             return
-        at_ns = records["at_ns"].astype(np.int64)
-        np.maximum.at(self.last_ns, slots, at_ns)
-        acks = records["kind"] == Kind.ACK
+        at_ns = records["at_ns"].view(np.int64)
+        self.last_ns[slots] = at_ns  # of several the last one stays: they are in order
+        acks = records["kind"] == _ACK
         if not acks.all():
             records, slots, at_ns = records[acks], slots[acks], at_ns[acks]
         self._records.append(records)
-        window = (at_ns - self._open_ns[slots]) // self.window_ns
-        late = np.flatnonzero(window > self._window[slots])
-        if len(late):
-            self._close_by_acks(slots[late], window[late], at_ns[late])
+        late = np.flatnonzero(at_ns >= self._end_ns[slots])
+        # Each first ACK of a later window closes the flow's window before.
+        for slot, ack_ns in zip(slots[late].tolist(), at_ns[late].tolist(), strict=True):
+            if ack_ns >= self._end_ns[slot]:
+                self._end(slot, ack_ns, close_ack_ns=ack_ns)
 
-    def _close_by_acks(self, slots: Integers, window: Integers, at_ns: Integers) -> None:
-        """Each first ACK of a later window closes the flow's window before; arguments in order of arrival."""
-        for slot, index, ack_ns in zip(slots.tolist(), window.tolist(), at_ns.tolist(), strict=True):
-            if index > self._window[slot]:
-                self._emit(np.array([slot]), np.array([ack_ns]))
-                self._window[slot] = index
+    def _end(self, slot: int, now_ns: int, *, close_ack_ns: int) -> None:
+        """The flow's open window has ended; the one of `now_ns` is open from now on."""
+        window, end_ns = int(self._window[slot]), int(self._end_ns[slot])
+        self._windows.append((slot, int(self.generation[slot]), window, end_ns, close_ack_ns))
+        self._enter(slot, (now_ns - int(self._open_ns[slot])) // self.window_ns)
 
-    def _emit(self, slots: Integers, close_ack_ns: Integers) -> None:
-        closed = np.empty(len(slots), WINDOW)
-        closed["slot"] = slots
-        closed["generation"] = self.generation[slots]
-        closed["window"] = self._window[slots]
-        closed["end_ns"] = self._end_ns(slots)
-        closed["close_ack_ns"] = close_ack_ns
-        self._windows.append(closed)
+    def _enter(self, slot: int, window: int) -> None:
+        self._window[slot] = window
+        self._end_ns[slot] = self._open_ns[slot] + (window + 1) * self.window_ns
 
     def expire(self, now_ns: int) -> None:
         """Close by the timer what no ACK closed in time."""
         slots = self._active(now_ns)
-        due = slots[now_ns >= self._end_ns(slots) + self.grace_ns]
-        if len(due):
-            self._emit(due, np.zeros(len(due), np.int64))
-            self._window[due] = (now_ns - self._open_ns[due]) // self.window_ns
+        for slot in slots[now_ns >= self._end_ns[slots] + self.grace_ns].tolist():
+            self._end(slot, now_ns, close_ack_ns=0)
 
     def next_expiry_ns(self, now_ns: int) -> int | None:
         """When `expire` has something to do at the earliest; None while no flow is active."""
         slots = self._active(now_ns)
-        return int(self._end_ns(slots).min()) + self.grace_ns if len(slots) else None
+        return int(self._end_ns[slots].min()) + self.grace_ns if len(slots) else None
 
     def _active(self, now_ns: int) -> Integers:
         slots = self.live()
         return slots[now_ns < self.last_ns[slots] + self.quiet_ns]
-
-    def _end_ns(self, slots: Integers) -> Integers:
-        return self._open_ns[slots] + (self._window[slots] + 1) * self.window_ns
 
     def ripe(self) -> bool:
         """Whether a window has closed or a flow come or gone since `take`: reason to send at once."""
@@ -212,7 +208,7 @@ class Batcher:
             self._opens,
             self._closes,
             join(self._records),
-            np.concatenate(self._windows) if self._windows else np.empty(0, WINDOW),
+            np.array(self._windows, WINDOW),
         )
         self._opens, self._closes, self._records, self._windows = [], [], [], []
         return batch

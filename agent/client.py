@@ -1,6 +1,7 @@
 """The agent's end of the stream to the policy server. Threads of its own; nothing the agent calls blocks."""
 
 import os
+import queue
 import random
 import threading
 import time
@@ -22,6 +23,7 @@ from policy.protocol.policy_pb2 import AgentMessage, ServerMessage
 QUEUE_BATCHES = 64
 _BACKOFF_S = (0.05, 2.0)  # first and longest wait between attempts
 _CONNECT_S = 1.0
+_GIVE_WAY_S = 0.0003
 _OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 4 << 20),
@@ -46,38 +48,42 @@ class Outbox:
     def __init__(self, limit: int = QUEUE_BATCHES) -> None:
         self._batches: deque[Batch] = deque()
         self._limit = limit
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # over _batches
+        self._calls: queue.SimpleQueue[None] = (
+            queue.SimpleQueue()
+        )  # one for each reason to look; wakes faster than locks
         self._released = self._closed = False
 
     def put(self, batch: Batch) -> None:
         """Queue a batch; never blocks."""
-        with self._changed:
+        with self._lock:
             self._batches.append(batch)
             if len(self._batches) > self._limit:
                 self._batches.appendleft(merge(self._batches.popleft(), self._batches.popleft()))
-            self._changed.notify()
+        self._calls.put(None)
 
     def release(self) -> None:
         """Let the batches out; until then they wait."""
-        with self._changed:
-            self._released = True
-            self._changed.notify()
+        self._released = True
+        self._calls.put(None)
 
     def close(self) -> None:
         """End the iteration."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._calls.put(None)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches as they come, until `close`."""
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed or (self._released and self._batches))
-                if self._closed:
-                    return
-                batch = self._batches.popleft()
-            yield batch
+            self._calls.get()
+            while self._released and not self._closed:
+                with self._lock:
+                    batch = self._batches.popleft() if self._batches else None
+                if batch is None:
+                    break
+                yield batch
+            if self._closed:
+                return
 
 
 class PolicyClient:
@@ -105,14 +111,21 @@ class PolicyClient:
         self._thread.start()
 
     def send(self, batch: Batch, now_ns: int) -> None:
-        """Queue a batch for the server, if there is one."""
+        """Queue a batch for the server, if there is one.
+
+        Where an answer is awaited, gives way to the thread that sends for a moment: what the caller does next is less
+        urgent, and would keep the interpreter from it.
+        """
         with self._lock:
+            outbox = self._outbox
             for opened in batch.opens:
                 self._open[opened.slot, opened.generation] = opened
             for closed in batch.closes:
                 self._open.pop(closed, None)
-            if self._outbox:
-                self._outbox.put(batch)
+            if outbox:
+                outbox.put(batch)
+        if outbox and self.connected and len(batch.windows):
+            time.sleep(_GIVE_WAY_S)
 
     def receive(self) -> Sequence[Answers]:
         """Answers since the last call, oldest first."""

@@ -10,6 +10,7 @@ from agent.batch import WINDOW, Batch, Opened
 from agent.config import AgentConfig
 from agent.layout import RECORD, Flag, Records
 from policy.protocol import VERSION
+from policy.protocol.columns import ACK_RECORDS
 from policy.protocol.policy_pb2 import (
     AckRecords,
     AgentMessage,
@@ -21,12 +22,14 @@ from policy.protocol.policy_pb2 import (
     Windows,
 )
 
-_RECORD_COLUMNS = {
-    "generation": "<u4", "at_ns": "<i8", "rtt_us": "<i4", "srtt_us": "<u4", "min_rtt_us": "<u4", "mss_bytes": "<u4",
-    "cwnd_packets": "<u4", "inflight_packets": "<u4", "sample_delivered_packets": "<u4", "sample_interval_us": "<u4",
-    "acked_bytes": "<i8", "delivered_bytes": "<i8", "lost_bytes": "<i8", "sent_bytes": "<i8",
-    "retransmitted_bytes": "<i8", "delivered_packets": "<i8", "delivered_ce_packets": "<i8", "ca_state": "u1",
-}  # fmt: skip
+# Columns of records that are on the wire as they are in memory (whether int64 or uint64 makes no difference to bytes).
+_AS_THEY_ARE = (
+    "generation", "at_ns", "rtt_us", "srtt_us", "min_rtt_us", "mss_bytes", "cwnd_packets", "inflight_packets",
+    "sample_delivered_packets", "sample_interval_us", "acked_bytes", "delivered_bytes", "lost_bytes", "sent_bytes",
+    "retransmitted_bytes", "ca_state",
+)  # fmt: skip
+_APP_LIMITED = np.uint8(Flag.APP_LIMITED)
+assert all(RECORD[name].itemsize == ACK_RECORDS[name].itemsize for name in _AS_THEY_ARE)
 
 
 def _column(values: npt.ArrayLike, dtype: str) -> bytes:
@@ -80,12 +83,13 @@ def encode(batch: Batch, sequence: int, sent_ns: int) -> AgentMessage:
 
 
 def _records(records: Records) -> AckRecords:
-    columns = {name: _column(records[name], dtype) for name, dtype in _RECORD_COLUMNS.items()}
     return AckRecords(
-        flow=_column(records["slot"], "<u4"),
+        flow=records["slot"].tobytes(),
         pacing_rate_bps=_column(records["pacing_rate_Bps"] * 8.0, "<f8"),
-        flags=_column(records["flags"] & Flag.APP_LIMITED, "u1"),
-        **columns,
+        delivered_packets=_column(records["delivered_packets"], "<i8"),
+        delivered_ce_packets=_column(records["delivered_ce_packets"], "<i8"),
+        flags=_column(records["flags"] & _APP_LIMITED, "u1"),
+        **{name: records[name].tobytes() for name in _AS_THEY_ARE},
     )
 
 

@@ -4,7 +4,6 @@ import json
 import resource
 import select
 import signal
-import sys
 import time
 from contextlib import ExitStack
 from types import FrameType
@@ -79,9 +78,3 @@ def _summarise(config: AgentConfig, tier: tiers.Tier, agent: Agent, settled_beca
         **agent.counts,
     }
     (config.log_dir / "agent.json").write_text(json.dumps(summary, indent=2) + "\n")
-
-
-def fail(message: str) -> int:
-    """One line on stderr, exit status 2."""
-    print(f"agent: {message}", file=sys.stderr)
-    return 2

@@ -15,8 +15,8 @@ import numpy as np
 from agent.errors import AgentError
 from agent.layout import RECORD, Records
 
-_BUSY_SHIFT = 31
-_DISCARDED = np.uint32(1 << 30)
+_BUSY, _DISCARDED = np.uint32(1 << 31), np.uint32(1 << 30)  # bits of a record's length
+_NONE: Records = np.empty(0, RECORD)
 
 
 class RingReader:
@@ -48,13 +48,13 @@ class RingReader:
         position = int(self._consumed[0])
         count = (int(self._produced[0]) - position) // RECORD.itemsize
         first = (position // RECORD.itemsize) % self.capacity
+        if not count:
+            return _NONE
         lengths = self._lengths[first : first + count]
-        busy = lengths >> _BUSY_SHIFT
-        if busy.any():
-            count = int(busy.argmax())
+        if (marks := np.bitwise_or.reduce(lengths)) & _BUSY:
+            count = int((lengths >= _BUSY).argmax())
         start = first * RECORD.itemsize
         # Copying bytes and viewing them is ten times faster than copying structures.
         records = self._bytes[start : start + count * RECORD.itemsize].copy().view(RECORD)
         self._consumed[0] = position + count * RECORD.itemsize
-        discarded = records["length"] & _DISCARDED
-        return records[discarded == 0] if discarded.any() else records
+        return records[records["length"] & _DISCARDED == 0] if marks & _DISCARDED else records

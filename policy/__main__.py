@@ -7,6 +7,7 @@ from pathlib import Path
 
 from policy.config import ServerConfig, read
 from policy.errors import PolicyError
+from policy.protocol.latency import prefer_latency
 
 
 def run(config: ServerConfig) -> None:
@@ -14,6 +15,7 @@ def run(config: ServerConfig) -> None:
     import asyncio
     import logging
 
+    prefer_latency()
     from policy.server import serve
 
     logging.basicConfig(

@@ -152,14 +152,18 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
                 asyncio.get_running_loop().call_later(LAZY_S, self._tick_if_due)
 
     def _schedule_tick(self) -> None:
-        """Tick soon: at once when idle; after a tick not before as much time again has passed, at most MAX_PAUSE_S.
+        """Tick at once when idle; after a tick not before as much time again has passed, at most MAX_PAUSE_S.
 
         A tick costs nearly the same for one message as for ten, so under load messages share them.
         """
-        if not self._tick_due:
+        if self._tick_due:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_tick_s:
+            self._tick()
+        else:
             self._tick_due = True
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(self._next_tick_s, loop.time()), self._tick)
+            loop.call_at(self._next_tick_s, self._tick)
 
     def _tick_if_due(self) -> None:
         if self._core.pending:
