@@ -70,7 +70,6 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
                 error_x=_bars(cost), error_y=_bars(value), **place,
             )  # fmt: skip
         figure.update_xaxes(rangemode="tozero", title="ms" if place["row"] == rows else None, **place)
-        figure.update_yaxes(rangemode="tozero", **place)
     shown = _points(own[0], gain)[0][2].metric
     figure.update_layout(
         template="none",

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from analysis.league.compare import Group
 from analysis.league.targets import Result, WorseOnAll
-from analysis.league.text import NOTHING, CellText, cell_text, group_facts, group_title, target_rows, title
+from analysis.league.text import (
+    NOTHING,
+    CellText,
+    TargetText,
+    cell_text,
+    group_facts,
+    group_title,
+    target_rows,
+    title,
+)
 
 
 def render(
@@ -39,13 +48,18 @@ def _against(group: Group) -> str:
 
 
 def _targets(results: Sequence[Result], families: Sequence[WorseOnAll]) -> list[str]:
-    lines = _head(
-        ["target", "bound", "scheme", "median [95 %]", "difference", "cells that meet it", "verdict"]
-    )
-    for row in target_rows(results, families):
-        cells = (row.title, row.bound, row.scheme, row.value, row.difference, row.cells)
-        lines.append(_line([*cells, f"**{row.verdict}**" if row.met else row.verdict]))
+    schemes = list(dict.fromkeys(result.scheme for result in results))
+    lines = _head(["median over cells", "bound", *schemes])
+    for row in target_rows(schemes, results, families):
+        lines.append(_line([row.title, row.bound, *(_target(text) for text in row.texts)]))
     return lines
+
+
+def _target(text: TargetText | None) -> str:
+    if text is None:
+        return NOTHING
+    verdict = f"**{text.verdict}**" if text.met else text.verdict
+    return "<br>".join((f"{text.value}: {verdict}", *text.details))
 
 
 def _group(group: Group) -> list[str]:

@@ -27,6 +27,7 @@ def render(
     schemes = list(dict.fromkeys(scheme for group in found for scheme in group.schemes))
     traffics = dict.fromkeys(group.traffic for group in found)
     figures = [figure for traffic in traffics if (figure := pareto(found, traffic, schemes)) is not None]
+    judged = list(dict.fromkeys(result.scheme for result in results))
     template = resources.files("analysis.league").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -35,7 +36,8 @@ def render(
         notes=notes,
         schemes=schemes,
         colours=colours(schemes),
-        targets=target_rows(results, families),
+        judged=judged,
+        targets=target_rows(judged, results, families),
         groups=[_group(group) for group in (*duels, *found)],
         figures=figures,
         # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is read.

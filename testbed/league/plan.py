@@ -130,7 +130,7 @@ def cautions(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Why results should be read with care: what the links, the machine or the agents warned of."""
     found = []
     if warned := [row for row in rows if row["warnings"]]:
-        kinds = Counter(_kind(text) for row in warned for text in set(row["warnings"].split("\n")))
+        kinds = Counter(_kind(text) for row in warned for text in dict.fromkeys(row["warnings"].split("\n")))
         often = "; ".join(f"{text} ({count})" for text, count in kinds.most_common(3))
         found.append(f"{len(warned)} of {len(rows)} cells have warnings, most often: {often}.")
     if fallen := [row for row in rows if (row["local_share"] or 0) > _LOCAL_SHARE]:

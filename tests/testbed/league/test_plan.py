@@ -53,10 +53,7 @@ def test_the_report_of_what_is_done(league):
     text = (league.out / "league.md").read_text()
     assert "3 of 4 cells are done: 2 schemes on 2 scenarios" in text
     assert "Scaled down to a mean of 2mbit, for side by side slots: 2 of 2 lte" in text
-    assert (
-        "3 of 3 cells have warnings, most often: it was … % busy (3); it was … ms late (3)"
-        in text.replace("…s", "…")
-    )
+    assert "3 of 3 cells have warnings, most often: it was … % busy (3); it was … ms late (3)" in text
     assert "training traces" not in text
 
 
