@@ -76,8 +76,12 @@ def empty(folder: Path) -> None:
 
 
 def clean(folder: Path) -> bool:
-    """Remove the pins that a dead agent left. Returns False if there were none; raises AgentError if an agent lives."""
+    """Remove the pins that a dead agent left, and its mount if it was the last of ours there.
+
+    Returns False if there were no pins; raises AgentError if an agent lives.
+    """
     if not folder.is_dir():
+        unmount_if_ours()  # it may have died between mounting and pinning
         return False
     held = lock(folder)
     if held is None:

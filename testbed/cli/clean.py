@@ -18,7 +18,8 @@ def clean(run_id: str | None, as_json: bool) -> None:
     """Remove what dead runs left behind, and nothing else.
 
     A run that ends, fails or is interrupted removes everything itself. One that was killed (kill -9, out of memory)
-    cannot: its state file in /run/tbtest lists its processes and temporary files. Live runs are left alone.
+    cannot: its state file in /run/tbtest lists its processes, temporary files and what it pinned in /sys/fs/bpf. Live
+    runs are left alone.
     """
     report = remove_leftovers(run_id)
     if as_json:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.datapath import bpffs
+from agent.errors import AgentError
 from testbed.errors import UserError
 from testbed.system.pids import ProcessId, kill, processes_of_run
 from testbed.system.scope import remove_path
-from testbed.system.state import STATE_DIR, RunState, read_states
+from testbed.system.state import STATE_DIR, RecordedPath, RunState, read_states
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,27 @@ def _clean_run(state: RunState) -> Cleaned:
         tried |= new
         found = set(processes_of_run(state.run_id))
     for recorded in state.paths:
-        if remove_path(Path(recorded.path)):
-            paths.append(recorded.path)
-        if Path(recorded.path).exists():
-            stuck.append(recorded.path)
+        try:
+            if _remove(recorded):
+                paths.append(recorded.path)
+            if Path(recorded.path).exists():
+                stuck.append(recorded.path)
+        except (AgentError, OSError) as error:
+            stuck.append(f"{recorded.path} ({error})")
     if not stuck:
         for draft in state.folder.glob(f"{state.run_id}~*.draft"):
             draft.unlink(missing_ok=True)
         state.remove()
     return Cleaned(state.run_id, tuple(processes), tuple(paths), tuple(stuck))
+
+
+def _remove(recorded: RecordedPath) -> bool:
+    """Delete what was recorded; returns whether it was there. Raises AgentError or OSError where that cannot be done.
+
+    Pins are more than files: before Linux 6.4 the controller behind them stays registered unless the agent's way of
+    removing them is taken. It also unmounts the BPF file system that an agent mounted, once nobody uses it.
+    """
+    path = Path(recorded.path)
+    if recorded.kind == "pin" and path.is_relative_to(bpffs.ROOT):
+        return bpffs.clean(path)
+    return remove_path(path)
