@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from plotly.subplots import make_subplots
 
-from analysis.league.compare import ALL, Entry, Group
+from analysis.league.compare import ALL, REFERENCES, Entry, Group
 from analysis.report.figures import Figure
 
 # Okabe and Ito's colours, then shades of grey: told apart by everyone, on light and on dark.
@@ -53,10 +53,14 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
     for number, group in enumerate(own):
         place = {"row": number // _COLUMNS + 1, "col": number % _COLUMNS + 1}
         points = _points(group, gain)
-        front = pareto_front([(cost.median, value.median) for _, cost, value in points])
+        # A scheme that knows what none can know would leave the front to nobody else.
+        contending = [point for point in points if point[0] not in REFERENCES]
+        front = [
+            contending[index] for index in pareto_front([(c.median, v.median) for _, c, v in contending])
+        ]
         figure.add_scatter(
-            x=[points[index][1].median for index in front],
-            y=[points[index][2].median * points[index][2].metric.factor for index in front],
+            x=[cost.median for _, cost, _ in front],
+            y=[value.median * value.metric.factor for _, _, value in front],
             mode="lines", line={"width": 1, "dash": "dot", "color": "#999999"}, name="Pareto front",
             showlegend=number == 0, hoverinfo="skip", **place,
         )  # fmt: skip

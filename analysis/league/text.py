@@ -119,7 +119,7 @@ def target_rows(
 
 def _target_text(result: Result) -> TargetText:
     shown = next(metric for metric in METRICS if metric.name == result.target.metric)
-    details = [f"{result.met_cells:.0%} of {result.cells} cells meet it, on {_traces(result.traces)}"]
+    details = [f"in {result.met_cells:.0%} of {result.cells} cells, {_traces(result.traces)}"]
     if result.difference is not None:
         details.insert(0, _difference(result.difference, result.difference_ci95, shown))
     return TargetText(

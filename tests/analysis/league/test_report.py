@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analysis.errors import AnalysisError
 from analysis.league import build
 from analysis.league.figures import pareto_front
-from analysis.league.table import read_table, to_table
+from analysis.league.table import SCHEMA, read_table, to_table
 from analysis.league.text import number, with_interval
 from tests.analysis.league.rows import row
 
@@ -43,7 +45,7 @@ def test_the_three_files(tmp_path):
         "| stall rate >100 ms, ratio | at most 0.5 | 0.33 [0.33, 0.33]: **met**<br>−2.00 [−2.00, −2.00] points"
         in text
     )
-    assert "100% of 6 cells meet it, on 6 traces | 0.40" in text
+    assert "in 100% of 6 cells, 6 traces | 0.40" in text
     assert "**1.00 [1.00, 1.00]**<br>Δ −2.00 [−2.00, −2.00]<br>better in 100%" in text
     assert "## policy:llm against policy:gru: video" in text
     assert "a note with \\| and" in text
@@ -83,3 +85,8 @@ def test_numbers():
     assert number(-1.25, 1) == "−1.2"
     assert number(float("inf"), 1) == "∞"
     assert with_interval(0.5, (0.25, float("inf")), 1, factor=100, sign=True) == "+50.0 [+25.0, ∞]"
+
+
+def test_the_document_has_every_column():
+    text = (Path(__file__).parents[3] / "docs" / "league.md").read_text()
+    assert [name for name in SCHEMA.names if f"`{name}`" not in text] == []
