@@ -71,8 +71,12 @@ class Agent:
         self._dropped, self._refused = tier.dropped(), tier.refused()
         self.counts = {"records": 0, "windows": 0, "decisions": 0, "local_decisions": 0, "deadline_missed": 0,
                        "stale_answers": 0, "invalid_answers": 0}  # fmt: skip
+        self._adopted: set[tuple[int, int]] = (
+            set()
+        )  # flows (slot, generation) whose opening a dead agent has logged
         if tier.adopted:
             live = np.flatnonzero(tier.flows["live"])
+            self._adopted = set(zip(live.tolist(), tier.flows["generation"][live].tolist(), strict=True))
             self._batcher.reconcile(tier.flows, live.tolist(), now_ns)
             log.event(now_ns, -1, "takeover", f"{len(live)} flows")
 
@@ -134,8 +138,10 @@ class Agent:
             self._answered[opened.slot] = -1
             self._in_force[opened.slot] = "kernel"
             self._commanded[opened.slot] = -1
+            met = (opened.slot, opened.generation) in self._adopted
+            detail = f"slot {opened.slot} generation {opened.generation}"
             self._log.event(
-                opened.open_ns, opened.flow, "open", f"slot {opened.slot} generation {opened.generation}"
+                now_ns if met else opened.open_ns, opened.flow, "adopted" if met else "open", detail
             )
         if self._client and self._commanding:
             self._client.send(batch, now_ns)  # first of all: a window waits for its answer

@@ -14,13 +14,15 @@ from prometheus_client import CollectorRegistry, start_http_server
 from policy.config import ServerConfig
 from policy.errors import PolicyError
 
+_REFUSED_UNREAD = 4  # times limits.message_bytes
 UNIX_PATH_BYTES = 107  # sockaddr_un, less the final zero
 
 
 def options(config: ServerConfig) -> list[tuple[str, int]]:
     """gRPC options: limits, and pings that find agents which vanished."""
     return [
-        ("grpc.max_receive_message_length", config.limits.message_bytes),
+        # The service refuses and counts what is beyond the limit; gRPC refuses what would take too much memory to read.
+        ("grpc.max_receive_message_length", _REFUSED_UNREAD * config.limits.message_bytes),
         ("grpc.max_send_message_length", config.limits.message_bytes),
         ("grpc.max_concurrent_streams", config.limits.streams + 8),
         ("grpc.keepalive_time_ms", 10_000),

@@ -101,6 +101,7 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
             hello = await asyncio.wait_for(context.read(), self._config.limits.hello_timeout_s)
             if hello == grpc.aio.EOF:
                 return
+            self._check_size(hello)
             if hello.WhichOneof("message") != "hello":
                 raise ProtocolError("the first message must be Hello")
             session, welcome = self._core.streams.connect(hello.hello)
@@ -134,6 +135,11 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
                 self._core.disconnect(session)
                 log.info("agent %s disconnected", session.agent_id)
 
+    def _check_size(self, message: pb.AgentMessage) -> None:
+        size, limit = message.ByteSize(), self._config.limits.message_bytes
+        if size > limit:
+            raise LimitError(f"a message of {size} bytes; the server's limit is {limit}")
+
     def _authorised(self, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]) -> bool:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         given = given.encode() if isinstance(given, str) else bytes(given)
@@ -143,6 +149,7 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
         self, session: Session, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]
     ) -> None:
         while (message := await context.read()) != grpc.aio.EOF:
+            self._check_size(message)
             if message.WhichOneof("message") != "state":
                 raise ProtocolError("after Hello only StateBatch messages may come")
             self._core.streams.receive(session, message.state, time.monotonic_ns())

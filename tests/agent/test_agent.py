@@ -259,4 +259,4 @@ def test_an_agent_that_takes_over_knows_the_flows_before_their_records(tmp_path)
     agent.finish()
     log.close()
     events = pq.read_table(tmp_path / "events.parquet").to_pylist()
-    assert Counter(row["event"] for row in events) == {"takeover": 1, "open": 1}
+    assert Counter(row["event"] for row in events) == {"takeover": 1, "adopted": 1}
