@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from agent import codec
+from agent import codec, probe
 from agent.answers import Answers
 from agent.batch import Batch, Opened
 from agent.config import AgentConfig
@@ -145,7 +145,7 @@ class PolicyClient:
                 self._outbox.close()
         if self._call:
             self._call.cancel()
-        self._thread.join(timeout=_CONNECT_S + 1)
+        self._thread.join(timeout=2 * _CONNECT_S + 1)
         os.close(self.wake_fd)
 
     def _wake(self) -> None:
@@ -159,7 +159,8 @@ class PolicyClient:
                 self._stream()
                 reason = "the server ended the stream"
             except grpc.FutureTimeoutError:
-                reason = f"no connection to {self._config.server}"
+                cause = probe.why(self._config.server or "", self._config.tls_ca, _CONNECT_S)
+                reason = f"no connection to {self._config.server}: {cause}"
             except grpc.RpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
             if self.connected:

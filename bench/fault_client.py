@@ -17,7 +17,8 @@ import numpy as np
 
 from policy.protocol import policy_pb2 as pb
 
-OVERSIZED_BYTES = 2 << 20  # the server of the fault runs takes messages up to 1 MiB
+OVERSIZED_BYTES = 2 << 20  # the server of the fault runs takes messages up to 1 MiB …
+UNREADABLE_BYTES = 8 << 20  # … and gRPC reads none beyond 4 MiB
 _METHOD = "/tbtest.policy.v1.Policy/Decide"
 _TIMEOUT_S = 3.0
 
@@ -82,7 +83,10 @@ def abuse(address: str) -> dict[str, object]:
             "bytes that are no HTTP/2": _raw(address),
             "message that is no protobuf": _stream(channel, garbage),
             "no protobuf after Hello": _stream(channel, _hello(), garbage),
-            "oversized message": _stream(channel, _hello(), bytes(OVERSIZED_BYTES)),
+            "oversized message": _stream(
+                channel, _hello(), _state(closes=pb.Closes(flow=bytes(OVERSIZED_BYTES)))
+            ),
+            "message too large to read": _stream(channel, _hello(), bytes(UNREADABLE_BYTES)),
             "no Hello": _stream(channel, _state()),
             "ragged columns": _stream(channel, _hello(), _state(windows=pb.Windows(flow=bytes(3)))),
             "unknown flows": _stream(channel, _hello(), _state(windows=_unknown_flows(1000))),

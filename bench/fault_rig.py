@@ -18,13 +18,17 @@ import pyarrow.parquet as pq
 
 from agent import spawn
 from agent.config import AgentConfig
+from bench.fault_route import SERVER, Inside, Route
 from bench.fault_wire import Relay
 from testbed.links.base import LinkSample
+from testbed.network import Network
+from testbed.run.flows import PlannedFlow
 from testbed.system.netns import NetNs
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
 FAULT_S = 1.5
+BLACKHOLE_S = 5.0
 _READY_S = 30.0
 HOUR_AHEAD = ("unshare", "-T", "--monotonic", "3600")
 
@@ -47,7 +51,8 @@ class Fault:
     end: Step | None = None
     agent: Mapping[str, Any] = field(default_factory=dict)
     server_prefix: Sequence[str] = ()
-    relayed: bool = False
+    relayed: bool = False  # through a Relay
+    routed: bool = False  # over a Route
     abused: bool = False
 
 
@@ -66,7 +71,9 @@ class Rig:
         self._cell: Scope
         self._run_dir = Path()
         self._metrics_address = ""
+        self._address = ""
         self._relay: Relay | None = None
+        self._route: Route | None = None
         self._abuser: Process
         self._marks: list[tuple[int, str, str]] = []
 
@@ -76,32 +83,40 @@ class Rig:
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """Start the server."""
         self._run, self._run_dir = run, run_dir
+        if self.fault.routed:
+            self._route = Route(run)
         self.start_server()
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """Start the agent, and what the fault needs beside it."""
         self._cell = cell
-        address = self._socket
+        address = self._address
         if self.fault.relayed:
-            address = cell.tmp / "wire.sock"
-            self._relay = Relay(address, self._socket)
+            self._relay = Relay(cell.tmp / "wire.sock", self._socket)
             self._relay.mend()
             cell.callback(self._relay.cut)
+            address = f"unix:{cell.tmp / 'wire.sock'}"
+        settings: dict[str, Any] = {"tier": "ebpf", **self.fault.agent}
+        if self._route:
+            settings |= {"tls_ca": self._route.certificate, "token_file": self._route.token}
         config = AgentConfig(
             cc_name=spawn.new_cc_name(),
             log_dir=log_dir,
-            server=f"unix:{address}",
+            server=address,
             policy="gcc",
-            tier="ebpf",
             netns_cookies=tuple(netns.cookie for netns in senders),
-            **self.fault.agent,
+            **settings,
         )
-        self.agent = spawn.start(cell, config)
+        where: spawn.Scope = Inside(cell, self._route.agent) if self._route else cell
+        self.agent = spawn.start(where, config)
         if self.fault.abused:
             argv = [sys.executable, "-m", "bench.fault_client", f"unix:{self._socket}"]
             self._abuser = cell.spawn(argv, name="abuser")
             self._abuser.read_line(_READY_S)
         return self.agent.cc_name
+
+    def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
+        """Nothing depends on the plan."""
 
     def detach(self, log_dir: Path) -> dict[str, Any]:
         """Let the agent write its logs, and add the fault to its events."""
@@ -134,18 +149,26 @@ class Rig:
 
     def start_server(self) -> None:
         """Start the server, again after it died, and wait until it serves."""
-        settings = {
+        settings: dict[str, Any] = {
             "listen": f"unix:{self._socket}",
             "difficult": None,
             "metrics": 0,
             "limits": {"message_bytes": 1 << 20},
         }
+        if self._route:
+            settings |= {
+                "listen": f"{SERVER}:0",
+                "tls_cert": str(self._route.certificate),
+                "tls_key": str(self._route.key),
+                "token_file": str(self._route.token),
+            }
         path = self._run.tmp / "policy.json"
         path.write_text(json.dumps(settings), encoding="utf-8")
         argv = [*self.fault.server_prefix, sys.executable, "-m", "policy", str(path)]
         log = self._run_dir / "policy-server.log"
-        self.server = self._run.spawn(argv, name="policy-server", log=log)
-        self.server.read_line(_READY_S)
+        netns = self._route.server if self._route else None
+        self.server = self._run.spawn(argv, name="policy-server", log=log, netns=netns)
+        self._address = self.server.read_line(_READY_S).removeprefix("ready ")
         self._metrics_address = self.server.read_line(_READY_S).removeprefix("metrics ")
 
     def kill_server(self) -> None:
@@ -178,6 +201,16 @@ class Rig:
         """Connections can be made again."""
         assert self._relay
         self._relay.mend()
+
+    def blackhole(self) -> None:
+        """Packets between agent and server vanish."""
+        assert self._route
+        self._route.blackhole()
+
+    def unblackhole(self) -> None:
+        """They arrive again."""
+        assert self._route
+        self._route.mend()
 
     def begin_abuse(self) -> None:
         """Let the abuser loose."""
@@ -239,6 +272,12 @@ FAULTS = {
             Step(FAULT_S, "connections between agent and server cut", Rig.cut_wire),
             Step(1.0, "connections possible again", Rig.mend_wire),
             relayed=True,
+        ),
+        Fault(
+            "wire-blackholed",
+            Step(FAULT_S, "packets between agent and server vanish (TCP with TLS)", Rig.blackhole),
+            Step(BLACKHOLE_S, "packets arrive again", Rig.unblackhole),
+            routed=True,
         ),
         Fault(
             "garbage",

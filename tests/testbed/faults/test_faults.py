@@ -39,6 +39,7 @@ def test_agent_killed_and_restarted(with_fault):
     done.check_passed_to("kernel")
     events = done.outcome.events
     assert events.loc[events["event"] == "takeover", "detail"].tolist() == ["1 flows"]
+    assert [len(done.outcome.times(event)) for event in ("open", "adopted", "close")] == [1, 1, 1]
     acks = done.outcome.acks
     assert (acks["delivered_bytes"].diff().dropna() >= 0).all()
     assert not acks["commanded"].all()  # the kernel held it for a while
@@ -63,6 +64,19 @@ def test_wire_between_agent_and_server_cut(with_fault):
     assert len(done.outcome.times("server-connected")) == 2
 
 
+def test_packets_between_agent_and_server_vanish(with_fault):
+    done = with_fault("wire-blackholed", 11.0)
+    done.check_passed_to("local")
+    # Nobody said that the wire was cut: until the connection is given up, the deadline alone tells.
+    decisions, fault_ns = done.outcome.decisions, done.outcome.fault_ns
+    during = decisions[decisions["applied_ns"].between(fault_ns + 300_000_000, fault_ns + 4 * 10**9)]
+    assert set(during["tier"]) == {"local"}
+    (lost_ns,) = done.outcome.times("server-lost")
+    silent_ns = next(at_ns for at_ns in done.outcome.times("server-silent") if at_ns > fault_ns)
+    assert silent_ns < lost_ns
+    assert len(done.outcome.times("server-connected")) == 2
+
+
 def test_garbage_and_oversized_messages_from_another_client(with_fault):
     done = with_fault("garbage", 3.2)
     assert done.rig.abuse == {
@@ -70,6 +84,7 @@ def test_garbage_and_oversized_messages_from_another_client(with_fault):
         "message that is no protobuf": "INVALID_ARGUMENT",
         "no protobuf after Hello": "INVALID_ARGUMENT",
         "oversized message": "RESOURCE_EXHAUSTED",
+        "message too large to read": "RESOURCE_EXHAUSTED",
         "no Hello": "INVALID_ARGUMENT",
         "ragged columns": "INVALID_ARGUMENT",
         "unknown flows": {"unknown_flow": 1000},
@@ -77,6 +92,7 @@ def test_garbage_and_oversized_messages_from_another_client(with_fault):
     rejected = dict(re.findall(r'tbtest_rejected_total\{reason="(\w+)"\} ([\d.]+)', done.rig.metrics))
     assert float(rejected["unknown_flow"]) == 1000
     assert float(rejected["protocol_error"]) >= 2
+    assert float(rejected["limit"]) == 1  # the one that was read
     # The agent's own stream noticed nothing.
     assert not {"server-lost", "rejected", "malformed"} & set(done.outcome.events["event"])
     assert "gcc" in done.after_fault()
