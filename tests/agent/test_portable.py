@@ -1,7 +1,12 @@
-"""The portable tier: snapshots into records, and a real agent on sockets of another process."""
+"""The portable tier: snapshots into records, and a real agent on sockets of another process, with faults."""
 
+import os
+import signal
+import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -87,6 +92,73 @@ def rate_bps(receiver, seconds):
         except BlockingIOError:
             time.sleep(0.001)
     return 8 * total / (time.monotonic() - started)
+
+
+def pacing_cap(sender):
+    """SO_MAX_PACING_RATE of the sender's socket, bytes per second; None where there is no cap."""
+    (name,) = [name for name in borrow.find((40000, 40001), ()) if name.pid == sender.pid]
+    with borrow.borrowed(name) as sock:
+        rate = struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, borrow.SO_MAX_PACING_RATE, 8))[0]
+    return None if rate == borrow.UNLIMITED else rate
+
+
+@pytest.fixture
+def capped(network, start_agent, server, transfer, wait_for):
+    """An agent, and a sender whose rate it has capped; what the receiver gets is thrown away meanwhile."""
+    agent = start_agent(
+        tier="portable", kernel="aimd", server=server.address, netns_cookies=[network.left.cookie]
+    )
+    sender, receiver = transfer(agent.cc)
+    ended = threading.Event()
+
+    def drain():
+        while not ended.is_set():
+            rate_bps(receiver, 0.05)
+
+    drainer = threading.Thread(target=drain)
+    drainer.start()
+    wait_for(lambda: pacing_cap(sender) == 10**6, "cap")
+    yield agent, sender
+    ended.set()
+    drainer.join()
+    receiver.close()
+
+
+@pytest.mark.root
+def test_a_killed_agents_cap_is_set_back(capped, wait_for):
+    agent, sender = capped
+    agent.kill()
+    wait_for(lambda: pacing_cap(sender) is None, "end of the cap")
+
+
+@pytest.mark.root
+def test_a_frozen_agents_cap_is_set_back_until_it_goes_on(capped, wait_for):
+    agent, sender = capped
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: pacing_cap(sender) is None, "end of the cap")
+    finally:
+        os.kill(agent.process.pid, signal.SIGCONT)
+    wait_for(lambda: pacing_cap(sender) == 10**6, "new cap")
+
+
+@pytest.mark.root
+def test_the_local_policy_caps_while_the_server_is_frozen_or_gone(capped, server, wait_for):
+    agent, sender = capped
+    server.mute = True
+    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy")
+    server.mute = False
+    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap")
+    server.stop()
+    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy")
+    server.start()
+    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap")
+    agent.stop()
+    assert pacing_cap(sender) is None
+    events = agent.table("events")["event"].tolist()
+    streams = [event for event in events if event in ("server-connected", "server-lost")]
+    assert streams == ["server-connected", "server-lost", "server-connected"]
+    assert events.index("server-silent") < events.index("server-answers") < events.index("server-lost")
 
 
 @pytest.mark.root
