@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,10 +38,8 @@ def main() -> int:
     failed = False
     for name in arguments.kernel or ["6.1"]:
         argv = arguments.command or pytest_argv(KERNELS[name].marks, arguments.pytest_args.split())
-        with tempfile.TemporaryDirectory(prefix="tbtest-vm-") as temporary:
-            results = (arguments.results / name).absolute() if arguments.results else Path(temporary)
-            results.mkdir(parents=True, exist_ok=True)
-            outcome = run(KERNELS[name], argv, environment, results, arguments.timeout)
+        results = (arguments.results / name).absolute() if arguments.results else None
+        outcome = run(KERNELS[name], argv, environment, results, arguments.timeout)
         print(f"test-vm: {name}: status {outcome.status} after {outcome.wall_s:.0f} s", flush=True)
         failed |= outcome.status != 0
     return int(failed)
@@ -54,7 +51,16 @@ def pytest_argv(marks: Sequence[str], extra: Sequence[str]) -> list[str]:
     files = [
         str(path) for path in sorted(Path("tests").rglob("test_*.py")) if mentioned.search(path.read_text())
     ]
-    options = ["-m", " or ".join(marks), "-p", "no:cacheprovider", "-o", "timeout=300", "--durations=10"]
+    options = [
+        "-v",
+        "-m",
+        " or ".join(marks),
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "timeout=300",
+        "--durations=10",
+    ]
     return [sys.executable, "-m", "pytest", *options, "--junit-xml=/run/job/junit.xml", *extra, *files]
 
 
@@ -65,4 +71,5 @@ if __name__ == "__main__":
         print(f"test-vm: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        print("test-vm: interrupted; the guest is gone", file=sys.stderr)
         sys.exit(130)

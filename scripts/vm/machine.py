@@ -17,6 +17,7 @@ from image import Image, image
 from testbed.errors import UserError
 from testbed.system.process import ProcessFailed
 from testbed.system.scope import Scope
+from testbed.system.state import STATE_DIR
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _QEMU = "qemu-system-x86_64"
@@ -57,26 +58,21 @@ def run(
     kernel: Kernel,
     argv: Sequence[str],
     environment: Mapping[str, str],
-    results: Path,
+    results: Path | None,
     timeout_s: float,
 ) -> Outcome:
     """Boot the kernel, run the command in the repository's folder, echo what it prints.
 
-    The guest's /run/job is ``results``. Raises UserError where something is missing, if the guest ends before the
-    command does, and after ``timeout_s``; the guest is gone in any case.
+    What the guest writes into /run/job is kept in ``results``, if given. Raises UserError where something is missing,
+    if the guest ends before the command does, and after ``timeout_s``; the guest is gone in any case.
     """
     begun = time.monotonic()
-    status = results / "status"
-    status.unlink(missing_ok=True)
-    job = {"folder": str(REPOSITORY), "argv": list(argv), "environment": dict(environment)}
-    (results / "job.json").write_text(json.dumps(job))
-    start = results / "start"
-    program = shlex.join([sys.executable, str(REPOSITORY / "scripts/vm/guest.py")])
-    start.write_text(f"#!/bin/sh\nexec {program}\n")
-    start.chmod(0o755)
     with Scope(state_dir=_state_dir()) as scope:
+        job = results or scope.tmp / "job"
+        job.mkdir(parents=True, exist_ok=True)
+        _write_job(job, argv, environment)
         found = image(kernel.name, kernel.find_packages, scope.tmp)
-        command = _uml(found, results, scope.tmp) if kernel.uml else _qemu(found, results)
+        command = _uml(found, job, scope.tmp) if kernel.uml else _qemu(found, job)
         guest = scope.spawn(command, name=f"guest-{kernel.name}", env={"TMPDIR": str(scope.tmp)})
         deadline = time.monotonic() + timeout_s
         try:
@@ -87,19 +83,28 @@ def run(
                 raise UserError(
                     f"{kernel.name}: not done within {timeout_s:g} s; allow more by --timeout"
                 ) from error
-            if not status.exists():
+            if not (job / "status").exists():
                 raise
-    return Outcome(int(status.read_text()), time.monotonic() - begun)
+        return Outcome(int((job / "status").read_text()), time.monotonic() - begun)
+
+
+def _write_job(job: Path, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """What guest.py reads, and the program that the guest's init starts."""
+    (job / "status").unlink(missing_ok=True)
+    todo = {"folder": str(REPOSITORY), "argv": list(argv), "environment": dict(environment)}
+    (job / "job.json").write_text(json.dumps(todo))
+    program = shlex.join([sys.executable, str(REPOSITORY / "scripts/vm/guest.py")])
+    start = job / "start"
+    start.write_text(f"#!/bin/sh\nexec {program}\n")
+    start.chmod(0o755)
 
 
 def _state_dir() -> Path:
     """Without root a state file of our own; `tbtest clean` looks into root's."""
-    from testbed.system.state import STATE_DIR
-
     return STATE_DIR if os.geteuid() == 0 else packages.cache() / "state"
 
 
-def _qemu(found: Image, results: Path) -> list[str]:
+def _qemu(found: Image, job: Path) -> list[str]:
     argv = [
         packages.require_program(_QEMU, "qemu-system-x86"),
         "-nodefaults",
@@ -125,7 +130,7 @@ def _qemu(found: Image, results: Path) -> list[str]:
         ("host", Path("/")),
         ("tools", found.tools),
         ("modules", found.modules),
-        ("job", results),
+        ("job", job),
     ):
         path = str(folder).replace(",", ",,")
         access = "" if tag == "job" else ",readonly=on"
@@ -133,8 +138,8 @@ def _qemu(found: Image, results: Path) -> list[str]:
     return argv
 
 
-def _uml(found: Image, results: Path, tmp: Path) -> list[str]:
-    folders = {"host": Path("/"), "tools": found.tools, "modules": found.modules, "job": results}
+def _uml(found: Image, job: Path, tmp: Path) -> list[str]:
+    folders = {"host": Path("/"), "tools": found.tools, "modules": found.modules, "job": job}
     for folder in folders.values():
         if " " in str(folder):
             raise UserError(

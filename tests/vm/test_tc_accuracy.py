@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -18,8 +16,10 @@ from traces import Steps, Trace, constant
 
 pytestmark = [pytest.mark.root, pytest.mark.netem]
 MS = 1_000_000
-RATE_BPS = 4e6
+RATE_BPS = 1e6
 PAYLOAD_BYTES, PACKET_BYTES = 1172, 1200
+PACKETS = 500
+QUEUE = Queue(limit_bytes=PACKETS * PACKET_BYTES)
 
 
 class Line:
@@ -47,53 +47,44 @@ class Line:
         found.settimeout(5)
         return found
 
-    def flood(self, seconds: float, rate_bps: float) -> np.ndarray:
-        """Sends that long at that rate; arrival times, int64[n] in ns."""
-        arrived = []
-
-        def receive() -> None:
-            while packet := self.receiver.recv(2000):
-                if len(packet) != PAYLOAD_BYTES:
-                    return
-                arrived.append(time.monotonic_ns())
-
-        thread = threading.Thread(target=receive)
-        thread.start()
-        begun, sent = time.monotonic(), 0
-        while (lasted := time.monotonic() - begun) < seconds:
-            while sent * PACKET_BYTES * 8 < lasted * rate_bps:
-                self.sender.send(bytes(PAYLOAD_BYTES))
-                sent += 1
-            time.sleep(0.01)
-        time.sleep(0.6)  # the queue drains
-        self.sender.send(b"end")
-        thread.join()
-        return np.array(arrived)
+    def drain(self, packets: int) -> np.ndarray:
+        """Fills the queue at once; when its packets arrived, int64[n] in ns."""
+        for _ in range(packets):
+            self.sender.send(bytes(PAYLOAD_BYTES))
+        stamps_ns = []
+        for _ in range(packets):
+            self.receiver.recv(2000)
+            stamps_ns.append(time.monotonic_ns())
+        return np.array(stamps_ns)
 
 
 def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope) -> None:
-    line = Line(scope, Direction(capacity=constant(RATE_BPS), queue=Queue(limit_bytes=100_000)))
+    line = Line(scope, Direction(capacity=constant(RATE_BPS), queue=QUEUE))
     line.link.start(time.monotonic_ns())
-    arrived = line.flood(4.0, 1.5 * RATE_BPS)
-    steady = arrived[len(arrived) // 8 : -len(arrived) // 8]
-    rate_bps = (len(steady) - 1) * PACKET_BYTES * 8e9 / (steady[-1] - steady[0])
-    assert rate_bps == pytest.approx(RATE_BPS, rel=0.02)
+    stamps_ns = line.drain(PACKETS)[
+        PACKETS // 5 :
+    ]  # what arrived while the queue was being filled is not looked at
+    carried_bps = (len(stamps_ns) - 1) * PACKET_BYTES * 8e9 / (stamps_ns[-1] - stamps_ns[0])
+    assert carried_bps == pytest.approx(RATE_BPS, rel=0.02)
     sample = line.link.sample().forward
-    assert sample.dropped_packets > 100
-    # Besides: the first packet, the last one, and what resolving neighbours takes.
-    assert 2 <= sample.delivered_packets - len(arrived) <= 8
+    assert sample.dropped_packets == 0
+    # Besides: the first packet, and what resolving neighbours takes.
+    assert 1 <= sample.delivered_packets - PACKETS <= 8
 
 
-def test_a_varying_rate_carries_the_trace_s_bytes(scope: Scope) -> None:
+def test_a_varying_rate_carries_the_traces_bytes(scope: Scope) -> None:
     """Steps of 0.5 s: slower than the ten changes a second that tc is good for."""
-    starts_ns = np.arange(4) * 500 * MS
-    trace = Trace("steps", 2000 * MS, Steps(starts_ns, np.array([4e6, 1e6, 3e6, 2e6])), None)
-    line = Line(scope, Direction(capacity=trace, queue=Queue(limit_bytes=60_000)))
+    trace = Trace(
+        "steps", 2000 * MS, Steps(np.arange(4) * 500 * MS, RATE_BPS * np.array([1.2, 0.4, 1, 0.6])), None
+    )
+    line = Line(scope, Direction(capacity=trace, queue=QUEUE))
     zero_ns = time.monotonic_ns()
     line.link.start(zero_ns)
-    arrived = line.flood(6.5, 6e6) - zero_ns
-    within = np.count_nonzero((arrived >= 1000 * MS) & (arrived < 5000 * MS))
-    assert within * PACKET_BYTES == pytest.approx(trace.capacity_bytes(1000 * MS, 5000 * MS), rel=0.05)
+    at_ns = line.drain(PACKETS) - zero_ns
+    begin_ns, end_ns = 1000 * MS, 4000 * MS
+    assert at_ns[-1] > end_ns
+    carried_bytes = np.count_nonzero((at_ns >= begin_ns) & (at_ns < end_ns)) * PACKET_BYTES
+    assert carried_bytes == pytest.approx(trace.capacity_bytes(begin_ns, end_ns), rel=0.05)
 
 
 @pytest.mark.parametrize("delay_ms", [5, 40])
@@ -106,23 +97,20 @@ def test_a_delay_is_as_asked(scope: Scope, delay_ms: int) -> None:
         line.receiver.recv(2000)
         passed_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
         time.sleep(0.02)
-    # 128 bytes take a quarter of a millisecond at 4 Mbit/s. The rest above the delay is the guest waking up late.
+    # 128 bytes take a millisecond at 1 Mbit/s. The rest above the delay is the guest waking up late.
     assert min(passed_ms) >= delay_ms
-    assert min(passed_ms) < delay_ms + 2
-    assert np.median(passed_ms) < delay_ms + 6
+    assert min(passed_ms) < delay_ms + 3
+    assert np.median(passed_ms) < delay_ms + 8
 
 
-@pytest.mark.parametrize("asked", [0.01, 0.1])
-def test_random_loss_is_as_asked(scope: Scope, asked: float) -> None:
+def test_random_loss_is_as_asked(scope: Scope) -> None:
+    asked, sent, received = 0.02, 5000, 0
     line = Line(scope, Direction(loss=Loss.random(asked)))
-    with ExitStack() as stack:
-        stack.callback(line.receiver.settimeout, 5)
-        line.receiver.settimeout(0.5)
-        sent, received = 6000, 0
-        for number in range(sent):
-            line.sender.send(bytes(PAYLOAD_BYTES))
-            if number % 500 == 499:
-                received += _received(line.receiver)
+    line.receiver.settimeout(0.5)
+    for number in range(sent):
+        line.sender.send(bytes(100))
+        if number % 1000 == 999:
+            received += _received(line.receiver)
     # Binomial, four standard deviations; netem's losses have no seed.
     assert (sent - received) / sent == pytest.approx(asked, abs=4 * (asked * (1 - asked) / sent) ** 0.5)
 

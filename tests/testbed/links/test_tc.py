@@ -39,7 +39,7 @@ def udp(end: Attachment, port: int) -> socket.socket:
     with end.netns.inside():
         found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     found.bind((end.address.split("/")[0], port))
-    found.settimeout(2)
+    found.settimeout(20)  # an emulated machine may be busy with packets for seconds
     return found
 
 
