@@ -78,7 +78,9 @@ def group_title(group: Group) -> str:
 
 def group_facts(group: Group) -> str:
     """What the numbers stand on."""
-    return f"{group.scenarios} scenarios on {_traces(group.traces)}"
+    return (
+        f"{group.scenarios} {'scenario' if group.scenarios == 1 else 'scenarios'} on {_traces(group.traces)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ cluster needs this package, root and the same Python; the table is written where
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from testbed.system.scope import Scope
 
 _POLL_S = 0.2
 _READ_S = 5.0
+_REACH_S = 5.0
 _STOP_S = 30.0
 _START_S = 660.0  # of a host's policy server
 
@@ -91,6 +93,8 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
     """Start Ray here, or join a cluster; returns how many slots there are. Raises UserError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave CUDA_VISIBLE_DEVICES as it is
+    if address is not None:
+        _reach(address)
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address is not None:
@@ -112,6 +116,20 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
             f"Ray: the cluster has fewer than {CORES_PER_SLOT} CPUs, as much as one slot asks for"
         )
     return min(cluster, slots or cluster)
+
+
+def _reach(address: str) -> None:
+    """Ray itself tries an address that nobody listens on for ten minutes. Raises UserError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "//" in host:
+        return  # "auto", or a form that Ray knows better
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"--ray-address {address}: nobody answers there: {error}; start Ray with `ray start --head`, or leave "
+            "the option out to run on this machine"
+        ) from error
 
 
 class _Running:

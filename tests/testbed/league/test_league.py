@@ -83,6 +83,13 @@ def test_a_league_runs_once_and_reports(grid, tmp_path, executor):
 
 
 @pytest.mark.root
+@pytest.mark.skipif(not ray_installed(), reason="Ray is not installed")
+def test_a_cluster_that_is_not_there_is_named_at_once(grid, tmp_path):
+    result = invoke(grid, "--out", tmp_path / "out", "--ray-address", "127.0.0.1:1")
+    assert "--ray-address 127.0.0.1:1: nobody answers there" in str(result.exception)
+
+
+@pytest.mark.root
 def test_a_cell_that_fails_does_not_stop_the_others(grid, tmp_path):
     # The first kind of traffic cannot start: its cross traffic begins after the end.
     traffic = "[{flow: bulk, cross_traffic: [{kind: bulk, start: 5s}]}, {flow: bulk}]"
