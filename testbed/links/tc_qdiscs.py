@@ -20,6 +20,7 @@ FRAME_BYTES = 1514
 BURST_BYTES = 2 * FRAME_BYTES
 MIN_RATE_BPS = 1000.0  # HTB knows no zero; below, the time of a burst no longer fits its 32 bits
 NETEM_LIMIT_PACKETS = 10_000_000  # netem's own queue must never drop
+IFB_QUEUE_PACKETS = 32_767  # behind netem, which waits when it is full; recent kernels (Debian's 6.12) allow no more
 
 _ROOT, _CLASS, _FIFO = 0x10000, 0x10001, 0x100000
 
@@ -54,7 +55,7 @@ def set_up_delay(end: Attachment, direction: Direction) -> str | None:
         return None
     ifb = f"i{end.ifname}"[:15]
     with end.netns.inside(), IPRoute() as ip:
-        ip.link("add", ifname=ifb, kind="ifb", txqlen=NETEM_LIMIT_PACKETS)
+        ip.link("add", ifname=ifb, kind="ifb", txqlen=IFB_QUEUE_PACKETS)
         ip.link("set", index=ip.link_lookup(ifname=ifb)[0], state="up")
     netem = f"qdisc add dev {ifb} root handle 1: netem limit {NETEM_LIMIT_PACKETS}"
     if direction.delay_ns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 
 import numpy as np
@@ -35,6 +36,7 @@ class Line:
         # SO_SNDBUFFORCE, SO_RCVBUFFORCE: what is queued counts against the sending socket, which would wait.
         self.sender.setsockopt(socket.SOL_SOCKET, 32, 16 << 20)
         self.receiver.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)
+        self.receiver.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
         self.sender.connect(("10.9.0.2", 5000))
         self.sender.send(bytes(PAYLOAD_BYTES))  # the neighbour is resolved
         self.receiver.recv(2000)
@@ -44,17 +46,19 @@ class Line:
         with end.netns.inside():
             found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         found.bind((end.address.split("/")[0], port))
-        found.settimeout(5)
+        found.settimeout(20)
         return found
 
     def drain(self, packets: int) -> np.ndarray:
-        """Fills the queue at once; when its packets arrived, int64[n] in ns."""
+        """Fills the queue at once; the kernel's stamps of its packets on arrival, int64[n] of the monotonic clock."""
+        since_ns = time.time_ns() - time.monotonic_ns()
         for _ in range(packets):
             self.sender.send(bytes(PAYLOAD_BYTES))
         stamps_ns = []
         for _ in range(packets):
-            self.receiver.recv(2000)
-            stamps_ns.append(time.monotonic_ns())
+            ((_, _, stamp),) = self.receiver.recvmsg(2000, 64)[1]
+            seconds, ns = struct.unpack("qq", stamp)
+            stamps_ns.append(seconds * 10**9 + ns - since_ns)
         return np.array(stamps_ns)
 
 
