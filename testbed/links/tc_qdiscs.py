@@ -20,7 +20,8 @@ FRAME_BYTES = 1514
 BURST_BYTES = 2 * FRAME_BYTES
 MIN_RATE_BPS = 1000.0  # HTB knows no zero; below, the time of a burst no longer fits its 32 bits
 NETEM_LIMIT_PACKETS = 10_000_000  # netem's own queue must never drop
-IFB_QUEUE_PACKETS = 32_767  # behind netem, which waits when it is full; recent kernels (Debian's 6.12) allow no more
+# Behind netem, which waits when it is full. Debian's 6.12 allows no more.
+IFB_QUEUE_PACKETS = 32_767
 
 _ROOT, _CLASS, _FIFO = 0x10000, 0x10001, 0x100000
 
