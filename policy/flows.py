@@ -39,18 +39,20 @@ class Session:
 
     def lookup(self, *named: Raw) -> Ints:
         """Slots of the flows that the first two columns name; UNKNOWN or STALE where there is none."""
-        flow, generation = (
-            np.frombuffer(b"".join([raw.data[place] for raw in named]), np.uint32) for place in (0, 1)
-        )
-        known = len(self.slots)
-        inside = flow.astype(np.int64)
-        if len(flow) and int(flow.max()) >= known:
-            inside[flow >= known] = 0
-        slots: Ints = self.slots.take(inside)
-        stale = self.generations.take(inside) != generation
-        if stale.any():
+        flow = np.frombuffer(b"".join([raw.data[0] for raw in named]), np.uint32)
+        generation = np.frombuffer(b"".join([raw.data[1] for raw in named]), np.uint32)
+        if not len(flow):
+            return np.empty(0, np.int64)
+        outside = None
+        if int(np.maximum.reduce(flow)) >= len(self.slots):
+            outside = flow >= len(self.slots)
+            flow = np.where(outside, 0, flow)
+        slots: Ints = self.slots.take(flow)
+        stale = self.generations.take(flow) != generation
+        if np.logical_or.reduce(stale):
             slots[stale & (slots >= 0)] = STALE
-        slots[flow >= known] = UNKNOWN
+        if outside is not None:
+            slots[outside] = UNKNOWN
         return slots
 
 

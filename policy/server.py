@@ -24,7 +24,6 @@ from policy.core import Core, Job, Outgoing
 from policy.flows import Session
 from policy.metrics import Metrics
 from policy.protocol import policy_pb2 as pb
-from policy.protocol import policy_pb2_grpc
 from policy.streams import LimitError, ProtocolError
 from policy.tiers import Actions, Tier
 
@@ -70,7 +69,7 @@ class Outbox:
             await self._filled.wait()
 
 
-class PolicyService(policy_pb2_grpc.PolicyServicer):
+class PolicyService:
     """The Policy service. Everything but the model tiers' computing runs in the event loop's thread."""
 
     def __init__(
@@ -101,7 +100,6 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
             hello = await asyncio.wait_for(context.read(), self._config.limits.hello_timeout_s)
             if hello == grpc.aio.EOF:
                 return
-            self._check_size(hello)
             if hello.WhichOneof("message") != "hello":
                 raise ProtocolError("the first message must be Hello")
             session, welcome = self._core.streams.connect(hello.hello)
@@ -135,10 +133,13 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
                 self._core.disconnect(session)
                 log.info("agent %s disconnected", session.agent_id)
 
-    def _check_size(self, message: pb.AgentMessage) -> None:
-        size, limit = message.ByteSize(), self._config.limits.message_bytes
-        if size > limit:
-            raise LimitError(f"a message of {size} bytes; the server's limit is {limit}")
+    def parse(self, data: bytes) -> pb.AgentMessage:
+        """A message from its bytes. Raises LimitError or DecodeError, in `context.read()`."""
+        if len(data) > self._config.limits.message_bytes:
+            raise LimitError(
+                f"a message of {len(data)} bytes; the server's limit is {self._config.limits.message_bytes}"
+            )
+        return pb.AgentMessage.FromString(data)
 
     def _authorised(self, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]) -> bool:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
@@ -149,7 +150,6 @@ class PolicyService(policy_pb2_grpc.PolicyServicer):
         self, session: Session, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]
     ) -> None:
         while (message := await context.read()) != grpc.aio.EOF:
-            self._check_size(message)
             if message.WhichOneof("message") != "state":
                 raise ProtocolError("after Hello only StateBatch messages may come")
             self._core.streams.receive(session, message.state, time.monotonic_ns())
@@ -251,7 +251,10 @@ async def serve(config: ServerConfig) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     server = grpc.aio.server(options=listen.options(config))
-    policy_pb2_grpc.add_PolicyServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    decide = grpc.stream_stream_rpc_method_handler(
+        service.Decide, service.parse, pb.ServerMessage.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Decide": decide}),))
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
