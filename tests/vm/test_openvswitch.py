@@ -100,7 +100,7 @@ def test_hosts_reach_each_other_through_the_kernel_s_datapath(office: Mininet) -
 
 @pytest.mark.netem
 def test_a_tc_link_behind_the_switch_carries_its_rate(
-    office: Mininet, scope: Scope, carry: Callable[..., Any]
+    office: Mininet, scope: Scope, carry: Callable[..., Any], record_property: Callable[[str, object], None]
 ) -> None:
     h1, r1, far = (scope.enter(NetNs.of(office[name].pid)) for name in ("h1", "r1", "far"))
     forward = Direction(constant(RATE_BPS), Queue(limit_bytes=40_000), delay_ns=20 * MS)
@@ -111,7 +111,7 @@ def test_a_tc_link_behind_the_switch_carries_its_rate(
     run(office["far"], "ip route add default via 10.0.2.1")
     link.start(time.monotonic_ns())
     carried = carry(h1, far, "10.0.2.2", "cubic", 6.0)
-    print(carried)
+    record_property("carried", carried)
     assert 0.9 < carried.share(RATE_BPS) < 1.1
     assert 40 <= carried.rtt_ms < 40 + 400  # the queue holds 320 ms
     assert any("no packet log" in warning for warning in link.stop().warnings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from traces import Steps, Trace, constant
 
 pytestmark = [pytest.mark.root, pytest.mark.netem]
 MS = 1_000_000
+Record = Callable[[str, object], None]  # into junit.xml
 RATE_BPS = 1e6
 PAYLOAD_BYTES, PACKET_BYTES = 1172, 1200
 PACKETS = 500
@@ -62,13 +64,14 @@ class Line:
         return np.array(stamps_ns)
 
 
-def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope) -> None:
+def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope, record_property: Record) -> None:
     line = Line(scope, Direction(capacity=constant(RATE_BPS), queue=QUEUE))
     line.link.start(time.monotonic_ns())
     stamps_ns = line.drain(PACKETS)[
         PACKETS // 5 :
     ]  # what arrived while the queue was being filled is not looked at
     carried_bps = (len(stamps_ns) - 1) * PACKET_BYTES * 8e9 / (stamps_ns[-1] - stamps_ns[0])
+    record_property("error", carried_bps / RATE_BPS - 1)
     assert carried_bps == pytest.approx(RATE_BPS, rel=0.02)
     sample = line.link.sample().forward
     assert sample.dropped_packets == 0
@@ -76,7 +79,7 @@ def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope) -> None:
     assert 1 <= sample.delivered_packets - PACKETS <= 8
 
 
-def test_a_varying_rate_carries_the_traces_bytes(scope: Scope) -> None:
+def test_a_varying_rate_carries_the_traces_bytes(scope: Scope, record_property: Record) -> None:
     """Steps of 0.5 s: slower than the ten changes a second that tc is good for."""
     trace = Trace(
         "steps", 2000 * MS, Steps(np.arange(4) * 500 * MS, RATE_BPS * np.array([1.2, 0.4, 1, 0.6])), None
@@ -88,11 +91,13 @@ def test_a_varying_rate_carries_the_traces_bytes(scope: Scope) -> None:
     begin_ns, end_ns = 1000 * MS, 4000 * MS
     assert at_ns[-1] > end_ns
     carried_bytes = np.count_nonzero((at_ns >= begin_ns) & (at_ns < end_ns)) * PACKET_BYTES
-    assert carried_bytes == pytest.approx(trace.capacity_bytes(begin_ns, end_ns), rel=0.05)
+    asked_bytes = trace.capacity_bytes(begin_ns, end_ns)
+    record_property("error", carried_bytes / asked_bytes - 1)
+    assert carried_bytes == pytest.approx(asked_bytes, rel=0.05)
 
 
 @pytest.mark.parametrize("delay_ms", [5, 40])
-def test_a_delay_is_as_asked(scope: Scope, delay_ms: int) -> None:
+def test_a_delay_is_as_asked(scope: Scope, delay_ms: int, record_property: Record) -> None:
     line = Line(scope, Direction(capacity=constant(RATE_BPS), delay_ns=delay_ms * MS))
     passed_ms = []
     for _ in range(40):
@@ -101,13 +106,14 @@ def test_a_delay_is_as_asked(scope: Scope, delay_ms: int) -> None:
         line.receiver.recv(2000)
         passed_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
         time.sleep(0.02)
+    record_property("min_and_median_ms", (min(passed_ms), float(np.median(passed_ms))))
     # 128 bytes take a millisecond at 1 Mbit/s. The rest above the delay is the guest waking up late.
     assert min(passed_ms) >= delay_ms
     assert min(passed_ms) < delay_ms + 3
     assert np.median(passed_ms) < delay_ms + 8
 
 
-def test_random_loss_is_as_asked(scope: Scope) -> None:
+def test_random_loss_is_as_asked(scope: Scope, record_property: Record) -> None:
     asked, sent, received = 0.02, 5000, 0
     line = Line(scope, Direction(loss=Loss.random(asked)))
     line.receiver.settimeout(0.5)
@@ -115,6 +121,7 @@ def test_random_loss_is_as_asked(scope: Scope) -> None:
         line.sender.send(bytes(100))
         if number % 1000 == 999:
             received += _received(line.receiver)
+    record_property("lost", (sent - received) / sent)
     # Binomial, four standard deviations; netem's losses have no seed.
     assert (sent - received) / sent == pytest.approx(asked, abs=4 * (asked * (1 - asked) / sent) ** 0.5)
 
