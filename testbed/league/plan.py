@@ -100,7 +100,7 @@ class League:
             + ", ".join(f"{family} ({count})" for family, count in sorted(families.items()))
             + ".",
             f"RTT {', '.join(format_duration(rtt) for rtt in grid.rtt_ns)}; buffer "
-            f"{', '.join(str(buffer) for buffer in grid.buffer)}; {len(grid.seeds)} {'seed' if len(grid.seeds) == 1 else 'seeds'}"
+            f"{', '.join(str(buffer) for buffer in grid.buffer)}; seeds: {len(grid.seeds)}"
             + (
                 f"; {grid.per_trace} scenarios drawn for each trace."
                 if grid.per_trace
