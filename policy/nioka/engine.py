@@ -127,7 +127,8 @@ class _GraphRunner:
         self._device = device
         self._host = torch.zeros(size, packing.width, pin_memory=True)
         self.rows = self._host.numpy()
-        rows = torch.zeros(size, packing.width, device=device)
+        # A graph keeps addresses, not tensors: whatever it reads that is not of its own pool must live as long as it.
+        self._read = (module, rows := torch.zeros(size, packing.width, device=device))
 
         def forward() -> Tensor:
             rows.copy_(self._host, non_blocking=True)
