@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("command", nargs="*")
     arguments = parser.parse_args()
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "LANG": "C.UTF-8"}
+    if not sys.stdout.isatty():
+        environment["NO_COLOR"] = "1"  # the guest's console is always a terminal
     failed = False
     for name in arguments.kernel or ["6.1"]:
         argv = arguments.command or pytest_argv(KERNELS[name].marks, arguments.pytest_args.split())
