@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server import TICK_NS, WINDOW_NS, SyntheticAgent
+from bench.server_load import TICK_NS, WINDOW_NS, SyntheticAgent
 from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
