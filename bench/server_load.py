@@ -24,14 +24,19 @@ WARM_UP_S = 2.0
 
 
 class SyntheticAgent:
-    """Flows at 5 Mbit/s over 40 ms, their windows spread evenly over time; a share of them with loss and a queue."""
+    """Flows at 5 Mbit/s over 40 ms, their windows spread evenly over time; a share of them with loss and a queue.
 
-    def __init__(self, flows: int, acks_per_window: int, poor: float, seed: int) -> None:
+    poor: that share, or bool[flows], which ones.
+    """
+
+    def __init__(
+        self, flows: int, acks_per_window: int, poor: float | npt.NDArray[np.bool_], seed: int
+    ) -> None:
         rng = np.random.default_rng(seed)
         self.flows, self.sequence = flows, 0
         self.every = max(WINDOW_NS // TICK_NS // acks_per_window, 1)  # ticks between ACKs of a flow
         self.phase = rng.permutation(flows)
-        self.poor = rng.random(flows) < poor
+        self.poor = poor if isinstance(poor, np.ndarray) else rng.random(flows) < poor
         self.delivered = np.zeros(flows, np.int64)
         self.lost = np.zeros(flows, np.int64)
         self.window = np.zeros(flows, np.int64)

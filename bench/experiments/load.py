@@ -107,10 +107,14 @@ def _agents(level: Level) -> list[_Share]:
     """The agents and what each asks for. Without admission, difficult and easy flows have agents of their own."""
     hard = round(level.flows * level.difficult)
     if level.admission:
+        ends = [level.flows * k // level.agents for k in range(level.agents + 1)]
+        hard_ends = [
+            hard * end // max(level.flows, 1) for end in ends
+        ]  # in proportion: never more than flows
         return [
-            _Share(k, _part(level.flows, level.agents, k), _part(hard, level.agents, k), "apc")
+            _Share(k, ends[k + 1] - ends[k], hard_ends[k + 1] - hard_ends[k], "apc")
             for k in range(level.agents)
-            if _part(level.flows, level.agents, k)
+            if ends[k + 1] > ends[k]
         ]
     easy = level.flows - hard
     for_hard = min(max(round(level.agents * level.difficult), 1), level.agents - (easy > 0)) if hard else 0
@@ -174,8 +178,8 @@ class _Book:
 
 async def _play(address: str, level: Level, share: _Share) -> Answers:
     """One agent's stream."""
-    agent = SyntheticAgent(share.flows, level.acks_per_window, 0.0, share.seed)
-    agent.poor[np.random.default_rng(share.seed).permutation(share.flows)[: share.difficult]] = True
+    poor = np.random.default_rng(share.seed).permutation(share.flows) < share.difficult
+    agent = SyntheticAgent(share.flows, level.acks_per_window, poor, share.seed)
     # A connection of its own for every agent, as real ones have.
     async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         call = PolicyStub(channel).Decide()  # type: ignore[no-untyped-call]
