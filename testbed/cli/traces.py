@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from testbed.cli.traces_about import about, bundled_entries, form, imported_entries, print_warnings, with_span
 from testbed.units import parse_duration_ns
-from traces.bundled import index
 from traces.draw import default_window_ns, text_chart, write_html
 from traces.errors import TraceError
 from traces.formats import FORMATS
 from traces.generators import GENERATORS, generate
-from traces.library import add_to_library, imported_names, read_trace_file, save, trace_name, user_library
+from traces.library import add_to_library, read_trace_file, save, trace_name
 from traces.model import NS_PER_S, Trace
-from traces.parquet import read_parquet, read_provenance
 from traces.statistics import binned, describe, rates_bps
 from traces.traps import suspicions
 
@@ -48,7 +45,7 @@ def traces() -> None:
 @_as_json
 def list_traces(as_json: bool) -> None:
     """List the bundled traces, those you imported, and the generators."""
-    entries = [*_bundled_entries(), *_imported_entries()]
+    entries = [*bundled_entries(), *imported_entries()]
     if as_json:
         generators = {
             name: {"description": generator.description, "parameters": model().model_dump(mode="json")}
@@ -85,7 +82,7 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
     An outage is a stretch of windows below 1 % of the mean rate.
     """
     file = read_trace_file(trace, source_format)
-    shown = _with_span(file.trace)
+    shown = with_span(file.trace)
     window_ns = parse_duration_ns(window) if window else default_window_ns(shown)
     if window_ns <= 0:
         raise TraceError("a window of 0 holds nothing; give --window 100ms")
@@ -97,16 +94,20 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
             raise TraceError(f"{html}: cannot be written: {error.strerror or error}") from None
     warnings = [*file.notes, *suspicions(file)]
     if as_json:
-        about = _about(file.trace) | {"format": file.format, "file": str(file.path), "warnings": warnings}
+        shown_about = about(file.trace) | {
+            "format": file.format,
+            "file": str(file.path),
+            "warnings": warnings,
+        }
         # JSON knows no NaN: the autocorrelation of a constant rate is null.
         statistics = asdict(found)
         statistics["autocorrelation"] = {
             str(lag): None if value != value else value for lag, value in found.autocorrelation.items()
         }
-        click.echo(json.dumps(about | {"statistics": statistics}, indent=2))
+        click.echo(json.dumps(shown_about | {"statistics": statistics}, indent=2))
         return
     console = Console()
-    console.print(f"[bold]{file.trace.name}[/bold]  {file.format}, {_form(file.trace)}", highlight=False)
+    console.print(f"[bold]{file.trace.name}[/bold]  {file.format}, {form(file.trace)}", highlight=False)
     for line in text_chart(shown, max(20, min(console.width, 120) - 12)):
         console.print(line, highlight=False, markup=False, no_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -125,7 +126,7 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
     )
     table.add_row("window", f"{window_ns / 1e6:g} ms")
     console.print(table, highlight=False)
-    _print_warnings(warnings)
+    print_warnings(warnings)
     if html is not None:
         console.print(f"plot: {html}", highlight=False)
 
@@ -167,8 +168,8 @@ def convert(
     if bin_width:
         result = binned(result, max(1, parse_duration_ns(bin_width)))
     save(result, output, target_format)
-    _print_warnings(file.notes)
-    click.echo(f"{output}: {_form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
+    print_warnings(file.notes)
+    click.echo(f"{output}: {form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
 
 
 @traces.command("generate")
@@ -204,16 +205,16 @@ def generate_trace(
     duration_ns = parse_duration_ns(duration)
     result = generate(generator, seed, duration_ns / NS_PER_S, parameters, name)
     if name is not None:
-        about = {
+        provenance = {
             "generator": generator,
             "seed": seed,
             "duration_s": duration_ns / NS_PER_S,
             "parameters": parameters,
         }
-        click.echo(f"{name}: kept as {add_to_library(result, about, overwrite)}")
+        click.echo(f"{name}: kept as {add_to_library(result, provenance, overwrite)}")
     if output is not None:
         save(result, output)
-        click.echo(f"{output}: {_form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
+        click.echo(f"{output}: {form(result)}, mean {result.mean_bps() / 1e6:.3f} Mbit/s")
 
 
 @traces.command("import")
@@ -266,65 +267,18 @@ def import_traces(
             "loss_scale": loss_scale,
         }
         checked.append((trace, [*file.notes, *suspicions(replace(file, trace=trace))], provenance))
-    kept = [(trace, warnings, add_to_library(trace, about, overwrite)) for trace, warnings, about in checked]
+    kept = [
+        (trace, warnings, add_to_library(trace, provenance, overwrite))
+        for trace, warnings, provenance in checked
+    ]
     if as_json:
         click.echo(
-            json.dumps([_about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2)
+            json.dumps([about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2)
         )
         return
     for trace, warnings, _ in kept:
-        click.echo(f"{trace.name}: {_form(trace)}, mean {trace.mean_bps() / 1e6:.3f} Mbit/s")
-        _print_warnings(warnings)
-
-
-def _bundled_entries() -> Iterable[dict[str, Any]]:
-    for entry in index().values():
-        yield _about(read_trace_file(entry.name).trace) | {
-            "origin": "bundled",
-            "description": entry.description,
-        }
-
-
-def _imported_entries() -> Iterable[dict[str, Any]]:
-    for name in imported_names():
-        path = user_library() / f"{name}.parquet"
-        source = read_provenance(path)
-        origin = source.get("file") or f"generator {source.get('generator')}, seed {source.get('seed')}"
-        yield _about(read_parquet(path)) | {"origin": "imported", "description": f"imported: {origin}"}
-
-
-def _about(trace: Trace) -> dict[str, Any]:
-    return {
-        "name": trace.name,
-        "mean_mbps": trace.mean_bps() / 1e6,
-        "duration_s": trace.duration_ns / NS_PER_S,
-        "repeats": trace.period_ns is not None,
-        "form": "steps" if trace.steps is not None else "opportunities",
-        "has_delay": trace.steps is not None and trace.steps.delay_ns is not None,
-        "has_loss": trace.steps is not None and trace.steps.loss is not None,
-    }
-
-
-def _form(trace: Trace) -> str:
-    if trace.opportunities is not None:
-        what = f"{len(trace.opportunities.at_ns):,} delivery opportunities"
-    else:
-        assert trace.steps is not None
-        extras = [name for name in ("delay_ns", "loss") if getattr(trace.steps, name) is not None]
-        count = len(trace.steps.start_ns)
-        what = f"{count:,} step{'s' if count > 1 else ''}" + "".join(
-            f" with {name.removesuffix('_ns')}" for name in extras
-        )
-    return f"{what}, {trace.duration_ns / NS_PER_S:g} s, " + (
-        "repeats" if trace.period_ns else "does not repeat"
-    )
-
-
-def _with_span(trace: Trace) -> Trace:
-    """A trace to look at: one whose last value holds for ever is shown for a little while of that."""
-    if trace.period_ns is None and trace.steps is not None:
-        return replace(trace, period_ns=max(trace.duration_ns * 5 // 4, trace.duration_ns + NS_PER_S))
-    return trace
+        click.echo(f"{trace.name}: {form(trace)}, mean {trace.mean_bps() / 1e6:.3f} Mbit/s")
+        print_warnings(warnings)
 
 
 def _without_delay(trace: Trace) -> Trace:
@@ -346,8 +300,3 @@ def _assignment(text: str) -> tuple[str, object]:
         return key, json.loads(value)
     except ValueError:
         return key, value
-
-
-def _print_warnings(warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        click.secho(f"warning: {warning}", err=True, fg="yellow")
