@@ -33,7 +33,7 @@ def dumbbell(scope: Scope, name: str, trace: Trace) -> Network:
 
 
 def test_tc_and_relay_links_agree(scope: Scope, carry_pair: CarryPair, record_property: Record) -> None:
-    """Stated bounds: goodput within 3 %, the idle round trip within 10 ms, that under load within 10 %.
+    """Stated bounds: goodput within 3 %, the idle round trip within 20 ms, that under load within 10 %.
 
     The receiver's window, four times the BDP, keeps the queue filled and never lets it overflow.
     """
@@ -50,7 +50,7 @@ def test_tc_and_relay_links_agree(scope: Scope, carry_pair: CarryPair, record_pr
     for name, rtt_ms in idle_ms.items():
         assert rtt_ms >= RTT_MS, name
         assert carried[name].share(RATE_BPS) > 0.95, name
-    assert idle_ms["tc"] == pytest.approx(idle_ms["relay"], abs=10)
+    assert idle_ms["tc"] == pytest.approx(idle_ms["relay"], abs=20)
     assert carried["tc"].goodput_bps == pytest.approx(carried["relay"].goodput_bps, rel=0.03)
     assert carried["tc"].rtt_ms == pytest.approx(carried["relay"].rtt_ms, rel=0.1)
 
