@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Ints = NDArray[np.int64]
 FORGET_NS = 5_000_000_000
 FORGET_FACTOR = 0.7
+IDLE_NS = 1_000_000_000
+IDLE_FACTOR = 0.5
 
 
 class AdmissionConfig(BaseModel):
@@ -57,11 +59,16 @@ class ServiceTime:
         self._plan()
 
     def age(self, now_ns: int) -> None:
-        """Shorten what was not measured for a while: else one slow batch would keep its size from ever being tried."""
-        old = (self._mean > 0) & (now_ns - self._seen_ns > FORGET_NS)
+        """Shorten what was not measured for a while: else one slow batch would keep its size from ever being tried.
+
+        Sooner where no size was measured: then a slow batch may be keeping the model out altogether.
+        """
+        idle = now_ns - int(self._seen_ns.max()) > IDLE_NS
+        old = (self._mean > 0) & (idle | (now_ns - self._seen_ns > FORGET_NS))
         if old.any():
-            self._mean[old] *= FORGET_FACTOR
-            self._deviation[old] *= FORGET_FACTOR
+            factor = IDLE_FACTOR if idle else FORGET_FACTOR
+            self._mean[old] *= factor
+            self._deviation[old] *= factor
             self._seen_ns[old] = now_ns
             self._plan()
 
