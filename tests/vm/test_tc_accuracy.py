@@ -64,9 +64,15 @@ class Line:
         return np.array(stamps_ns)
 
 
-def best_of_three(measure: Callable[[], float]) -> float:
-    """The error nearest to zero: a guest that is starved for longer than HTB's burst of two packets loses capacity."""
-    return min((measure() for _ in range(3)), key=abs)
+def first_within(tolerance: float, measure: Callable[[], float]) -> list[float]:
+    """The errors of up to three measurements, the last one within the tolerance if any is.
+
+    A guest that is starved for longer than HTB's burst of two packets loses capacity.
+    """
+    errors: list[float] = []
+    while len(errors) < 3 and (not errors or abs(errors[-1]) > tolerance):
+        errors.append(measure())
+    return errors
 
 
 def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope, record_property: Record) -> None:
@@ -81,13 +87,13 @@ def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope, record_pro
             (len(stamps_ns) - 1) * PACKET_BYTES * 8e9 / (stamps_ns[-1] - stamps_ns[0]) / RATE_BPS - 1
         )
 
-    found = best_of_three(error)
-    record_property("error", found)
-    assert found == pytest.approx(0, abs=0.02)
+    errors = first_within(0.02, error)
+    record_property("errors", errors)
+    assert abs(errors[-1]) <= 0.02
     sample = line.link.sample().forward
     assert sample.dropped_packets == 0
     # Besides: the first packet, and what resolving neighbours takes.
-    assert 1 <= sample.delivered_packets - 3 * PACKETS <= 12
+    assert 1 <= sample.delivered_packets - len(errors) * PACKETS <= 12
 
 
 def test_a_varying_rate_carries_the_traces_bytes(scope: Scope, record_property: Record) -> None:
@@ -105,9 +111,9 @@ def test_a_varying_rate_carries_the_traces_bytes(scope: Scope, record_property: 
         carried_bytes = np.count_nonzero((at_ns >= begin_ns) & (at_ns < end_ns)) * PACKET_BYTES
         return float(carried_bytes / trace.capacity_bytes(begin_ns, end_ns) - 1)
 
-    found = best_of_three(error)
-    record_property("error", found)
-    assert found == pytest.approx(0, abs=0.05)
+    errors = first_within(0.05, error)
+    record_property("errors", errors)
+    assert abs(errors[-1]) <= 0.05
 
 
 @pytest.mark.parametrize("delay_ms", [5, 40])
