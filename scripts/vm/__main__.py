@@ -63,7 +63,17 @@ def pytest_argv(marks: Sequence[str], extra: Sequence[str]) -> list[str]:
         "timeout=300",
         "--durations=10",
     ]
-    return [sys.executable, "-m", "pytest", *options, "--junit-xml=/run/job/junit.xml", *extra, *files]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        *options,
+        "-o",
+        "junit_family=xunit1",
+        "--junit-xml=/run/job/junit.xml",
+        *extra,
+        *files,
+    ]
 
 
 if __name__ == "__main__":
