@@ -1,5 +1,6 @@
 """The agent as a process: opens the tier, the client and the log, and turns the agent until it is told to end."""
 
+import gc
 import json
 import resource
 import select
@@ -53,6 +54,9 @@ def run(config: AgentConfig) -> None:
             poller.register(tier.wake_fd, select.EPOLLIN | edge)
         if client:
             poller.register(client.wake_fd, select.EPOLLIN | select.EPOLLET)
+        # What exists now stays: full collections would pause the agent for it again and again.
+        gc.collect()
+        gc.freeze()
         print(f"ready {tier.cc_name} {tier.name} {tier.kernel}", flush=True)
         while not stop.asked:
             sleep_ns = agent.step()
