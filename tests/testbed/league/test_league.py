@@ -15,15 +15,16 @@ from analysis.league.table import read_table
 from testbed.cli.league import league
 from testbed.league.executors import ray_installed
 
+# A steady link: a flow of a second on a fading one may end before any ACK has closed a window.
 GRID = """
-traces: [{generate: lte, seeds: [1], duration: 4s}]
+traces: [{generate: constant, seeds: [1], duration: 4s, parameters: {rate_mbps: 8}}]
 schemes: [bbr, policy:light]
 rtt: [40ms]
 buffer: [2bdp]
 traffic: [{flow: bulk, cross_traffic: [{kind: bulk, cc: cubic}]}]
 seeds: [1]
 per_trace: null
-duration: 1s
+duration: 2s
 """
 
 
@@ -42,11 +43,11 @@ def test_dry_run_creates_nothing(grid, tmp_path):
     result = invoke(grid, "--out", tmp_path / "out", "--set", "seeds=[1,2]", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     planned = json.loads(result.output)
-    assert planned["traces"]["lte-seed1"] == {"family": "lte", "split": "test", "scale": 1.0}
+    assert planned["traces"]["constant-seed1"] == {"family": "constant", "split": "test", "scale": 1.0}
     assert [cell["done"] for cell in planned["cells"]] == [False] * 4
     assert not (tmp_path / "out").exists()
     text = invoke(grid, "--out", tmp_path / "out", "--dry-run", "--schemes", "bbr,cubic,reno").output
-    assert "3 of 3 cells to run, 3 s of traffic" in text
+    assert "3 of 3 cells to run, 6 s of traffic" in text
 
 
 @pytest.mark.root
