@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from policy.admission import AdmissionConfig
 from policy.apc import ApcConfig
+from policy.competition import CompetitionConfig
 from policy.errors import PolicyError
 from policy.tiers import LIGHT, names
 
@@ -62,6 +63,7 @@ class ServerConfig(BaseModel):
     limits: Limits = Limits()
     apc: ApcConfig = ApcConfig()
     admission: AdmissionConfig = AdmissionConfig()
+    competition: CompetitionConfig = CompetitionConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> ServerConfig:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from policy.admission import BatchQueue
 from policy.apc import Reason, Scheduler
+from policy.competition import Competition
 from policy.config import ServerConfig
 from policy.flows import Asked, Session
 from policy.history import History
@@ -82,6 +83,7 @@ class Core:
         self.streams = Streams(config, list(models), metrics, self._folder.open)
         self._table = self.streams.table
         self._scheduler = Scheduler(slots, config.apc)
+        self._competition = Competition(slots, config.competition)
         self._reasons = np.zeros(slots, np.uint8)
 
     # Decisions
@@ -116,6 +118,7 @@ class Core:
 
     def _decide(self, slots: Ints, now_ns: int) -> Outgoing:
         outgoing: Outgoing = []
+        self._competition.observe(self._history.batch(slots, self._folder.levels[slots, _MSS], 1))
         for policy, flows in self.streams.by_policy(slots).items():
             if policy in self.lanes:
                 self.lanes[policy].queue.join(flows)
@@ -125,12 +128,16 @@ class Core:
             need = max(getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1)
             batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
             started_ns = self._clock()
-            actions = light.decide(batch, now_ns)
+            actions = self._competed(light, batch, light.decide(batch, now_ns))
             compute_ns = self._clock() - started_ns
             reasons = self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
             asked = self._table.asked(flows)
             outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
         return outgoing
+
+    def _competed(self, tier: Tier, batch: FlowBatch, actions: Actions) -> Actions:
+        """Tiers that keep queues short would starve beside flows that fill them."""
+        return self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
 
     def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
         """Find the difficult flows and queue those that can be answered in time."""
@@ -196,6 +203,7 @@ class Core:
         for reason, mask in (("flow_ended", ~live), ("late", drop & late), ("superseded", drop & ~late)):
             if count := int(np.count_nonzero(mask)):
                 self.metrics.dropped[name, reason] += count
+        actions = self._competed(lane.tier, job.batch, actions)
         kept = np.flatnonzero(live & ~drop)
         chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
         return self._answers(name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns)
@@ -261,6 +269,7 @@ class Core:
         if len(slots):
             self._history.forget(slots)
             self._scheduler.forget(slots)
+            self._competition.forget(slots)
             self._reasons[slots] = 0
             for lane in self.lanes.values():
                 lane.queue.forget(slots)

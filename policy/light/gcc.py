@@ -80,6 +80,7 @@ class Gcc:
 
     name = "gcc"
     history = 1
+    yields = True
 
     def __init__(self, context: TierContext, parameters: GccParameters | None = None) -> None:
         self._p = parameters or GccParameters()

@@ -26,6 +26,8 @@ VARIANT = "TBTEST_ENGINE"
 class ModelTier:
     """Decides for all flows of a batch in one engine call; keeps no state of any flow."""
 
+    yields = True
+
     def __init__(self, name: str, engine: Engine, config: ModelConfig, target_return: float | None) -> None:
         self.name = name
         self._engine = engine
