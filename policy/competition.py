@@ -34,7 +34,8 @@ class CompetitionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    enabled: bool = True
+    enabled: bool = False
+    """Off by default: capacity that falls still looks like another flow too often (docs/policy-server.md)."""
     evidence_ms: float = Field(default=150.0, gt=0)
     """Queueing delay that should have gone and did not, beyond …"""
     evidence_queue: float = Field(default=0.25, ge=0)

@@ -10,7 +10,7 @@ from policy.competition import PACING_GAIN, Competition, CompetitionConfig
 from policy.tiers import Actions, FlowBatch
 from policy.windows import FIELDS, F
 
-CONFIG = CompetitionConfig(evidence_ms=150, evidence_queue=0, compete_windows=4)
+CONFIG = CompetitionConfig(enabled=True, evidence_ms=150, evidence_queue=0, compete_windows=4)
 MS = 1e6
 FLOW = np.array([0])
 MSS_BYTES = 1448.0
