@@ -4,8 +4,8 @@
     python -m bench.server --policy apc --difficult llm --poor 0.2 --flows 100,1000
     python -m bench.server --server unix:/run/policy.sock     # a server that runs already
 
-Without --server one is started, bound to CPU 0; the load comes from the other CPUs. Latency is taken at the agent, from
-sending the StateBatch that closed the window to having parsed its decision.
+Without --server one is started, bound to the first CPU (`--cpus`); the load comes from the others. Latency is taken at
+the agent, from sending the StateBatch that closed the window to having parsed its decision.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ from bench.server_load import Result, measure
 @click.option("--deadline", "deadline_ms", default=100.0, help="Deadline of an answer, ms.")
 @click.option("--duration", "duration_s", default=10.0, help="Measured time per level, seconds.")
 @click.option("--device", default="auto", help="Where the model runs.")
+@click.option("--cpus", default=1, show_default=True, help="CPUs of the server; the load has the others.")
+@click.option("--max-batch", default=256, show_default=True, help="Flows in one call of the model's engine.")
 @click.option("--server", "address", default=None, help="Address of a running server.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results here too.")
 def main(
     flows: str, agents: int, acks: int, poor: float, policy: str, difficult: str | None, deadline_ms: float,
-    duration_s: float, device: str, address: str | None, json_path: Path | None,
+    duration_s: float, device: str, cpus: int, max_batch: int, address: str | None, json_path: Path | None,
 ) -> None:  # fmt: skip
     results = []
     with tempfile.TemporaryDirectory() as folder:
-        server = None if address else start(Path(folder), policy, difficult, device)
+        server = None if address else start(Path(folder), policy, difficult, device, cpus, max_batch)
         target = address or f"unix:{folder}/policy.sock"
         try:
             for level in flows.split(","):
@@ -64,14 +66,17 @@ def main(
         json_path.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
 
 
-def start(folder: Path, policy: str, difficult: str | None, device: str) -> subprocess.Popen[str]:
-    """A server of our own on CPU 0; the load generator keeps to the others."""
+def start(
+    folder: Path, policy: str, difficult: str | None, device: str, cpus: int, max_batch: int
+) -> subprocess.Popen[str]:
+    """A server of our own on the first CPUs; the load generator keeps to the others."""
     tiers = [policy] if policy in ("llm", "gru", "mlp", "transformer") else []
     settings = {
         "listen": f"unix:{folder}/policy.sock",
         "difficult": difficult,
         "tiers": tiers,
         "device": device,
+        "admission": {"max_batch": max_batch},
     }
     config = folder / "server.yaml"
     config.write_text(json.dumps(settings | {"log": "warning"}))
@@ -84,11 +89,11 @@ def start(folder: Path, policy: str, difficult: str | None, device: str) -> subp
     assert server.stdout is not None
     if not server.stdout.readline().startswith("ready "):
         raise SystemExit("the server did not start")
-    cpus = os.sched_getaffinity(0)
-    if len(cpus) > 1:
+    every = sorted(os.sched_getaffinity(0))
+    if len(every) > cpus:
         for thread in Path(f"/proc/{server.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), {min(cpus)})
-        os.sched_setaffinity(0, cpus - {min(cpus)})
+            os.sched_setaffinity(int(thread.name), every[:cpus])
+        os.sched_setaffinity(0, every[cpus:])
     return server
 
 
