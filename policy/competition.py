@@ -1,19 +1,23 @@
 """Beside a flow that fills the bottleneck's queue: who is, and what to ask for then. Pure, vectorised over flows.
 
 A controller that keeps the queue short starves beside one that fills it, because every cut makes room for the other.
-Copa (Arun, Balakrishnan, NSDI 2018) therefore competes while its queue does not empty. Here the evidence is a balance:
-alone on a link, a flow that sends at `s` while `d` is delivered shortens the queueing delay by (1 - s/d) per unit of
-time. What it should have fallen by and did not is summed up, never below zero, and forgotten when the queue is seen
-empty. Above a bound somebody else must be filling it.
+Copa (Arun, Balakrishnan, NSDI 2018) therefore competes while its queue does not empty. But where capacity varies, a
+queue may stand because capacity fell, and a flow that competes with itself only adds to it. The two are told apart by
+probing: alone, a flow that sends half of what is delivered empties the queue, whatever the capacity does meanwhile
+short of falling by half within an RTT; beside another flow the queue stays. When alone a probe costs little, since
+the queue keeps the link busy.
 
-While it competes, a flow has at least the cwnd of an AIMD flow (RFC 5681, with CUBIC's decrease to 0.7, RFC 9438),
-which begins at what it had in flight when the evidence began. From time to time it yields, to see whether the other
-has left: then its own controller empties the queue.
+    calm     the controller decides. If the queue has stood for a while: probe
+    probe    half of what is delivered. If the queue empties: calm. If it had the time to and did not: compete
+    compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by a quarter per RTT for as long as what
+             is delivered follows; alone it would not. Now and then: probe, to see whether the other has left
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,91 +29,210 @@ from policy.windows import F
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MIN_CWND_PACKETS = 4.0
-FADING = 0.9  # per window, of what was in flight before the evidence began
 PACING_GAIN = 1.2  # over cwnd / srtt, as tcp_update_pacing_rate after slow start
+CUBIC_C, CUBIC_BETA, RENO_FRIENDLY = 0.4, 0.7, 0.53  # RFC 9438, 4.1, 4.6, 4.3
 
 
 class CompetitionConfig(BaseModel):
-    """When to compete, and for how long."""
+    """When to compete, and how hard. Chosen in `policy.simulate` (docs/policy-server.md)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    enabled: bool = False
-    """Off by default: capacity that falls still looks like another flow too often (docs/policy-server.md)."""
-    evidence_ms: float = Field(default=150.0, gt=0)
-    """Queueing delay that should have gone and did not, beyond …"""
-    evidence_queue: float = Field(default=0.25, ge=0)
-    """… this share of the queueing delay that stands."""
-    empty_ms: float = Field(default=5.0, gt=0)
-    """A queue is empty below this or …"""
-    empty_rtt: float = Field(default=0.1, ge=0)
+    enabled: bool = True
+    short_ms: float = Field(default=25.0, gt=0)
+    """A queue is short if in some part of the window it was below this or …"""
+    short_rtt: float = Field(default=0.3, ge=0)
     """… this share of the minimum RTT, whichever is more."""
-    compete_windows: int = Field(default=80, ge=1)
-    """Windows after which it yields once, until the evidence is there again."""
-    decrease: float = Field(default=0.7, gt=0, lt=1)
-    """Of cwnd, on loss."""
+    long: float = Field(default=2.2, ge=1)
+    """It is probed if it is so many times as long as that, and …"""
+    standing_ms: float = Field(default=500.0, gt=0)
+    """… was never short for so long."""
+    patience: int = Field(default=3, ge=0, le=10)
+    """Each probe that finds the flow alone doubles `standing_ms`, so many times at most."""
+    probe_gain: float = Field(default=0.5, gt=0, lt=1)
+    """Rate of a probe over what is delivered."""
+    memory_ms: float = Field(default=5000.0, gt=0)
+    """Half-life of what a flow had in flight before it was squeezed, with which it begins to compete."""
+    growth: float = Field(default=1.5, gt=1)
+    """Of cwnd per RTT at first, until …"""
+    cuts: int = Field(default=2, ge=1)
+    """… so many losses; or in vain, if while cwnd grows by …"""
+    stage: float = Field(default=1.6, gt=1)
+    """… this factor, …"""
+    follows: float = Field(default=0.3, gt=0, lt=1)
+    """… the logarithm of what is delivered grows by less than this share of cwnd's."""
+    compete_ms: float = Field(default=6000.0, gt=0)
+    """Time between probes while competing."""
+
+
+class Phase(IntEnum):
+    """See the module."""
+
+    CALM = 0
+    PROBE = 1
+    GROW = 2
+    COMPETE = 3
+
+
+_STATE = np.dtype(
+    [
+        ("phase", np.int64),
+        ("age_ns", np.float64),  # of the phase
+        ("standing_ns", np.float64),  # for how long the queue has not been short
+        ("cwnd", np.float64),  # packets; calm: what was in flight, fading
+        ("since_cut_ns", np.float64),
+        ("w_max", np.float64),  # packets, CUBIC's
+        ("stage_cwnd", np.float64),  # where the last comparison of cwnd …
+        ("stage_bps", np.float64),  # … with what is delivered began
+        ("cuts", np.int64),  # losses while growing
+        ("grown", np.bool_),  # growth has ended: after the next probe compete at once
+        ("false_alarms", np.int64),  # probes that found the flow alone
+    ]
+)
 
 
 class Competition:
-    """State per flow: evidence, the queueing delay before, AIMD's cwnd, and for how long it has competed."""
+    """Phase and CUBIC's variables of every flow."""
 
     def __init__(self, flows: int, config: CompetitionConfig) -> None:
         self._config = config
-        self._evidence_ns: Floats = np.zeros(flows)
-        self._queue_ns: Floats = np.zeros(flows)
-        self._cwnd: Floats = np.zeros(flows)  # packets; 0: not yet
-        self._left: Ints = np.zeros(flows, np.int64)  # windows; 0: does not compete
-        self._since_cut_ns: Floats = np.zeros(flows)
+        self._state = np.zeros(flows, _STATE)
 
     def forget(self, flows: Sequence[int] | Ints) -> None:
         """These flow numbers have ended."""
-        for state in (self._evidence_ns, self._queue_ns, self._cwnd, self._left, self._since_cut_ns):
-            state[flows] = 0
+        self._state[flows] = np.zeros(1, _STATE)[0]
 
-    def competing(self, flows: Ints) -> NDArray[np.bool_]:
-        """Which flows compete now; bool[n]."""
-        return self._left[flows] > 0
+    def phase(self, flows: Ints) -> Ints:
+        """Phase of each flow now; int64[n]."""
+        phase: Ints = self._state["phase"][flows]
+        return phase
 
     def observe(self, batch: FlowBatch) -> None:
         """One more window of each flow."""
-        if not self._config.enabled:
+        if not self._config.enabled or not len(batch.flow):
             return
-        c, f, w = self._config, batch.flow, batch.windows[:, -1].T
-        heard = w[F["acks"]] > 0
-        queue, duration = w[F["queueing_delay_ns"]], w[F["duration_ns"]]
-        least = w[F["rtt_min_ns"]] - batch.min_rtt_ns
-        empty = heard & (least < np.maximum(c.empty_ms * 1e6, c.empty_rtt * batch.min_rtt_ns))
-        sent, delivered = w[F["send_rate_bps"]], w[F["delivery_rate_bps"]]
-        share = np.divide(sent, delivered, out=np.ones(len(f)), where=delivered > 0)
-        missing = (1 - np.clip(share, 0, 2)) * duration + queue - self._queue_ns[f]
-        known = heard & (self._queue_ns[f] > 0)
-        evidence = self._evidence_ns[f] + np.where(known, missing, 0.0)
-        evidence = np.where(empty, 0.0, np.maximum(evidence, 0.0))
-        self._queue_ns[f] = np.where(heard, queue, self._queue_ns[f])
+        seen = _Seen.of(batch)
+        state = self._state[batch.flow]
+        self._wait(state, seen)
+        busy = np.flatnonzero((state["phase"] != Phase.CALM) | (state["standing_ns"] > 0))
+        if len(busy):
+            some, part = state[busy], seen.only(busy)
+            cut = self._resize(some, part)
+            self._turn(some, part, cut)
+            state[busy] = some
+        self._state[batch.flow] = state
 
-        left = self._left[f]
-        inflight = w[F["inflight_bytes"]] / batch.mss_bytes
-        fresh = (left == 0) & (evidence == 0)
-        recent = np.maximum(inflight, FADING * self._cwnd[f])
-        cwnd = np.where(fresh, np.maximum(recent, MIN_CWND_PACKETS), self._cwnd[f])
-        begins = (left == 0) & (evidence > c.evidence_ms * 1e6 + c.evidence_queue * queue)
-        left = np.where(begins, c.compete_windows, np.where(empty, 0, np.maximum(left - 1, 0)))
-        evidence = np.where(left > 0, 0.0, evidence)
+    def _wait(self, state: NDArray[np.void], seen: _Seen) -> None:
+        """For how long the queue has stood, and what a calm flow had in flight before it was squeezed."""
+        short = seen.heard & (seen.least_ns < self._short_ns(seen))
+        state["standing_ns"] = np.where(short, 0.0, state["standing_ns"] + seen.heard * seen.duration_ns)
+        fading = 0.5 ** (seen.duration_ns / (self._config.memory_ms * 1e6))
+        remembered = np.maximum(seen.inflight_packets, fading * state["cwnd"])
+        state["cwnd"] = np.where(state["phase"] == Phase.CALM, remembered, state["cwnd"])
 
-        srtt = np.maximum(w[F["srtt_ns"]], batch.min_rtt_ns)
-        since = self._since_cut_ns[f] + duration
-        cut = (left > 0) & (w[F["lost_bytes"]] > 0) & (since > srtt)
-        grown = cwnd + np.where((left > 0) & heard, duration / srtt, 0.0)
-        self._cwnd[f] = np.where(cut, np.maximum(c.decrease * cwnd, MIN_CWND_PACKETS), grown)
-        self._since_cut_ns[f] = np.where(cut, 0.0, since)
-        self._evidence_ns[f], self._left[f] = evidence, left
+    def _resize(self, state: NDArray[np.void], seen: _Seen) -> NDArray[np.bool_]:
+        """Cwnd of the flows that compete, grown only while it is used (RFC 7661); says whose was cut."""
+        cwnd, growing = state["cwnd"], state["phase"] == Phase.GROW
+        active = growing | (state["phase"] == Phase.COMPETE)
+        since_cut_ns = state["since_cut_ns"] + seen.duration_ns
+        cut: NDArray[np.bool_] = active & seen.lost & (since_cut_ns > seen.srtt_ns)
+        state["w_max"] = np.where(cut, cwnd, state["w_max"])
+        k_s = np.cbrt(state["w_max"] * (1 - CUBIC_BETA) / CUBIC_C)
+        cubic = np.minimum(CUBIC_C * (since_cut_ns / 1e9 - k_s) ** 3 + state["w_max"], 1.5 * cwnd)
+        rounds = seen.duration_ns / seen.srtt_ns
+        larger = np.maximum(cubic, cwnd + RENO_FRIENDLY * rounds)
+        larger = np.where(growing, cwnd * self._config.growth**rounds, np.maximum(larger, cwnd))
+        larger = np.where(active & seen.heard & (seen.inflight_packets > cwnd / 2), larger, cwnd)
+        state["cwnd"] = np.where(cut, np.maximum(CUBIC_BETA * cwnd, MIN_CWND_PACKETS), larger)
+        state["since_cut_ns"] = np.where(cut, 0.0, since_cut_ns)
+        return cut
+
+    def _turn(self, state: NDArray[np.void], seen: _Seen, cut: NDArray[np.bool_]) -> None:
+        """From phase to phase."""
+        c, phase = self._config, state["phase"].copy()
+        short_ns, short = self._short_ns(seen), state["standing_ns"] == 0
+        age_ns = state["age_ns"] + seen.duration_ns
+
+        patience_ns = np.maximum(c.standing_ms * 1e6 * 2.0 ** state["false_alarms"], 2 * seen.srtt_ns)
+        suspect = (phase == Phase.CALM) & (state["standing_ns"] > patience_ns)
+        suspect &= seen.queue_ns > c.long * short_ns
+        again = (phase == Phase.COMPETE) & (age_ns > c.compete_ms * 1e6)
+
+        emptied = (phase == Phase.PROBE) & short
+        due_ns = seen.srtt_ns + seen.queue_ns / (1 - c.probe_gain) + seen.duration_ns
+        stood = (phase == Phase.PROBE) & ~short & (age_ns > due_ns)
+
+        growing = phase == Phase.GROW
+        asked = np.log(state["cwnd"] / np.maximum(state["stage_cwnd"], 1.0))
+        gained = np.log(np.maximum(seen.delivered_bps, 1.0) / np.maximum(state["stage_bps"], 1.0))
+        stage = growing & (asked > np.log(c.stage)) & (age_ns > seen.srtt_ns)
+        state["cuts"] = np.where(growing, state["cuts"] + cut, 0)
+        full = growing & (state["cuts"] >= c.cuts)
+        in_vain = stage & (gained < c.follows * asked) & ~full
+
+        grow, resume = stood & ~state["grown"], stood & state["grown"]
+        new = np.select(
+            [suspect | again | in_vain, emptied, grow, resume | full],
+            [Phase.PROBE, Phase.CALM, Phase.GROW, Phase.COMPETE],
+            phase,
+        )
+        alarms = np.minimum(state["false_alarms"] + (emptied & ~state["grown"]), c.patience)
+        state["false_alarms"] = np.where(stood, 0, alarms)
+        state["grown"] = (state["grown"] | in_vain | full) & ~emptied
+        state["stage_cwnd"] = np.where(stage | grow, state["cwnd"], state["stage_cwnd"])
+        probes = suspect | again | in_vain
+        state["stage_bps"] = np.where(stage | grow | probes, seen.delivered_bps, state["stage_bps"])
+        state["w_max"] = np.where(resume, state["cwnd"], state["w_max"])
+        state["since_cut_ns"] = np.where(resume, 0.0, state["since_cut_ns"])
+        state["age_ns"] = np.where(new != phase, 0.0, age_ns)
+        state["phase"] = new
+
+    def _short_ns(self, seen: _Seen) -> Floats:
+        return np.maximum(self._config.short_ms * 1e6, self._config.short_rtt * seen.min_rtt_ns)
 
     def applied(self, batch: FlowBatch, actions: Actions) -> Actions:
-        """The actions, but of flows that compete not below what AIMD would ask for."""
-        competing = self.competing(batch.flow)
-        if not competing.any():
+        """The actions, but those of a probe or of a competing flow where it is one."""
+        state = self._state[batch.flow]
+        if not state["phase"].any():
             return actions
-        srtt = np.maximum(batch.windows[:, -1, F["srtt_ns"]], batch.min_rtt_ns)
-        cwnd = np.where(competing, self._cwnd[batch.flow], 0.0)
-        rate = PACING_GAIN * cwnd * batch.mss_bytes * 8e9 / srtt
-        return Actions(np.maximum(actions.pacing_rate_bps, rate), np.maximum(actions.cwnd_packets, cwnd))
+        seen, gain = _Seen.of(batch), self._config.probe_gain
+        own_bps = PACING_GAIN * state["cwnd"] * batch.mss_bytes * 8e9 / seen.srtt_ns
+        competes = (state["phase"] >= Phase.GROW) & (own_bps > actions.pacing_rate_bps)
+        # Half of what is delivered, which falls with the probe where another flow takes its place: to a half at most.
+        probe_bps = gain * np.maximum(seen.delivered_bps, gain * state["stage_bps"])
+        probes = (state["phase"] == Phase.PROBE) & (probe_bps > 0)
+        rate_bps = np.where(probes, probe_bps, np.where(competes, own_bps, actions.pacing_rate_bps))
+        return Actions(rate_bps, np.where(competes, state["cwnd"], actions.cwnd_packets))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The newest window of n flows, [n]. least_ns: the least queueing delay in it; queue_ns: the mean."""
+
+    heard: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
+    duration_ns: Floats
+    queue_ns: Floats
+    least_ns: Floats
+    min_rtt_ns: Floats
+    srtt_ns: Floats
+    delivered_bps: Floats
+    inflight_packets: Floats
+
+    @classmethod
+    def of(cls, batch: FlowBatch) -> _Seen:
+        w = batch.windows[:, -1].T
+        return cls(
+            heard=w[F["acks"]] > 0,
+            lost=w[F["lost_bytes"]] > 0,
+            duration_ns=w[F["duration_ns"]],
+            queue_ns=w[F["queueing_delay_ns"]],
+            least_ns=w[F["rtt_min_ns"]] - batch.min_rtt_ns,
+            min_rtt_ns=batch.min_rtt_ns,
+            srtt_ns=np.maximum(w[F["srtt_ns"]], np.maximum(batch.min_rtt_ns, 1.0)),
+            delivered_bps=w[F["delivery_rate_bps"]],
+            inflight_packets=np.maximum(w[F["inflight_bytes"]] / batch.mss_bytes, MIN_CWND_PACKETS),
+        )
+
+    def only(self, chosen: Ints) -> _Seen:
+        return _Seen(*(column[chosen] for column in vars(self).values()))

@@ -1,5 +1,6 @@
-"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity, one flow each, steps of 1 ms."""
+"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1 ms."""
 
+from policy.simulate.beside import Beside, shared
 from policy.simulate.kernel import Bbr, Cubic
 from policy.simulate.loop import (
     MSS_BYTES,
@@ -19,6 +20,7 @@ __all__ = [
     "MSS_BYTES",
     "STEP_NS",
     "Bbr",
+    "Beside",
     "Controller",
     "Cubic",
     "Feedback",
@@ -30,5 +32,6 @@ __all__ = [
     "TransportState",
     "Video",
     "VideoSettings",
+    "shared",
     "simulate",
 ]

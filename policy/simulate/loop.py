@@ -1,7 +1,8 @@
-"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity, one flow each, in steps of 1 ms.
+"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1 ms.
 
-Each flow has a link of its own: byte-limited droptail queue, capacity per step, fixed propagation RTT. The sender
-obeys a pacing rate and a cwnd; lost data is sent again as new. What a real datapath would report per ACK goes through
+A link has a byte-limited droptail queue, first in, first out, capacity per step and a fixed propagation RTT; usually
+one flow, or several that share it in proportion to what they send. The sender obeys a pacing rate and a cwnd; lost
+data is sent again as new. What a real datapath would report per ACK goes through
 the same folding into windows as in the server. Packet-level effects (reordering, delayed ACKs) are not modelled.
 """
 
@@ -23,11 +24,13 @@ MSS_BYTES = 1448.0
 
 @dataclass(frozen=True)
 class Links:
-    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes: float64[n]."""
+    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes: float64[n]; link_of: the link
+    of each of m flows, int64[m], or None: one flow on each, in order."""
 
     capacity_bps: Floats
     rtt_ms: Ints
     buffer_bytes: Floats
+    link_of: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,8 @@ class Controller(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Per link, float64[n]: throughput, share of the capacity used, queueing delay over delivered bytes; and the
-    courses over the steps, float64[k, n]: delivered bytes, queueing delay in ms of what left, pacing rate."""
+    """Per flow, float64[m]: throughput, share of its link's capacity used, queueing delay over delivered bytes; and the
+    courses over the steps, float64[k, m]: delivered bytes, queueing delay in ms of what left, pacing rate."""
 
     throughput_bps: Floats
     utilisation: Floats
@@ -94,9 +97,14 @@ class Outcome:
 
 def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Source | None = None) -> Outcome:
     """Run all links. skip_ms: leave the start out of the summary figures; source: without one, flows are greedy."""
-    steps, n = links.capacity_bps.shape
+    steps, count = links.capacity_bps.shape
+    every_link = np.arange(count)
+    link_of = every_link if links.link_of is None else links.link_of
+    n = len(link_of)
     everyone = np.arange(n)
+    rtt_ms = links.rtt_ms[link_of]
     opportunity = links.capacity_bps * (STEP_NS / 8e9)
+    came, left = np.zeros((steps + 1, count)), np.zeros(count)  # cumulative bytes of all flows of a link
     accepted, dropped, departed, lost_known = (np.zeros((steps + 1, n)) for _ in range(4))
     wait_ms, limited, rates = (
         np.zeros((steps + 1, n)),
@@ -106,21 +114,22 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
     acked_at = np.zeros((steps + 1, n))
     sent, credit, app_backlog, srtt = (np.zeros(n) for _ in range(4))
     min_rtt = np.full(n, np.inf)
-    head = np.zeros(n, np.int64)  # step in which what leaves the queue now came in
+    head = np.zeros(count, np.int64)  # step in which what leaves the queue now came in
     for k in range(1, steps + 1):
-        back = np.maximum(k - links.rtt_ms, 0)
+        back = np.maximum(k - rtt_ms, 0)
         acked = np.floor(departed[back, everyone] / MSS_BYTES) * MSS_BYTES
         acked_at[k] = acked
         lost = lost_known[back, everyone]
         new = acked - acked_at[k - 1]
-        newly_lost = lost - lost_known[np.maximum(k - 1 - links.rtt_ms, 0), everyone]
-        rtt = np.where(new > 0, (links.rtt_ms + wait_ms[back, everyone]) * STEP_NS, 0.0)
+        newly_lost = lost - lost_known[np.maximum(k - 1 - rtt_ms, 0), everyone]
+        rtt = np.where(new > 0, (rtt_ms + wait_ms[back, everyone]) * STEP_NS, 0.0)
         min_rtt = np.where(rtt > 0, np.minimum(min_rtt, rtt), min_rtt)
         srtt = np.where(rtt > 0, np.where(srtt > 0, srtt + (rtt - srtt) / 8, rtt), srtt)
         inflight = sent - acked - lost
         now_ns = k * STEP_NS
-        queue = accepted[k - 1] - departed[k - 1]
-        controller.on_feedback(Feedback(now_ns, new, newly_lost, rtt, inflight, queue))
+        controller.on_feedback(
+            Feedback(now_ns, new, newly_lost, rtt, inflight, accepted[k - 1] - departed[k - 1])
+        )
         heard = np.flatnonzero(new > 0)
         if len(heard):
             sent_step = (back - wait_ms[back, everyone].astype(np.int64))[heard]
@@ -165,20 +174,29 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
             send = np.minimum(send, app_backlog)
             app_backlog -= send
         sent += send
-        space = links.buffer_bytes - queue
-        enter = np.minimum(send, np.maximum(space, 0.0))
+        wanted = np.bincount(link_of, send, count)
+        space = np.maximum(links.buffer_bytes - (came[k - 1] - left), 0.0)
+        fits = np.minimum(np.divide(space, wanted, out=np.ones(count), where=wanted > 0), 1.0)
+        enter = send * fits[link_of]
         accepted[k], dropped[k] = accepted[k - 1] + enter, dropped[k - 1] + send - enter
-        departed[k] = np.minimum(accepted[k], departed[k - 1] + opportunity[k - 1])
-        idle = departed[k] >= accepted[k]
+        came[k] = came[k - 1] + np.minimum(wanted, space)
+        left = np.minimum(came[k], left + opportunity[k - 1])
+        idle = left >= came[k]
         while True:  # oldest step with data still in the queue
-            behind = ~idle & (accepted[head, everyone] <= departed[k])
+            behind = ~idle & (came[head, every_link] <= left)
             if not behind.any():
                 break
             head[behind] += 1
         head[idle] = k
-        wait_ms[k] = k - head
-        lost_known[k] = dropped[np.maximum(head - 1, 0), everyone] if not idle.all() else dropped[k]
-        lost_known[k] = np.where(idle, dropped[k], lost_known[k])
+        before = np.maximum(head - 1, 0)
+        since = came[head, every_link] - came[before, every_link]
+        part = np.divide(left - came[before, every_link], since, out=np.ones(count), where=since > 0)
+        part = np.where(idle, 1.0, part)[link_of]  # of what came in that step has left
+        newest, older = head[link_of], before[link_of]
+        base = accepted[older, everyone]
+        departed[k] = base + part * (accepted[newest, everyone] - base)
+        wait_ms[k] = k - newest
+        lost_known[k] = np.where(idle[link_of], dropped[k], dropped[older, everyone])
         rates[k] = controller.pacing_rate_bps
     out = np.diff(departed, axis=0)[skip_ms:]
     waits = wait_ms[1 + skip_ms :]
@@ -187,7 +205,7 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
     p50, p95 = (_weighted_percentile(waits, out, q) for q in (0.5, 0.95))
     return Outcome(
         total * 8 / seconds,
-        total / opportunity[skip_ms:].sum(axis=0),
+        total / opportunity[skip_ms:].sum(axis=0)[link_of],
         p50,
         p95,
         dropped[-1] / np.maximum(sent, 1),

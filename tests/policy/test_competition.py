@@ -1,4 +1,4 @@
-"""Who fills the queue, worked out by hand: windows of 100 ms, minimum RTT 40 ms."""
+"""Who fills the queue, worked out by hand: windows of 100 ms, minimum RTT 40 ms, a queue is short below 25 ms."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from policy.competition import PACING_GAIN, Competition, CompetitionConfig
-from policy.tiers import Actions, FlowBatch
+from policy.competition import PACING_GAIN, Competition, CompetitionConfig, Phase
+from policy.simulate import Beside, Cubic, Links, TierController, shared, simulate
+from policy.tiers import Actions, FlowBatch, TierContext, create
 from policy.windows import FIELDS, F
 
-CONFIG = CompetitionConfig(enabled=True, evidence_ms=150, evidence_queue=0, compete_windows=4)
+CONFIG = CompetitionConfig(standing_ms=300, compete_ms=400, memory_ms=1e9)
 MS = 1e6
 FLOW = np.array([0])
 MSS_BYTES = 1448.0
+ASKED = Actions(np.array([1e5]), np.array([4.0]))
 
 
-def window(queue_ms: float, sent_share: float = 1.0, packets: float = 20, **changes: float) -> FlowBatch:
-    """A flow that sends sent_share of what is delivered, behind a queue of queue_ms."""
+def window(queue_ms: float = 100, packets: float = 20, **changes: float) -> FlowBatch:
+    """A window of a flow behind a queue of queue_ms, 1 Mbit/s delivered."""
     values = {
         "duration_ns": 100 * MS,
         "acks": 20.0,
@@ -25,7 +27,6 @@ def window(queue_ms: float, sent_share: float = 1.0, packets: float = 20, **chan
         "srtt_ns": (40 + queue_ms) * MS,
         "queueing_delay_ns": queue_ms * MS,
         "delivery_rate_bps": 1e6,
-        "send_rate_bps": sent_share * 1e6,
         "inflight_bytes": packets * MSS_BYTES,
     } | changes
     rows = np.zeros((1, 1, len(FIELDS)))
@@ -43,67 +44,162 @@ def after(*windows: FlowBatch, config: CompetitionConfig = CONFIG) -> Competitio
     return competition
 
 
-def competes(*windows: FlowBatch) -> bool:
-    return bool(after(*windows).competing(FLOW)[0])
+def phase(*windows: FlowBatch, config: CompetitionConfig = CONFIG) -> Phase:
+    return Phase(int(after(*windows, config=config).phase(FLOW)[0]))
 
 
-def test_a_queue_that_does_not_fall_though_the_flow_sends_less_is_anothers() -> None:
-    # Half of what is delivered: 50 ms less queue a window are due, and four windows of that are above 150 ms.
-    standing = [window(100)] + [window(100, 0.5)] * 4
-    assert competes(*standing)
-    assert not competes(*standing[:-1])
+# Standing for more than 300 ms takes four windows.
+STANDING = [window()] * 4
+# srtt 140 ms, at half rate 200 ms to empty 100 ms of queue, a window of 100 ms: after 440 ms, so in the fifth window.
+STOOD = [*STANDING, *[window()] * 5]
 
 
-def test_alone_the_queue_falls_by_what_was_not_sent() -> None:
-    assert not competes(*(window(500 - 50 * k, 0.5) for k in range(9)))
+def test_a_queue_that_stands_is_probed() -> None:
+    assert phase(*STANDING[1:]) == Phase.CALM
+    assert phase(*STANDING) == Phase.PROBE
 
 
-def test_a_queue_that_the_flow_holds_itself_is_no_evidence() -> None:
-    assert not competes(*[window(200)] * 50)
+def test_a_queue_that_was_short_once_is_not() -> None:
+    assert phase(*STANDING[1:], window(10), *STANDING[1:]) == Phase.CALM
 
 
-def test_an_empty_queue_ends_it_and_forgets() -> None:
-    standing = [window(100)] + [window(100, 0.5)] * 4
-    assert not competes(*standing, window(1))
-    assert not competes(*standing[:-1], window(1), window(100), window(100, 0.5))
+def test_neither_is_one_that_is_barely_long() -> None:
+    assert phase(*[window(50)] * 20) == Phase.CALM  # 2.2 × 25 ms = 55 ms
 
 
 def test_silence_says_nothing() -> None:
-    assert not competes(window(100), *[window(100, 0.0, acks=0.0)] * 20)
+    assert phase(window(), *[window(acks=0.0)] * 20) == Phase.CALM
 
 
-def test_it_yields_from_time_to_time() -> None:
-    standing = [window(100)] + [window(100, 0.5)] * 4
-    assert competes(*standing, *[window(100)] * 3)
-    assert not competes(*standing, *[window(100)] * 4)
+def test_a_probe_asks_for_half_of_what_is_delivered() -> None:
+    given = after(*STANDING).applied(window(delivery_rate_bps=2e6), ASKED)
+    assert given.pacing_rate_bps[0] == 1e6
+    # What is delivered falls with it, but the probe not below a quarter of what was delivered at its beginning.
+    assert after(*STANDING).applied(window(delivery_rate_bps=1e5), ASKED).pacing_rate_bps[0] == 0.25e6
 
 
-def test_at_least_what_aimd_would_ask_for() -> None:
-    competition = after(*[window(60)] * 2, *[window(60, 0.5, packets=5)] * 4)
-    asked = Actions(np.array([1e5]), np.array([4.0]))
-    given = competition.applied(window(60), asked)
-    # 20 packets in flight before the evidence began, and one window of one packet per RTT of 100 ms.
-    assert given.cwnd_packets[0] == pytest.approx(21)
-    assert given.pacing_rate_bps[0] == pytest.approx(PACING_GAIN * 21 * MSS_BYTES * 8 / 0.1)
+def test_a_queue_that_empties_was_the_flows_own() -> None:
+    assert phase(*STANDING, *[window(60)] * 2, window(10)) == Phase.CALM
+
+
+def test_a_false_alarm_doubles_the_patience() -> None:
+    alarm = [*STANDING, window(10)]
+    assert phase(*alarm, *[window()] * 6) == Phase.CALM  # 600 ms are not more than twice 300 ms
+    assert phase(*alarm, *[window()] * 7) == Phase.PROBE
+    impatient = CONFIG.model_copy(update={"patience": 0})
+    assert phase(*alarm, *STANDING, config=impatient) == Phase.PROBE
+
+
+def test_a_queue_that_stays_is_anothers() -> None:
+    assert phase(*STOOD[:-1]) == Phase.PROBE
+    assert phase(*STOOD) == Phase.GROW
+
+
+def test_it_begins_with_what_was_in_flight_before_the_squeeze_and_grows_by_half_per_round_trip() -> None:
+    squeezed = [window(packets=30), *[window(packets=4)] * (len(STOOD) - 1)]
+    begun = after(*squeezed)
+    assert begun.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(30)
+    begun.observe(window(packets=30))
+    given = begun.applied(window(), ASKED)
+    cwnd = 30 * 1.5 ** (100 / 140)
+    assert given.cwnd_packets[0] == pytest.approx(cwnd)
+    assert given.pacing_rate_bps[0] == pytest.approx(PACING_GAIN * cwnd * MSS_BYTES * 8 / 0.140)
+
+
+def test_a_cwnd_that_is_not_used_does_not_grow() -> None:
+    begun = after(window(packets=30), *STOOD[1:], window(packets=10))
+    assert begun.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(30)
+
+
+def test_what_the_controller_asks_for_is_kept_if_it_is_more() -> None:
     more = Actions(np.array([1e9]), np.array([1e4]))
-    assert competition.applied(window(60), more).cwnd_packets[0] == 1e4
+    given = after(*STOOD).applied(window(), more)
+    assert (given.pacing_rate_bps[0], given.cwnd_packets[0]) == (1e9, 1e4)
 
 
-def test_loss_cuts_once_a_round_trip() -> None:
-    standing = [window(60)] * 2 + [window(60, 0.5)] * 4
-    nothing = Actions(np.array([1.0]), np.array([1.0]))
-    once = after(*standing, window(60, lost_bytes=MSS_BYTES, duration_ns=60 * MS))
-    assert once.applied(window(60), nothing).cwnd_packets[0] == pytest.approx(0.7 * 21)
-    lost_again = window(60, lost_bytes=MSS_BYTES, duration_ns=60 * MS)
-    once.observe(lost_again)
-    assert once.applied(window(60), nothing).cwnd_packets[0] == pytest.approx(0.7 * 21 + 0.6)
+def test_growth_in_vain_is_probed_and_growth_that_is_followed_goes_on() -> None:
+    # 1.5^(100/140) per window: more than 1.6 in the second, and by then older than a round trip.
+    assert phase(*STOOD, *[window(packets=40)] * 2) == Phase.PROBE
+    assert phase(*STOOD, *[window(packets=40, delivery_rate_bps=1.3e6)] * 2) == Phase.GROW
+
+
+def test_losses_cut_and_the_second_ends_growth() -> None:
+    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
+    once = after(*STOOD, lost)
+    assert once.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(0.7 * 20)
+    assert once.phase(FLOW)[0] == Phase.GROW
+    once.observe(lost)
+    assert once.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(0.7 * 0.7 * 20)
+    assert once.phase(FLOW)[0] == Phase.COMPETE
+
+
+def test_competing_is_probed_now_and_then_and_goes_on_where_it_was() -> None:
+    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
+    competing = [*STOOD, lost, lost]
+    assert phase(*competing, *[window()] * 4) == Phase.COMPETE
+    assert phase(*competing, *[window()] * 5) == Phase.PROBE
+    assert phase(*competing, *[window()] * 10) == Phase.COMPETE
+    assert phase(*competing, *[window()] * 6, window(10)) == Phase.CALM
+
+
+def test_a_competing_flow_grows_as_cubic() -> None:
+    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
+    competing = after(*STOOD, lost, lost, window())
+    # W_max 14 packets, K = cbrt(14 · 0.3 / 0.4) = 2.19 s: at 0.1 s 0.4 (0.1 - K)³ + 14, more than Reno asks for.
+    cubic = 0.4 * (0.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
+    assert cubic > 9.8 + 0.53 / 1.4
+    assert competing.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(cubic)
 
 
 def test_a_new_flow_of_the_same_number_starts_afresh_and_it_can_be_off() -> None:
-    standing = [window(100)] + [window(100, 0.5)] * 4
-    competition = after(*standing)
+    competition = after(*STANDING)
     competition.forget([0])
-    assert not competition.competing(FLOW)[0]
-    assert not after(*standing, config=CompetitionConfig(enabled=False)).competing(FLOW)[0]
+    assert competition.phase(FLOW)[0] == Phase.CALM
+    assert phase(*STANDING, config=CompetitionConfig(enabled=False)) == Phase.CALM
     with pytest.raises(ValidationError):
-        CompetitionConfig(decrease=1.0)
+        CompetitionConfig(probe_gain=1.0)
+
+
+class Competing:
+    """Gcc with competition, as the server puts them together."""
+
+    name, history = "gcc", 1
+
+    def __init__(self, flows: int, config: CompetitionConfig) -> None:
+        self._tier, self._competition = create("gcc", TierContext(flows)), Competition(flows, config)
+
+    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
+        self._competition.observe(batch)
+        return self._competition.applied(batch, self._tier.decide(batch, now_ns))
+
+    def forget(self, flows: list[int]) -> None:
+        raise AssertionError("no flow ends here")
+
+
+def driver(enabled: bool) -> TierController:
+    return TierController(Competing(1, CompetitionConfig(enabled=enabled)), 1)
+
+
+def links(capacity_bps: float = 10e6, seconds: int = 20) -> Links:
+    return Links(
+        np.full((seconds * 1000, 1), capacity_bps), np.array([60]), np.array([4 * capacity_bps * 0.06 / 8])
+    )
+
+
+def test_beside_cubic_a_flow_keeps_a_quarter() -> None:
+    rate = {}
+    for enabled in (False, True):
+        both = Beside(driver(enabled), Cubic(1), np.array([0]), np.array([20_000]))
+        rate[enabled] = simulate(shared(links()), both).throughput_bps[0]
+    assert rate[True] > 2.5e6
+    assert rate[False] < 0.5e6
+
+
+def test_alone_nothing_changes_much() -> None:
+    """Capacity of 8 and 2 Mbit/s in turn, 2 s each: the queue of every fall is the flow's own."""
+    steps = links().capacity_bps * np.where(np.arange(20_000) // 2000 % 2, 0.2, 0.8)[:, None]
+    outcome = [
+        simulate(Links(steps, np.array([60]), np.array([300e3])), driver(on), 2000) for on in (False, True)
+    ]
+    assert outcome[1].utilisation[0] > outcome[0].utilisation[0] - 0.02
+    assert outcome[1].queueing_p95_ms[0] < outcome[0].queueing_p95_ms[0] + 20
