@@ -25,6 +25,12 @@ class TrainConfig(BaseModel):
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=200, ge=0)
+    final_rate: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of learning_rate left at max_steps; down to it along a cosine",
+    )
     clip: float = Field(default=0.25, gt=0, description="largest norm of the gradient")
     overestimation_weight: float = Field(
         default=1.0,

@@ -1,13 +1,14 @@
 """The training loop: one seed of one model on one dataset.
 
-AdamW with linear warm-up, gradient clipping, early stopping on validation traces. Samples are drawn by (seed, epoch)
-and dropout by (seed, step), so that a resumed run continues exactly where it was. PyTorch and Accelerate: one CPU,
-one GPU or several (`accelerate launch $(which tbtest) train …`) run the same code.
+AdamW with linear warm-up and cosine decay, gradient clipping, early stopping on validation traces. Samples are drawn
+by (seed, epoch) and dropout by (seed, step), so that a resumed run continues exactly where it was. PyTorch and
+Accelerate: one CPU, one GPU or several (`accelerate launch $(which tbtest) train …`) run the same code.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def _step(
     torch.manual_seed(seed * 1_000_003 + step)
     model.train()
     for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * min(1.0, step / max(config.warmup_steps, 1))
+        group["lr"] = learning_rate(config, step)
     indices = batches.at(step)
     total = torch.zeros((), device=accelerator.device)
     optimiser.zero_grad(set_to_none=True)
@@ -156,6 +157,13 @@ def _step(
     optimiser.step()
     mean: Tensor = accelerator.reduce(total, "mean")
     return float(mean)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a half cosine down to `final_rate` (Loshchilov, Hutter, arXiv 1608.03983, one cycle)."""
+    warm = min(1.0, step / max(config.warmup_steps, 1))
+    course = 0.5 * (1 + math.cos(math.pi * min(step / config.max_steps, 1.0)))
+    return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * course)
 
 
 def _task_loss(
@@ -199,8 +207,8 @@ class _State:
 
     def __init__(self, folder: Path, config: TrainConfig, seed: int) -> None:
         self._folder = folder
-        # How long to go on may change between runs; everything else decides the result.
-        settings = config.model_dump(mode="json", exclude={"seeds", "max_steps", "patience"})
+        # When to give up may change between runs; everything else decides the result.
+        settings = config.model_dump(mode="json", exclude={"seeds", "patience"})
         self._settings = settings | {"seed": seed}
 
     def save(

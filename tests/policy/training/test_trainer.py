@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from policy.nioka.errors import ModelError
 from policy.training import schema
 from policy.training.config import TrainConfig
 from policy.training.dataset import CongestionSamples
-from policy.training.trainer import predict, train_one
+from policy.training.trainer import learning_rate, predict, train_one
 
 pytestmark = pytest.mark.torch
 
@@ -113,7 +115,7 @@ def test_finished_run_is_not_trained_again(splits, tmp_path):
 def test_state_of_other_settings_is_refused(splits, tmp_path):
     config = settings(max_steps=5, evaluate_every=5)
     train_one(config, 0, *splits(config), tmp_path)
-    changed = settings(max_steps=9, evaluate_every=5, learning_rate=1e-4)
+    changed = settings(max_steps=5, evaluate_every=5, learning_rate=1e-4)
     with pytest.raises(ModelError, match=r"other settings \(learning_rate\)"):
         train_one(changed, 0, *splits(changed), tmp_path)
 
@@ -162,3 +164,11 @@ def test_prediction_has_no_dropout_and_no_memory(splits, tmp_path):
     first, _ = predict(model.train(), validation, indices, cpu)
     backwards, _ = predict(model.train(), validation, indices[::-1].copy(), cpu, batch=7)
     np.testing.assert_allclose(first, backwards[::-1], atol=1e-5)
+
+
+def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
+    config = settings(max_steps=100, learning_rate=1.0, warmup_steps=10, final_rate=0.2)
+    assert learning_rate(config, 5) == pytest.approx(0.5 * (0.2 + 0.8 * (1 + math.cos(math.pi * 0.05)) / 2))
+    assert learning_rate(config, 50) == pytest.approx(0.6)
+    assert learning_rate(config, 100) == pytest.approx(0.2)
+    assert learning_rate(settings(max_steps=100, learning_rate=1.0, warmup_steps=0, final_rate=1), 7) == 1
