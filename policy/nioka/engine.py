@@ -147,7 +147,7 @@ class _GraphRunner:
             with torch.cuda.graph(self._graph, pool=pool):
                 self._out.copy_(forward(), non_blocking=True)
         self._result = self._out.numpy()
-        self._done = torch.cuda.Event()
+        self._done = torch.cuda.Event(blocking=True)  # who waits sleeps and leaves the core to others
 
     def run(self, count: int) -> NDArray[np.float32]:
         with torch.cuda.device(self._device):
