@@ -32,6 +32,7 @@ class ModelTier:
         self.name = name
         self._engine = engine
         self.history = config.history
+        self.max_batch = engine.buckets[-1]
         self._target_return = target_return
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
