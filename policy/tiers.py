@@ -99,7 +99,7 @@ LIGHT = {
 }
 """Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
 MODELS = ("llm", "gru", "mlp", "transformer")
-"""Tiers whose answers come from a trained model, batched and on a thread of their own."""
+"""Tiers whose answers come from a trained model, batched and, in the server, in processes of their own."""
 TOLD = {"oracle": "policy.light.oracle:Oracle"}
 """Rules that are told what no sender knows, in the file that the context calls model; served only where loaded, as
 models are."""
