@@ -24,7 +24,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.server_load import Result, measure
+from bench.server_load import Result, children, measure
 
 
 @click.command(help=__doc__)
@@ -37,7 +37,9 @@ from bench.server_load import Result, measure
 @click.option("--deadline", "deadline_ms", default=100.0, help="Deadline of an answer, ms.")
 @click.option("--duration", "duration_s", default=10.0, help="Measured time per level, seconds.")
 @click.option("--device", default="auto", help="Where the model runs.")
-@click.option("--cpus", default=1, show_default=True, help="CPUs of the server; the load has the others.")
+@click.option(
+    "--cpus", default=1, show_default=True, help="CPUs of the server and its models; the load has the others."
+)
 @click.option("--max-batch", default=256, show_default=True, help="Flows in one call of the model's engine.")
 @click.option("--server", "address", default=None, help="Address of a running server.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results here too.")
@@ -91,8 +93,9 @@ def start(
         raise SystemExit("the server did not start")
     every = sorted(os.sched_getaffinity(0))
     if len(every) > cpus:
-        for thread in Path(f"/proc/{server.pid}/task").iterdir():
-            os.sched_setaffinity(int(thread.name), every[:cpus])
+        for pid in (server.pid, *children(server.pid)):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), every[:cpus])
         os.sched_setaffinity(0, every[cpus:])
     return server
 
@@ -102,7 +105,7 @@ def show(results: list[Result]) -> None:
     table = Table(title="Policy server: decisions at 10 per second and flow")
     for heading in (
         "flows", "agents", "decisions/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "late", "unanswered",
-        "model p50 / p99 ms", "tiers", "server CPU", "generator behind ms",
+        "model p50 / p99 ms", "tiers", "server CPU", "workers' CPU", "generator behind ms",
     ):  # fmt: skip
         table.add_column(heading, justify="right")
     for r in results:
@@ -112,7 +115,7 @@ def show(results: list[Result]) -> None:
         table.add_row(
             f"{r.flows:,}", str(r.agents), f"{r.decisions_per_s:,.0f}", f"{r.p50_ms:.2f}", f"{r.p95_ms:.2f}",
             f"{r.p99_ms:.2f}", f"{r.max_ms:.1f}", f"{r.missed}", f"{r.unanswered}", model, tiers,
-            f"{r.server_cpu:.0%}", f"{r.generator_behind_ms:.1f}",
+            f"{r.server_cpu:.0%}", f"{r.workers_cpu:.0%}", f"{r.generator_behind_ms:.1f}",
         )  # fmt: skip
     Console(width=160 if not sys.stdout.isatty() else None).print(table)
 

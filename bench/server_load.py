@@ -144,6 +144,7 @@ class Result:
     model_p50_ms: float
     model_p99_ms: float
     server_cpu: float
+    workers_cpu: float
     generator_behind_ms: float
 
 
@@ -229,10 +230,12 @@ async def measure(
     ]
     await asyncio.sleep(WARM_UP_S)
     meter.measuring = True
-    cpu = cpu_seconds(server_pid)
+    before = cpu_seconds(server_pid)
     await asyncio.sleep(duration_s)
     meter.measuring = False
-    cpu = cpu_seconds(server_pid) - cpu
+    server_cpu, workers_cpu = (
+        (after - was) / duration_s for after, was in zip(cpu_seconds(server_pid), before, strict=True)
+    )
     behind = await asyncio.gather(*tasks)
     for channel in channels:
         await channel.close()
@@ -244,7 +247,7 @@ async def measure(
     return Result(
         flows // agents * agents, agents, meter.asked, sum(meter.by_tier.values()) / duration_s, meter.by_tier,
         p50, p95, p99, worst, max(meter.asked - answered, 0), late, model_p50, model_p99,
-        cpu / duration_s, max(behind),
+        server_cpu, workers_cpu, max(behind),
     )  # fmt: skip
 
 
@@ -258,9 +261,19 @@ def percentiles(samples: list[tuple[float, int]]) -> tuple[float, float, float, 
     return at[0], at[1], at[2], float(values[-1])
 
 
-def cpu_seconds(pid: int | None) -> float:
-    """CPU time of a process so far; 0 for a server that is not ours."""
+def cpu_seconds(pid: int | None) -> tuple[float, float]:
+    """CPU time so far of a process and of its children that run; 0 for a server that is not ours."""
     if pid is None:
-        return 0.0
+        return 0.0, 0.0
+    return _cpu_seconds(pid), sum(map(_cpu_seconds, children(pid)))
+
+
+def children(pid: int) -> list[int]:
+    """Processes that it started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

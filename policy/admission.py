@@ -22,8 +22,8 @@ class AdmissionConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_batch: int = Field(default=64, ge=1, le=4096)
-    """Flows in one call of the engine."""
+    max_batch: int = Field(default=256, ge=1, le=4096)
+    """Flows in one call of the engine; it may take fewer (64 on a CPU)."""
     margin: float = Field(default=0.1, ge=0, lt=1)
     """Share of the deadline kept back for the way to the agent."""
     deviations: float = Field(default=2.0, ge=0)

@@ -55,6 +55,12 @@ class Job:
     taken_ns: int
 
 
+def _lane(tier: Tier, config: ServerConfig) -> Lane:
+    largest = min(getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch)
+    admission = config.admission.model_copy(update={"max_batch": largest})
+    return Lane(tier, BatchQueue(config.limits.flows, admission), getattr(tier, "history", HISTORY))
+
+
 class Core:
     """See the module."""
 
@@ -73,10 +79,7 @@ class Core:
         slots = config.limits.flows
         self.metrics = metrics
         self._config = config
-        self.lanes = {
-            name: Lane(tier, BatchQueue(slots, config.admission), getattr(tier, "history", HISTORY))
-            for name, tier in models.items()
-        }
+        self.lanes = {name: _lane(tier, config) for name, tier in models.items()}
         self._difficult = self.lanes[config.difficult] if config.difficult else None
         self._light: dict[str, Tier] = {}
         self._folder, self._history = WindowFolder(slots), History(slots)

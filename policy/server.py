@@ -1,4 +1,4 @@
-"""The policy server's gRPC edge: one event loop for streams and light decisions, one thread per model tier."""
+"""The policy server's gRPC edge: one event loop for streams and light decisions; a thread waits for each model tier."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from policy.metrics import Metrics
 from policy.protocol import policy_pb2 as pb
 from policy.streams import LimitError, ProtocolError
 from policy.tiers import Actions, Tier
+from policy.worker.process import WorkerDied
+from policy.worker.tier import WorkerTier
 
 log = logging.getLogger("policy.server")
 OUTBOX = 256
@@ -70,7 +72,7 @@ class Outbox:
 
 
 class PolicyService:
-    """The Policy service. Everything but the model tiers' computing runs in the event loop's thread."""
+    """The Policy service. Everything but waiting for model tiers runs in the event loop's thread."""
 
     def __init__(
         self, config: ServerConfig, tiers: dict[str, Tier], metrics: Metrics, token: str | None
@@ -202,16 +204,20 @@ class PolicyService:
 
     async def _compute(self, name: str, job: Job) -> None:
         """Let a model tier decide on its own thread. Whatever it raises, the light tier goes on."""
-        loop, actions = asyncio.get_running_loop(), None
+        loop, tier, actions = asyncio.get_running_loop(), job.lane.tier, None
         try:
-            actions = await loop.run_in_executor(
-                self._threads[name], job.lane.tier.decide, job.batch, job.taken_ns
-            )
+            actions = await loop.run_in_executor(self._threads[name], tier.decide, job.batch, job.taken_ns)
             _check(actions, len(job.batch))
+        except WorkerDied as error:
+            log.error("tier %s failed on a batch of %d: %s", name, len(job.batch), error)
         except Exception:
             log.exception("tier %s failed on a batch of %d", name, len(job.batch))
             actions = None
         self._send(self._core.finish(job, actions, time.monotonic_ns()))
+        if actions is None and isinstance(tier, WorkerTier) and not self._draining.is_set():
+            job.lane.busy = True  # only this lane waits
+            await loop.run_in_executor(self._threads[name], tier.recover)
+            job.lane.busy = False
         if not self._draining.is_set():
             self._dispatch(name)
 
@@ -242,9 +248,13 @@ async def serve(config: ServerConfig) -> None:
 
     Raises PolicyError if a tier cannot be loaded or the address not be used.
     """
-    config, tiers, note = models.load(config)
-    if note:
-        print(f"policy server: {note}", file=sys.stderr)
+    with models.loaded(config) as (config, tiers, note):
+        if note:
+            print(f"policy server: {note}", file=sys.stderr)
+        await _serve(config, tiers)
+
+
+async def _serve(config: ServerConfig, tiers: dict[str, Tier]) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config))
     stop = asyncio.Event()

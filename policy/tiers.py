@@ -60,8 +60,9 @@ class Tier(Protocol):
     """Decides for many flows at once. State, if any, is kept in arrays indexed by flow number.
 
     A tier may have an attribute `history: int`, the number of windows that it reads; without it, it is given all that
-    are kept (`policy.windows.HISTORY`). One that keeps queues short says so with `yields = True`: beside flows that
-    fill them it is helped (`policy.competition`).
+    are kept (`policy.windows.HISTORY`). One that takes larger batches in slices says of how many flows with
+    `max_batch: int`. One that keeps queues short says so with `yields = True`: beside flows that fill them it is helped
+    (`policy.competition`).
     """
 
     name: str
@@ -98,7 +99,7 @@ LIGHT = {
 }
 """Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
 MODELS = ("llm", "gru", "mlp", "transformer")
-"""Tiers whose answers come from a trained model, batched and on a thread of their own."""
+"""Tiers whose answers come from a trained model, batched and, in the server, in processes of their own."""
 TOLD = {"oracle": "policy.light.oracle:Oracle"}
 """Rules that are told what no sender knows, in the file that the context calls model; served only where loaded, as
 models are."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.nioka.backbone import LlmBackbone
-from policy.nioka.compiled import COMPILED
 from policy.nioka.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
 from policy.nioka.errors import ModelError
 from policy.nioka.model import PolicyModel
@@ -33,6 +32,8 @@ Variant = Literal["eager", "lean", "packed", "graph", "compile", "compile-broadc
   matrix products.
 """
 
+COMPILED: tuple[Variant, ...] = ("compile", "compile-broadcast", "autotune")
+"""Variants whose first start takes minutes."""
 BUCKETS = (1, 4, 16, 64, 256, 1024)
 _MAX_CPU_THREADS = 8  # products this small do not scale further
 
@@ -147,7 +148,7 @@ class _GraphRunner:
             with torch.cuda.graph(self._graph, pool=pool):
                 self._out.copy_(forward(), non_blocking=True)
         self._result = self._out.numpy()
-        self._done = torch.cuda.Event()
+        self._done = torch.cuda.Event(blocking=True)  # who waits sleeps and leaves the core to others
 
     def run(self, count: int) -> NDArray[np.float32]:
         with torch.cuda.device(self._device):

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.nioka import checkpoint
-from policy.nioka.compiled import COMPILED, prepare
 from policy.nioka.config import ModelConfig
 from policy.nioka.engine import Engine, best_variant, checked, make_engine, resolve_device
 from policy.nioka.errors import ModelError
 from policy.nioka.head import rate_and_cwnd
+from policy.nioka.weights import cache_root
 from policy.tiers import Actions, FlowBatch
 
 TIERS = {"llm": "nioka", "gru": "gru", "mlp": "mlp", "transformer": "transformer"}
@@ -32,6 +32,7 @@ class ModelTier:
         self.name = name
         self._engine = engine
         self.history = config.history
+        self.max_batch = engine.buckets[-1]
         self._target_return = target_return
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
@@ -86,6 +87,8 @@ def load_tier(name: str, checkpoint_path: str | Path | None = None, device: str 
     if name not in TIERS:
         raise ModelError(f"no model tier {name!r}; known: {', '.join(TIERS)}")
     folder = checkpoint.resolve(checkpoint_path or name)
+    # Where the compiler keeps its results, unless its own variable says so; loading a model would settle it otherwise.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
     model, info = checkpoint.load(folder)
     if info.model.kind != TIERS[name]:
         raise ModelError(f"{folder} holds a {info.model.kind} model; tier {name!r} needs {TIERS[name]}")
@@ -93,8 +96,6 @@ def load_tier(name: str, checkpoint_path: str | Path | None = None, device: str 
     variant = best_variant(model, device)
     if info.model.kind == "nioka" and VARIANT in os.environ:
         variant = checked(os.environ[VARIANT])
-        if variant in COMPILED:
-            prepare(folder, device, variant)
     engine = make_engine(model, device, variant)
     engine.warm_up()
     return ModelTier(name, engine, info.model, info.target_return)

@@ -1,8 +1,9 @@
-"""An agent for tests: flows that behave, and messages that need not."""
+"""An agent for tests: flows that behave, and messages that need not. And a small model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +123,19 @@ def agent() -> FakeAgent:
 def make_agent() -> type[FakeAgent]:
     """The class, for others."""
     return FakeAgent
+
+
+@pytest.fixture(scope="session")
+def gru(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small random GRU that reads eight windows."""
+    pytest.importorskip("torch")
+    from policy.nioka import checkpoint
+    from policy.nioka.config import ControlConfig, EncoderConfig, ModelConfig
+    from policy.nioka.model import PolicyModel
+
+    config = ModelConfig(
+        kind="gru", history=8, control=ControlConfig(hidden=16, layers=1), encoder=EncoderConfig(channels=4)
+    )
+    folder = tmp_path_factory.mktemp("gru") / "checkpoint"
+    checkpoint.save(folder, PolicyModel(config), card="", training={})
+    return folder

@@ -69,6 +69,21 @@ def play(c: Core, session: Session, *states: pb.StateBatch, now_ns: int = 0) -> 
     return answers(c, now_ns)
 
 
+def test_batches_are_no_larger_than_the_model_takes_at_once(make_agent) -> None:
+    model = FakeModel()
+    model.max_batch = 3  # type: ignore[attr-defined]
+    for allowed, sizes in ((256, [3, 2]), (2, [2, 2, 1])):
+        c = core(model, admission={"max_batch": allowed})
+        agent = make_agent(flows=5)
+        session = connect(c, agent, "llm")
+        play(c, session, agent.opening(), agent.window())
+        taken = []
+        while job := c.next_job("llm", 0):
+            taken.append(len(job.batch))
+            c.finish(job, model.decide(job.batch, 0), 0)
+        assert taken == sizes
+
+
 def test_every_window_is_answered_once_at_once(agent, make_agent) -> None:
     c = core()
     session = connect(c, agent)

@@ -68,7 +68,7 @@ class Server:
         """SIGTERM; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.communicate(timeout=20)
+            self.errors = self.process.communicate(timeout=20)[1]
         finally:
             self.process.kill()
         return self.process.returncode
@@ -246,6 +246,49 @@ def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(tmp_path: Pa
         assert stream.error().code() == grpc.StatusCode.UNAVAILABLE
         assert server.stop() == 0
     assert not Path(server.address.removeprefix("unix:")).exists()
+
+
+@pytest.mark.torch
+def test_a_model_has_a_process_that_may_die(tmp_path: Path, gru: Path, make_agent) -> None:
+    server = Server(tmp_path, difficult="gru", models={"gru": str(gru)}, device="cpu", log="warning")
+    try:
+        agent = make_agent(queue_ms=100.0)
+        assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+        with grpc.insecure_channel(server.address) as channel:
+            stream = Stream(channel)
+            assert start(stream, agent, "apc", deadline_ns=60_000_000_000).difficult_tier == "gru"
+
+            def tiers_of_a_window() -> list[str]:
+                stream.send(agent.window())
+                return [stream.receive().decisions.tier, stream.receive().decisions.tier]
+
+            assert tiers_of_a_window() == ["gcc", "gru"]
+            children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+            os.kill(int(children), signal.SIGKILL)
+            stream.send(agent.window())
+            assert stream.receive().decisions.tier == "gcc"
+            while server.metric('tbtest_answers_dropped_total{reason="failed",tier="gru"}') < 2:
+                time.sleep(0.05)
+            # The batch of the next window waits for the new process.
+            assert tiers_of_a_window() == ["gcc", "gru"]
+            stream.close()
+    finally:
+        assert server.stop() == 0
+    assert "tier gru failed on a batch of 2: its process was killed by signal 9" in server.errors
+
+
+@pytest.mark.torch
+def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        json.dumps({"listen": f"unix:{tmp_path}/s", "difficult": "gru", "models": {"gru": "nowhere"}})
+    )
+    failed = subprocess.run(
+        [sys.executable, "-m", "policy", config], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert failed.returncode == 2
+    (line,) = failed.stderr.splitlines()
+    assert line.startswith("policy server: tier gru: no checkpoint folder 'nowhere'; bundled")
 
 
 def test_tcp_needs_tls_and_the_token(tmp_path: Path, agent) -> None:

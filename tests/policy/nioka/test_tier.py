@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from policy.errors import PolicyError
 from policy.nioka import checkpoint
 from policy.nioka.model import PolicyModel
-from policy.nioka.tier import fit_history, load_tier
+from policy.nioka.tier import VARIANT, fit_history, load_tier
 from policy.tiers import FlowBatch, TierContext, create
 from policy.windows import FIELDS
+from policy.worker.tier import WorkerTier
 
 pytestmark = pytest.mark.torch
 
@@ -95,3 +97,31 @@ def test_mistakes_are_named(tiny, folder):
         load_tier("oracle")
     with pytest.raises(PolicyError, match="no checkpoint folder 'nowhere'"):
         load_tier("llm", "nowhere")
+
+
+def test_an_unknown_variant_is_refused(tiny, folder, monkeypatch):
+    path = folder(tiny(backbone={"layers": 1}))
+    monkeypatch.setenv(VARIANT, "fastest")
+    with pytest.raises(PolicyError, match="no engine variant 'fastest'; known: eager, lean"):
+        load_tier("llm", path, "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    "TBTEST_COMPILE" not in os.environ, reason="set TBTEST_COMPILE=1: it compiles for a minute"
+)
+def test_the_servers_worker_compiles_and_keeps_what_it_compiled(tmp_path, tiny, inputs, folder, monkeypatch):
+    config = tiny(backbone={"layers": 1})
+    context = TierContext(8, folder(config), "cpu")
+    batch = batch_of(inputs(config, 3))
+    monkeypatch.setenv(VARIANT, "lean")
+    plain = create("llm", context).decide(batch, 0)
+    monkeypatch.setenv(VARIANT, "compile-broadcast")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    worker = WorkerTier("llm", context, 64)
+    compiled = worker.decide(batch, 0)
+    worker.close()
+    np.testing.assert_allclose(compiled.pacing_rate_bps, plain.pacing_rate_bps, rtol=1e-3)
+    assert list((tmp_path / "tbtest" / "compiled").glob("fxgraph/*"))

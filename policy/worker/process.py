@@ -1,0 +1,133 @@
+"""One worker process as the server sees it: started, asked, ended.
+
+Its batches travel through shared memory; a socket pair, whose messages keep their bounds, says that one is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from policy.errors import PolicyError
+from policy.tiers import Actions, FlowBatch, TierContext
+from policy.worker.memory import SharedRows
+
+REQUEST = struct.Struct("=Iq")
+"""From the server: flows in the first rows, and the server's monotonic clock in ns."""
+DONE = b"\1"
+"""From the worker: the actions are there."""
+_END_S = 2.0
+_MESSAGE_BYTES = 65536
+
+
+class WorkerDied(RuntimeError):  # noqa: N818
+    """The process has ended; the message says how."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker says of its tier when it is ready: the tier's attributes, max_batch also the rows shared."""
+
+    max_batch: int
+    history: int
+    yields: bool
+
+
+class WorkerProcess:
+    """A process that decides for one tier. All but `end` from one thread."""
+
+    def __init__(self, name: str, context: TierContext, rows: int) -> None:
+        """Start it; rows: flows that one request may hold at most. Raises OSError.
+
+        The kernel kills it when the calling thread ends.
+        """
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        settings = json.dumps(asdict(context) | {"model": context.model and str(context.model)})
+        arguments = (name, settings, rows, theirs.fileno(), os.getpid())
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "policy.worker", *map(str, arguments)],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # the server's own is for `ready`
+                pass_fds=(theirs.fileno(),),
+            )
+        self.pid = self._process.pid
+
+    def ready(self) -> Loaded:
+        """Wait until the tier is loaded.
+
+        Raises PolicyError with what the tier's construction raised, WorkerDied or OSError; then the process has ended.
+        """
+        message, memory = self._receive()
+        try:
+            told = json.loads(message)
+            if "error" in told:
+                raise PolicyError(told["error"])
+            loaded = Loaded(**told)
+            self._shared = SharedRows(memory[0], loaded.max_batch, loaded.history)
+        except Exception:
+            self.end()
+            raise
+        finally:
+            for descriptor in memory:
+                os.close(descriptor)
+        return loaded
+
+    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
+        """What the tier decides; the interpreter is free meanwhile. Raises WorkerDied, or ValueError (history)."""
+        actions = Actions(np.empty(len(batch)), np.empty(len(batch)))
+        for start in range(0, len(batch), self._shared.rows):
+            stop = min(start + self._shared.rows, len(batch))
+            self._shared.write(batch, start, stop)
+            with suppress(OSError):  # it has died, and is about to be found so
+                self._channel.send(REQUEST.pack(stop - start, now_ns))
+            self._receive()
+            answer = self._shared.actions(stop - start)
+            actions.pacing_rate_bps[start:stop] = answer.pacing_rate_bps
+            actions.cwnd_packets[start:stop] = answer.cwnd_packets
+        return actions
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        """A message, never empty, and the file descriptors that came with it."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._channel, _MESSAGE_BYTES, 1)
+        except OSError:
+            message, descriptors = b"", []
+        if not message:
+            self.end()
+            raise WorkerDied(f"its process {_how(self._process.returncode)}")
+        return message, descriptors
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        """End it, by force where a batch takes too long; who waits for an answer gets WorkerDied. From any thread."""
+        with suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._channel.close()
+
+
+def _how(status: int) -> str:
+    """An exit status in words."""
+    return (
+        f"was killed by signal {-status} ({signal.strsignal(-status)})"
+        if status < 0
+        else f"ended with status {status}"
+    )

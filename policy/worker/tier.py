@@ -1,0 +1,75 @@
+"""A tier that decides in a process of its own, and gets another one when that has died."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+
+from policy.errors import PolicyError
+from policy.tiers import Actions, FlowBatch, TierContext
+from policy.worker.process import Loaded, WorkerDied, WorkerProcess
+
+log = logging.getLogger("policy.worker")
+RESTART_S = 5.0
+
+
+class WorkerTier:
+    """The model tier `name` for the server. `decide` and `recover` are for one thread, `close` for any.
+
+    The kernel ends a process with the thread that started it, so the one that constructs and the one that recovers
+    are to live on. Only for tiers that keep no state of flows, as models do: `forget` is not passed on.
+    """
+
+    def __init__(self, name: str, context: TierContext, rows: int, restart_s: float = RESTART_S) -> None:
+        """Load it; returns when it is ready.
+
+        Args:
+            rows: flows that the process takes at a time; larger batches are done in slices.
+            restart_s: after a start, this long there is no other.
+
+        Raises:
+            PolicyError: the tier cannot be built, or the process died over it.
+        """
+        self.name = name
+        self._context, self._rows, self._restart_s = context, rows, restart_s
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        try:
+            loaded = self._start()
+        except (WorkerDied, OSError) as error:
+            raise PolicyError(f"not loaded: {error}") from error
+        self.max_batch, self.history, self.yields = loaded.max_batch, loaded.history, loaded.yields
+
+    def _start(self) -> Loaded:
+        """Start a process and wait until it is ready. Raises what WorkerProcess does."""
+        self._started_s = time.monotonic()
+        with self._lock:  # what is started is known to `close`
+            if self._closed.is_set():
+                raise WorkerDied("closed")
+            self._process = WorkerProcess(self.name, self._context, self._rows)
+        return self._process.ready()
+
+    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
+        """What the process decides. Raises WorkerDied; then `recover` gets another process."""
+        return self._process.decide(batch, now_ns)
+
+    def recover(self) -> None:
+        """Return when there is a process to decide; it is started anew, as often as needed, if there is none."""
+        while not self._process.alive:
+            if self._closed.wait(max(self._started_s + self._restart_s - time.monotonic(), 0.0)):
+                return
+            log.warning("tier %s: starting another process", self.name)
+            try:
+                self._start()
+            except (PolicyError, WorkerDied, OSError) as error:
+                log.error("tier %s is not back: %s", self.name, error)
+
+    def forget(self, flows: Sequence[int]) -> None:
+        """Nothing to do: the tier keeps no state."""
+
+    def close(self) -> None:
+        """End the process; there will be no other."""
+        with self._lock:
+            self._closed.set()
+        self._process.end()
