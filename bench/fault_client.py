@@ -10,6 +10,8 @@ import json
 import random
 import socket
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -47,7 +49,13 @@ def _unknown_flows(count: int) -> pb.Windows:
 def _stream(channel: grpc.Channel, *messages: bytes) -> str | dict[str, int]:
     """Send the messages as they are; what the server said of them."""
     method: Any = channel.stream_stream(_METHOD)  # without (de)serialisers: bytes both ways
-    call = method(iter(messages), timeout=_TIMEOUT_S)
+    answered = threading.Event()
+
+    def all_messages() -> Iterator[bytes]:
+        yield from messages
+        answered.wait(_TIMEOUT_S)  # a stream that ends is given no more answers
+
+    call = method(all_messages(), timeout=_TIMEOUT_S)
     try:
         for answer in call:
             message = pb.ServerMessage.FromString(answer)
@@ -56,6 +64,8 @@ def _stream(channel: grpc.Channel, *messages: bytes) -> str | dict[str, int]:
                 return dict(message.rejected.count)
     except grpc.RpcError as error:
         return str(error.code().name)
+    finally:
+        answered.set()
     return "OK"
 
 

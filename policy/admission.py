@@ -209,3 +209,7 @@ class BatchQueue:
         """The engine has answered."""
         self._running = False
         self.service.observe(size, took_ns, now_ns)
+
+    def failed(self) -> None:
+        """The engine has not: how long that took says nothing of its speed."""
+        self._running = False

@@ -193,10 +193,11 @@ class Core:
         lane, slots, name = job.lane, job.batch.flow, job.lane.tier.name
         lane.busy = False
         compute_ns = now_ns - job.taken_ns
-        lane.queue.done(len(slots), compute_ns, now_ns)
         if actions is None:
+            lane.queue.failed()
             self.metrics.dropped[name, "failed"] += len(slots)
             return []
+        lane.queue.done(len(slots), compute_ns, now_ns)
         table, asked = self._table, job.asked
         live = table.is_open(asked)
         superseded = live & (table.window[slots] > asked.window)

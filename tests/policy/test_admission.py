@@ -79,6 +79,16 @@ def test_while_the_engine_computes_its_remaining_time_counts() -> None:
     assert len(admit(q, list(range(20, 60)), 60, 26)) == 8
 
 
+def test_a_batch_that_failed_says_nothing_of_the_engine_s_speed() -> None:
+    q = queue()
+    admit(q, list(range(8)), 100)
+    q.take(0)
+    planned_ns = q.service.planned_ns(8)
+    q.failed()
+    assert q.service.planned_ns(8) == planned_ns
+    assert len(admit(q, list(range(20, 60)), 60, 26)) == 8
+
+
 def test_a_waiting_flow_keeps_its_place_and_is_there_once() -> None:
     q = queue()
     assert admit(q, [5, 6], 100) == [5, 6]
