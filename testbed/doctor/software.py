@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import re
 import shutil
 from collections.abc import Callable
@@ -39,12 +38,19 @@ tools: list[Callable[[], Finding]] = [
 
 
 def libbpf() -> Finding:
-    """The library that loads eBPF programs."""
-    found = ctypes.util.find_library("bpf")
+    """The library that loads eBPF programs, asked for as the datapath does."""
+    from agent.datapath.libbpf import library
+    from agent.errors import AgentError
+
+    try:
+        library()
+        found = True
+    except AgentError:
+        found = False
     return verdict(
         "libbpf",
-        found is not None,
-        found or "not found",
+        found,
+        "libbpf.so.1" if found else "not found",
         cost="no eBPF datapath: `--cc policy` samples TCP_INFO instead of seeing every ACK",
         remedy="apt-get install libbpf1",
     )
