@@ -107,6 +107,11 @@ class Competition:
         phase: Ints = self._state["phase"][flows]
         return phase
 
+    @property
+    def competing(self) -> int:
+        """How many flows compete now."""
+        return int(np.count_nonzero(self._state["phase"] >= Phase.GROW))
+
     def observe(self, batch: FlowBatch) -> None:
         """One more window of each flow."""
         if not self._config.enabled or not len(batch.flow):

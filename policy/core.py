@@ -280,4 +280,5 @@ class Core:
             for tier in (*self._light.values(), *(lane.tier for lane in self.lanes.values())):
                 tier.forget(slots.tolist())
         self.metrics.flows = self._table.open_flows
+        self.metrics.competing = self._competition.competing
         self.metrics.queue = {name: len(lane.queue) for name, lane in self.lanes.items()}

@@ -29,6 +29,7 @@ def test_names_and_labels() -> None:
     metrics.dropped["llm", "late"] += 3
     metrics.rejected["bad_rate"] += 5
     metrics.queue["llm"] = 4
+    metrics.competing = 2
     got = samples(metrics)
     assert got["tbtest_decisions_total", "gcc"] == 2
     assert got["tbtest_decision_latency_seconds_bucket", "gcc,0.002"] == 1
@@ -39,6 +40,7 @@ def test_names_and_labels() -> None:
     assert got["tbtest_answers_dropped_total", "llm,late"] == 3
     assert got["tbtest_rejected_total", "bad_rate"] == 5
     assert got["tbtest_queue_flows", "llm"] == 4
+    assert got["tbtest_competing_flows", ""] == 2
 
 
 @given(st.lists(st.integers(0, 3 * 10**9), max_size=50))
