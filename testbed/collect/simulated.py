@@ -1,7 +1,7 @@
 """Experience from the simulator instead of the testbed: minutes for what takes hours live.
 
 Only scenarios whose trace is for training are simulated, so that validation and test always judge on live experience;
-and only single flows without cross traffic or loss, which is what `policy.simulate` models.
+and only single flows without cross traffic or loss.
 """
 
 from __future__ import annotations
