@@ -21,7 +21,8 @@ from agent import spawn
 from agent.datapath import libbpf
 from agent.datapath.tier import EbpfTier
 from agent.layout import RECORD, Flag, Kind
-from bench.agent_rig import SERVER, agent_process, cpu_s, percentiles, prepared, python, traffic
+from bench.agent_rig import SERVER, agent_process, percentiles, prepared, python, traffic
+from bench.cpu import cpu_s
 
 
 def latency(folder: Path, wake: str, seconds: float) -> None:

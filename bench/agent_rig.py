@@ -128,8 +128,3 @@ def agent_process(config: AgentConfig) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -24,7 +24,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.server_load import Result, children, measure
+from bench.cpu import children
+from bench.server_load import Result, measure
+from policy.tiers import MODELS
 
 
 @click.command(help=__doc__)
@@ -72,7 +74,7 @@ def start(
     folder: Path, policy: str, difficult: str | None, device: str, cpus: int, max_batch: int
 ) -> subprocess.Popen[str]:
     """A server of our own on the first CPUs; the load generator keeps to the others."""
-    tiers = [policy] if policy in ("llm", "gru", "mlp", "transformer") else []
+    tiers = [policy] if policy in MODELS else []
     settings = {
         "listen": f"unix:{folder}/policy.sock",
         "difficult": difficult,

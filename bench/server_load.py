@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 import numpy as np
 import numpy.typing as npt
 
+from bench.cpu import children, cpu_s
 from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
@@ -265,15 +264,4 @@ def cpu_seconds(pid: int | None) -> tuple[float, float]:
     """CPU time so far of a process and of its children that run; 0 for a server that is not ours."""
     if pid is None:
         return 0.0, 0.0
-    return _cpu_seconds(pid), sum(map(_cpu_seconds, children(pid)))
-
-
-def children(pid: int) -> list[int]:
-    """Processes that it started and that still run."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return cpu_s(pid), sum(map(cpu_s, children(pid)))

@@ -9,7 +9,7 @@ the queue keeps the link busy.
 
     calm     the controller decides. If the queue has stood for a while: probe
     probe    half of what is delivered. If the queue empties: calm. If it had the time to and did not: compete
-    compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by a quarter per RTT for as long as what
+    compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by half per RTT for as long as what
              is delivered follows; alone it would not. Now and then: probe, to see whether the other has left
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from policy.cubic import BETA, cubic_window
 from policy.tiers import Actions, FlowBatch
 from policy.windows import F
 
@@ -30,7 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MIN_CWND_PACKETS = 4.0
 PACING_GAIN = 1.2  # over cwnd / srtt, as tcp_update_pacing_rate after slow start
-CUBIC_C, CUBIC_BETA, RENO_FRIENDLY = 0.4, 0.7, 0.53  # RFC 9438, 4.1, 4.6, 4.3
+RENO_FRIENDLY = 0.53  # packets per RTT (RFC 9438, 4.3)
 
 
 class CompetitionConfig(BaseModel):
@@ -107,7 +108,6 @@ class Competition:
         phase: Ints = self._state["phase"][flows]
         return phase
 
-    @property
     def competing(self) -> int:
         """How many flows compete now."""
         return int(np.count_nonzero(self._state["phase"] >= Phase.GROW))
@@ -142,13 +142,12 @@ class Competition:
         since_cut_ns = state["since_cut_ns"] + seen.duration_ns
         cut: NDArray[np.bool_] = active & seen.lost & (since_cut_ns > seen.srtt_ns)
         state["w_max"] = np.where(cut, cwnd, state["w_max"])
-        k_s = np.cbrt(state["w_max"] * (1 - CUBIC_BETA) / CUBIC_C)
-        cubic = np.minimum(CUBIC_C * (since_cut_ns / 1e9 - k_s) ** 3 + state["w_max"], 1.5 * cwnd)
+        cubic = np.minimum(cubic_window(state["w_max"], since_cut_ns / 1e9), 1.5 * cwnd)
         rounds = seen.duration_ns / seen.srtt_ns
         larger = np.maximum(cubic, cwnd + RENO_FRIENDLY * rounds)
         larger = np.where(growing, cwnd * self._config.growth**rounds, np.maximum(larger, cwnd))
         larger = np.where(active & seen.heard & (seen.inflight_packets > cwnd / 2), larger, cwnd)
-        state["cwnd"] = np.where(cut, np.maximum(CUBIC_BETA * cwnd, MIN_CWND_PACKETS), larger)
+        state["cwnd"] = np.where(cut, np.maximum(BETA * cwnd, MIN_CWND_PACKETS), larger)
         state["since_cut_ns"] = np.where(cut, 0.0, since_cut_ns)
         return cut
 

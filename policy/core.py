@@ -87,6 +87,7 @@ class Core:
         self._table = self.streams.table
         self._scheduler = Scheduler(slots, config.apc)
         self._competition = Competition(slots, config.competition)
+        metrics.competing = self._competition.competing
         self._reasons = np.zeros(slots, np.uint8)
 
     # Decisions
@@ -121,15 +122,16 @@ class Core:
 
     def _decide(self, slots: Ints, now_ns: int) -> Outgoing:
         outgoing: Outgoing = []
-        self._competition.observe(self._history.batch(slots, self._folder.levels[slots, _MSS], 1))
         for policy, flows in self.streams.by_policy(slots).items():
             if policy in self.lanes:
+                self._competition.observe(self._history.batch(flows, self._folder.levels[flows, _MSS], 1))
                 self.lanes[policy].queue.join(flows)
                 continue
             name = self._config.light if policy == APC else policy
             light = self.light(name)
             need = max(getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1)
             batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
+            self._competition.observe(batch)
             started_ns = self._clock()
             actions = self._competed(light, batch, light.decide(batch, now_ns))
             compute_ns = self._clock() - started_ns
@@ -280,5 +282,4 @@ class Core:
             for tier in (*self._light.values(), *(lane.tier for lane in self.lanes.values())):
                 tier.forget(slots.tolist())
         self.metrics.flows = self._table.open_flows
-        self.metrics.competing = self._competition.competing
         self.metrics.queue = {name: len(lane.queue) for name, lane in self.lanes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,7 +54,8 @@ class Metrics(Collector):
         )  # arrival of the StateBatch to the answer, by tier
         self.compute: defaultdict[str, Histogram] = defaultdict(Histogram)  # one call of a tier
         self.records = self.windows = self.difficult = self.admitted = 0
-        self.flows = self.streams = self.competing = 0
+        self.flows = self.streams = 0
+        self.competing: Callable[[], int] = lambda: 0  # flows; counted when asked for
         self.queue: dict[str, int] = {}  # flows that wait, by tier
 
     def answered(self, tier: str, latency_ns: NDArray[np.int64], compute_ns: int) -> None:
@@ -82,7 +83,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("tbtest_flows", "Open flows", self.flows)
         yield GaugeMetricFamily("tbtest_streams", "Connected agents", self.streams)
         yield GaugeMetricFamily(
-            "tbtest_competing_flows", "Flows that compete with another for the queue", self.competing
+            "tbtest_competing_flows", "Flows that compete with another for the queue", self.competing()
         )
         queue = GaugeMetricFamily("tbtest_queue_flows", "Flows that wait for a tier", labels=["tier"])
         for tier, length in list(self.queue.items()):

@@ -28,6 +28,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from bench.cpu import cpu_s
 from bench.experiments import load, thresholds
 from bench.experiments.output import (
     about,
@@ -86,10 +87,10 @@ def _percentile(values: load.Floats, q: float) -> float | None:
 
 def measure(server: Served, level: load.Level, generators: load.Generators) -> dict[str, Any]:
     """Put one level on the server and sum it up."""
-    cpu_s = server.cpu_s()
+    before_s = cpu_s(server.pid)
     answers = generators.put(server.address, level)
     seconds = load.WARM_UP_S + level.duration_s + load.GRACE_S
-    row = summary(level, answers, (server.cpu_s() - cpu_s) / seconds)
+    row = summary(level, answers, (cpu_s(server.pid) - before_s) / seconds)
     console.print(
         f"{level.flows} flows, {level.difficult:.0%} difficult, {'apc' if level.admission else 'no admission'}: "
         f"first p99 {number(row['first_p99_ms'])} ms, llm p99 {number(row['llm_p99_ms'])} ms, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from policy.cubic import BETA, cubic_window
 from policy.simulate.loop import MSS_BYTES, Feedback, Floats
 from policy.windows import Records
 
@@ -27,14 +28,12 @@ class Cubic:
         loss = (feedback.lost_bytes > 0) & (now >= self._quiet_until_ns)
         w = self.cwnd_packets
         self._w_max = np.where(loss, np.where(w < self._w_max, w * 0.85, w), self._w_max)
-        self._ssthresh = np.where(loss, np.maximum(0.7 * w, 2), self._ssthresh)
+        self._ssthresh = np.where(loss, np.maximum(BETA * w, 2), self._ssthresh)
         self._epoch_ns = np.where(loss, now, self._epoch_ns)
         self._quiet_until_ns = np.where(loss, now + self._rtt_ns, self._quiet_until_ns)
         acked = feedback.delivered_bytes / MSS_BYTES
         limited = feedback.inflight_bytes + 3 * MSS_BYTES < w * MSS_BYTES  # not cwnd-limited: no growth
-        start = np.cbrt(self._w_max * 0.3 / 0.4)
-        t = (now - self._epoch_ns) / 1e9
-        target = np.clip(0.4 * (t - start) ** 3 + self._w_max, w, 1.5 * w)
+        target = np.clip(cubic_window(self._w_max, (now - self._epoch_ns) / 1e9), w, 1.5 * w)
         grown = np.where(w < self._ssthresh, w + acked, w + (target - w) / w * acked)
         self.cwnd_packets = np.where(loss, self._ssthresh, np.where(limited, w, grown))
         self.pacing_rate_bps = (

@@ -2,8 +2,8 @@
 
 A link has a byte-limited droptail queue, first in, first out, capacity per step and a fixed propagation RTT; usually
 one flow, or several that share it in proportion to what they send. The sender obeys a pacing rate and a cwnd; lost
-data is sent again as new. What a real datapath would report per ACK goes through
-the same folding into windows as in the server. Packet-level effects (reordering, delayed ACKs) are not modelled.
+data is sent again as new. What a real datapath would report per ACK goes through the same folding into windows as in
+the server. Packet-level effects (reordering, delayed ACKs) are not modelled.
 """
 
 from __future__ import annotations

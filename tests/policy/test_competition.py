@@ -93,7 +93,7 @@ def test_a_false_alarm_doubles_the_patience() -> None:
 def test_a_queue_that_stays_is_anothers() -> None:
     assert phase(*STOOD[:-1]) == Phase.PROBE
     assert phase(*STOOD) == Phase.GROW
-    assert (after(*STOOD[:-1]).competing, after(*STOOD).competing) == (0, 1)
+    assert (after(*STOOD[:-1]).competing(), after(*STOOD).competing()) == (0, 1)
 
 
 def test_it_begins_with_what_was_in_flight_before_the_squeeze_and_grows_by_half_per_round_trip() -> None:

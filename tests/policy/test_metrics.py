@@ -29,7 +29,7 @@ def test_names_and_labels() -> None:
     metrics.dropped["llm", "late"] += 3
     metrics.rejected["bad_rate"] += 5
     metrics.queue["llm"] = 4
-    metrics.competing = 2
+    metrics.competing = lambda: 2
     got = samples(metrics)
     assert got["tbtest_decisions_total", "gcc"] == 2
     assert got["tbtest_decision_latency_seconds_bucket", "gcc,0.002"] == 1
