@@ -11,25 +11,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import ESTIMATE, MEMORY
+from policy.folding import update_estimates
+
+__all__ = ["MEMORY", "BandwidthEstimate"]
+
 Floats = NDArray[np.float64]
-MEMORY = 10
-"""Windows that the maximum spans."""
-MEMORY_QUEUEING = 2
-"""The same while a queue stands."""
 
 
 class BandwidthEstimate:
     """One estimate per slot, bits per second; 0 before the first sample."""
 
     def __init__(self, slots: int) -> None:
-        self.bps: Floats = np.zeros(slots)
-        self._samples: Floats = np.zeros((slots, MEMORY))  # ring, 0: not usable
-        self._position = np.zeros(slots, np.int64)
+        self.estimates = np.zeros(slots, ESTIMATE)  # what the loops of `policy.folding` work on
+        self.bps: Floats = self.estimates["bps"]
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """These slots have new flows."""
-        self.bps[slots] = 0
-        self._samples[slots] = 0
+        self.estimates[slots] = np.zeros(1, ESTIMATE)[0]
 
     def update(
         self,
@@ -47,15 +46,5 @@ class BandwidthEstimate:
         A rate that is not steady counts only if it raises the estimate (tcp_bbr.c, bbr_update_bw). Without a usable
         rate in memory the estimate stays: silence says nothing about the path.
         """
-        # While the queue does not empty, the window's own rate is exact; else the newest sample may be ahead of it.
-        newest = np.fmax(delivery_rate_bps, np.where(standing_queue | ~steady, 0.0, sample_bps))
-        usable = steady | (newest > self.bps[slots])
-        position = self._position[slots]
-        self._samples[slots, position] = np.where(usable, newest, 0.0)
-        self._position[slots] = (position + 1) % MEMORY
-        longest = self._samples[slots].max(axis=1)
-        recent = [self._samples[slots, (position - k) % MEMORY] for k in range(MEMORY_QUEUEING)]
-        shortest = np.maximum.reduce(recent)
-        estimate = np.where(standing_queue & (shortest > 0), shortest, longest)
-        self.bps[slots] = np.where(estimate > 0, estimate, self.bps[slots])
+        update_estimates(self.estimates, slots, delivery_rate_bps, sample_bps, steady, standing_queue)
         return self.bps[slots]
