@@ -117,23 +117,29 @@ class Competition:
         if not self._config.enabled or not len(batch.flow):
             return
         seen = _Seen.of(batch)
-        state = self._state[batch.flow]
-        self._wait(state, seen)
-        busy = np.flatnonzero((state["phase"] != Phase.CALM) | (state["standing_ns"] > 0))
+        busy = np.flatnonzero(self._wait(batch.flow, seen))
         if len(busy):
-            some, part = state[busy], seen.only(busy)
-            cut = self._resize(some, part)
-            self._turn(some, part, cut)
-            state[busy] = some
-        self._state[batch.flow] = state
+            flows, part = batch.flow[busy], seen.only(busy)
+            state = self._state[flows]
+            cut = self._resize(state, part)
+            self._turn(state, part, cut)
+            self._state[flows] = state
 
-    def _wait(self, state: NDArray[np.void], seen: _Seen) -> None:
-        """For how long the queue has stood, and what a calm flow had in flight before it was squeezed."""
-        short = seen.heard & (seen.least_ns < self._short_ns(seen))
-        state["standing_ns"] = np.where(short, 0.0, state["standing_ns"] + seen.heard * seen.duration_ns)
+    def _wait(self, flows: Ints, seen: _Seen) -> NDArray[np.bool_]:
+        """For how long the queue has stood, and what a calm flow had in flight before it was squeezed.
+
+        Says who is not calm or whose queue stands: nothing else happens to the others. Only the columns that this
+        takes are read, not the flows' whole states.
+        """
+        phase, standing_ns, cwnd = (self._state[name][flows] for name in ("phase", "standing_ns", "cwnd"))
+        calm, short = phase == Phase.CALM, seen.heard & (seen.least_ns < self._short_ns(seen))
+        standing_ns = np.where(short, 0.0, standing_ns + seen.heard * seen.duration_ns)
         fading = 0.5 ** (seen.duration_ns / (self._config.memory_ms * 1e6))
-        remembered = np.maximum(seen.inflight_packets, fading * state["cwnd"])
-        state["cwnd"] = np.where(state["phase"] == Phase.CALM, remembered, state["cwnd"])
+        remembered = np.maximum(seen.inflight_packets, fading * cwnd)
+        self._state["standing_ns"][flows] = standing_ns
+        self._state["cwnd"][flows] = np.where(calm, remembered, cwnd)
+        busy: NDArray[np.bool_] = ~calm | (standing_ns > 0)
+        return busy
 
     def _resize(self, state: NDArray[np.void], seen: _Seen) -> NDArray[np.bool_]:
         """Cwnd of the flows that compete, grown only while it is used (RFC 7661); says whose was cut."""
@@ -196,9 +202,9 @@ class Competition:
 
     def applied(self, batch: FlowBatch, actions: Actions) -> Actions:
         """The actions, but those of a probe or of a competing flow where it is one."""
-        state = self._state[batch.flow]
-        if not state["phase"].any():
+        if not self.phase(batch.flow).any():
             return actions
+        state = self._state[batch.flow]
         seen, gain = _Seen.of(batch), self._config.probe_gain
         own_bps = PACING_GAIN * state["cwnd"] * batch.mss_bytes * 8e9 / seen.srtt_ns
         competes = (state["phase"] >= Phase.GROW) & (own_bps > actions.pacing_rate_bps)
