@@ -108,16 +108,16 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
     good = rejections.sift(parts, lengths, slot, checks)
     bits = packets * mss_bytes * 8e6
     rate_bps = np.divide(bits, interval_us, out=np.full(len(slot), np.nan), where=interval_us > 0)
-    levels = np.empty((len(slot), len(LEVELS)))
-    levels[:, : len(LEVELS) - 1] = uint32s[: len(LEVELS) - 1].T
-    levels[:, len(LEVELS) - 1] = pacing_bps
-    levels[min_rtt_us == _NO_MIN_RTT_US, 1] = 0.0
-    levels[:, :2] *= 1e3  # the RTTs: µs to ns
+    levels = np.empty((len(LEVELS), len(slot)))
+    levels[:-1] = uint32s[: len(LEVELS) - 1]
+    levels[-1] = pacing_bps
+    levels[1, min_rtt_us == _NO_MIN_RTT_US] = 0.0
+    levels[:2] *= 1e3  # the RTTs: µs to ns
     records = Records(
         slot,
         at_ns,
         int64s[: len(COUNTERS)].T,
-        levels,
+        levels.T,
         np.where(rtt_us > 0, rtt_us * 1e3, np.nan),
         rate_bps,
         (flags & FLAG_APP_LIMITED) != 0,
