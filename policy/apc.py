@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from policy.fields import F
 from policy.tiers import FlowBatch
-from policy.windows import F
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

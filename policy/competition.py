@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from policy.cubic import BETA, cubic_window
+from policy.fields import F
 from policy.tiers import Actions, FlowBatch
-from policy.windows import F
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

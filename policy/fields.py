@@ -31,6 +31,10 @@ FIELDS = (
     "bandwidth_bps",  # the flow's bandwidth estimate
 )
 """Columns of a window."""
+F = {name: index for index, name in enumerate(FIELDS)}
+"""Index of each column."""
+HISTORY = 20
+"""Windows kept per flow."""
 COUNTERS = (
     "acked_bytes",
     "delivered_bytes",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import FIELDS, HISTORY, F
 from policy.tiers import FlowBatch
-from policy.windows import FIELDS, HISTORY, F
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

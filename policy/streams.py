@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from policy.config import ServerConfig
 from policy.errors import PolicyError
+from policy.fields import HISTORY
 from policy.flows import MAX_AGENT_SLOT, FlowTable, Session
 from policy.intake import Part, Rejections
 from policy.metrics import Metrics
@@ -17,7 +18,6 @@ from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.tiers import LIGHT
-from policy.windows import HISTORY
 
 Ints = NDArray[np.int64]
 APC = "apc"

@@ -21,7 +21,7 @@ class FlowBatch:
     """n flows, one decision wanted for each; a flow occurs once.
 
     flow: int64[n], small integers that tiers may use as index into arrays of their own;
-    windows: float64[n, w, F], the newest w windows in physical units, newest last, columns as `policy.windows.FIELDS`;
+    windows: float64[n, w, F], the newest w windows in physical units, newest last, columns as `policy.fields.FIELDS`;
     valid: bool[n, w], False where the flow is too young to have had that window (its row is then zero);
     bandwidth_bps, min_rtt_ns, mss_bytes: float64[n], the flow's estimates now, all positive.
     """
@@ -60,7 +60,7 @@ class Tier(Protocol):
     """Decides for many flows at once. State, if any, is kept in arrays indexed by flow number.
 
     A tier may have an attribute `history: int`, the number of windows that it reads; without it, it is given all that
-    are kept (`policy.windows.HISTORY`). One that takes larger batches in slices says of how many flows with
+    are kept (`policy.fields.HISTORY`). One that takes larger batches in slices says of how many flows with
     `max_batch: int`. One that keeps queues short says so with `yields = True`: beside flows that fill them it is helped
     (`policy.competition`).
     """

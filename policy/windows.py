@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 
 from policy import folding
 from policy.bandwidth import BandwidthEstimate
-from policy.fields import COUNTERS, FIELDS, FLOW, LEVELS, ROW
+from policy.fields import COUNTERS, FIELDS, FLOW, HISTORY, LEVELS, ROW, F
 
 __all__ = ["COUNTERS", "FIELDS", "HISTORY", "LEVELS", "F", "Records", "WindowFolder", "rounds"]
-
-F = {name: index for index, name in enumerate(FIELDS)}
-"""Index of each column of a window."""
-HISTORY = 20
-"""Windows kept per flow."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

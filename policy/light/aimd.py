@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import F
 from policy.tiers import Actions, FlowBatch, TierContext
-from policy.windows import F
 
 Floats = NDArray[np.float64]
 MIN_CWND_PACKETS = 4.0

@@ -32,8 +32,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import F
 from policy.tiers import Actions, FlowBatch, TierContext
-from policy.windows import F
 
 Floats = NDArray[np.float64]
 

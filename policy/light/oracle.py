@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.errors import PolicyError
+from policy.fields import F
 from policy.tiers import Actions, FlowBatch, TierContext
 from policy.training.labels import CapacityIntegral, Target, near_optimal_rate_bps
-from policy.windows import F
 
 Floats = NDArray[np.float64]
 HEADER_BYTES = 52.0  # IPv4, TCP and its timestamps: links count packets, senders payload

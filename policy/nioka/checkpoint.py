@@ -22,12 +22,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from policy.fields import FIELDS
 from policy.nioka.backbone import LlmBackbone
 from policy.nioka.config import ModelConfig
 from policy.nioka.errors import ModelError
 from policy.nioka.model import PolicyModel
 from policy.nioka.weights import sha256
-from policy.windows import FIELDS
 
 FORMAT = 1
 PARTS = ("encoder", "backbone", "head")

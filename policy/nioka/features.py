@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from policy.windows import FIELDS
+from policy.fields import FIELDS
 
 FIELD_INDEX = {name: index for index, name in enumerate(FIELDS)}
 
@@ -47,7 +47,7 @@ def normalise(
     """Features of each window, relative to the flow's estimates at the time of the decision.
 
     Args:
-        windows: [n, w, F], physical units, columns in the order of `policy.windows.FIELDS`.
+        windows: [n, w, F], physical units, columns in the order of `policy.fields.FIELDS`.
         valid: [n, w], non-zero where the window exists.
         bandwidth_bps, min_rtt_ns, mss_bytes: [n].
 

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from policy.fields import FIELDS
 from policy.nioka.config import ModelConfig
 from policy.nioka.errors import ModelError
 from policy.training.labels import action_log2
 from policy.training.samples import Arrays
 from policy.training.schema import Split
-from policy.windows import FIELDS
 
 
 class CongestionSamples:

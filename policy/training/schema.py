@@ -5,7 +5,7 @@
 - `source_trace` (name of the capacity trace that drove the bottleneck), `family` (where that trace comes from),
   `split` ("train", "validation" or "test"; a function of the source trace alone), `run`, `cell`, `cc`
 - `episode` (unique for one flow of one cell in the whole dataset), `window` i32 (0, 1, … without gaps), `end_ns` i64
-- every field of `policy.windows.FIELDS` as float32, in its physical unit; `mss_bytes` float32
+- every field of `policy.fields.FIELDS` as float32, in its physical unit; `mss_bytes` float32
 - `taken_log2`: the action chosen at the end of this window, log2(next window's asked rate, or send rate where the
   controller asks for none, / bandwidth estimate), clipped to [-1, 1]
 - `near_optimal_bps`, `near_optimal_log2`: the action in hindsight (`policy.training.labels`)
@@ -26,9 +26,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from policy.fields import FIELDS
 from policy.nioka.errors import ModelError
 from policy.training.labels import Reward, Target
-from policy.windows import FIELDS
 
 SCHEMA_VERSION = 1
 Split = Literal["train", "validation", "test"]

@@ -18,8 +18,8 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
+from policy.fields import HISTORY
 from policy.tiers import TierContext, create
-from policy.windows import HISTORY
 from policy.worker.memory import SharedRows
 from policy.worker.process import DONE, REQUEST, Loaded
 

@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from policy.fields import FIELDS, F
 from policy.training import labels
 from policy.training.labels import CapacityIntegral, Reward, Target
 from policy.training.schema import SCHEMA
-from policy.windows import FIELDS, F
 from testbed.collect.packets import BottleneckLog, largest_packet_bytes, upstream_delay_ns
 from testbed.collect.windows import FlowWindows, fold_flow, opened_ns
 from traces.model import Trace

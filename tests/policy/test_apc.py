@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from policy.apc import ApcConfig, Reason, Scheduler
+from policy.fields import FIELDS, F
 from policy.tiers import FlowBatch
-from policy.windows import FIELDS, F
 
 CONFIG = ApcConfig()
 EASY = {

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from policy.competition import PACING_GAIN, Competition, CompetitionConfig, Phase
+from policy.fields import FIELDS, F
 from policy.simulate import Beside, Cubic, Links, TierController, shared, simulate
 from policy.tiers import Actions, FlowBatch, TierContext, create
-from policy.windows import FIELDS, F
 
 CONFIG = CompetitionConfig(standing_ms=300, compete_ms=400, memory_ms=1e9)
 MS = 1e6

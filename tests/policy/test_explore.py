@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from policy.fields import FIELDS, F
 from policy.light.explore import LONGEST_WINDOWS, Explore
 from policy.tiers import FlowBatch, TierContext
-from policy.windows import FIELDS, F
 
 ESTIMATE, MIN_RTT = 8e6, 40e6
 

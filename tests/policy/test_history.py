@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy.fields import FIELDS, HISTORY
 from policy.history import DEFAULT_MIN_RTT_NS, DEFAULT_MSS_BYTES, History
-from policy.windows import FIELDS, HISTORY
 
 
 @given(st.integers(1, 3 * HISTORY), st.integers(1, HISTORY))

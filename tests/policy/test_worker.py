@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from policy.errors import PolicyError
+from policy.fields import FIELDS
 from policy.tiers import FlowBatch, TierContext, create
-from policy.windows import FIELDS
 from policy.worker.process import WorkerDied
 from policy.worker.tier import WorkerTier
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from policy.fields import FIELDS
 from policy.nioka.config import ModelConfig
 from policy.nioka.encoder import WindowEncoder, tokens_per_step
 from policy.nioka.head import BoundedHead
 from policy.nioka.inputs import Inputs
-from policy.windows import FIELDS
 
 
 class CongestionTask:

@@ -11,8 +11,8 @@ import pytest
 from bench.experiments import thresholds
 from bench.experiments.thresholds import Collaboration, scaled
 from policy.apc import ApcConfig
+from policy.fields import FIELDS, F
 from policy.tiers import Actions, FlowBatch
-from policy.windows import FIELDS, F
 
 
 class Constant:

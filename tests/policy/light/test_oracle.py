@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from policy.errors import PolicyError
+from policy.fields import FIELDS, F
 from policy.light.oracle import HEADER_BYTES, Foresight, Oracle, OracleSettings
 from policy.simulate import MSS_BYTES, Links, Outcome, Source, TierController, Video, simulate
 from policy.tiers import FlowBatch, TierContext
-from policy.windows import FIELDS, F
 
 MS = 1_000_000
 ZERO = 7_000 * MS

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.errors import PolicyError
+from policy.fields import FIELDS
 from policy.tiers import LIGHT, FlowBatch, TierContext, create, names, register
-from policy.windows import FIELDS
 
 RULES = ("gcc", "bbr-lite", "aimd", "hold")
 values = st.one_of(st.just(0.0), st.floats(1e-6, 1e12))

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy.fields import FIELDS
 from policy.nioka.features import CHANNELS, FIELD_INDEX, normalise
-from policy.windows import FIELDS
 
 pytestmark = pytest.mark.torch
 

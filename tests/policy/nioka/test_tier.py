@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from policy.errors import PolicyError
+from policy.fields import FIELDS
 from policy.nioka import checkpoint
 from policy.nioka.model import PolicyModel
 from policy.nioka.tier import VARIANT, fit_history, load_tier
 from policy.tiers import FlowBatch, TierContext, create
-from policy.windows import FIELDS
 from policy.worker.tier import WorkerTier
 
 pytestmark = pytest.mark.torch

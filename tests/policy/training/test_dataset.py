@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from policy.fields import FIELDS
 from policy.nioka.config import ModelConfig
 from policy.nioka.errors import ModelError
 from policy.training import schema
 from policy.training.dataset import CongestionSamples
-from policy.windows import FIELDS
 
 pytestmark = pytest.mark.torch
 
