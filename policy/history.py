@@ -20,7 +20,7 @@ class History:
 
     def __init__(self, slots: int) -> None:
         self.count: Ints = np.zeros(slots, np.int64)  # windows the flow has had
-        self._rows: Floats = np.zeros((slots, HISTORY, len(FIELDS)))
+        self._rows: Floats = np.zeros((slots * HISTORY, len(FIELDS)))  # of slot s from s * HISTORY on
 
     def forget(self, slots: Ints) -> None:
         """These slots have new flows."""
@@ -28,7 +28,7 @@ class History:
 
     def append(self, slots: Ints, rows: Floats) -> None:
         """One more window, rows: float64[n, F], for each of the slots, which are all different."""
-        self._rows[slots, self.count[slots] % HISTORY] = rows
+        self._rows[slots * HISTORY + self.count[slots] % HISTORY] = rows
         self.count[slots] += 1
 
     def batch(self, slots: Ints, mss_bytes: Floats, windows: int = HISTORY) -> FlowBatch:
@@ -36,7 +36,7 @@ class History:
         count = self.count[slots]
         age = np.arange(windows)[::-1]
         valid = age < count[:, None]
-        rows = self._rows[slots[:, None], (count[:, None] - 1 - age) % HISTORY]
+        rows = self._rows.take(slots[:, None] * HISTORY + (count[:, None] - 1 - age) % HISTORY, axis=0)
         if not valid.all():
             rows[~valid] = 0.0
         newest = rows[:, -1]
