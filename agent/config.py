@@ -28,7 +28,7 @@ class AgentConfig(BaseModel):
     token_file: Path | None = None
     """File holding the bearer token, sent with TLS."""
     policy: str = "apc"
-    """Tier asked of the server: apc, llm, gru, mlp, gcc, bbr-lite, aimd, hold."""
+    """Tier asked of the server: apc, llm, gru, mlp, persistence, gcc, bbr-lite, aimd, hold."""
     netns_cookies: tuple[int, ...] | None = None
     """Control only flows of these network namespaces (SO_NETNS_COOKIE); none: of any."""
     tier: Literal["auto", "ebpf", "portable"] = "auto"

@@ -13,7 +13,7 @@ from policy.admission import AdmissionConfig
 from policy.apc import ApcConfig
 from policy.competition import CompetitionConfig
 from policy.errors import PolicyError
-from policy.tiers import LIGHT, names
+from policy.tiers import DEFAULT_LIGHT, LIGHT, names
 
 
 class Limits(BaseModel):
@@ -43,7 +43,7 @@ class ServerConfig(BaseModel):
     """… its key: needed on TCP."""
     token_file: Path | None = None
     """File with the bearer token that agents must send: needed on TCP."""
-    light: str = "gcc"
+    light: str = DEFAULT_LIGHT
     """The tier that answers at once under `apc`."""
     difficult: str | None = "auto"
     """The tier for difficult flows under `apc`; null: none; auto: `llm` where it can be loaded, else none."""

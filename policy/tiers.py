@@ -91,6 +91,7 @@ class TierContext:
 Factory = Callable[[TierContext], Tier]
 
 LIGHT = {
+    "persistence": "policy.light.persistence:Persistence",
     "gcc": "policy.light.gcc:Gcc",
     "bbr-lite": "policy.light.bbr_lite:BbrLite",
     "aimd": "policy.light.aimd:Aimd",
@@ -98,6 +99,8 @@ LIGHT = {
     "explore": "policy.light.explore:Explore",
 }
 """Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
+DEFAULT_LIGHT = "persistence"
+"""Who answers under APC what no model does."""
 MODELS = ("llm", "gru", "mlp", "transformer")
 """Tiers whose answers come from a trained model, batched and, in the server, in processes of their own."""
 TOLD = {"oracle": "policy.light.oracle:Oracle"}

@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.fields import F
+from policy.inflight import cwnd_packets
 from policy.tiers import Actions, FlowBatch, TierContext
 
 Floats = NDArray[np.float64]
@@ -71,7 +72,6 @@ class GccParameters:
     allowed_queue_ns: float = 8e6  # in cwnd
     allowed_queue_rtt: float = 0.25
     foreign: float = 0.1  # the rate in force is another's if it differs by more
-    min_cwnd_packets: float = 4.0
     min_rate_bps: float = 100e3
 
 
@@ -139,9 +139,12 @@ class Gcc:
         new = np.where(outage, rate, np.maximum(new, p.min_rate_bps))
         self._rate[f] = new
         self._startup[f] = startup | (self._startup[f] & outage)
-        allowed = batch.min_rtt_ns + np.maximum(p.allowed_queue_ns, p.allowed_queue_rtt * batch.min_rtt_ns)
-        cwnd = new * allowed / 8e9 / batch.mss_bytes + 3
-        return Actions(new, np.maximum(cwnd, p.min_cwnd_packets))
+        return Actions(
+            new,
+            cwnd_packets(
+                new, batch.min_rtt_ns, batch.mss_bytes, queue_ns=p.allowed_queue_ns, queue_rtt=p.allowed_queue_rtt
+            ),
+        )
 
     def _adapted(self, f: NDArray[np.int64], trend: Floats, elapsed_ms: Floats) -> Floats:
         """The thresholds that hold for this window; afterwards they follow the trend, fast up and slowly down."""

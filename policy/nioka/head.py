@@ -7,8 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-CWND_GAIN = 2.0  # as BBR's cwnd gain: room for delayed and aggregated ACKs (draft-cardwell-iccrg-bbr)
-MIN_CWND_PACKETS = 4.0
+from policy.inflight import cwnd_packets
+
+ALLOWED_QUEUE_NS = 5e6
+ALLOWED_QUEUE_RTT = 0.1
+"""Queue that cwnd leaves room for: this share of the minimum RTT if that is more. Chosen in the closed loop on
+validation traces (docs/experiments/training.md)."""
 
 
 class BoundedHead(nn.Module):
@@ -33,8 +37,10 @@ def rate_and_cwnd(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
-    rate = bandwidth * 2^action; cwnd = gain * rate * min RTT / MSS, at least four packets.
+    rate = bandwidth * 2^action; cwnd holds rate * min RTT and the queue that is allowed (`policy.inflight`).
     """
     rate_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
-    bdp_packets = rate_bps * min_rtt_ns / 8e9 / mss_bytes
-    return rate_bps, np.maximum(np.ceil(CWND_GAIN * bdp_packets), MIN_CWND_PACKETS)
+    cwnd = cwnd_packets(
+        rate_bps, min_rtt_ns, mss_bytes, queue_ns=ALLOWED_QUEUE_NS, queue_rtt=ALLOWED_QUEUE_RTT
+    )
+    return rate_bps, cwnd

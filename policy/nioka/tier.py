@@ -23,7 +23,7 @@ VARIANT = "TBTEST_ENGINE"
 """Environment variable: how the LLM's engine runs (`policy.nioka.engine.Variant`), instead of the default."""
 
 
-RATE_GAIN = 1.03
+RATE_GAIN = 1.06
 """On every answer: a squared error of logarithms leads to the geometric mean of the rates that were right, which is
 below their mean. Chosen in the closed loop on validation traces (docs/experiments/training.md)."""
 

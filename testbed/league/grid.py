@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from policy.tiers import DEFAULT_LIGHT
 from policy.training.schema import Split
 from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
@@ -22,7 +23,7 @@ from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scen
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 
 ORACLE = "policy:oracle"
-_SHORT = {"oracle": ORACLE, "policy:light": "policy:gcc"}
+_SHORT = {"oracle": ORACLE, "policy:light": f"policy:{DEFAULT_LIGHT}"}
 _QUICK_NS = 5 * NS_PER_S
 _QUICK_TRACES = 3  # of a family: enough for an interval
 _BULK_CUBIC, _BULK_BBR = (CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr"))

@@ -280,7 +280,7 @@ def difficult(make_agent, **settings_: object):
 def test_difficult_flows_get_the_light_answer_first_and_the_models_after(make_agent) -> None:
     c, _, _, first = difficult(make_agent)
     (columns,) = decided(first)
-    assert first[0].decisions.tier == "gcc"
+    assert first[0].decisions.tier == "persistence"
     assert columns["reasons"].tolist() == [int(Reason.QUEUEING_DELAY)] * 2
     job = c.next_job("llm", 10 * MS)
     assert job is not None

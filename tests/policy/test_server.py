@@ -137,7 +137,7 @@ def test_windows_are_answered(server: Server, connect, agent) -> None:
     assert (welcome.version, welcome.policy, welcome.light_tier, welcome.difficult_tier) == (
         1,
         "apc",
-        "gcc",
+        "persistence",
         "",
     )
     before = server.metric("tbtest_decisions_total")
@@ -236,11 +236,11 @@ def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(tmp_path: Pa
         for _ in range(3):
             stream.send(agent.window())
             tiers += [stream.receive().decisions.tier, stream.receive().decisions.tier]
-        assert tiers == ["gcc", "slow"] * 3
+        assert tiers == ["persistence", "slow"] * 3
         assert server.metric('tbtest_decisions_total{tier="slow"}') == 6
         # A batch under way is still answered.
         stream.send(agent.window())
-        assert stream.receive().decisions.tier == "gcc"
+        assert stream.receive().decisions.tier == "persistence"
         server.process.send_signal(signal.SIGTERM)
         assert stream.receive().decisions.tier == "slow"
         assert stream.error().code() == grpc.StatusCode.UNAVAILABLE
@@ -262,15 +262,15 @@ def test_a_model_has_a_process_that_may_die(tmp_path: Path, gru: Path, make_agen
                 stream.send(agent.window())
                 return [stream.receive().decisions.tier, stream.receive().decisions.tier]
 
-            assert tiers_of_a_window() == ["gcc", "gru"]
+            assert tiers_of_a_window() == ["persistence", "gru"]
             children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
             os.kill(int(children), signal.SIGKILL)
             stream.send(agent.window())
-            assert stream.receive().decisions.tier == "gcc"
+            assert stream.receive().decisions.tier == "persistence"
             while server.metric('tbtest_answers_dropped_total{reason="failed",tier="gru"}') < 2:
                 time.sleep(0.05)
             # The batch of the next window waits for the new process.
-            assert tiers_of_a_window() == ["gcc", "gru"]
+            assert tiers_of_a_window() == ["persistence", "gru"]
             stream.close()
     finally:
         assert server.stop() == 0

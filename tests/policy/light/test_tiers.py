@@ -9,7 +9,7 @@ from policy.errors import PolicyError
 from policy.fields import FIELDS
 from policy.tiers import LIGHT, FlowBatch, TierContext, create, names, register
 
-RULES = ("gcc", "bbr-lite", "aimd", "hold")
+RULES = ("persistence", "gcc", "bbr-lite", "aimd", "hold")
 values = st.one_of(st.just(0.0), st.floats(1e-6, 1e12))
 
 
@@ -55,7 +55,7 @@ def test_each_tier_is_called_by_its_name() -> None:
 
 
 def test_unknown_and_taken_names() -> None:
-    with pytest.raises(PolicyError, match=r"no tier 'vegas'; known: gcc, "):
+    with pytest.raises(PolicyError, match=r"no tier 'vegas'; known: persistence, "):
         create("vegas", TierContext(1))
     with pytest.raises(PolicyError, match="'gcc' exists already"):
         register("gcc", lambda context: create("hold", context))

@@ -16,5 +16,5 @@ def test_rate_and_cwnd_by_hand():
         mss_bytes=np.full(4, 1500.0),
     )
     assert rate.tolist() == [12e6, 24e6, 5e4, 24e6]  # the last is held to the action's range
-    # 12 Mbit/s over 40 ms is 60 kB, 40 packets, twice that with the gain
-    assert cwnd.tolist() == [80.0, 160.0, 4.0, 160.0]
+    # 12 Mbit/s over 40 ms and 5 ms of queue is 67.5 kB, 45 packets, and three to spare
+    assert cwnd.tolist() == [48.0, 93.0, 4.0, 93.0]

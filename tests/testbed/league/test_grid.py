@@ -36,7 +36,7 @@ def test_schemes_of_a_scenario_differ_in_nothing_else():
         settings = {key: value for key, value in job.scenario.items() if key not in ("cc", "policy")}
         by_scenario.setdefault(job.about["scenario"], []).append((job.scheme, settings))
     for pairs in by_scenario.values():
-        assert {scheme for scheme, _ in pairs} == {"policy", "policy:gcc", "bbr"}
+        assert {scheme for scheme, _ in pairs} == {"policy", "policy:persistence", "bbr"}
         assert all(settings == pairs[0][1] for _, settings in pairs)
     assert len({settings["seed"] for ((_, settings), *_) in by_scenario.values()}) == len(by_scenario)
 
@@ -113,7 +113,7 @@ def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"schemes": ["policy:light", "policy:gcc"]}, "schemes: a scheme is named twice"),
+        ({"schemes": ["policy:light", "policy:persistence"]}, "schemes: a scheme is named twice"),
         ({"rtt": [40]}, "rtt.0: .*40ms"),
         ({"nonsense": 1}, "nonsense: .*keys of a league's grid: traces, schemes"),
     ],

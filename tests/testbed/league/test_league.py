@@ -66,12 +66,12 @@ def test_a_league_runs_once_and_reports(grid, tmp_path, executor):
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout) == {"league": str(out), "cells": 2, "done": 2, "failed": 0}
     rows = {row["scheme"]: row for row in read_table(out / "league.parquet").to_pylist()}
-    assert set(rows) == {"bbr", "policy:gcc"}
+    assert set(rows) == {"bbr", "policy:persistence"}
     for row in rows.values():
         assert 0 < row["share"] < 1
         assert row["throughput_mbps"] > 0
-    assert rows["policy:gcc"]["decision_p50_ms"] > 0
-    assert rows["policy:gcc"]["local_share"] == pytest.approx(0, abs=0.2)
+    assert rows["policy:persistence"]["decision_p50_ms"] > 0
+    assert rows["policy:persistence"]["local_share"] == pytest.approx(0, abs=0.2)
     assert rows["bbr"]["decision_p50_ms"] is None
     assert "share of the link against one cubic flow" in (out / "league.md").read_text()
     assert not (out / "runs").exists()
