@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from policy.inflight import cwnd_packets
 
-ALLOWED_QUEUE_NS = 5e6
-ALLOWED_QUEUE_RTT = 0.1
+ALLOWED_QUEUE_NS = 10e6
+ALLOWED_QUEUE_RTT = 0.2
 """Queue that cwnd leaves room for: this share of the minimum RTT if that is more. Chosen in the closed loop on
 validation traces (docs/experiments/training.md)."""
 
@@ -37,10 +37,12 @@ def rate_and_cwnd(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
-    rate = bandwidth * 2^action; cwnd holds rate * min RTT and the queue that is allowed (`policy.inflight`).
+    cwnd holds bandwidth * 2^action * min RTT and the queue that is allowed (`policy.inflight`). The pacing rate is
+    bandwidth * 2^action too, but not below the estimate: a smaller cwnd drains a queue within a round trip and lets go
+    as soon as ACKs come faster, where a lower rate would hold for all of the window.
     """
-    rate_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
+    wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
     cwnd = cwnd_packets(
-        rate_bps, min_rtt_ns, mss_bytes, queue_ns=ALLOWED_QUEUE_NS, queue_rtt=ALLOWED_QUEUE_RTT
+        wanted_bps, min_rtt_ns, mss_bytes, queue_ns=ALLOWED_QUEUE_NS, queue_rtt=ALLOWED_QUEUE_RTT
     )
-    return rate_bps, cwnd
+    return np.maximum(wanted_bps, bandwidth_bps), cwnd
