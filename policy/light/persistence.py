@@ -33,8 +33,8 @@ from policy.tiers import Actions, FlowBatch, TierContext
 class PersistenceParameters:
     """Constants, chosen in `policy.simulate` on training traces (docs/policy-server.md)."""
 
-    growth: float = 0.25
-    short_ns: float = 20e6
+    growth: float = 0.4
+    short_ns: float = 30e6
     startup: float = 2.0
     full_queue_ns: float = 10e6  # start-up ends at this queueing delay or …
     full_queue_rtt: float = 0.4  # … this share of the minimum RTT, whichever is more
