@@ -142,7 +142,11 @@ class Gcc:
         return Actions(
             new,
             cwnd_packets(
-                new, batch.min_rtt_ns, batch.mss_bytes, queue_ns=p.allowed_queue_ns, queue_rtt=p.allowed_queue_rtt
+                new,
+                batch.min_rtt_ns,
+                batch.mss_bytes,
+                queue_ns=p.allowed_queue_ns,
+                queue_rtt=p.allowed_queue_rtt,
             ),
         )
 

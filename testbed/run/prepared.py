@@ -16,11 +16,13 @@ from testbed.network import Bottleneck
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.base import Options, parse_options
+from testbed.units import NS_PER_S
 from topologies import Topology, create
 from topologies import find as find_topology
 from traces.library import load
 from traces.model import Trace, constant
 
+_DRAWS = 100
 _START_STEP_NS = 100_000_000
 
 
@@ -84,11 +86,21 @@ def resolve(scenario: Scenario) -> Prepared:
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:
-    """Where in its trace a scenario begins; at random in whole 100 ms, the same for every controller."""
+    """Where in its trace a scenario begins; at random in whole 100 ms, the same for every controller.
+
+    Not in an outage, where no flow could connect: if the first second has less than a tenth of the mean rate, another
+    place is drawn, up to 100 times.
+    """
     if scenario.trace_start != "random":
         return scenario.trace_start
     places = max(0, trace.duration_ns - scenario.duration_ns) // _START_STEP_NS
-    return int(np.random.Generator(np.random.PCG64(scenario.seed)).integers(places + 1)) * _START_STEP_NS
+    random = np.random.Generator(np.random.PCG64(scenario.seed))
+    enough_bytes = 0.1 * trace.mean_bps() / 8
+    for _ in range(_DRAWS):
+        start_ns = int(random.integers(places + 1)) * _START_STEP_NS
+        if trace.capacity_bytes(start_ns, start_ns + NS_PER_S) >= enough_bytes:
+            break
+    return start_ns
 
 
 def require_root() -> None:

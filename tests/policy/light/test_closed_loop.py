@@ -57,14 +57,16 @@ def constant(bps: float, seconds: int, rtt_ms: int = 60, bdp: float = 2) -> Link
     return Links(np.full((steps, 1), bps), np.array([rtt_ms]), np.array([bdp * bps * rtt_ms / 8e3]))
 
 
-@pytest.mark.parametrize(("tier", "share"), [("gcc", 0.85), ("persistence", 0.92)])
-def test_cubics_queueing_delay_is_halved_at_most_of_its_throughput(tier: str, share: float) -> None:
-    """Over the traces together; each alone may miss it by a little."""
+@pytest.mark.parametrize(("tier", "share", "most"), [("gcc", 0.85, 0.6), ("persistence", 0.93, 0.75)])
+def test_cubics_queueing_delay_is_halved_at_most_of_its_throughput(
+    tier: str, share: float, most: float
+) -> None:
+    """Over the traces together; single ones may miss it."""
     delay = on_traces(tier).queueing_p95_ms / cubic_on_traces().queueing_p95_ms
     throughput = on_traces(tier).throughput_bps / cubic_on_traces().throughput_bps
     assert delay.mean() < 0.5
     assert throughput.mean() > share
-    assert delay.max() < 0.65
+    assert delay.max() < most
     assert throughput.min() > share - 0.05
 
 
