@@ -3,7 +3,7 @@
     python -m bench.experiments.closed_loop experience --out choice llm=runs/llm0/checkpoint gru=runs/gru/checkpoint
 
 Every candidate drives a video over each trace, at RTT 20, 60 and 120 ms. Beside them run models of the kernel's BBR and
-CUBIC, and `gcc`. The score, by which the best is chosen, is
+CUBIC, `gcc` and `persistence`. The score, by which the best is chosen, is
 
     displayed bitrate / mean capacity - share of time in stalls > 100 ms - p95 of the queueing delay in seconds,
 
@@ -30,7 +30,7 @@ from policy.tiers import TierContext, create
 Floats = NDArray[np.float64]
 RTTS_MS = (20, 60, 120)
 BUFFERS_BDP = (1.0, 4.0, 16.0)
-REFERENCES = ("bbr", "cubic", "gcc")
+REFERENCES = ("bbr", "cubic", "gcc", "persistence")
 RATIOS = {"stall_100ms": min, "stall_200ms": min, "queueing_p95_ms": min, "bitrate_bps": max}
 
 

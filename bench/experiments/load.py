@@ -21,7 +21,7 @@ from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.policy_pb2_grpc import PolicyStub
-from policy.tiers import MODELS
+from policy.tiers import DEFAULT_LIGHT, MODELS
 
 Floats = NDArray[np.float64]
 WARM_UP_S = 1.5
@@ -37,7 +37,7 @@ class Level:
     flows: int
     difficult: float
     admission: bool
-    light: str = "gcc"
+    light: str = DEFAULT_LIGHT
     model: str = "llm"
     agents: int = 8
     acks_per_window: int = 5

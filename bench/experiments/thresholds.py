@@ -15,7 +15,7 @@ from analysis.statistics import paired_difference_ci95
 from bench.experiments.output import markdown, new_figure, number, save_figure
 from policy.apc import ApcConfig, Scheduler
 from policy.simulate import Links, TierController, Video, simulate
-from policy.tiers import Actions, FlowBatch, Tier, TierContext, create
+from policy.tiers import DEFAULT_LIGHT, Actions, FlowBatch, Tier, TierContext, create
 
 FACTORS: tuple[float | str, ...] = ("always", 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, "never")
 TRACES = ("lte-driving", "lte-walking", "wifi", "5g-mmwave", "satellite", "outage")
@@ -107,7 +107,7 @@ def sweep(
     device: str,
     seconds: int,
     factors: Sequence[float | str] = FACTORS,
-    light: str = "gcc",
+    light: str = DEFAULT_LIGHT,
 ) -> list[dict[str, Any]]:
     """One row per factor: share of the windows that went to the LLM, and mean quality over traces and RTTs, each with
     the differences per flow from never asking the LLM (median and 95 % interval)."""

@@ -7,8 +7,8 @@ its place the near-optimal rate of `policy.training.labels` becomes a rule witho
 
 with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short. It never asks for
 less than B: the estimate follows a falling capacity within two windows, and until then cwnd, which is B * RTT and a few
-milliseconds, keeps the queue from growing (`policy.inflight`). That cwnd is what does the work: without it the same
-rule is no better than others.
+milliseconds, keeps the queue from growing (`policy.inflight`). That cwnd is what does the work: with room for another
+BDP the same rule has BBR's queueing delay.
 
 - Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip (as BBR's start-up).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss (draft-ietf-rmcat-gcc-02,
