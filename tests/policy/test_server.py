@@ -145,7 +145,7 @@ def test_windows_are_answered(server: Server, connect, agent) -> None:
         stream.send(agent.window())
         assert stream.receive().decisions.sequence == agent.sequence
     assert server.metric("tbtest_decisions_total") - before == 6
-    assert server.metric('tbtest_decision_latency_seconds_count{tier="gcc"}') >= 6
+    assert server.metric('tbtest_decision_latency_seconds_count{tier="persistence"}') >= 6
     assert server.metric("tbtest_flows") == 2
 
 

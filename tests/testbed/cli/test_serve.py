@@ -26,7 +26,7 @@ def invoke(*arguments: str) -> Any:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], {"difficult": "auto", "light": "gcc", "metrics": None}),
+        ([], {"difficult": "auto", "light": "persistence", "metrics": None}),
         (["--tiers", "none", "--policy", "aimd"], {"difficult": None, "light": "aimd"}),
         (
             ["--tiers", "gru,mlp", "--model", "m"],
