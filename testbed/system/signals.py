@@ -2,6 +2,10 @@
 
 Python may run a signal handler between any two instructions, also in the middle of a clean-up. What must not be
 cut in two is decorated with ``unbroken``: a signal that arrives inside waits until it has returned.
+
+An exception may also be lost: Python ignores it in a finaliser or a callback of a weak reference, and libraries catch
+what they should not. So a signal stays pending until the outermost scope has ended, and is raised anew after the next
+unbroken function while no such exception is under way.
 """
 
 from __future__ import annotations
@@ -57,18 +61,16 @@ def _shielded(frame: FrameType | None) -> bool:
 
 
 def _raise_pending(caller: FrameType) -> None:
-    global _pending
-    if _pending is None or threading.current_thread() is not threading.main_thread() or _shielded(caller):
+    if _pending is None or isinstance(sys.exception(), Interrupted):
         return
-    signum, _pending = _pending, None
-    raise Interrupted(signum)
+    if threading.current_thread() is threading.main_thread() and not _shielded(caller):
+        raise Interrupted(_pending)
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
     global _pending
-    if _shielded(frame):
-        _pending = signum
-    else:
+    _pending = signum
+    if not _shielded(frame):
         raise Interrupted(signum)
 
 
@@ -89,6 +91,9 @@ def install() -> dict[int, Any]:
 
 
 def restore(previous: dict[int, Any]) -> None:
-    """Put back what ``install`` returned."""
+    """Put back what ``install`` returned; what was pending has had its effect."""
+    global _pending
+    if previous:
+        _pending = None
     for signum, handler in previous.items():
         signal.signal(signum, handler)

@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,41 @@ def test_unbroken_finishes_first() -> None:
     with pytest.raises(Interrupted):
         outer()
     assert steps == ["inner", "outer"]
+
+
+def test_a_signal_lost_in_a_finaliser_is_raised_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(3):  # where the exception is raised, and ignored
+                pass
+
+    @unbroken
+    def later() -> None:
+        pass
+
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    Finalised()
+    gc.collect()
+    assert len(ignored) == 1
+    with pytest.raises(Interrupted):
+        later()
+
+
+def test_an_exception_under_way_is_not_raised_twice() -> None:
+    @unbroken
+    def clean() -> None:
+        steps.append("cleaned")
+
+    steps: list[str] = []
+    with pytest.raises(Interrupted):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            clean()
+            steps.append("and what follows")
+    assert steps == ["cleaned", "and what follows"]
 
 
 def test_an_ignored_signal_stays_ignored() -> None:
