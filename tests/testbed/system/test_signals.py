@@ -66,13 +66,16 @@ def test_an_exception_under_way_is_not_raised_twice() -> None:
     def clean() -> None:
         steps.append("cleaned")
 
-    steps: list[str] = []
-    with pytest.raises(Interrupted):
+    def interrupted() -> None:
         try:
             os.kill(os.getpid(), signal.SIGINT)
         finally:
             clean()
             steps.append("and what follows")
+
+    steps: list[str] = []
+    with pytest.raises(Interrupted):
+        interrupted()
     assert steps == ["cleaned", "and what follows"]
 
 
