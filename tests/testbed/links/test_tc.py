@@ -85,7 +85,9 @@ def test_rate_and_queue_limit(scope: Scope, ends: Ends) -> None:
         after = link.sample().forward
     # 20 wait; up to three go at once and while the others are sent.
     assert 20 <= delivered < 40
-    assert after.dropped_packets == 40 - delivered == sample.dropped_packets
+    assert after.dropped_packets == sample.dropped_packets
+    # The kernel's own neighbour discovery may be among the dropped.
+    assert 0 <= after.dropped_packets - (40 - delivered) <= 2
     assert after.delivered_packets >= delivered
     assert after.backlog_bytes == 0
     assert sample.backlog_bytes > 0
