@@ -5,10 +5,10 @@ its place the near-optimal rate of `policy.training.labels` becomes a rule witho
 
     rate = B (1 + growth * max(0, 1 - q / D)),
 
-with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short. It never asks for
-less than B: the estimate follows a falling capacity within two windows, and until then cwnd, which is B * RTT and a few
-milliseconds, keeps the queue from growing (`policy.inflight`). That cwnd is what does the work: with room for another
-BDP the same rule has BBR's queueing delay.
+with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short. It does not ask for
+less than B, heavy loss apart: the estimate follows a falling capacity within two windows, and until then cwnd, which is
+B * RTT and a few milliseconds, keeps the queue from growing (`policy.inflight`). That cwnd is what does the work: with
+room for another BDP the same rule has BBR's queueing delay.
 
 - Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip (as BBR's start-up).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss (draft-ietf-rmcat-gcc-02,
