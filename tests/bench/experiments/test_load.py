@@ -28,7 +28,10 @@ def test_agents_share_all_flows(flows: int, percent: int, admission: bool, agent
 
 def test_without_admission_difficult_flows_ask_the_model_alone() -> None:
     shares = _agents(Level(100, 0.25, admission=False, agents=8))
-    assert {share.policy: share.difficult == share.flows for share in shares} == {"llm": True, "gcc": False}
+    assert {share.policy: share.difficult == share.flows for share in shares} == {
+        "llm": True,
+        "persistence": False,
+    }
     assert sum(share.policy == "llm" for share in shares) == 2
 
 
@@ -51,7 +54,7 @@ def decisions(tier: str, flows: list[int], windows: list[int]) -> pb.DecisionBat
 def test_answers_are_booked_by_flow_and_window() -> None:
     book = _Book(2, 3)
     book.ask(np.array([0, 0]), np.array([1, 1]), 1_000_000)
-    book.take(decisions("gcc", [0, 1], [0, 0]), 3_000_000)
+    book.take(decisions("persistence", [0, 1], [0, 0]), 3_000_000)
     book.take(decisions("llm", [1], [0]), 11_000_000)
     book.ask(np.array([1, 1]), np.array([2, 1]), 20_000_000)  # a window of flow 0 that nobody answers
     book.ask(np.array([2, 1]), np.array([3, 1]), 90_000_000)  # after the time that counts

@@ -35,7 +35,7 @@ def test_thresholds_scale_together_and_stay_valid() -> None:
 
 
 def test_each_group_of_flows_has_its_own_thresholds() -> None:
-    tier = Collaboration(Constant("gcc", 1e6), Constant("llm", 2e6), ("always", 1.0, 8.0, "never"), 1)
+    tier = Collaboration(Constant("persistence", 1e6), Constant("llm", 2e6), ("always", 1.0, 8.0, "never"), 1)
     windows = np.zeros((4, 5, len(FIELDS)))
     windows[..., F["acks"]] = 10
     windows[..., F["duration_ns"]] = 1e8
@@ -48,7 +48,7 @@ def test_each_group_of_flows_has_its_own_thresholds() -> None:
 
 
 def test_sweep_reports_each_factor_against_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {"gcc": Constant("gcc", 0.5e6), "llm": Constant("llm", 3e6)}
+    made = {"persistence": Constant("persistence", 0.5e6), "llm": Constant("llm", 3e6)}
     monkeypatch.setattr(thresholds, "create", lambda name, context: made[name])
     rows = thresholds.sweep(["constant-12mbit", "steps"], "llm", "cpu", 3, ("always", 1.0, "never"))
     assert [row["factor"] for row in rows] == ["always", 1.0, "never"]
