@@ -11,10 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.fields import ESTIMATE, MEMORY
+from policy.fields import ESTIMATE
 from policy.folding import update_estimates
-
-__all__ = ["MEMORY", "BandwidthEstimate"]
 
 Floats = NDArray[np.float64]
 

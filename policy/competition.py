@@ -25,11 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from policy.cubic import BETA, cubic_window
 from policy.fields import F
+from policy.inflight import MIN_CWND_PACKETS
 from policy.tiers import Actions, FlowBatch
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-MIN_CWND_PACKETS = 4.0
 PACING_GAIN = 1.2  # over cwnd / srtt, as tcp_update_pacing_rate after slow start
 RENO_FRIENDLY = 0.53  # packets per RTT (RFC 9438, 4.3)
 

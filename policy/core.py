@@ -19,6 +19,7 @@ from policy.admission import BatchQueue
 from policy.apc import Reason, Scheduler
 from policy.competition import Competition
 from policy.config import ServerConfig
+from policy.fields import HISTORY, LEVELS
 from policy.flows import Asked, Session
 from policy.history import History
 from policy.intake import Rejections, closings_of, records_of
@@ -27,7 +28,7 @@ from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.streams import APC, Streams
 from policy.tiers import Actions, FlowBatch, Tier, TierContext, create
-from policy.windows import HISTORY, LEVELS, WindowFolder, rounds
+from policy.windows import WindowFolder, rounds
 
 Ints = NDArray[np.int64]
 _MSS = LEVELS.index("mss_bytes")

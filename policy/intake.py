@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import COUNTERS, LEVELS
 from policy.flows import STALE, FlowTable, Session
 from policy.protocol.columns import ACK_RECORDS, FLAG_APP_LIMITED, WINDOWS, Raw, joined
-from policy.windows import COUNTERS, LEVELS, Records
+from policy.windows import Records
 
 Ints = NDArray[np.int64]
 _NO_MIN_RTT_US = 2**32 - 1  # the kernel's "none yet"

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from policy import folding
 from policy.bandwidth import BandwidthEstimate
-from policy.fields import COUNTERS, FIELDS, FLOW, HISTORY, LEVELS, ROW, F
-
-__all__ = ["COUNTERS", "FIELDS", "HISTORY", "LEVELS", "F", "Records", "WindowFolder", "rounds"]
+from policy.fields import FIELDS, FLOW, ROW
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.fields import F
+from policy.inflight import MIN_CWND_PACKETS
 from policy.tiers import Actions, FlowBatch, TierContext
 
 Floats = NDArray[np.float64]
-MIN_CWND_PACKETS = 4.0
 
 
 class Aimd:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.fields import F
+from policy.inflight import MIN_CWND_PACKETS
 from policy.tiers import Actions, FlowBatch, TierContext
 
 Floats = NDArray[np.float64]
@@ -20,7 +21,6 @@ CYCLE = np.array([1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 CWND_GAIN = 2.0
 FULL_GROWTH = 1.25  # the pipe is full when the estimate grew by less, …
 FULL_ROUNDS = 3  # … so many rounds in a row
-MIN_CWND_PACKETS = 4.0
 _STARTUP, _DRAIN, _PROBE = 0, 1, 2
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.fields import F
+from policy.inflight import MIN_CWND_PACKETS
 from policy.tiers import Actions, FlowBatch, TierContext
 
 LONGEST_WINDOWS = 8
 CWND_GAIN = 2.0
-MIN_CWND_PACKETS = 4.0
 
 
 class Explore:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.fields import FIELDS, F
 from policy.history import History
 from policy.simulate import (
     MSS_BYTES,
@@ -32,7 +33,7 @@ from policy.simulate import (
 from policy.tiers import TierContext, create
 from policy.training import labels, schema
 from policy.training.labels import CapacityIntegral, Reward, Target
-from policy.windows import FIELDS, F, Records, WindowFolder
+from policy.windows import Records, WindowFolder
 from testbed.collect.experience import taken_log2
 from testbed.collect.grid import Job
 from testbed.errors import UserError

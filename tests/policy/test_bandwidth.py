@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from policy.bandwidth import MEMORY, BandwidthEstimate
+from policy.bandwidth import BandwidthEstimate
+from policy.fields import MEMORY
 
 S = np.array([0])
 

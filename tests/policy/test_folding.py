@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.windows import COUNTERS, FIELDS, LEVELS, F, Records, WindowFolder
+from policy.fields import COUNTERS, FIELDS, LEVELS, F
+from policy.windows import Records, WindowFolder
 
 MS = 1_000_000
 SLOTS = 3

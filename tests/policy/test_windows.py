@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.windows import COUNTERS, FIELDS, LEVELS, F, Records, WindowFolder, rounds
+from policy.fields import COUNTERS, FIELDS, LEVELS, F
+from policy.windows import Records, WindowFolder, rounds
 
 MS = 1_000_000
 MSS = 1000
