@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from agent.datapath import libbpf
@@ -11,6 +12,8 @@ from agent.errors import AgentError
 ROOT = Path("/sys/fs/bpf")
 _MOUNTED_BY_US = "tbtest-mounted"  # an empty folder that says who mounted bpffs
 _BPF_FS_MAGIC = 0xCAFE4A11
+_EXIT_S = 2.0
+"""A killed agent counts as dead before its last thread has closed its descriptors, and with them the lock."""
 
 
 def is_mounted() -> bool:
@@ -44,15 +47,19 @@ def _contents() -> list[str]:
     return [entry.name for entry in ROOT.iterdir() if entry.suffix != ".debug"]
 
 
-def lock(folder: Path) -> int | None:
-    """Hold the folder for this process; None if a living agent holds it. The lock ends with the descriptor."""
+def lock(folder: Path, patience_s: float = 0.0) -> int | None:
+    """Hold the folder for this process; None if an agent holds it all the while. The lock ends with the descriptor."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
+    end_s = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() >= end_s:
+                os.close(fd)
+                return None
+        time.sleep(0.01)
 
 
 def empty(folder: Path) -> None:
@@ -83,7 +90,7 @@ def clean(folder: Path) -> bool:
     if not folder.is_dir():
         unmount_if_ours()  # it may have died between mounting and pinning
         return False
-    held = lock(folder)
+    held = lock(folder, _EXIT_S)
     if held is None:
         raise AgentError(f"{folder} belongs to a running agent; stop that agent first")
     try:
