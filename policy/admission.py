@@ -114,6 +114,7 @@ class BatchQueue:
         self.service = ServiceTime(config)
         self._config = config
         self._waiting: Ints = np.empty(0, np.int64)
+        self._waits = np.zeros(flows, bool)  # which flows are in it
         self._deadline_ns: Ints = np.zeros(flows, np.int64)
         self._turn: Ints = np.zeros(flows, np.int64)  # when the model last took the flow; 0: never
         self._taken = 0
@@ -126,7 +127,8 @@ class BatchQueue:
     def remove(self, flows: Ints) -> None:
         """These flows have ended, or are easy again."""
         if len(self._waiting):
-            self._waiting = self._waiting[~np.isin(self._waiting, flows)]
+            self._waits[flows] = False
+            self._waiting = self._waiting[self._waits[self._waiting]]
 
     def forget(self, flows: Ints) -> None:
         """These flow numbers have ended."""
@@ -139,7 +141,7 @@ class BatchQueue:
         A candidate that waits already keeps its place and gets its new deadline.
         """
         self.service.age(now_ns)
-        waits = np.isin(flows, self._waiting)
+        waits = self._waits[flows]
         self._deadline_ns[flows] = deadline_ns
         admitted = waits.copy()
         order = np.flatnonzero(~waits)
@@ -147,8 +149,12 @@ class BatchQueue:
         start = max(float(now_ns), self._busy_until_ns if self._running else 0.0)
         room = self._room(start, flows[order])
         admitted[order[:room]] = True
-        self._waiting = np.concatenate((self._waiting, flows[order[:room]]))
+        self._append(flows[order[:room]])
         return admitted
+
+    def _append(self, flows: Ints) -> None:
+        self._waits[flows] = True
+        self._waiting = np.concatenate((self._waiting, flows))
 
     def _room(self, start_ns: float, candidates: Ints) -> int:
         """How many of the candidates, in this order, fit behind those who wait."""
@@ -182,6 +188,7 @@ class BatchQueue:
         while size > 1 and self.service.planned_ns(size) > slack[size - 1]:
             size -= 1
         batch, self._waiting = waiting[:size], waiting[size:]
+        self._waits[late] = False
         self._start(batch, now_ns)
         return batch, late
 
@@ -196,10 +203,11 @@ class BatchQueue:
 
     def join(self, flows: Ints) -> None:
         """Wait without a deadline: for a tier that answers alone."""
-        self._waiting = np.concatenate((self._waiting, flows[~np.isin(flows, self._waiting)]))
+        self._append(flows[~self._waits[flows]])
 
     def _start(self, batch: Ints, now_ns: int) -> None:
         if len(batch):
+            self._waits[batch] = False
             self._turn[batch] = self._taken + 1 + np.arange(len(batch))
             self._taken += len(batch)
             self._running = True

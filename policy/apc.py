@@ -1,4 +1,4 @@
-"""Adaptive policy collaboration, first half: which flows are difficult. Pure, vectorised over flows.
+"""Adaptive policy collaboration, first half: which flows are difficult. Pure, a compiled loop over flows.
 
 Trailblazer (arXiv 2512.11839) sends flows in poor conditions to the LLM and the rest to a light policy by rules on
 latency, loss and rate, whose thresholds it does not publish; those here are this project's own. Each rule has
@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntFlag
+from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from policy.fields import F
+from policy.compiled import compiled, inner, read_only
+from policy.fields import ROW
 from policy.tiers import FlowBatch
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
@@ -64,80 +69,123 @@ class ApcConfig(BaseModel):
         return self
 
 
+_RULES = len(Reason)
+_STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, _RULES)])
+"""Reason bits that hold, and for how many windows each rule has been calm."""
+_LIMITS = np.dtype([(name, np.float64) for name in ApcConfig.model_fields])
+
+
 class Scheduler:
-    """Keeps each flow's reasons. State: which rules hold, and for how long each has been calm."""
+    """Keeps each flow's reasons."""
 
     def __init__(self, flows: int, config: ApcConfig) -> None:
         self.history = config.trend_windows
-        self._config = config
-        self._holds = np.zeros((flows, len(Reason)), bool)
-        self._calm = np.zeros((flows, len(Reason)), np.int16)
+        self._limits = np.array([tuple(config.model_dump().values())], _LIMITS)
+        self._state = np.zeros(flows, _STATE)
 
-    def forget(self, flows: Sequence[int] | NDArray[np.int64]) -> None:
+    def forget(self, flows: Sequence[int] | Ints) -> None:
         """These flow numbers have ended."""
-        self._holds[flows] = False
-        self._calm[flows] = 0
+        self._state[flows] = np.zeros(1, _STATE)[0]
 
     def reasons(self, batch: FlowBatch) -> NDArray[np.uint8]:
         """Reason bits of every flow, 0 where it is easy, after one more window of each; uint8[n]."""
-        on, off = self._measures(batch)
-        f = batch.flow
-        calm = np.where(off, self._calm[f] + 1, 0)
-        holds = on | (self._holds[f] & (calm < self._config.calm_windows))
-        self._holds[f], self._calm[f] = holds, np.minimum(calm, self._config.calm_windows)
-        bits: NDArray[np.uint8] = np.packbits(holds, axis=1, bitorder="little")[:, 0]
+        windows, valid = batch.windows[:, -self.history :].view(ROW)[..., 0], batch.valid[:, -self.history :]
+        bits = np.empty(len(batch), np.uint8)
+        _update(self._state, self._limits, batch.flow, windows, valid, batch.min_rtt_ns, bits)
         return bits
 
-    def _measures(self, batch: FlowBatch) -> tuple[Bools, Bools]:
-        """Which rules are above their upper, and which below their lower threshold; bool[n, rules]."""
-        c = self._config
-        windows, valid = batch.windows[:, -c.trend_windows :], batch.valid[:, -c.trend_windows :]
-        newest = windows[:, -1]
-        count = np.maximum(valid.sum(axis=1), 1)
-        loss = windows[..., F["loss_rate"]].sum(axis=1) / count
-        queue = newest[:, F["queueing_delay_ns"]]
-        floor = c.queueing_floor_ms * 1e6
-        rising = _slope(windows[..., F["rtt_mean_ns"]], windows[..., F["duration_ns"]], valid)
-        backlogged = valid & (windows[..., F["app_limited_share"]] < 0.5)
-        volatility = _variation(windows[..., F["delivery_rate_bps"]], backlogged)
-        outage = (newest[:, F["acks"]] == 0) & (newest[:, F["inflight_bytes"]] > 0)
-        on = (
-            loss > c.loss_on,
-            queue > np.maximum(c.queueing_on * batch.min_rtt_ns, floor),
-            rising > c.rising_on,
-            volatility > c.volatility_on,
-            outage,
-        )
-        off = (
-            loss <= c.loss_off,
-            queue <= np.maximum(c.queueing_off * batch.min_rtt_ns, floor / 2),
-            rising <= c.rising_off,
-            volatility <= c.volatility_off,
-            ~outage,
-        )
-        return np.stack(on, axis=1), np.stack(off, axis=1)
+
+@inner
+def _loss(windows: Any, valid: Any) -> float:
+    """Mean loss rate over the windows that exist."""
+    total = count = 0.0
+    for k in range(len(windows)):
+        if valid[k]:
+            total += windows[k].loss_rate
+            count += 1
+    return total / max(count, 1.0)
 
 
-def _slope(values: Floats, duration: Floats, valid: Bools) -> Floats:
-    """Least-squares slope of values [n, w] over time, from the windows that exist; 0 with fewer than three."""
-    t = np.cumsum(duration, axis=1)
-    count = valid.sum(axis=1, keepdims=True)
-    share = valid / np.maximum(count, 1)
-    t = (t - (t * share).sum(axis=1, keepdims=True)) * valid
-    spread = (t * t).sum(axis=1)
-    slope: Floats = np.divide(
-        (t * values).sum(axis=1), spread, out=np.zeros(len(values)), where=(count[:, 0] >= 3) & (spread > 0)
-    )
-    return slope
+@inner
+def _rtt_slope(windows: Any, valid: Any) -> float:
+    """Least-squares slope of the mean RTT over time, from the windows that exist; 0 with fewer than three."""
+    now = count = mean = 0.0
+    for k in range(len(windows)):
+        now += windows[k].duration_ns
+        if valid[k]:
+            mean += now
+            count += 1
+    if count < 3:
+        return 0.0
+    mean /= count
+    now = product = spread = 0.0
+    for k in range(len(windows)):
+        now += windows[k].duration_ns
+        if valid[k]:
+            product += (now - mean) * windows[k].rtt_mean_ns
+            spread += (now - mean) ** 2
+    return product / spread if spread > 0 else 0.0
 
 
-def _variation(values: Floats, valid: Bools) -> Floats:
-    """Standard deviation over mean of values [n, w]; 0 with fewer than three."""
-    count = valid.sum(axis=1)
-    share = valid / np.maximum(count, 1)[:, None]
-    mean = (values * share).sum(axis=1)
-    variance = ((values - mean[:, None]) ** 2 * share).sum(axis=1)
-    result: Floats = np.divide(
-        np.sqrt(variance), mean, out=np.zeros(len(values)), where=(count >= 3) & (mean > 0)
-    )
-    return result
+@inner
+def _volatility(windows: Any, valid: Any) -> float:
+    """Deviation over mean of the delivery rate, of windows not application-limited; 0 with fewer than three."""
+    mean = count = 0.0
+    for k in range(len(windows)):
+        if valid[k] and windows[k].app_limited_share < 0.5:
+            mean += windows[k].delivery_rate_bps
+            count += 1
+    if count < 3 or mean <= 0:
+        return 0.0
+    mean /= count
+    variance = 0.0
+    for k in range(len(windows)):
+        if valid[k] and windows[k].app_limited_share < 0.5:
+            variance += (windows[k].delivery_rate_bps - mean) ** 2 / count
+    return float(np.sqrt(variance) / mean)
+
+
+@inner
+def _hold(state: Any, rule: int, above: bool, below: bool, calm_windows: float) -> None:
+    """Rule number `rule` of Reason after one more window: `above` its upper or `below` its lower threshold."""
+    state.calm[rule] = min(state.calm[rule] + 1, int(calm_windows)) if below else 0
+    if above:
+        state.holds |= np.uint8(1 << rule)
+    elif state.calm[rule] >= calm_windows:
+        state.holds &= ~np.uint8(1 << rule)
+
+
+_i8, _u1, _f8 = types.int64, types.uint8, types.float64
+_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
+_windows = read_only(numba.from_dtype(ROW), 2), read_only(types.boolean, 2)
+
+
+@compiled(types.void, _states, _limits, read_only(_i8), *_windows, read_only(_f8), _u1[::1])
+def _update(
+    states: NDArray[np.void],
+    limits: NDArray[np.void],
+    flows: Ints,
+    windows: NDArray[np.void],
+    valid: Bools,
+    min_rtt_ns: Floats,
+    bits: NDArray[np.uint8],
+) -> None:
+    """One more window of each flow, windows[n, trend], and what holds then."""
+    limit: Any = limits[0]
+    calm, floor_ns = limit.calm_windows, limit.queueing_floor_ms * 1e6
+    for i in range(len(flows)):
+        state: Any = states[flows[i]]
+        newest: Any = windows[i, -1]
+        loss = _loss(windows[i], valid[i])
+        _hold(state, 0, loss > limit.loss_on, loss <= limit.loss_off, calm)
+        queue_ns = newest.queueing_delay_ns
+        long_ns = max(limit.queueing_on * min_rtt_ns[i], floor_ns)
+        short_ns = max(limit.queueing_off * min_rtt_ns[i], floor_ns / 2)
+        _hold(state, 1, queue_ns > long_ns, queue_ns <= short_ns, calm)
+        rising = _rtt_slope(windows[i], valid[i])
+        _hold(state, 2, rising > limit.rising_on, rising <= limit.rising_off, calm)
+        volatility = _volatility(windows[i], valid[i])
+        _hold(state, 3, volatility > limit.volatility_on, volatility <= limit.volatility_off, calm)
+        outage = newest.acks == 0 and newest.inflight_bytes > 0
+        _hold(state, 4, outage, not outage, calm)
+        bits[i] = state.holds

@@ -1,4 +1,4 @@
-"""Beside a flow that fills the bottleneck's queue: who is, and what to ask for then. Pure, vectorised over flows.
+"""Beside a flow that fills the bottleneck's queue: who is, and what to ask for then. Pure, a compiled loop over flows.
 
 A controller that keeps the queue short starves beside one that fills it, because every cut makes room for the other.
 Copa (Arun, Balakrishnan, NSDI 2018) therefore competes while its queue does not empty. But where capacity varies, a
@@ -16,15 +16,18 @@ the queue keeps the link busy.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from policy.compiled import compiled, inner, read_only
 from policy.cubic import BETA, cubic_window
-from policy.fields import F
+from policy.fields import ROW
 from policy.inflight import MIN_CWND_PACKETS
 from policy.tiers import Actions, FlowBatch
 
@@ -90,13 +93,16 @@ _STATE = np.dtype(
         ("false_alarms", np.int64),  # probes that found the flow alone
     ]
 )
+_LIMITS = np.dtype([(name, np.float64) for name in CompetitionConfig.model_fields if name != "enabled"])
+_CALM, _PROBE, _GROW, _COMPETE = map(int, Phase)
 
 
 class Competition:
     """Phase and CUBIC's variables of every flow."""
 
     def __init__(self, flows: int, config: CompetitionConfig) -> None:
-        self._config = config
+        self._enabled = config.enabled
+        self._limits = np.array([tuple(getattr(config, name) for name in _LIMITS.names or ())], _LIMITS)
         self._state = np.zeros(flows, _STATE)
 
     def forget(self, flows: Sequence[int] | Ints) -> None:
@@ -114,135 +120,152 @@ class Competition:
 
     def observe(self, batch: FlowBatch) -> None:
         """One more window of each flow."""
-        if not self._config.enabled or not len(batch.flow):
-            return
-        seen = _Seen.of(batch)
-        busy = np.flatnonzero(self._wait(batch.flow, seen))
-        if len(busy):
-            flows, part = batch.flow[busy], seen.only(busy)
-            state = self._state[flows]
-            cut = self._resize(state, part)
-            self._turn(state, part, cut)
-            self._state[flows] = state
-
-    def _wait(self, flows: Ints, seen: _Seen) -> NDArray[np.bool_]:
-        """For how long the queue has stood, and what a calm flow had in flight before it was squeezed.
-
-        Says who is not calm or whose queue stands: nothing else happens to the others. Only the columns that this
-        takes are read, not the flows' whole states.
-        """
-        phase, standing_ns, cwnd = (self._state[name][flows] for name in ("phase", "standing_ns", "cwnd"))
-        calm, short = phase == Phase.CALM, seen.heard & (seen.least_ns < self._short_ns(seen))
-        standing_ns = np.where(short, 0.0, standing_ns + seen.heard * seen.duration_ns)
-        fading = 0.5 ** (seen.duration_ns / (self._config.memory_ms * 1e6))
-        remembered = np.maximum(seen.inflight_packets, fading * cwnd)
-        self._state["standing_ns"][flows] = standing_ns
-        self._state["cwnd"][flows] = np.where(calm, remembered, cwnd)
-        busy: NDArray[np.bool_] = ~calm | (standing_ns > 0)
-        return busy
-
-    def _resize(self, state: NDArray[np.void], seen: _Seen) -> NDArray[np.bool_]:
-        """Cwnd of the flows that compete, grown only while it is used (RFC 7661); says whose was cut."""
-        cwnd, growing = state["cwnd"], state["phase"] == Phase.GROW
-        active = growing | (state["phase"] == Phase.COMPETE)
-        since_cut_ns = state["since_cut_ns"] + seen.duration_ns
-        cut: NDArray[np.bool_] = active & seen.lost & (since_cut_ns > seen.srtt_ns)
-        state["w_max"] = np.where(cut, cwnd, state["w_max"])
-        cubic = np.minimum(cubic_window(state["w_max"], since_cut_ns / 1e9), 1.5 * cwnd)
-        rounds = seen.duration_ns / seen.srtt_ns
-        larger = np.maximum(cubic, cwnd + RENO_FRIENDLY * rounds)
-        larger = np.where(growing, cwnd * self._config.growth**rounds, np.maximum(larger, cwnd))
-        larger = np.where(active & seen.heard & (seen.inflight_packets > cwnd / 2), larger, cwnd)
-        state["cwnd"] = np.where(cut, np.maximum(BETA * cwnd, MIN_CWND_PACKETS), larger)
-        state["since_cut_ns"] = np.where(cut, 0.0, since_cut_ns)
-        return cut
-
-    def _turn(self, state: NDArray[np.void], seen: _Seen, cut: NDArray[np.bool_]) -> None:
-        """From phase to phase."""
-        c, phase = self._config, state["phase"].copy()
-        short_ns, short = self._short_ns(seen), state["standing_ns"] == 0
-        age_ns = state["age_ns"] + seen.duration_ns
-
-        patience_ns = np.maximum(c.standing_ms * 1e6 * 2.0 ** state["false_alarms"], 2 * seen.srtt_ns)
-        suspect = (phase == Phase.CALM) & (state["standing_ns"] > patience_ns)
-        suspect &= seen.queue_ns > c.long * short_ns
-        again = (phase == Phase.COMPETE) & (age_ns > c.compete_ms * 1e6)
-
-        emptied = (phase == Phase.PROBE) & short
-        due_ns = seen.srtt_ns + seen.queue_ns / (1 - c.probe_gain) + seen.duration_ns
-        stood = (phase == Phase.PROBE) & ~short & (age_ns > due_ns)
-
-        growing = phase == Phase.GROW
-        asked = np.log(state["cwnd"] / np.maximum(state["stage_cwnd"], 1.0))
-        gained = np.log(np.maximum(seen.delivered_bps, 1.0) / np.maximum(state["stage_bps"], 1.0))
-        stage = growing & (asked > np.log(c.stage)) & (age_ns > seen.srtt_ns)
-        state["cuts"] = np.where(growing, state["cuts"] + cut, 0)
-        full = growing & (state["cuts"] >= c.cuts)
-        in_vain = stage & (gained < c.follows * asked) & ~full
-
-        grow, resume = stood & ~state["grown"], stood & state["grown"]
-        new = np.select(
-            [suspect | again | in_vain, emptied, grow, resume | full],
-            [Phase.PROBE, Phase.CALM, Phase.GROW, Phase.COMPETE],
-            phase,
-        )
-        alarms = np.minimum(state["false_alarms"] + (emptied & ~state["grown"]), c.patience)
-        state["false_alarms"] = np.where(stood, 0, alarms)
-        state["grown"] = (state["grown"] | in_vain | full) & ~emptied
-        state["stage_cwnd"] = np.where(stage | grow, state["cwnd"], state["stage_cwnd"])
-        probes = suspect | again | in_vain
-        state["stage_bps"] = np.where(stage | grow | probes, seen.delivered_bps, state["stage_bps"])
-        state["w_max"] = np.where(resume, state["cwnd"], state["w_max"])
-        state["since_cut_ns"] = np.where(resume, 0.0, state["since_cut_ns"])
-        state["age_ns"] = np.where(new != phase, 0.0, age_ns)
-        state["phase"] = new
-
-    def _short_ns(self, seen: _Seen) -> Floats:
-        return np.maximum(self._config.short_ms * 1e6, self._config.short_rtt * seen.min_rtt_ns)
+        if self._enabled:
+            _observe(self._state, self._limits, *_seen(batch))
 
     def applied(self, batch: FlowBatch, actions: Actions) -> Actions:
         """The actions, but those of a probe or of a competing flow where it is one."""
         if not self.phase(batch.flow).any():
             return actions
-        state = self._state[batch.flow]
-        seen, gain = _Seen.of(batch), self._config.probe_gain
-        own_bps = PACING_GAIN * state["cwnd"] * batch.mss_bytes * 8e9 / seen.srtt_ns
-        competes = (state["phase"] >= Phase.GROW) & (own_bps > actions.pacing_rate_bps)
-        # Half of what is delivered, which falls with the probe where another flow takes its place: to a half at most.
-        probe_bps = gain * np.maximum(seen.delivered_bps, gain * state["stage_bps"])
-        probes = (state["phase"] == Phase.PROBE) & (probe_bps > 0)
-        rate_bps = np.where(probes, probe_bps, np.where(competes, own_bps, actions.pacing_rate_bps))
-        return Actions(rate_bps, np.where(competes, state["cwnd"], actions.cwnd_packets))
+        asked = Actions(actions.pacing_rate_bps.copy(), actions.cwnd_packets.copy())
+        _apply(self._state, self._limits, *_seen(batch), asked.pacing_rate_bps, asked.cwnd_packets)
+        return asked
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """The newest window of n flows, [n]. least_ns: the least queueing delay in it; queue_ns: the mean."""
+def _seen(batch: FlowBatch) -> tuple[Ints, NDArray[np.void], Floats, Floats]:
+    """What the loops take of a batch: flows, their newest windows as records, minimum RTTs, segment sizes."""
+    return batch.flow, batch.windows[:, -1].view(ROW)[:, 0], batch.min_rtt_ns, batch.mss_bytes
 
-    heard: NDArray[np.bool_]
-    lost: NDArray[np.bool_]
-    duration_ns: Floats
-    queue_ns: Floats
-    least_ns: Floats
-    min_rtt_ns: Floats
-    srtt_ns: Floats
-    delivered_bps: Floats
-    inflight_packets: Floats
 
-    @classmethod
-    def of(cls, batch: FlowBatch) -> _Seen:
-        w = batch.windows[:, -1].T
-        return cls(
-            heard=w[F["acks"]] > 0,
-            lost=w[F["lost_bytes"]] > 0,
-            duration_ns=w[F["duration_ns"]],
-            queue_ns=w[F["queueing_delay_ns"]],
-            least_ns=w[F["rtt_min_ns"]] - batch.min_rtt_ns,
-            min_rtt_ns=batch.min_rtt_ns,
-            srtt_ns=np.maximum(w[F["srtt_ns"]], np.maximum(batch.min_rtt_ns, 1.0)),
-            delivered_bps=w[F["delivery_rate_bps"]],
-            inflight_packets=np.maximum(w[F["inflight_bytes"]] / batch.mss_bytes, MIN_CWND_PACKETS),
-        )
+_i8, _f8 = types.int64, types.float64
+_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
+_batch = (read_only(_i8), read_only(numba.from_dtype(ROW)), read_only(_f8), read_only(_f8))
+_cubic_window = inner(cubic_window)
 
-    def only(self, chosen: Ints) -> _Seen:
-        return _Seen(*(column[chosen] for column in vars(self).values()))
+
+@inner
+def _srtt_ns(window: Any, min_rtt_ns: float) -> float:
+    """The smoothed RTT, where there is none yet the minimum RTT."""
+    return float(max(window.srtt_ns, min_rtt_ns, 1.0))
+
+
+@inner
+def _enter(state: Any, phase: int, window: Any) -> None:
+    """Begin a phase."""
+    state.phase, state.age_ns, state.cuts = phase, 0.0, 0
+    state.stage_cwnd, state.stage_bps = state.cwnd, window.delivery_rate_bps
+
+
+@inner
+def _resize(state: Any, limit: Any, window: Any, srtt_ns: float, used: bool) -> bool:
+    """Cwnd of a flow that competes, grown only while it is used (RFC 7661); says whether it was cut."""
+    state.since_cut_ns += window.duration_ns
+    if state.phase != _GROW and state.phase != _COMPETE:
+        return False
+    if window.lost_bytes > 0 and state.since_cut_ns > srtt_ns:
+        state.w_max = state.cwnd
+        state.cwnd = max(BETA * state.cwnd, MIN_CWND_PACKETS)
+        state.since_cut_ns = 0.0
+        return True
+    if used:
+        rounds = window.duration_ns / srtt_ns
+        if state.phase == _GROW:
+            state.cwnd *= limit.growth**rounds
+        else:
+            cubic = min(_cubic_window(state.w_max, state.since_cut_ns / 1e9), 1.5 * state.cwnd)
+            state.cwnd = max(cubic, state.cwnd + RENO_FRIENDLY * rounds)
+    return False
+
+
+@inner
+def _turn(state: Any, limit: Any, window: Any, srtt_ns: float, short_ns: float, cut: bool) -> None:
+    """From phase to phase."""
+    state.age_ns += window.duration_ns
+    queue_ns, phase = window.queueing_delay_ns, state.phase
+    if phase == _CALM:
+        patience_ns = max(limit.standing_ms * 1e6 * 2.0**state.false_alarms, 2 * srtt_ns)
+        if state.standing_ns > patience_ns and queue_ns > limit.long * short_ns:
+            _enter(state, _PROBE, window)
+    elif phase == _PROBE:
+        due_ns = srtt_ns + queue_ns / (1 - limit.probe_gain) + window.duration_ns
+        if state.standing_ns == 0:  # it emptied
+            if not state.grown:
+                state.false_alarms = min(state.false_alarms + 1, int(limit.patience))
+            state.grown = False
+            _enter(state, _CALM, window)
+        elif state.age_ns > due_ns:  # it had the time to and did not
+            state.false_alarms = 0
+            if state.grown:
+                state.w_max, state.since_cut_ns = state.cwnd, 0.0
+            _enter(state, _COMPETE if state.grown else _GROW, window)
+    elif phase == _GROW:
+        state.cuts += cut
+        asked = np.log(state.cwnd / max(state.stage_cwnd, 1.0))
+        gained = np.log(max(window.delivery_rate_bps, 1.0) / max(state.stage_bps, 1.0))
+        stage = asked > np.log(limit.stage) and state.age_ns > srtt_ns
+        if state.cuts >= limit.cuts:
+            state.grown = True
+            _enter(state, _COMPETE, window)
+        elif stage and gained < limit.follows * asked:  # in vain
+            state.grown = True
+            _enter(state, _PROBE, window)
+        elif stage:
+            state.stage_cwnd, state.stage_bps = state.cwnd, window.delivery_rate_bps
+    elif state.age_ns > limit.compete_ms * 1e6:
+        _enter(state, _PROBE, window)
+
+
+@compiled(types.void, _states, _limits, *_batch)
+def _observe(
+    states: NDArray[np.void],
+    limits: NDArray[np.void],
+    flows: Ints,
+    windows: NDArray[np.void],
+    min_rtt_ns: Floats,
+    mss_bytes: Floats,
+) -> None:
+    """One more window of each flow."""
+    limit: Any = limits[0]
+    for i in range(len(flows)):
+        state: Any = states[flows[i]]
+        window: Any = windows[i]
+        heard = window.acks > 0
+        short_ns = max(limit.short_ms * 1e6, limit.short_rtt * min_rtt_ns[i])
+        if heard:
+            short = window.rtt_min_ns - min_rtt_ns[i] < short_ns
+            state.standing_ns = 0.0 if short else state.standing_ns + window.duration_ns
+        inflight = max(window.inflight_bytes / mss_bytes[i], MIN_CWND_PACKETS)
+        if state.phase == _CALM:
+            fading = 0.5 ** (window.duration_ns / (limit.memory_ms * 1e6))
+            state.cwnd = max(inflight, fading * state.cwnd)
+        if state.phase != _CALM or state.standing_ns > 0:
+            srtt_ns = _srtt_ns(window, min_rtt_ns[i])
+            cut = _resize(state, limit, window, srtt_ns, heard and inflight > state.cwnd / 2)
+            _turn(state, limit, window, srtt_ns, short_ns, cut)
+
+
+@compiled(types.void, _states, _limits, *_batch, _f8[::1], _f8[::1])
+def _apply(
+    states: NDArray[np.void],
+    limits: NDArray[np.void],
+    flows: Ints,
+    windows: NDArray[np.void],
+    min_rtt_ns: Floats,
+    mss_bytes: Floats,
+    pacing_rate_bps: Floats,
+    cwnd_packets: Floats,
+) -> None:
+    """Replace the rates and windows of flows that probe or compete."""
+    gain = limits[0].probe_gain
+    for i in range(len(flows)):
+        state: Any = states[flows[i]]
+        window: Any = windows[i]
+        if state.phase == _PROBE:
+            # What is delivered falls with the probe where another flow takes its place: to a half at most.
+            probe_bps = gain * max(window.delivery_rate_bps, gain * state.stage_bps)
+            if probe_bps > 0:
+                pacing_rate_bps[i] = probe_bps
+        elif state.phase != _CALM:
+            own_bps = PACING_GAIN * state.cwnd * mss_bytes[i] * 8e9 / _srtt_ns(window, min_rtt_ns[i])
+            if own_bps > pacing_rate_bps[i]:
+                pacing_rate_bps[i], cwnd_packets[i] = own_bps, state.cwnd
