@@ -1,0 +1,181 @@
+"""How few stalls at how large a picture: what a controller that knows the trace could reach, and what others do.
+
+A controller that knows the capacity of the coming 100, 200 or 400 ms asks every millisecond for a share of what its
+queue leaves of it. The share sweeps out a frontier: no controller that has to guess should be beyond it. Beside it the
+models of BBR and CUBIC, `gcc`, `persistence` and the candidates, on a dataset's validation traces as in
+`bench.experiments.closed_loop`; and how much of the stalls is the encoder's own, on links of constant capacity.
+
+\b
+    python -m bench.experiments.frontier experience --out frontier llm=policy/nioka/checkpoints/llm
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.experiments.closed_loop import (
+    REFERENCES,
+    RTTS_MS,
+    against_the_better,
+    controller,
+    links_of,
+    run,
+)
+from bench.experiments.output import markdown, new_figure, number, save_figure, save_json
+from bench.experiments.thresholds import trace_files
+from policy.simulate import Controller, Links
+from policy.simulate.loop import MSS_BYTES, STEP_NS, Feedback
+from policy.windows import Records
+
+Floats = NDArray[np.float64]
+HORIZONS_MS = (100, 200, 400)
+GAINS = (0.7, 0.8, 0.9, 1.0, 1.05, 1.1, 1.2)
+CONSTANT_BPS = 10e6
+CONSTANT_FLOWS = 8
+ROOM_MS = 100
+"""Of cwnd beyond the BDP: the pacing rate alone is to decide."""
+MIN_RATE_BPS = 50e3
+
+
+class Clairvoyant:
+    """Asks for `gain` times the rate that fills the next `horizon_ms` of each link and empties its queue by then."""
+
+    def __init__(self, links: Links, gain: float, horizon_ms: int) -> None:
+        steps, flows = links.capacity_bps.shape
+        self.pacing_rate_bps: Floats = np.full(flows, MIN_RATE_BPS)
+        self.cwnd_packets: Floats = np.full(flows, 10.0)
+        self._gain, self._horizon, self._steps = gain, horizon_ms, steps
+        self._room_ms = links.rtt_ms + ROOM_MS
+        self._offered_bytes: Floats = np.zeros((steps + 1, flows))
+        np.cumsum(links.capacity_bps * (STEP_NS / 8e9), axis=0, out=self._offered_bytes[1:])
+
+    def on_feedback(self, feedback: Feedback) -> None:
+        """See Controller."""
+        start = feedback.at_ns // STEP_NS
+        end = min(start + self._horizon, self._steps)
+        free_bytes = self._offered_bytes[end] - self._offered_bytes[start] - feedback.queue_bytes
+        rate_bps = self._gain * np.maximum(free_bytes, 0.0) * 8e9 / (max(end - start, 1) * STEP_NS)
+        self.pacing_rate_bps = np.maximum(rate_bps, MIN_RATE_BPS)
+        self.cwnd_packets = np.maximum(self.pacing_rate_bps * self._room_ms / 8e3 / MSS_BYTES, 4.0)
+
+    def on_records(self, records: Records, now_ns: int) -> None:
+        """Not needed."""
+
+
+def constant_links(rtt_ms: int, seconds: int) -> Links:
+    """Links of constant capacity with 4 BDP of buffer."""
+    flows = CONSTANT_FLOWS
+    buffer_bytes = np.full(flows, 4 * CONSTANT_BPS * rtt_ms / 8e3)
+    return Links(np.full((seconds * 1000, flows), CONSTANT_BPS), np.full(flows, rtt_ms), buffer_bytes)
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Markdown: the frontier and the others, then the constant links."""
+    rows = [
+        (
+            row["name"],
+            number(100 * row["mean"]["stall_100ms"]),
+            number(row["mean"]["bitrate_bps"] / 1e6, 2),
+            number(row["mean"]["queueing_p95_ms"], 0),
+            number(row["against_the_better"]["stall_100ms"], 2),
+            number(row["against_the_better"]["bitrate_bps"], 2),
+            number(row["against_the_better"]["queueing_p95_ms"], 2),
+        )
+        for row in results["schemes"]
+    ]
+    headings = ["scheme", "stalls > 100 ms %", "Mbit/s", "queueing p95 ms"]
+    headings += ["stalls / better", "bitrate / better", "p95 / better"]
+    floor = [
+        (f"{row['rtt_ms']} ms", number(row["gain"], 1), number(100 * row["stall_100ms"]))
+        for row in results["constant"]
+    ]
+    return markdown(headings, rows) + "\n" + markdown(("RTT", "gain", "stalls > 100 ms %"), floor)
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Stalls against bitrate, both relative to the better of the models of BBR and CUBIC."""
+    figure, axes = new_figure(1)
+    axis = axes[0][0]
+    for horizon in HORIZONS_MS:
+        line = [row["against_the_better"] for row in results["schemes"] if row.get("horizon_ms") == horizon]
+        axis.plot(
+            [each["bitrate_bps"] for each in line],
+            [each["stall_100ms"] for each in line],
+            ".-",
+            label=f"knows {horizon} ms",
+        )
+    for row in results["schemes"]:
+        if "horizon_ms" not in row:
+            place = row["against_the_better"]["bitrate_bps"], row["against_the_better"]["stall_100ms"]
+            axis.plot(*place, "ks", markersize=4)
+            axis.annotate(row["name"], place, textcoords="offset points", xytext=(4, 3), fontsize=8)
+    axis.axhline(0.5, color="C7", linestyle=":")
+    axis.axvline(0.95, color="C7", linestyle=":")
+    axis.set_xlabel("displayed bitrate / better")
+    axis.set_ylabel("stalls > 100 ms / better")
+    axis.legend()
+    save_figure(figure, path)
+
+
+def write(out: Path, results: dict[str, Any]) -> None:
+    """All that is left in the folder."""
+    save_json(out / "results.json", results)
+    (out / "table.md").write_text(tables(results), encoding="utf-8")
+    draw(results, out / "figure.svg")
+
+
+@click.command(help=__doc__)
+@click.argument("dataset", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("candidates", nargs=-1, metavar="TIER=CHECKPOINT...")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--seconds", default=30, show_default=True, help="Simulated length of each flow.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", default=1, show_default=True, help="Of the places in the traces.")
+@click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
+def main(
+    dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, device: str, seed: int, redraw: bool
+) -> None:
+    if redraw:
+        write(out, json.loads((out / "results.json").read_text()))
+        return
+    links = links_of(trace_files(None, dataset), seconds, seed)
+    flows = len(links.rtt_ms)
+    bbr, cubic = (run(links, controller(name, None, device, flows)) for name in ("bbr", "cubic"))
+    schemes: list[dict[str, Any]] = []
+
+    def add(name: str, driver: Controller, **about: Any) -> None:
+        values = run(links, driver)
+        means = {measure: float(value.mean()) for measure, value in values.items()}
+        better = against_the_better(values, bbr, cubic)
+        schemes.append({"name": name, "mean": means, "against_the_better": better} | about)
+        click.echo(
+            f"{name}: stalls {number(better['stall_100ms'], 2)}, bitrate {number(better['bitrate_bps'], 2)}"
+        )
+
+    for horizon in HORIZONS_MS:
+        for gain in GAINS:
+            known = Clairvoyant(links, gain, horizon)
+            add(f"knows {horizon} ms, × {gain:g}", known, horizon_ms=horizon, gain=gain)
+    for entry in (*REFERENCES, *candidates):
+        tier, _, folder = entry.partition("=")
+        if entry not in REFERENCES and not folder:
+            raise click.BadParameter(f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint")
+        add(tier, controller(tier, Path(folder) if folder else None, device, flows))
+    constant = []
+    for rtt_ms in RTTS_MS:
+        same = constant_links(rtt_ms, seconds)
+        for gain in (1.0, 0.8):
+            stalls = run(same, Clairvoyant(same, gain, HORIZONS_MS[0]))["stall_100ms"]
+            constant.append({"rtt_ms": rtt_ms, "gain": gain, "stall_100ms": float(stalls.mean())})
+    write(out, {"flows": flows, "seconds": seconds, "seed": seed, "schemes": schemes, "constant": constant})
+    click.echo(tables(json.loads((out / "results.json").read_text())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The controller that knows the trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.experiments.frontier import MIN_RATE_BPS, Clairvoyant, constant_links
+from policy.simulate import Links, simulate
+from policy.simulate.loop import STEP_NS, Feedback
+
+NONE = np.zeros(1)
+
+
+def asked(controller: Clairvoyant, step: int, queue_bytes: float = 0.0) -> float:
+    controller.on_feedback(Feedback(step * STEP_NS, NONE, NONE, NONE, NONE, np.array([queue_bytes])))
+    return float(controller.pacing_rate_bps[0])
+
+
+def test_it_asks_for_what_the_coming_time_will_carry_less_what_is_queued() -> None:
+    """8 Mbit/s for 100 ms, then 4: 1000 and 500 bytes a millisecond."""
+    capacity = np.repeat([8e6, 4e6], 100)[:, None]
+    controller = Clairvoyant(Links(capacity, np.array([20]), np.array([1e6])), 1.0, 100)
+    assert asked(controller, 0) == 8e6
+    assert asked(controller, 50) == 6e6
+    assert asked(controller, 100, queue_bytes=25_000) == 2e6
+    assert asked(controller, 100, queue_bytes=60_000) == MIN_RATE_BPS
+    assert asked(controller, 190) == 4e6  # the trace ends sooner
+
+
+def test_on_a_constant_link_a_greedy_flow_fills_it_without_a_queue() -> None:
+    links = constant_links(60, seconds=5)
+    outcome = simulate(links, Clairvoyant(links, 1.0, 100), skip_ms=1000)
+    assert (outcome.utilisation > 0.95).all()
+    assert (outcome.queueing_p95_ms < 10).all()
