@@ -48,6 +48,25 @@ def test_the_better_of_the_two_is_taken_in_every_cell():
     assert found.difference == pytest.approx(-0.05)  # of -0.05, 0, -0.30
 
 
+def test_stalls_are_also_held_against_whoever_shows_the_larger_picture():
+    # (stalls, bitrate). a: bbr shows more: 0.1 / 0.2. b: cubic does: 0.3 / 0.1. c: equal, the first: 0.2 / 0.5.
+    # d: without a bitrate nobody shows more.
+    table = {
+        "a": ((0.1, 4.0), (0.2, 5.0), (0.0, 1.0)),
+        "b": ((0.3, 4.0), (0.6, 2.0), (0.1, 3.0)),
+        "c": ((0.2, 4.0), (0.5, 2.0), (0.4, 2.0)),
+        "d": ((0.2, 4.0), (0.1, None), (0.1, 2.0)),
+    }
+    rows = [
+        row(scenario, scheme, stall_100=stalls, bitrate_mbps=bitrate)
+        for scenario, values in table.items()
+        for scheme, (stalls, bitrate) in zip(("policy", "bbr", "cubic"), values, strict=True)
+    ]
+    found = named(results(frame(rows), "policy"), "stall rate >100 ms, ratio to who shows more")
+    assert found.cells == 3
+    assert found.value == pytest.approx(0.5)  # of 0.5, 3, 0.4
+
+
 def test_cells_without_stalls_count_as_met_and_are_left_out_of_the_second_row():
     # a, b: nobody stalls: 0. c: only the policy does: infinite. d: 0.3 / 0.4 = 0.75.
     table = {"a": (0, 0, 0.1), "b": (0, 0, 0), "c": (0.1, 0, 0.2), "d": (0.3, 0.4, 0.5)}
