@@ -140,7 +140,9 @@ def _seen(batch: FlowBatch) -> tuple[Ints, NDArray[np.void], Floats, Floats]:
 _i8, _f8 = types.int64, types.float64
 _states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
 _batch = (read_only(_i8), read_only(numba.from_dtype(ROW)), read_only(_f8), read_only(_f8))
-_cubic_window = inner(cubic_window)
+_cubic_window = inner(
+    cubic_window
+)  # RFC 9438 stays as it is, so that it may be in another file: see policy.compiled
 
 
 @inner

@@ -47,7 +47,7 @@ COUNTERS = (
 LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packets", "pacing_rate_bps")
 """As they were at a record, RTTs in ns."""
 MEMORY = 10
-"""Windows that the maximum of `policy.bandwidth` spans."""
+"""Windows that the maximum of the bandwidth estimate spans (`policy.folding.estimated`)."""
 
 ROW = np.dtype([(name, np.float64) for name in FIELDS])
 ESTIMATE = np.dtype(

@@ -1,4 +1,4 @@
-"""The loops of `policy.windows` and `policy.bandwidth`: one record and one flow at a time, compiled.
+"""The loops of `policy.windows`: one record and one flow at a time, compiled.
 
 A tick has few records of each of very many flows. Vectorised, folding them takes a sort and a hundred steps of NumPy,
 which cost more than the arithmetic in a small tick, and pass over all data again and again in a large one. As compiled
@@ -24,7 +24,7 @@ Flags = NDArray[np.bool_]
 _ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
 MEMORY_QUEUEING = 2
-"""Windows that the maximum of `policy.bandwidth` spans while a queue stands."""
+"""Windows that the maximum of the bandwidth estimate spans while a queue stands."""
 NEVER = -1
 """In place of a time."""
 NONE, DONE = -1, -2
@@ -35,10 +35,24 @@ _flows, _estimates, _rows = (numba.from_dtype(kind)[::1] for kind in (FLOW, ESTI
 
 
 @inner
-def _estimated(
+def estimated(
     estimate: Any, delivery_rate_bps: float, sample_bps: float, steady: bool, standing_queue: bool
 ) -> float:
-    """The estimate after one more window, as `BandwidthEstimate.update` says."""
+    """A flow's bandwidth estimate after one more window [bit/s]: the maximum of its delivery rates over a few windows.
+
+    The maximum filter is BBR's (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 2016;
+    draft-cardwell-iccrg-bbr-congestion-control): what is delivered is the least that the path can carry. It is
+    shortened while the bottleneck's queue never empties: then the delivery rate is the flow's share itself, and an
+    older maximum is history. A rate that is not steady counts only if it raises the estimate (tcp_bbr.c,
+    bbr_update_bw). Without a usable rate in memory the estimate stays: silence says nothing about the path.
+
+    Args:
+        estimate: record of ESTIMATE, changed.
+        delivery_rate_bps: of the window.
+        sample_bps: the kernel's newest sample, NaN: none.
+        steady: the window's rate was not limited by the application nor averaged over a silence.
+        standing_queue: the queue never emptied in it.
+    """
     newest = delivery_rate_bps
     # While the queue does not empty, the window's own rate is exact; else the newest sample may be ahead of it.
     if steady and not standing_queue and sample_bps > newest:
@@ -56,22 +70,6 @@ def _estimated(
     elif longest > 0:
         estimate.bps = longest
     return float(estimate.bps)
-
-
-@compiled(
-    types.void, _estimates, read_only(_i8), read_only(_f8), read_only(_f8), read_only(_b1), read_only(_b1)
-)
-def update_estimates(
-    estimates: NDArray[np.void],
-    slot: Ints,
-    delivery_rate_bps: Floats,
-    sample_bps: Floats,
-    steady: Flags,
-    standing_queue: Flags,
-) -> None:
-    """One more window of each slot."""
-    for i in range(len(slot)):
-        _estimated(estimates[slot[i]], delivery_rate_bps[i], sample_bps[i], steady[i], standing_queue[i])
 
 
 @inner
@@ -197,7 +195,7 @@ def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
     row.since_loss_ns = -1.0 if flow.loss_ns == NEVER else float(end_ns - flow.loss_ns)
     steady = not quiet and app_limited < 0.5 and span <= 2 * duration
     standing_queue = not quiet and rtt_min - min_rtt > max(5e6, 0.1 * min_rtt)
-    row.bandwidth_bps = _estimated(estimate, row.delivery_rate_bps, flow.rate_bps, steady, standing_queue)
+    row.bandwidth_bps = estimated(estimate, row.delivery_rate_bps, flow.rate_bps, steady, standing_queue)
 
     flow.start_ns, flow.base_ns = end_ns, flow.last_ns
     _reset(flow)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy import folding
-from policy.bandwidth import BandwidthEstimate
-from policy.fields import FIELDS, FLOW, ROW
+from policy.fields import ESTIMATE, FIELDS, FLOW, ROW
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -61,7 +60,7 @@ class WindowFolder:
         self.last_ns: Ints = self._flows["last_ns"]  # newest record
         self.start_ns: Ints = self._flows["start_ns"]  # of the open window
         self.levels: Floats = self._flows["levels"]  # float64[slots, 6], of the newest record
-        self.bandwidth = BandwidthEstimate(slots)
+        self._estimates = np.zeros(slots, ESTIMATE)
         # Past the newest closing of their flow: folded with those that come next.
         self._held: Records | None = None
         self.open(np.arange(slots), np.zeros(slots, np.int64))
@@ -71,7 +70,7 @@ class WindowFolder:
         if self._held is not None:
             self._held = self._held.only(np.flatnonzero(~np.isin(self._held.slot, slots)))
         folding.open_flows(self._flows, slots, open_ns)
-        self.bandwidth.forget(slots)
+        self._estimates[slots] = np.zeros(1, ESTIMATE)[0]
 
     def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
         """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i], oldest first.
@@ -90,13 +89,11 @@ class WindowFolder:
         ahead, stale, fell = [], 0, 0
         for part in parts:
             past = np.empty(len(part), bool)
-            counts = folding.take_records(
-                self._flows, self.bandwidth.estimates, *closings, past, *vars(part).values()
-            )
+            counts = folding.take_records(self._flows, self._estimates, *closings, past, *vars(part).values())
             stale, fell = stale + counts[0], fell + counts[1]
             if past.any():
                 ahead.append(part.only(np.flatnonzero(past)))
-        folding.close_rest(self._flows, self.bandwidth.estimates, *closings, slot)
+        folding.close_rest(self._flows, self._estimates, *closings, slot)
         self._held = ahead[0].then(ahead[1]) if len(ahead) == 2 else ahead[0] if ahead else None
         return rows.view(np.float64).reshape(len(slot), len(FIELDS)), stale, fell
 

@@ -13,7 +13,7 @@ room for another BDP the same rule has BBR's queueing delay.
 - Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip (as BBR's start-up).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss (draft-ietf-rmcat-gcc-02,
   section 6), since a policer drops without a queue.
-- A flow that its application limits keeps its estimate (`policy.bandwidth`), and so its rate.
+- A flow that its application limits keeps its estimate (`policy.folding.estimated`), and so its rate.
 """
 
 from __future__ import annotations

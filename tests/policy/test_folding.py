@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.fields import COUNTERS, FIELDS, LEVELS, F
+from policy.fields import COUNTERS, ESTIMATE, FIELDS, LEVELS, F
+from policy.folding import estimated
 from policy.windows import Records, WindowFolder
 
 MS = 1_000_000
@@ -211,6 +212,59 @@ def test_folding_is_as_in_plain_python(course: list[tuple[list[dict], list[int],
             np.testing.assert_allclose(
                 rows[slots == slot], np.reshape(expected, (-1, len(FIELDS))), rtol=1e-7, atol=1e-5
             )
-            if expected:
-                assert folder.bandwidth.bps[slot] == rows[slots == slot][-1, F["bandwidth_bps"]]
         assert (stale, fell) == tuple(counts)
+
+
+def estimate() -> np.record:
+    return np.zeros(1, ESTIMATE).view(np.recarray)[0]
+
+
+def after(
+    e: np.record, rate: float, *, sample: float = math.nan, steady: bool = True, queue: bool = False
+) -> float:
+    return estimated(e, rate, sample, steady, queue)
+
+
+def test_the_maximum_is_remembered_for_so_many_windows() -> None:
+    e = estimate()
+    assert after(e, 9e6) == 9e6
+    estimates = [after(e, 4e6) for _ in range(MEMORY)]
+    assert estimates[:-1] == [9e6] * (MEMORY - 1)
+    assert estimates[-1] == 4e6
+
+
+def test_while_a_queue_stands_the_newest_two_count() -> None:
+    e = estimate()
+    after(e, 9e6)
+    assert [after(e, rate, queue=True) for rate in (4e6, 3e6, 2e6)] == [9e6, 4e6, 3e6]
+
+
+def test_the_newest_sample_leads_unless_a_queue_stands() -> None:
+    e = estimate()
+    assert after(e, 2e6, sample=4e6) == 4e6
+    assert after(e, 2e6, sample=8e6, queue=True) == 4e6
+
+
+def test_without_usable_rates_the_estimate_stays() -> None:
+    e = estimate()
+    after(e, 5e6)
+    assert {after(e, 0.0, steady=False) for _ in range(3 * MEMORY)} == {5e6}
+
+
+def test_a_new_flow_has_no_estimate_yet() -> None:
+    folder = WindowFolder(1)
+    slot, second = np.array([0]), 1_000 * MS
+
+    def rate(end_ns: int, acked_bytes: int) -> float:
+        """Of a window with one ACK 100 ms before its end."""
+        counters = np.full((1, len(COUNTERS)), acked_bytes)
+        levels = np.full((1, len(LEVELS)), 1e6)
+        at = np.array([end_ns - 100 * MS])
+        nan = np.array([math.nan])
+        records = Records(slot, at, counters, levels, nan, nan, np.zeros(1, bool))
+        return float(folder.fold(records, slot, np.array([end_ns]))[0][0, F["bandwidth_bps"]])
+
+    rate(1 * second, 1_000)
+    assert rate(2 * second, 1_000_000) > 0
+    folder.open(slot, np.array([2 * second]))
+    assert rate(3 * second, 1_000_000) == 0
