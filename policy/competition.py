@@ -127,7 +127,9 @@ class Competition:
         """The actions, but those of a probe or of a competing flow where it is one."""
         if not self.phase(batch.flow).any():
             return actions
-        asked = Actions(actions.pacing_rate_bps.copy(), actions.cwnd_packets.copy())
+        asked = Actions(
+            *(np.array(each, np.float64) for each in (actions.pacing_rate_bps, actions.cwnd_packets))
+        )
         _apply(self._state, self._limits, *_seen(batch), asked.pacing_rate_bps, asked.cwnd_packets)
         return asked
 
@@ -140,9 +142,8 @@ def _seen(batch: FlowBatch) -> tuple[Ints, NDArray[np.void], Floats, Floats]:
 _i8, _f8 = types.int64, types.float64
 _states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
 _batch = (read_only(_i8), read_only(numba.from_dtype(ROW)), read_only(_f8), read_only(_f8))
-_cubic_window = inner(
-    cubic_window
-)  # RFC 9438 stays as it is, so that it may be in another file: see policy.compiled
+# From another file, whose changes `policy.compiled` does not see: RFC 9438 stays as it is.
+_cubic_window = inner(cubic_window)
 
 
 @inner

@@ -78,6 +78,11 @@ def test_a_probe_asks_for_half_of_what_is_delivered() -> None:
     assert after(*STANDING).applied(window(delivery_rate_bps=1e5), ASKED).pacing_rate_bps[0] == 0.25e6
 
 
+def test_a_tier_may_answer_with_numbers_of_any_kind() -> None:
+    given = after(*STANDING).applied(window(), Actions(np.array([1e5], np.float32), np.array([4])))
+    assert (given.pacing_rate_bps[0], given.cwnd_packets[0]) == (0.5e6, 4.0)
+
+
 def test_a_queue_that_empties_was_the_flows_own() -> None:
     assert phase(*STANDING, *[window(60)] * 2, window(10)) == Phase.CALM
 
