@@ -18,7 +18,7 @@ from numba import types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from policy.compiled import compiled, inner, read_only
+from policy.compiled import compiled, inner, read_only, settings_record, settings_type
 from policy.fields import ROW
 from policy.tiers import FlowBatch
 
@@ -69,10 +69,9 @@ class ApcConfig(BaseModel):
         return self
 
 
-_RULES = len(Reason)
-_STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, _RULES)])
+_LOSS, _QUEUEING, _RISING, _VOLATILE, _OUTAGE = range(len(Reason))  # rule k has bit k
+_STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, len(Reason))])
 """Reason bits that hold, and for how many windows each rule has been calm."""
-_LIMITS = np.dtype([(name, np.float64) for name in ApcConfig.model_fields])
 
 
 class Scheduler:
@@ -80,7 +79,7 @@ class Scheduler:
 
     def __init__(self, flows: int, config: ApcConfig) -> None:
         self.history = config.trend_windows
-        self._limits = np.array([tuple(config.model_dump().values())], _LIMITS)
+        self._limits = settings_record(config)
         self._state = np.zeros(flows, _STATE)
 
     def forget(self, flows: Sequence[int] | Ints) -> None:
@@ -156,7 +155,7 @@ def _hold(state: Any, rule: int, above: bool, below: bool, calm_windows: float) 
 
 
 _i8, _u1, _f8 = types.int64, types.uint8, types.float64
-_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
+_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, settings_type(ApcConfig)))
 _windows = read_only(numba.from_dtype(ROW), 2), read_only(types.boolean, 2)
 
 
@@ -177,15 +176,15 @@ def _update(
         state: Any = states[flows[i]]
         newest: Any = windows[i, -1]
         loss = _loss(windows[i], valid[i])
-        _hold(state, 0, loss > limit.loss_on, loss <= limit.loss_off, calm)
+        _hold(state, _LOSS, loss > limit.loss_on, loss <= limit.loss_off, calm)
         queue_ns = newest.queueing_delay_ns
         long_ns = max(limit.queueing_on * min_rtt_ns[i], floor_ns)
         short_ns = max(limit.queueing_off * min_rtt_ns[i], floor_ns / 2)
-        _hold(state, 1, queue_ns > long_ns, queue_ns <= short_ns, calm)
+        _hold(state, _QUEUEING, queue_ns > long_ns, queue_ns <= short_ns, calm)
         rising = _rtt_slope(windows[i], valid[i])
-        _hold(state, 2, rising > limit.rising_on, rising <= limit.rising_off, calm)
+        _hold(state, _RISING, rising > limit.rising_on, rising <= limit.rising_off, calm)
         volatility = _volatility(windows[i], valid[i])
-        _hold(state, 3, volatility > limit.volatility_on, volatility <= limit.volatility_off, calm)
+        _hold(state, _VOLATILE, volatility > limit.volatility_on, volatility <= limit.volatility_off, calm)
         outage = newest.acks == 0 and newest.inflight_bytes > 0
-        _hold(state, 4, outage, not outage, calm)
+        _hold(state, _OUTAGE, outage, not outage, calm)
         bits[i] = state.holds

@@ -25,7 +25,7 @@ from numba import types
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from policy.compiled import compiled, inner, read_only
+from policy.compiled import compiled, inner, read_only, settings_record, settings_type
 from policy.cubic import BETA, cubic_window
 from policy.fields import ROW
 from policy.inflight import MIN_CWND_PACKETS
@@ -93,7 +93,6 @@ _STATE = np.dtype(
         ("false_alarms", np.int64),  # probes that found the flow alone
     ]
 )
-_LIMITS = np.dtype([(name, np.float64) for name in CompetitionConfig.model_fields if name != "enabled"])
 _CALM, _PROBE, _GROW, _COMPETE = map(int, Phase)
 
 
@@ -102,7 +101,7 @@ class Competition:
 
     def __init__(self, flows: int, config: CompetitionConfig) -> None:
         self._enabled = config.enabled
-        self._limits = np.array([tuple(getattr(config, name) for name in _LIMITS.names or ())], _LIMITS)
+        self._limits = settings_record(config)
         self._state = np.zeros(flows, _STATE)
 
     def forget(self, flows: Sequence[int] | Ints) -> None:
@@ -140,7 +139,7 @@ def _seen(batch: FlowBatch) -> tuple[Ints, NDArray[np.void], Floats, Floats]:
 
 
 _i8, _f8 = types.int64, types.float64
-_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, _LIMITS))
+_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, settings_type(CompetitionConfig)))
 _batch = (read_only(_i8), read_only(numba.from_dtype(ROW)), read_only(_f8), read_only(_f8))
 # From another file, whose changes `policy.compiled` does not see: RFC 9438 stays as it is.
 _cubic_window = inner(cubic_window)

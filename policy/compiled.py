@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import types
+from numpy.typing import NDArray
+from pydantic import BaseModel
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -40,3 +43,13 @@ def inner(function: Loop) -> Loop:
 def read_only(kind: Any, dimensions: int = 1) -> Any:
     """The type of an array that is only read, its elements at any distance."""
     return types.Array(kind, dimensions, "A", readonly=True)
+
+
+def settings_type(kind: type[BaseModel]) -> np.dtype[np.void]:
+    """The type of a record that holds settings, all of which are numbers."""
+    return np.dtype([(name, np.float64) for name in kind.model_fields])
+
+
+def settings_record(settings: BaseModel) -> NDArray[np.void]:
+    """Settings for compiled loops: an array of one record, of `settings_type`."""
+    return np.array([tuple(settings.model_dump().values())], settings_type(type(settings)))

@@ -195,15 +195,15 @@ def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
                 empty=0.0,
             ),
         ]
+    pair = _against(video, scheme, "qdelay_p95_ms", _least)
+    delay = Target("queueing delay p95, ratio", "qdelay_p95_ms", 0.0, 0.5)
+    found.append(_ratio_result(delay, scheme, pair, empty=0.0))
     for title, metric, cells in (
         ("displayed bitrate, ratio", "bitrate_mbps", video),
         ("bulk throughput, ratio", "throughput_mbps", bulk),
     ):
         pair = _against(cells, scheme, metric, _most)
         found.append(_ratio_result(Target(title, metric, 0.95, np.inf), scheme, pair, empty=1.0))
-    pair = _against(video, scheme, "qdelay_p95_ms", _least)
-    delay = Target("queueing delay p95, ratio", "qdelay_p95_ms", 0.0, 0.5)
-    found.insert(6, _ratio_result(delay, scheme, pair, empty=0.0))
     two = frame[(frame["flows"] == 2) & (frame["cross"] == "")]
     found.append(_value_result(Target("Jain's index of two flows", "jain", 0.95, np.inf), scheme, two))
     one = frame[(frame["flows"] == 1) & (frame["cross"] == "cubic")]

@@ -34,6 +34,21 @@ REFERENCES = ("bbr", "cubic", "gcc", "persistence")
 RATIOS = {"stall_100ms": min, "stall_200ms": min, "queueing_p95_ms": min, "bitrate_bps": max}
 
 
+def contestants(candidates: Sequence[str]) -> dict[str, tuple[str, Path | None]]:
+    """Tier and checkpoint of the references and the candidates, TIER=CHECKPOINT each, by the name given.
+
+    Raises:
+        BadParameter: a candidate has no checkpoint.
+    """
+    found: dict[str, tuple[str, Path | None]] = {name: (name, None) for name in REFERENCES}
+    for entry in candidates:
+        tier, _, folder = entry.partition("=")
+        if not folder:
+            raise click.BadParameter(f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint")
+        found[entry] = tier, Path(folder)
+    return found
+
+
 def links_of(names: Sequence[str], seconds: int, seed: int) -> Links:
     """Every trace at every RTT, from a seeded place in it, with buffers in turn."""
     random = np.random.default_rng(seed)
@@ -124,14 +139,12 @@ def table(results: dict[str, Any]) -> str:
 @click.option("--seed", default=1, show_default=True, help="Of the places in the traces.")
 def main(dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, device: str, seed: int) -> None:
     """Compare CANDIDATES, each a tier's name and its checkpoint, on DATASET's validation traces."""
+    chosen = contestants(candidates)
     links = links_of(trace_files(None, dataset), seconds, seed)
     flows = len(links.rtt_ms)
     measured: dict[str, dict[str, Floats]] = {}
-    for entry in (*REFERENCES, *candidates):
-        tier, _, folder = entry.partition("=")
-        if entry not in REFERENCES and not folder:
-            raise click.BadParameter(f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint")
-        measured[entry] = run(links, controller(tier, Path(folder) if folder else None, device, flows))
+    for entry, (tier, checkpoint) in chosen.items():
+        measured[entry] = run(links, controller(tier, checkpoint, device, flows))
         click.echo(f"{entry}: score {measured[entry]['score'].mean():.3f}")
     schemes = []
     for entry, values in measured.items():

@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.experiments.closed_loop import (
-    REFERENCES,
     RTTS_MS,
     against_the_better,
+    contestants,
     controller,
     links_of,
     run,
 )
 from bench.experiments.output import markdown, new_figure, number, save_figure, save_json
 from bench.experiments.thresholds import trace_files
-from policy.simulate import Controller, Links
+from policy.simulate import Links
 from policy.simulate.loop import MSS_BYTES, STEP_NS, Feedback
 from policy.windows import Records
 
@@ -144,15 +144,18 @@ def main(
     if redraw:
         write(out, json.loads((out / "results.json").read_text()))
         return
+    chosen = contestants(candidates)
     links = links_of(trace_files(None, dataset), seconds, seed)
     flows = len(links.rtt_ms)
-    bbr, cubic = (run(links, controller(name, None, device, flows)) for name in ("bbr", "cubic"))
+    others = {
+        entry: run(links, controller(tier, checkpoint, device, flows))
+        for entry, (tier, checkpoint) in chosen.items()
+    }
     schemes: list[dict[str, Any]] = []
 
-    def add(name: str, driver: Controller, **about: Any) -> None:
-        values = run(links, driver)
+    def add(name: str, values: dict[str, Floats], **about: Any) -> None:
         means = {measure: float(value.mean()) for measure, value in values.items()}
-        better = against_the_better(values, bbr, cubic)
+        better = against_the_better(values, others["bbr"], others["cubic"])
         schemes.append({"name": name, "mean": means, "against_the_better": better} | about)
         click.echo(
             f"{name}: stalls {number(better['stall_100ms'], 2)}, bitrate {number(better['bitrate_bps'], 2)}"
@@ -160,21 +163,19 @@ def main(
 
     for horizon in HORIZONS_MS:
         for gain in GAINS:
-            known = Clairvoyant(links, gain, horizon)
+            known = run(links, Clairvoyant(links, gain, horizon))
             add(f"knows {horizon} ms, × {gain:g}", known, horizon_ms=horizon, gain=gain)
-    for entry in (*REFERENCES, *candidates):
-        tier, _, folder = entry.partition("=")
-        if entry not in REFERENCES and not folder:
-            raise click.BadParameter(f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint")
-        add(tier, controller(tier, Path(folder) if folder else None, device, flows))
+    for entry, values in others.items():
+        add(chosen[entry][0], values)
     constant = []
     for rtt_ms in RTTS_MS:
         same = constant_links(rtt_ms, seconds)
         for gain in (1.0, 0.8):
             stalls = run(same, Clairvoyant(same, gain, HORIZONS_MS[0]))["stall_100ms"]
             constant.append({"rtt_ms": rtt_ms, "gain": gain, "stall_100ms": float(stalls.mean())})
-    write(out, {"flows": flows, "seconds": seconds, "seed": seed, "schemes": schemes, "constant": constant})
-    click.echo(tables(json.loads((out / "results.json").read_text())))
+    results = {"flows": flows, "seconds": seconds, "seed": seed, "schemes": schemes, "constant": constant}
+    write(out, results)
+    click.echo(tables(results))
 
 
 if __name__ == "__main__":
