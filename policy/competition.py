@@ -8,7 +8,8 @@ short of falling by half within an RTT; beside another flow the queue stays. Whe
 the queue keeps the link busy.
 
     calm     the controller decides. If the queue has stood for a while: probe
-    probe    half of what is delivered. If the queue empties: calm. If it had the time to and did not: compete
+    probe    half of what is delivered. If the queue empties: calm. If it had the time to and did not: compete. CUBIC's
+             clock goes on meanwhile: it would never leave the plateau below W_max otherwise
     compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by half per RTT for as long as what
              is delivered follows; alone it would not. Now and then: probe, to see whether the other has left
 """
@@ -66,7 +67,9 @@ class CompetitionConfig(BaseModel):
     follows: float = Field(default=0.3, gt=0, lt=1)
     """… the logarithm of what is delivered grows by less than this share of cwnd's."""
     compete_ms: float = Field(default=6000.0, gt=0)
-    """Time between probes while competing."""
+    """Time between probes while competing, …"""
+    probe_share: float = Field(default=0.2, gt=0, lt=1)
+    """… and longer where probes would take more than this share of the time: one lasts as long as a deep queue."""
 
 
 class Phase(IntEnum):
@@ -184,21 +187,19 @@ def _turn(state: Any, limit: Any, window: Any, srtt_ns: float, short_ns: float, 
     """From phase to phase."""
     state.age_ns += window.duration_ns
     queue_ns, phase = window.queueing_delay_ns, state.phase
+    probe_ns = srtt_ns + queue_ns / (1 - limit.probe_gain) + window.duration_ns
     if phase == _CALM:
         patience_ns = max(limit.standing_ms * 1e6 * 2.0**state.false_alarms, 2 * srtt_ns)
         if state.standing_ns > patience_ns and queue_ns > limit.long * short_ns:
             _enter(state, _PROBE, window)
     elif phase == _PROBE:
-        due_ns = srtt_ns + queue_ns / (1 - limit.probe_gain) + window.duration_ns
         if state.standing_ns == 0:  # it emptied
             if not state.grown:
                 state.false_alarms = min(state.false_alarms + 1, int(limit.patience))
             state.grown = False
             _enter(state, _CALM, window)
-        elif state.age_ns > due_ns:  # it had the time to and did not
+        elif state.age_ns > probe_ns:  # it had the time to and did not
             state.false_alarms = 0
-            if state.grown:
-                state.w_max, state.since_cut_ns = state.cwnd, 0.0
             _enter(state, _COMPETE if state.grown else _GROW, window)
     elif phase == _GROW:
         state.cuts += cut
@@ -210,10 +211,11 @@ def _turn(state: Any, limit: Any, window: Any, srtt_ns: float, short_ns: float, 
             _enter(state, _COMPETE, window)
         elif stage and gained < limit.follows * asked:  # in vain
             state.grown = True
+            state.w_max, state.since_cut_ns = state.cwnd, 0.0
             _enter(state, _PROBE, window)
         elif stage:
             state.stage_cwnd, state.stage_bps = state.cwnd, window.delivery_rate_bps
-    elif state.age_ns > limit.compete_ms * 1e6:
+    elif state.age_ns > max(limit.compete_ms * 1e6, (1 / limit.probe_share - 1) * probe_ns):
         _enter(state, _PROBE, window)
 
 

@@ -142,10 +142,23 @@ def test_losses_cut_and_the_second_ends_growth() -> None:
 def test_competing_is_probed_now_and_then_and_goes_on_where_it_was() -> None:
     lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
     competing = [*STOOD, lost, lost]
-    assert phase(*competing, *[window()] * 4) == Phase.COMPETE
-    assert phase(*competing, *[window()] * 5) == Phase.PROBE
-    assert phase(*competing, *[window()] * 10) == Phase.COMPETE
-    assert phase(*competing, *[window()] * 6, window(10)) == Phase.CALM
+    often = CONFIG.model_copy(update={"probe_share": 0.6})  # 440 ms of probing leave 400 ms between probes
+    assert phase(*competing, *[window()] * 4, config=often) == Phase.COMPETE
+    assert phase(*competing, *[window()] * 5, config=often) == Phase.PROBE
+    assert phase(*competing, *[window()] * 10, config=often) == Phase.COMPETE
+    assert phase(*competing, *[window()] * 6, window(10), config=often) == Phase.CALM
+    # A fifth of the time at most: 4 x 440 ms between probes.
+    assert phase(*competing, *[window()] * 17) == Phase.COMPETE
+    assert phase(*competing, *[window()] * 18) == Phase.PROBE
+
+
+def test_cubics_clock_goes_on_during_a_probe() -> None:
+    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
+    often = CONFIG.model_copy(update={"probe_share": 0.6})
+    resumed = after(*STOOD, lost, lost, *[window()] * 11, config=often)  # four, a probe of five, and two more
+    cubic = 0.4 * (1.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
+    assert resumed.phase(FLOW)[0] == Phase.COMPETE
+    assert resumed.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(cubic)
 
 
 def test_a_competing_flow_grows_as_cubic() -> None:
