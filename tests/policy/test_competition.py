@@ -52,6 +52,9 @@ def phase(*windows: FlowBatch, config: CompetitionConfig = CONFIG) -> Phase:
 STANDING = [window()] * 4
 # srtt 140 ms, at half rate 200 ms to empty 100 ms of queue, a window of 100 ms: after 440 ms, so in the fifth window.
 STOOD = [*STANDING, *[window()] * 5]
+LOST = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
+COMPETING = [*STOOD, LOST, LOST]
+OFTEN = CONFIG.model_copy(update={"probe_share": 0.6})  # 440 ms of probing leave 400 ms between probes
 
 
 def test_a_queue_that_stands_is_probed() -> None:
@@ -130,40 +133,33 @@ def test_growth_in_vain_is_probed_and_growth_that_is_followed_goes_on() -> None:
 
 
 def test_losses_cut_and_the_second_ends_growth() -> None:
-    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
-    once = after(*STOOD, lost)
+    once = after(*STOOD, LOST)
     assert once.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(0.7 * 20)
     assert once.phase(FLOW)[0] == Phase.GROW
-    once.observe(lost)
+    once.observe(LOST)
     assert once.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(0.7 * 0.7 * 20)
     assert once.phase(FLOW)[0] == Phase.COMPETE
 
 
 def test_competing_is_probed_now_and_then_and_goes_on_where_it_was() -> None:
-    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
-    competing = [*STOOD, lost, lost]
-    often = CONFIG.model_copy(update={"probe_share": 0.6})  # 440 ms of probing leave 400 ms between probes
-    assert phase(*competing, *[window()] * 4, config=often) == Phase.COMPETE
-    assert phase(*competing, *[window()] * 5, config=often) == Phase.PROBE
-    assert phase(*competing, *[window()] * 10, config=often) == Phase.COMPETE
-    assert phase(*competing, *[window()] * 6, window(10), config=often) == Phase.CALM
+    assert phase(*COMPETING, *[window()] * 4, config=OFTEN) == Phase.COMPETE
+    assert phase(*COMPETING, *[window()] * 5, config=OFTEN) == Phase.PROBE
+    assert phase(*COMPETING, *[window()] * 10, config=OFTEN) == Phase.COMPETE
+    assert phase(*COMPETING, *[window()] * 6, window(10), config=OFTEN) == Phase.CALM
     # A fifth of the time at most: 4 x 440 ms between probes.
-    assert phase(*competing, *[window()] * 17) == Phase.COMPETE
-    assert phase(*competing, *[window()] * 18) == Phase.PROBE
+    assert phase(*COMPETING, *[window()] * 17) == Phase.COMPETE
+    assert phase(*COMPETING, *[window()] * 18) == Phase.PROBE
 
 
 def test_cubics_clock_goes_on_during_a_probe() -> None:
-    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
-    often = CONFIG.model_copy(update={"probe_share": 0.6})
-    resumed = after(*STOOD, lost, lost, *[window()] * 11, config=often)  # four, a probe of five, and two more
+    resumed = after(*COMPETING, *[window()] * 11, config=OFTEN)  # four, a probe of five, and two more
     cubic = 0.4 * (1.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
     assert resumed.phase(FLOW)[0] == Phase.COMPETE
     assert resumed.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(cubic)
 
 
 def test_a_competing_flow_grows_as_cubic() -> None:
-    lost = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
-    competing = after(*STOOD, lost, lost, window())
+    competing = after(*COMPETING, window())
     # W_max 14 packets, K = cbrt(14 · 0.3 / 0.4) = 2.19 s: at 0.1 s 0.4 (0.1 - K)³ + 14, more than Reno asks for.
     cubic = 0.4 * (0.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
     assert cubic > 9.8 + 0.53 / 1.4
