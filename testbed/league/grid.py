@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -229,19 +230,26 @@ def _job(grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: st
 
 
 def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:
-    """The trace's combinations: all, or `per_trace` at random, each kind of traffic as often as the others."""
-    every = list(product(grid.rtt_ns, grid.buffer, range(len(grid.traffic)), grid.seeds))
+    """The trace's combinations: all, or `per_trace` at random, each kind of traffic as often as the others.
+
+    A kind that the grid names several times has as many turns; no scenario is drawn twice.
+    """
+    places: dict[int, list[int]] = {}  # of each kind in the grid's list
+    for place, traffic in enumerate(grid.traffic):
+        places.setdefault(grid.traffic.index(traffic), []).append(place)
+    every = list(product(grid.rtt_ns, grid.buffer, places, grid.seeds))
     if grid.per_trace is not None and grid.per_trace < len(every):
         rng = np.random.default_rng([grid.seed, *trace.encode()])
         shuffled = [every[index] for index in rng.permutation(len(every))]
         # Which kinds of traffic get one more is drawn as well, so that over many traces none comes short.
-        turn = {kind: place for place, kind in enumerate(rng.permutation(len(grid.traffic)))}
-        seen: dict[int, int] = {}
+        turns = rng.permutation(len(grid.traffic)).tolist()
+        seen: Counter[int] = Counter()
         rounds = []
         for each in shuffled:
-            kind = each[2]
-            rounds.append((seen.get(kind, 0), turn[kind], each))
-            seen[kind] = seen.get(kind, 0) + 1
+            own = places[each[2]]
+            number, place = divmod(seen[each[2]], len(own))
+            rounds.append((number, turns.index(own[place]), each))
+            seen[each[2]] += 1
         every = [each for _, _, each in sorted(rounds, key=lambda item: item[:2])[: grid.per_trace]]
     return [(rtt_ns, buffer, grid.traffic[kind], seed) for rtt_ns, buffer, kind, seed in every]
 
