@@ -100,6 +100,22 @@ def read_table(path: Path) -> pa.Table:
     return table
 
 
+def pooled(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of several leagues as one.
+
+    Cells are paired within their own league, since another one may have run on another machine: a scenario that is in
+    more than one gets the number of its table behind its name.
+    """
+    met: set[str] = set()
+    parts = []
+    for number, table in enumerate(tables, 1):
+        names = table["scenario"].to_pylist()
+        renamed = [f"{name} ({number})" if name in met else name for name in names]
+        met.update(names)
+        parts.append(table.set_column(0, SCHEMA.field("scenario"), pa.array(renamed, pa.string())))
+    return pa.concat_tables(parts)
+
+
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """For computation: missing numbers are NaN."""
     frame: pd.DataFrame = table.to_pandas()

@@ -1,9 +1,11 @@
 """How few stalls at how large a picture: what a controller that knows the trace could reach, and what others do.
 
 A controller that knows the capacity of the coming 100, 200 or 400 ms asks every millisecond for a share of what its
-queue leaves of it. The share sweeps out a frontier: no controller that has to guess should be beyond it. Beside it the
-models of BBR and CUBIC, `gcc`, `persistence` and the candidates, on a dataset's validation traces as in
-`bench.experiments.closed_loop`; and how much of the stalls is the encoder's own, on links of constant capacity.
+queue leaves of it. The share sweeps out a frontier: no controller that has to guess should be beyond it. A second one
+knows the capacity that was, one RTT late, as it is at the latest when an ACK is back, also while nothing was sent: what
+persistence could reach with a perfect estimate. Beside them the models of BBR and CUBIC, `gcc`, `persistence` and the
+candidates, on a dataset's validation traces as in `bench.experiments.closed_loop`; and how much of the stalls is the
+encoder's own, on links of constant capacity.
 
 \b
     python -m bench.experiments.frontier experience --out frontier llm=policy/nioka/checkpoints/llm
@@ -29,6 +31,8 @@ from bench.experiments.closed_loop import (
 )
 from bench.experiments.output import markdown, new_figure, number, save_figure, save_json
 from bench.experiments.thresholds import trace_files
+from policy.inflight import cwnd_packets
+from policy.nioka.head import ALLOWED_QUEUE_NS, ALLOWED_QUEUE_RTT
 from policy.simulate import Links
 from policy.simulate.loop import MSS_BYTES, STEP_NS, Feedback
 from policy.windows import Records
@@ -36,11 +40,20 @@ from policy.windows import Records
 Floats = NDArray[np.float64]
 HORIZONS_MS = (100, 200, 400)
 GAINS = (0.7, 0.8, 0.9, 1.0, 1.05, 1.1, 1.2)
+PAST_MS = 100
 CONSTANT_BPS = 10e6
 CONSTANT_FLOWS = 8
 ROOM_MS = 100
 """Of cwnd beyond the BDP: the pacing rate alone is to decide."""
 MIN_RATE_BPS = 50e3
+
+
+def offered_bytes(links: Links) -> Floats:
+    """What each link could have carried until each step; float64[k + 1, n]."""
+    steps, flows = links.capacity_bps.shape
+    offered: Floats = np.zeros((steps + 1, flows))
+    np.cumsum(links.capacity_bps * (STEP_NS / 8e9), axis=0, out=offered[1:])
+    return offered
 
 
 class Clairvoyant:
@@ -52,8 +65,7 @@ class Clairvoyant:
         self.cwnd_packets: Floats = np.full(flows, 10.0)
         self._gain, self._horizon, self._steps = gain, horizon_ms, steps
         self._room_ms = links.rtt_ms + ROOM_MS
-        self._offered_bytes: Floats = np.zeros((steps + 1, flows))
-        np.cumsum(links.capacity_bps * (STEP_NS / 8e9), axis=0, out=self._offered_bytes[1:])
+        self._offered_bytes = offered_bytes(links)
 
     def on_feedback(self, feedback: Feedback) -> None:
         """See Controller."""
@@ -63,6 +75,35 @@ class Clairvoyant:
         rate_bps = self._gain * np.maximum(free_bytes, 0.0) * 8e9 / (max(end - start, 1) * STEP_NS)
         self.pacing_rate_bps = np.maximum(rate_bps, MIN_RATE_BPS)
         self.cwnd_packets = np.maximum(self.pacing_rate_bps * self._room_ms / 8e3 / MSS_BYTES, 4.0)
+
+    def on_records(self, records: Records, now_ns: int) -> None:
+        """Not needed."""
+
+
+class Informed:
+    """Asks for `gain` times the mean capacity of `PAST_MS` that ended an RTT ago, with the models' cwnd."""
+
+    def __init__(self, links: Links, gain: float) -> None:
+        flows = links.capacity_bps.shape[1]
+        self.pacing_rate_bps: Floats = np.full(flows, MIN_RATE_BPS)
+        self.cwnd_packets: Floats = np.full(flows, 10.0)
+        self._gain, self._rtt_ms, self._flows = gain, links.rtt_ms, np.arange(flows)
+        self._offered_bytes = offered_bytes(links)
+
+    def on_feedback(self, feedback: Feedback) -> None:
+        """See Controller."""
+        end = np.maximum(feedback.at_ns // STEP_NS - self._rtt_ms, 0)
+        start = np.maximum(end - PAST_MS, 0)
+        carried_bytes = self._offered_bytes[end, self._flows] - self._offered_bytes[start, self._flows]
+        rate_bps = self._gain * carried_bytes * 8e9 / (np.maximum(end - start, 1) * STEP_NS)
+        self.pacing_rate_bps = np.maximum(rate_bps, MIN_RATE_BPS)
+        self.cwnd_packets = cwnd_packets(
+            self.pacing_rate_bps,
+            self._rtt_ms * 1e6,
+            np.full(len(self._flows), MSS_BYTES),
+            queue_ns=ALLOWED_QUEUE_NS,
+            queue_rtt=ALLOWED_QUEUE_RTT,
+        )
 
     def on_records(self, records: Records, now_ns: int) -> None:
         """Not needed."""
@@ -102,16 +143,16 @@ def draw(results: dict[str, Any], path: Path) -> None:
     """Stalls against bitrate, both relative to the better of the models of BBR and CUBIC."""
     figure, axes = new_figure(1)
     axis = axes[0][0]
-    for horizon in HORIZONS_MS:
-        line = [row["against_the_better"] for row in results["schemes"] if row.get("horizon_ms") == horizon]
+    for name in dict.fromkeys(row["line"] for row in results["schemes"] if "line" in row):
+        line = [row["against_the_better"] for row in results["schemes"] if row.get("line") == name]
         axis.plot(
             [each["bitrate_bps"] for each in line],
             [each["stall_100ms"] for each in line],
             ".-",
-            label=f"knows {horizon} ms",
+            label=name,
         )
     for row in results["schemes"]:
-        if "horizon_ms" not in row:
+        if "line" not in row:
             place = row["against_the_better"]["bitrate_bps"], row["against_the_better"]["stall_100ms"]
             axis.plot(*place, "ks", markersize=4)
             axis.annotate(row["name"], place, textcoords="offset points", xytext=(4, 3), fontsize=8)
@@ -164,7 +205,11 @@ def main(
     for horizon in HORIZONS_MS:
         for gain in GAINS:
             known = run(links, Clairvoyant(links, gain, horizon))
-            add(f"knows {horizon} ms, × {gain:g}", known, horizon_ms=horizon, gain=gain)
+            add(f"knows {horizon} ms, × {gain:g}", known, line=f"knows {horizon} ms", gain=gain)
+    for gain in GAINS:
+        add(
+            f"knows the past, × {gain:g}", run(links, Informed(links, gain)), line="knows the past", gain=gain
+        )
     for entry, values in others.items():
         add(chosen[entry][0], values)
     constant = []

@@ -78,6 +78,14 @@ if TYPE_CHECKING:
 @click.option(
     "--report-only", is_flag=True, help="Run nothing; rebuild table and report of the cells that are done."
 )
+@click.option(
+    "--pool",
+    "pooled",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="DIR|TABLE",
+    help="Run nothing; report these leagues' tables as one in --out; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
 def league(
@@ -96,6 +104,7 @@ def league(
     baseline: str | None,
     keep_runs: bool,
     report_only: bool,
+    pooled: tuple[Path, ...],
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -110,12 +119,21 @@ def league(
         tbtest league grids/league.yaml --traces 'recorded/*/*' --out league --jobs 8
         tbtest league grids/league.yaml --collection experience --split validation --out tuning
         tbtest league grids/league.yaml --ray-address auto --out league     # the same, on a cluster
+        tbtest league --pool monday --pool tuesday/league.parquet --out both
     """
     from testbed.errors import UserError
     from testbed.league.grid import make_grid
     from testbed.league.plan import check_schemes, plan
+    from testbed.league.pool import pool
     from testbed.scenario import read_yaml, set_key
 
+    if pooled:
+        if grid_file is not None:
+            raise UserError(f"--pool reports what has run; leave {grid_file} out")
+        cells = pool(pooled, out, baseline)
+        result = {"league": str(out), "cells": cells, "done": cells, "failed": 0}
+        click.echo(json.dumps(result) if as_json else _result_text(result))
+        return
     data = read_yaml(grid_file) if grid_file else {}
     if split is not None:
         data["split"] = split

@@ -22,6 +22,11 @@ from traces.parquet import write_parquet
 SCHEMA = 1
 _LOCAL_SHARE = 0.02  # of answers that the agent's own fallback gave instead of the scheme
 
+INTERVALS = (
+    "Intervals: 95 %, from 5000 resamples of source traces, since cells of one trace are not independent; none from "
+    "fewer than three traces. Pairs share trace, settings and seed."
+)
+
 
 @dataclass(frozen=True)
 class League:
@@ -106,8 +111,7 @@ class League:
                 if grid.per_trace
                 else "; every combination."
             ),
-            "Intervals: 95 %, from 5000 resamples of source traces, since cells of one trace are not independent; "
-            "none from fewer than three traces. Pairs share trace, settings and seed.",
+            INTERVALS,
         ]
         if grid.split == "train":
             notes.append(
