@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from analysis.errors import AnalysisError
 from analysis.league.compare import ALL, Group, compare, default_baseline, scheme_order
 from analysis.league.table import read_table, to_frame
 from bench.experiments.output import new_figure, save_figure
@@ -58,7 +59,10 @@ def draw_stalls(axis: Any, means: dict[str, list[float]], schemes: list[str]) ->
 @click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
 def main(table: Path, out: Path) -> None:
-    frame = to_frame(read_table(table))
+    try:
+        frame = to_frame(read_table(table))
+    except AnalysisError as error:
+        raise click.ClickException(str(error)) from error
     cells = frame[frame["traffic"] == "video"]
     if cells.empty:
         raise click.ClickException(f"{table}: no cell of it has video traffic")

@@ -91,7 +91,11 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(141)
     except Exception as error:
-        if not _is_user_error(error):
+        if isinstance(error, OSError) and error.filename is not None:
+            text = f"{error.filename}: {error.strerror}; is it the right path, may you write there, is the disk full?"
+        elif _is_user_error(error):
+            text = str(error)
+        else:
             raise
-        click.echo(f"tbtest: {error}", err=True)
+        click.echo(f"tbtest: {text}", err=True)
         sys.exit(2)

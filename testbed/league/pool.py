@@ -18,7 +18,10 @@ def pool(leagues: Sequence[Path], out: Path, baseline: str | None) -> int:
     from analysis.league.table import pooled, read_table
 
     paths = [path / "league.parquet" if path.is_dir() else path for path in leagues]
-    if out.resolve() in {path.resolve().parent for path in paths}:
+    real = [path.resolve() for path in paths]
+    if twice := [str(path) for path, each in zip(paths, real, strict=True) if real.count(each) > 1]:
+        raise UserError(f"--pool {twice[0]}: named twice; its cells would count twice")
+    if out.resolve() in {each.parent for each in real}:
         raise UserError(f"--out {out}: its own league.parquet would be overwritten; name another folder")
     table = pooled([read_table(path) for path in paths])
     rows = table.to_pylist()

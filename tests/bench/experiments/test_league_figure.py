@@ -50,3 +50,12 @@ def test_a_league_without_video_is_named(draw, tmp_path):
     assert answer.exit_code == 1
     assert "no cell of it has video traffic" in answer.output
     assert not (tmp_path / "league.svg").exists()
+
+
+def test_what_is_no_table_is_named(tmp_path):
+    (tmp_path / "league.parquet").write_text("no table")
+    answer = CliRunner().invoke(
+        main, [str(tmp_path / "league.parquet"), "--out", str(tmp_path / "league.svg")]
+    )
+    assert answer.exit_code == 1
+    assert "league.parquet: not a readable Parquet file" in answer.output

@@ -47,6 +47,12 @@ def test_no_table_is_overwritten(leagues):
     assert (leagues[0] / "league.parquet").read_bytes() == before
 
 
+def test_no_table_counts_twice(leagues, tmp_path):
+    with pytest.raises(UserError, match="named twice"):
+        pool([leagues[0], leagues[1], leagues[0] / "league.parquet"], tmp_path / "both", None)
+    assert not (tmp_path / "both").exists()
+
+
 def test_what_is_no_table_is_named(leagues, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(AnalysisError, match=r"empty/league\.parquet"):
