@@ -14,6 +14,8 @@ encoder's own, on links of constant capacity.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from bench.experiments.output import markdown, new_figure, number, save_figure, 
 from bench.experiments.thresholds import trace_files
 from policy.inflight import cwnd_packets
 from policy.nioka.head import ALLOWED_QUEUE_NS, ALLOWED_QUEUE_RTT
-from policy.simulate import Links
+from policy.simulate import Controller, Links
 from policy.simulate.loop import MSS_BYTES, STEP_NS, Feedback
 from policy.windows import Records
 
@@ -202,14 +204,12 @@ def main(
             f"{name}: stalls {number(better['stall_100ms'], 2)}, bitrate {number(better['bitrate_bps'], 2)}"
         )
 
-    for horizon in HORIZONS_MS:
+    lines: dict[str, Callable[[Links, float], Controller]] = {
+        f"knows {horizon} ms": partial(Clairvoyant, horizon_ms=horizon) for horizon in HORIZONS_MS
+    }
+    for line, make in (lines | {"knows the past": Informed}).items():
         for gain in GAINS:
-            known = run(links, Clairvoyant(links, gain, horizon))
-            add(f"knows {horizon} ms, × {gain:g}", known, line=f"knows {horizon} ms", gain=gain)
-    for gain in GAINS:
-        add(
-            f"knows the past, × {gain:g}", run(links, Informed(links, gain)), line="knows the past", gain=gain
-        )
+            add(f"{line}, × {gain:g}", run(links, make(links, gain)), line=line, gain=gain)
     for entry, values in others.items():
         add(chosen[entry][0], values)
     constant = []

@@ -80,16 +80,15 @@ def test_draws_give_every_traffic_its_turn(per_trace):
     assert len(counts) == 5
 
 
-@pytest.mark.parametrize("per_trace", [3, 7, None])
-def test_a_kind_named_twice_has_two_turns_and_no_scenario_is_drawn_twice(per_trace):
+@pytest.mark.parametrize(
+    ("per_trace", "counts"),
+    [(3, {"video": 2, "bulk": 1}), (7, {"video": 4, "bulk": 3}), (None, {"video": 4, "bulk": 4})],
+)
+def test_a_kind_named_twice_has_two_turns_and_no_scenario_is_drawn_twice(per_trace, counts):
+    traffic = [{"flow": "video"}, {"flow": "bulk"}, {"flow": "video"}]
     axes = {"rtt": ["20ms"], "buffer": ["1bdp", "4bdp"], "seeds": [1, 2], "schemes": ["bbr"]}
-    found = jobs(
-        "a", per_trace=per_trace, traffic=[{"flow": "video"}, {"flow": "bulk"}, {"flow": "video"}], **axes
-    )
-    counts = Counter(job.about["traffic"] for job in found)
-    assert counts == (
-        {"video": 2, "bulk": 1} if per_trace == 3 else {"video": 4, "bulk": (per_trace and 3) or 4}
-    )
+    found = jobs("a", per_trace=per_trace, traffic=traffic, **axes)
+    assert Counter(job.about["traffic"] for job in found) == counts
     assert len({job.id for job in found}) == len(found)
 
 
