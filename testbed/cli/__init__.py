@@ -71,6 +71,7 @@ def _is_user_error(error: BaseException) -> bool:
         "agent",
         "policy",
         "topologies",
+        "plugins",
         "testbed",
     }
     return isinstance(error, UserError) or (own and isinstance(error, ValueError))

@@ -123,7 +123,7 @@ def test_a_topology_of_the_users_own(tmp_path: Path) -> None:
             'HostPair("s", "d", "cross")',
             "must begin with flows = 1 measured pairs, it has 0",
         ),
-        ("class Own(", "class Other(", "no class 'Own'; its topologies: Other"),
+        ("class Own(", "class Other(", "no class 'Own'; those that fit: Other"),
         ("class Own(Topology)", "class Own", "Own must derive from topologies.Topology"),
         ("description", "descrip tion", r"own\.py:9: SyntaxError"),
         ("class OwnOptions", "1 / 0\nclass OwnOptions", r"own\.py:4: ZeroDivisionError"),
