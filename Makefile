@@ -24,7 +24,7 @@ policy:
 lint:
 	@.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy
 
-# The tests that need a distribution's kernel, inside one (docs/kernels.md). VM_ARGS="--kernel 6.12 --kernel uml"
+# The tests that need a distribution's kernel, inside one (docs/reference/kernels.md). VM_ARGS="--kernel 6.12 --kernel uml"
 test-vm:
 	@scripts/setup.sh dev
 	@.venv/bin/python scripts/vm $(VM_ARGS)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from agent.config import read
-from agent.datapath import bpffs
+from agent.ebpf import bpffs
 from agent.errors import AgentError
 from policy.protocol.latency import prefer_latency
 

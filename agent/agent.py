@@ -12,10 +12,10 @@ import numpy.typing as npt
 from agent.answers import Answers
 from agent.batch import Batch, Batcher
 from agent.config import AgentConfig
+from agent.datapath import Tier
 from agent.layout import Flag, Kind, Records, join
 from agent.local_policy import LocalPolicy
 from agent.log import AgentLog
-from agent.tiers import Tier
 
 FLUSH_NS = 25_000_000  # records are sent at least this often
 _AUDIT_NS = 1_000_000_000

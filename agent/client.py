@@ -12,11 +12,12 @@ from typing import Any
 
 import grpc
 
-from agent import codec, probe
+from agent import codec
 from agent.answers import Answers
 from agent.batch import Batch, Opened
 from agent.config import AgentConfig
 from agent.errors import AgentError
+from agent.tcpinfo import probe
 from policy.protocol import policy_pb2_grpc
 from policy.protocol.policy_pb2 import AgentMessage, ServerMessage
 

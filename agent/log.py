@@ -1,4 +1,4 @@
-"""The agent's logs: acks, decisions and events, as Parquet files in the cell's folder (schemas in docs/design.md).
+"""The agent's logs: acks, decisions and events, as Parquet files in the cell's folder (schemas in docs/reference/design.md).
 
 While the agent runs, each table is an Arrow stream (`<table>-<start>.arrows`), which stays readable up to its last
 whole chunk if the agent is killed. `finish` turns all streams in the folder, those of killed predecessors included,

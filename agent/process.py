@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 from types import FrameType
 
-from agent import tiers
+from agent import datapath as tiers
 from agent.agent import Agent
 from agent.client import PolicyClient
 from agent.config import AgentConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.config import AgentConfig
-from agent.datapath import bpffs
+from agent.ebpf import bpffs
 from agent.log import finish
 
 READY_S = 30.0

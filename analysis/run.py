@@ -1,4 +1,4 @@
-"""A run folder as loaded: manifest, cells and their logs. docs/formats.md describes every file."""
+"""A run folder as loaded: manifest, cells and their logs. docs/reference/formats.md describes every file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from traces.parquet import read_parquet
 
 SCHEMA = 1
 
-# What the metrics read of each log; docs/formats.md has all columns.
+# What the metrics read of each log; docs/reference/formats.md has all columns.
 _COLUMNS = {
     "packets": ("link", "flow", "ack", "enqueue_ns", "dequeue_ns", "deliver_ns", "size_bytes", "verdict"),
     "goodput": ("flow", "at_ns", "received_bytes"),

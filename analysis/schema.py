@@ -1,4 +1,4 @@
-"""The schema of metrics.json. docs/metrics.md shows it with formulas and units."""
+"""The schema of metrics.json. docs/reference/metrics.md shows it with formulas and units."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from agent import spawn
-from agent.datapath import libbpf
-from agent.datapath.tier import EbpfTier
+from agent.ebpf import libbpf
+from agent.ebpf.datapath import EbpfTier
 from agent.layout import RECORD, Flag, Kind
 from bench.agent_rig import SERVER, agent_process, percentiles, prepared, python, traffic
 from bench.cpu import cpu_s

@@ -29,10 +29,10 @@ from torch.ao.quantization import quantize_dynamic
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run from a clone that is not installed
 
 from bench.kv_cache import CachedEngine
-from policy.nioka.backbone import LlmBackbone
-from policy.nioka.config import BackboneConfig, EncoderConfig, LoraConfig, ModelConfig
-from policy.nioka.engine import Engine, _DirectRunner, checked
-from policy.nioka.model import PolicyModel
+from policy.model.backbone import LlmBackbone
+from policy.model.config import BackboneConfig, EncoderConfig, LoraConfig, ModelConfig
+from policy.model.engine import Engine, _DirectRunner, checked
+from policy.model.model import PolicyModel
 
 
 def _qwen(hidden: int, inner: int, layers: int, heads: int, kv: int) -> dict[str, Any]:

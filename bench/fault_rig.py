@@ -57,7 +57,7 @@ class Fault:
 
 
 class Rig:
-    """See ``testbed.cc.CongestionController``. ``step`` goes to ``run_cells`` as ``on_sample``."""
+    """See ``testbed.controllers.base.CongestionController``. ``step`` goes to ``run_cells`` as ``on_sample``."""
 
     name = "policy:gcc"
 

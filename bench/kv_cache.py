@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policy.nioka.decoder import LeanBlock, LeanDecoder
+from policy.model.decoder import LeanBlock, LeanDecoder
 
 
 class CachedDecoder(nn.Module):

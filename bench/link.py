@@ -34,9 +34,9 @@ from testbed.links.base import (
     Queue,
 )
 from testbed.links.measure import WINDOW_NS, backlogged_windows
-from testbed.links.relay import RelayBackend
-from testbed.links.tc import TcBackend
-from testbed.links.tc_probe import missing_features
+from testbed.links.relay.backend import RelayBackend
+from testbed.links.tc.backend import TcBackend
+from testbed.links.tc.probe import missing_features
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 from traces import Steps, Trace, constant, load

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from bench.cpu import children
 from bench.server_load import Result, measure
-from policy.tiers import MODELS
+from policy.api import MODELS
 
 
 @click.command(help=__doc__)

@@ -1,13 +1,13 @@
-"""`python -m policy CONFIG.yaml`: run the policy server with the settings of a file (policy.config.ServerConfig)."""
+"""`python -m policy CONFIG.yaml`: run the policy server with the settings of a file (policy.server.config.ServerConfig)."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from policy.config import ServerConfig, read
 from policy.errors import PolicyError
 from policy.protocol.latency import prefer_latency
+from policy.server.config import ServerConfig, read
 
 
 def run(config: ServerConfig) -> None:
@@ -16,7 +16,7 @@ def run(config: ServerConfig) -> None:
     import logging
 
     prefer_latency()
-    from policy.server import serve
+    from policy.server.grpc_server import serve
 
     logging.basicConfig(
         level=config.log.upper(), format="%(asctime)s %(name)s %(message)s", stream=sys.stderr

@@ -50,5 +50,5 @@ install_python_packages() {
 install_debian_packages
 install_python_packages "$@"
 make --no-print-directory -s -C testbed/links/relay || fail "the relay did not compile; gcc's message is above"
-make --no-print-directory -s -C agent/datapath \
+make --no-print-directory -s -C agent/ebpf \
   || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2

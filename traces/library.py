@@ -93,7 +93,7 @@ def read_trace_file(path_or_name: str | Path, format: str | None = None) -> Trac
     if chosen is None:
         raise source.error(
             "",
-            f"is of no known trace format ({', '.join(known.name for known in FORMATS)}); see docs/traces.md",
+            f"is of no known trace format ({', '.join(known.name for known in FORMATS)}); see docs/guide/traces.md",
         )
     try:
         return TraceFile(chosen.read(source, trace_name(path)), path, chosen.name, source.notes)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policy.nioka.config import ModelConfig
-from policy.nioka.errors import ModelError
+from policy.model.config import ModelConfig
+from policy.model.errors import ModelError
 
 
 class TrainConfig(BaseModel):

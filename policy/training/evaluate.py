@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from policy.nioka.model import PolicyModel
-from policy.nioka.tasks.base import Task
+from policy.model.model import PolicyModel
+from policy.tasks.base import Task
 from policy.training.config import TrainConfig
 from policy.training.samples import Samples
 from policy.training.trainer import Progress, predict

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from policy.nioka import checkpoint
-from policy.nioka.errors import ModelError
-from policy.nioka.model import PolicyModel
-from policy.training import schema
+from policy.model import checkpoint
+from policy.model.errors import ModelError
+from policy.model.model import PolicyModel
+from policy.tasks.congestion import schema
+from policy.tasks.congestion.dataset import CongestionSamples
 from policy.training.config import TrainConfig
-from policy.training.dataset import CongestionSamples
 from policy.training.evaluate import Measures, evaluate, evaluate_baselines, model_card
 from policy.training.trainer import Progress, train_one
 

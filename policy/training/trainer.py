@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from policy.nioka.errors import ModelError
-from policy.nioka.model import PolicyModel
+from policy.model.errors import ModelError
+from policy.model.model import PolicyModel
 from policy.training.config import TrainConfig
 from policy.training.samples import Arrays, Samples
 

@@ -18,13 +18,13 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-from policy.fields import HISTORY
-from policy.tiers import TierContext, create
+from policy.api import TierContext, create
+from policy.tasks.congestion.fields import HISTORY
 from policy.worker.memory import SharedRows
 from policy.worker.process import DONE, REQUEST, Loaded
 
 NICENESS = 5
-"""On a machine with few cores the light tier's answers come first; measured: docs/policy-server.md."""
+"""On a machine with few cores the light tier's answers come first; measured: docs/reference/policy-server.md."""
 _PR_SET_PDEATHSIG = 1
 
 

@@ -7,8 +7,8 @@ import os
 
 import numpy as np
 
-from policy.fields import FIELDS
-from policy.tiers import Actions, FlowBatch
+from policy.api import Actions, FlowBatch
+from policy.tasks.congestion.fields import FIELDS
 
 _BATCH = ("flow", "windows", "valid", "bandwidth_bps", "min_rtt_ns", "mss_bytes")  # of a FlowBatch
 _ACTIONS = ("pacing_rate_bps", "cwnd_packets")

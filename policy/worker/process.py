@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from policy.api import Actions, FlowBatch, TierContext
 from policy.errors import PolicyError
-from policy.tiers import Actions, FlowBatch, TierContext
 from policy.worker.memory import SharedRows
 
 REQUEST = struct.Struct("=Iq")

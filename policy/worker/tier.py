@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from policy.api import Actions, FlowBatch, TierContext
 from policy.errors import PolicyError
-from policy.tiers import Actions, FlowBatch, TierContext
 from policy.worker.process import Loaded, WorkerDied, WorkerProcess
 
 log = logging.getLogger("policy.worker")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from policy.nioka.checkpoint import CheckpointInfo
+    from policy.model.checkpoint import CheckpointInfo
 
 
 @click.group()
@@ -23,7 +23,7 @@ def list_models(folders: tuple[Path, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from policy.nioka import checkpoint
+    from policy.model import checkpoint
 
     found = dict(checkpoint.bundled())
     for folder in folders:
@@ -54,7 +54,7 @@ def show_model(name: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from policy.nioka import checkpoint
+    from policy.model import checkpoint
 
     info = checkpoint.read_info(checkpoint.resolve(name))
     Console().print(Markdown((info.folder / "README.md").read_text()))

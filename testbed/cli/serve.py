@@ -13,7 +13,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--config",
     type=_FILE,
-    help="Settings in YAML; see docs/policy-server.md. Options given here win over it.",
+    help="Settings in YAML; see docs/reference/policy-server.md. Options given here win over it.",
 )
 @click.option(
     "--listen",
@@ -62,7 +62,7 @@ def serve(
                      --tiers llm --device cuda --metrics 9100
     """
     from policy.__main__ import run
-    from policy.config import build, read
+    from policy.server.config import build, read
 
     options: dict[str, object] = {
         "listen": listen,

@@ -24,7 +24,7 @@ KINDS = ("nioka", "gru", "mlp", "transformer")
 @click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Settings in YAML; see docs/nioka.md.",
+    help="Settings in YAML; see docs/reference/nioka.md.",
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting; repeatable."

@@ -1,1 +1,1 @@
-"""Experience for training: many scenarios in parallel, folded into the dataset of `policy.training.schema`."""
+"""Experience for training: many scenarios in parallel, folded into the dataset of `policy.tasks.congestion.schema`."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policy.training import schema
-from policy.training.labels import Reward, Target
+from policy.tasks.congestion import schema
+from policy.tasks.congestion.labels import Reward, Target
 from testbed.collect.grid import Grid, Job, expand, split_traces
 from testbed.collect.slot import part_path
 from testbed.collect.sources import Source, resolve_sources, write_sources

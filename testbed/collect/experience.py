@@ -1,4 +1,4 @@
-"""From a finished cell to rows of the experience dataset (`policy.training.schema`): windows, labels, rewards."""
+"""From a finished cell to rows of the experience dataset (`policy.tasks.congestion.schema`): windows, labels, rewards."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from policy.fields import FIELDS, F
-from policy.training import labels
-from policy.training.labels import CapacityIntegral, Reward, Target
-from policy.training.schema import SCHEMA
+from policy.tasks.congestion import labels
+from policy.tasks.congestion.fields import FIELDS, F
+from policy.tasks.congestion.labels import CapacityIntegral, Reward, Target
+from policy.tasks.congestion.schema import SCHEMA
 from testbed.collect.packets import BottleneckLog, largest_packet_bytes, upstream_delay_ns
 from testbed.collect.windows import FlowWindows, fold_flow, opened_ns
 from traces.model import Trace

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from policy.training.schema import Split, assign_splits
+from policy.tasks.congestion.schema import Split, assign_splits
 from testbed.buffer import Buffer
 from testbed.errors import UserError
 from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Loss, RateBps, Scenario, read_yaml

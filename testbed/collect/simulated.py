@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.fields import FIELDS, F
-from policy.history import History
-from policy.simulate import (
+from policy.api import TierContext, create
+from policy.tasks.congestion import labels, schema
+from policy.tasks.congestion.fields import FIELDS, F
+from policy.tasks.congestion.history import History
+from policy.tasks.congestion.labels import CapacityIntegral, Reward, Target
+from policy.tasks.congestion.simulator import (
     MSS_BYTES,
     STEP_NS,
     Bbr,
@@ -30,10 +33,7 @@ from policy.simulate import (
     Video,
     simulate,
 )
-from policy.tiers import TierContext, create
-from policy.training import labels, schema
-from policy.training.labels import CapacityIntegral, Reward, Target
-from policy.windows import Records, WindowFolder
+from policy.tasks.congestion.windows import Records, WindowFolder
 from testbed.collect.experience import taken_log2
 from testbed.collect.grid import Job
 from testbed.errors import UserError

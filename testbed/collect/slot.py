@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from policy.training.labels import Reward, Target
-from policy.training.schema import write_part
+from policy.tasks.congestion.labels import Reward, Target
+from policy.tasks.congestion.schema import write_part
 from testbed.collect.experience import run_columns
 from testbed.collect.grid import Job
 from testbed.errors import UserError

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from policy.fields import COUNTERS, FIELDS, LEVELS
-from policy.history import History
-from policy.light.gcc import Gcc
-from policy.tiers import TierContext
-from policy.windows import Records, WindowFolder
+from policy.api import TierContext
+from policy.tasks.congestion.fields import COUNTERS, FIELDS, LEVELS
+from policy.tasks.congestion.history import History
+from policy.tasks.congestion.policies.gcc import Gcc
+from policy.tasks.congestion.windows import Records, WindowFolder
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -39,7 +39,7 @@ tools: list[Callable[[], Finding]] = [
 
 def libbpf() -> Finding:
     """The library that loads eBPF programs, asked for as the datapath does."""
-    from agent.datapath.libbpf import library
+    from agent.ebpf.libbpf import library
     from agent.errors import AgentError
 
     try:
@@ -58,7 +58,7 @@ def libbpf() -> Finding:
 
 def datapath() -> Finding:
     """How `--cc policy` would reach the kernel: ACK by ACK through eBPF, or by TCP_INFO."""
-    from agent.tiers import unavailable
+    from agent.datapath import unavailable
 
     reasons = unavailable()
     ebpf = reasons["ebpf"]
@@ -84,7 +84,7 @@ def torch() -> Finding:
 
 def relay() -> Finding:
     """The compiled relay, the default link backend."""
-    from testbed.links.relay import PROGRAM
+    from testbed.links.relay.backend import PROGRAM
 
     return verdict(
         "relay",

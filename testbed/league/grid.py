@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from policy.tiers import DEFAULT_LIGHT
-from policy.training.schema import Split
+from policy.api import DEFAULT_LIGHT
+from policy.tasks.congestion.schema import Split
 from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
 from testbed.errors import UserError

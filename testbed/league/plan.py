@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed import cc
+from testbed.controllers import base as cc
 from testbed.errors import UserError
 from testbed.league.grid import Job, LeagueGrid, expand
 from testbed.league.traces import LeagueTrace, resolve_traces

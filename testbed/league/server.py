@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policy import config as server_config
-from policy.tiers import MODELS
+from policy.api import MODELS
+from policy.server import config as server_config
+from testbed.controllers.policy import APC
 from testbed.errors import UserError
 from testbed.league.grid import ORACLE
-from testbed.policy_cc import APC
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 

@@ -1,8 +1,8 @@
 """Emulated links between two routers: rate, queue, delay and loss. Importing it registers the backends."""
 
 from testbed.links.base import backend, backend_names, register
-from testbed.links.relay import RelayBackend
-from testbed.links.tc import TcBackend
+from testbed.links.relay.backend import RelayBackend
+from testbed.links.tc.backend import TcBackend
 
 register("relay", RelayBackend)
 register("tc", TcBackend)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.cc import CongestionController
+from testbed.controllers.base import CongestionController
 from testbed.links.base import LinkSample
 from testbed.network import Network, build
 from testbed.run.capture import Capture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from testbed import cc
+from testbed.controllers import base as cc
 from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue

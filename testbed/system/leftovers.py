@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.datapath import bpffs
+from agent.ebpf import bpffs
 from agent.errors import AgentError
 from testbed.errors import UserError
 from testbed.system.pids import ProcessId, kill, processes_of_run

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent import log
-from agent.datapath import bpffs, loader
+from agent.ebpf import bpffs, loader
 from policy.protocol import policy_pb2, policy_pb2_grpc
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agent import layout
-from agent.datapath.loader import FOLDER
+from agent.ebpf.loader import FOLDER
 from agent.layout import HEADER_BYTES, RECORD
 
 # C structure of each type, and the path inside it of members that are nested there.

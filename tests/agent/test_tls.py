@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from agent import probe
 from agent.batch import WINDOW, Batch, Opened
 from agent.client import PolicyClient
 from agent.config import AgentConfig
 from agent.layout import RECORD
+from agent.tcpinfo import probe
 from bench.fault_route import make_certificate
 
 WINDOW_NS = 100_000_000

@@ -1,4 +1,4 @@
-"""docs/metrics.md and docs/formats.md name every key of metrics.json and every column that the metrics read."""
+"""docs/reference/metrics.md and docs/reference/formats.md name every key of metrics.json and every column that the metrics read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from analysis.run import _COLUMNS, _LINK_KEYS
 from analysis.schema import Metrics
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def keys(model: type[BaseModel]) -> Iterator[str]:

@@ -129,9 +129,9 @@ def make_agent() -> type[FakeAgent]:
 def gru(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a small random GRU that reads eight windows."""
     pytest.importorskip("torch")
-    from policy.nioka import checkpoint
-    from policy.nioka.config import ControlConfig, EncoderConfig, ModelConfig
-    from policy.nioka.model import PolicyModel
+    from policy.model import checkpoint
+    from policy.model.config import ControlConfig, EncoderConfig, ModelConfig
+    from policy.model.model import PolicyModel
 
     config = ModelConfig(
         kind="gru", history=8, control=ControlConfig(hidden=16, layers=1), encoder=EncoderConfig(channels=4)

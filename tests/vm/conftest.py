@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from testbed.links.tc_probe import missing_features
+from testbed.links.tc.probe import missing_features
 from testbed.network import Network
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope

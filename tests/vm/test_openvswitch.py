@@ -16,7 +16,7 @@ from mininet.node import OVSBridge
 from mininet.topo import Topo
 
 from testbed.links.base import Attachment, Direction, LinkSpec, Queue
-from testbed.links.tc import TcBackend
+from testbed.links.tc.backend import TcBackend
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 from traces import constant

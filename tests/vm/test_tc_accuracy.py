@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
-from testbed.links.tc import TcBackend
+from testbed.links.tc.backend import TcBackend
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 from traces import Steps, Trace, constant

@@ -1,4 +1,4 @@
-/* Live counters in a page shared with the harness, read by testbed/links/relay.py while the relay runs. */
+/* Live counters in a page shared with the harness, read by testbed/links/relay/backend.py while the relay runs. */
 #pragma once
 
 #include <stdatomic.h>

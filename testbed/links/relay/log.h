@@ -3,7 +3,7 @@
 
 #include "packet.h"
 
-struct record { /* read by testbed/links/relay_log.py; native byte order */
+struct record { /* read by testbed/links/relay/log.py; native byte order */
     int64_t enqueue_ns;
     int64_t dequeue_ns; /* -1: never */
     int64_t deliver_ns; /* -1: never */

@@ -1,4 +1,4 @@
-/* What to emulate, read from a text file (format: docs/links.md). */
+/* What to emulate, read from a text file (format: docs/reference/links.md). */
 #pragma once
 
 #include "direction.h"

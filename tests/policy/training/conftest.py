@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.fields import FIELDS
-from policy.training import labels, schema
+from policy.tasks.congestion import labels, schema
+from policy.tasks.congestion.fields import FIELDS
 
 collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
 

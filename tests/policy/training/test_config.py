@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policy.nioka.errors import ModelError
+from policy.model.errors import ModelError
 from policy.training.config import TrainConfig, load_config
 
 pytestmark = pytest.mark.torch

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy.nioka import checkpoint
-from policy.nioka.errors import ModelError
+from policy.model import checkpoint
+from policy.model.errors import ModelError
 from policy.training.config import TrainConfig
 from policy.training.run import train
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from policy.nioka.errors import ModelError
-from policy.training import schema
+from policy.model.errors import ModelError
+from policy.tasks.congestion import schema
+from policy.tasks.congestion.dataset import CongestionSamples
 from policy.training.config import TrainConfig
-from policy.training.dataset import CongestionSamples
 from policy.training.trainer import learning_rate, predict, train_one
 
 pytestmark = pytest.mark.torch
@@ -65,7 +65,7 @@ def test_first_experiment_the_loss_falls_with_a_frozen_llm(splits, tmp_path):
     assert np.mean(losses[-10:]) < 0.7 * np.mean(losses[:10])
     assert progress.best_loss < 0.7 * np.mean(losses[:10])
     assert not model.training
-    from policy.nioka.backbone import LlmBackbone
+    from policy.model.backbone import LlmBackbone
 
     assert model.backbone.fingerprint == LlmBackbone(config.model.backbone).fingerprint
     assert list((tmp_path / "logs").glob("events.*"))

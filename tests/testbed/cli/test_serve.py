@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from policy.config import ServerConfig
 from policy.errors import PolicyError
+from policy.server.config import ServerConfig
 from testbed.cli.serve import serve
 
 

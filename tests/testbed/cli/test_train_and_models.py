@@ -16,9 +16,9 @@ pytest.importorskip("torch")
 
 @pytest.fixture
 def saved(tmp_path):
-    from policy.nioka import checkpoint
-    from policy.nioka.config import ModelConfig
-    from policy.nioka.model import PolicyModel
+    from policy.model import checkpoint
+    from policy.model.config import ModelConfig
+    from policy.model.model import PolicyModel
 
     config = ModelConfig(kind="mlp", control={"hidden": 8, "layers": 1}, encoder={"channels": 2})
     record = {"seed": 0, "seeds": {"0": {"test": {"all": {"mape": 0.1234}}}}}

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from policy.training.schema import read
+from policy.tasks.congestion.schema import read
 from testbed.cli.collect import collect
 
 GRID = """

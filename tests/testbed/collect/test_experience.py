@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent.log import ACKS, EVENTS
-from policy.training.labels import Reward, Target
-from policy.training.schema import SCHEMA, describe, read, write_part
+from policy.tasks.congestion.labels import Reward, Target
+from policy.tasks.congestion.schema import SCHEMA, describe, read, write_part
 from testbed.collect.experience import fair_share, run_columns
 from testbed.collect.packets import BottleneckLog, largest_packet_bytes, upstream_delay_ns
 from traces.model import constant

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.training import schema
+from policy.tasks.congestion import schema
 from testbed.collect.collection import plan
 from testbed.collect.grid import Grid
 from testbed.collect.simulated import left, run_simulated, simulable

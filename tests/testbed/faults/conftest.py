@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.datapath import libbpf, loader
+from agent.ebpf import libbpf, loader
 from bench.fault_rig import FAULTS, Fault, Rig
 from bench.faults import Outcome, run
 from testbed.links.base import LinkSample

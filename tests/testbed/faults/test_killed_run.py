@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.datapath import bpffs
+from agent.ebpf import bpffs
 from agent.spawn import new_cc_name
 from testbed.system.leftovers import clean
 from testbed.system.state import RunState, read_states
@@ -21,8 +21,8 @@ UNLINKED = """
 import functools, os, signal, sys
 from pathlib import Path
 from agent.config import AgentConfig
-from agent.datapath import loader
-from agent.datapath.tier import EbpfTier
+from agent.ebpf import loader
+from agent.ebpf.datapath import EbpfTier
 from testbed.system.state import RecordedPath, RunState
 name, log_dir, run_id, folder = sys.argv[1:]
 config = AgentConfig(cc_name=name, log_dir=log_dir, kernel="aimd")
@@ -35,8 +35,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 MOUNTS = """
 import os, subprocess, sys
 from pathlib import Path
-from agent.datapath import bpffs
-from agent.datapath import bpffs
+from agent.ebpf import bpffs
+from agent.ebpf import bpffs
 from agent.spawn import new_cc_name
 from testbed.system.leftovers import clean
 from testbed.system.pids import ProcessId

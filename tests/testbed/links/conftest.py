@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbed.links.base import Direction, LinkSpec
-from testbed.links.relay_spec import write_spec
+from testbed.links.relay.spec import write_spec
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 

@@ -18,7 +18,7 @@ import pytest
 import topologies
 from testbed.errors import UserError
 from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
-from testbed.links.relay import RelayBackend
+from testbed.links.relay.backend import RelayBackend
 from testbed.network import Bottleneck, build
 from testbed.network.build import link_spec
 from testbed.network.ping import PingFailed

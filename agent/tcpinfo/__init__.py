@@ -1,0 +1,1 @@
+"""The datapath without BPF or root: TCP_INFO read, pacing capped."""

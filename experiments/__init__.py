@@ -1,0 +1,1 @@
+"""The project's own targets and proofs, each one command."""

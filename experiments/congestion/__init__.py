@@ -1,0 +1,1 @@
+"""The experiments of docs/results/, one command each: `python -m experiments.congestion.apc|scale|pretrained`."""

@@ -1,0 +1,146 @@
+"""The language model as a sequence model: vectors in, the last output vector out.
+
+Any Hugging Face causal LM works: it is driven through `inputs_embeds`, without tokenizer, embedding table or LM head.
+Its weights stay frozen; LoRA adapters (PEFT) learn. Nothing here knows what the tokens mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from policy.model.config import BackboneConfig
+from policy.model.errors import ModelError
+from policy.model.weights import smollm2_folder
+
+DEFAULT_ID = "smollm2-135m"
+
+
+class LlmBackbone(nn.Module):
+    """Tokens [n, T, hidden] -> the last output vector [n, hidden].
+
+    Attributes:
+        llm: the transformer (a PEFT model while it has adapters).
+        hidden: the width.
+        scale: root mean square of the embedding table, the scale its first block expects.
+        fingerprint: identifies the frozen weights; a checkpoint refuses to load onto others.
+    """
+
+    def __init__(self, config: BackboneConfig, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        llm = _load(config, dtype)
+        self.hidden: int = llm.config.hidden_size
+        self.scale = float(llm.get_input_embeddings().weight.detach().float().square().mean().sqrt())
+        unused = nn.Embedding(1, self.hidden, dtype=dtype)  # the table would be a third of the memory
+        llm.set_input_embeddings(unused.requires_grad_(False))
+        nn.init.zeros_(unused.weight)
+        _keep_blocks(llm, config)
+        llm.requires_grad_(False)
+        self.fingerprint = _fingerprint(llm)
+        if config.lora.rank:
+            llm = _with_adapters(llm, config)
+        self.llm = llm
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.llm(inputs_embeds=tokens, use_cache=False).last_hidden_state
+        return out[:, -1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the frozen weights."""
+        dtype: torch.dtype = self.llm.dtype
+        return dtype
+
+    def merge_adapters(self) -> None:
+        """Fold the adapters into the weights, for inference; not to be undone."""
+        if hasattr(self.llm, "merge_and_unload"):
+            self.llm = self.llm.merge_and_unload()
+
+    def adapter_parameters(self) -> dict[str, nn.Parameter]:
+        """The trained parameters, by name; empty without LoRA."""
+        return {name: value for name, value in self.llm.named_parameters() if "lora_" in name}
+
+
+def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.PreTrainedModel
+    from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # it reports the absent LM head at length
+    logging.disable_progress_bar()
+    if config.architecture is not None:
+        shape = dict(config.architecture)
+        try:
+            hf_config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"backbone.architecture is not a Hugging Face configuration: {error}") from None
+        return _random(hf_config, config.seed, dtype)
+    source = str(smollm2_folder()) if config.id == DEFAULT_ID else config.id
+    try:
+        if not config.pretrained:
+            return _random(AutoConfig.from_pretrained(source), config.seed, dtype)
+        return AutoModel.from_pretrained(source, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        kind = "folder" if Path(source).exists() else "Hugging Face id"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"cannot load backbone {config.id!r} ({kind}): {reason}") from None
+
+
+def _random(hf_config: Any, seed: int, dtype: torch.dtype) -> Any:
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModel.from_config(hf_config)
+    cast_parameters(model, torch.bfloat16)  # so that they are the same in every dtype
+    cast_parameters(model, dtype)
+    return model
+
+
+def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
+    """Convert the parameters only: a model's buffers are its rotary frequencies, which bfloat16 would falsify."""
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def _keep_blocks(llm: Any, config: BackboneConfig) -> None:
+    if config.layers is None:
+        return
+    blocks = getattr(llm, "layers", None)
+    if not isinstance(blocks, nn.ModuleList):
+        raise ModelError(f"backbone.layers: {type(llm).__name__} does not hold its blocks in `layers`")
+    if config.layers > len(blocks):
+        raise ModelError(f"backbone.layers is {config.layers}, but {config.id!r} has {len(blocks)} blocks")
+    llm.layers = blocks[: config.layers]
+    llm.config.num_hidden_layers = config.layers
+
+
+def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    lora = config.lora
+    adapters = LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # PEFT reads an attribute that transformers renamed
+            return get_peft_model(llm, adapters)
+    except ValueError as error:
+        raise ModelError(f"backbone.lora.targets {list(lora.targets)}: {error}") from None
+
+
+def _fingerprint(llm: nn.Module) -> str:
+    """SHA-256 over the names, shapes and first 4 KiB of all tensors, in bfloat16: cheap, and the same in any dtype."""
+    digest = hashlib.sha256()
+    for name, value in sorted(llm.named_parameters()):
+        head = value.detach().flatten()[:2048].to("cpu", torch.bfloat16).contiguous()
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        digest.update(head.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()

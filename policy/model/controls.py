@@ -1,0 +1,80 @@
+"""Small networks trained from scratch, in the backbone's place: same tokens in, same head behind."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from policy.model.config import ModelConfig
+
+
+class Control(nn.Module):
+    """[n, T, hidden] -> [n, hidden], with the attributes of `LlmBackbone` that the model needs."""
+
+    scale = 1.0
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+
+class Gru(Control):
+    """Tokens [n, T, hidden] -> the state after the last [n, hidden]."""
+
+    def __init__(self, hidden: int, layers: int) -> None:
+        super().__init__(hidden)
+        self.gru = nn.GRU(hidden, hidden, layers, batch_first=True)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        states: Tensor = self.gru(tokens)[0]
+        return states[:, -1]
+
+
+class Mlp(Control):
+    """All tokens at once [n, T, hidden] -> [n, hidden]."""
+
+    def __init__(self, tokens: int, hidden: int, layers: int) -> None:
+        super().__init__(hidden)
+        widths = [tokens * hidden] + [hidden] * layers
+        self.layers = nn.Sequential(
+            *(nn.Sequential(nn.Linear(a, b), nn.GELU()) for a, b in itertools.pairwise(widths))
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.layers(tokens.flatten(1))
+        return out
+
+
+class Transformer(Control):
+    """A causal pre-norm transformer [n, T, hidden] -> the last output [n, hidden]."""
+
+    def __init__(self, tokens: int, hidden: int, layers: int, heads: int) -> None:
+        super().__init__(hidden)
+        layer = nn.TransformerEncoderLayer(
+            hidden, heads, 4 * hidden, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.mask: Tensor
+        self.register_buffer(
+            "mask", torch.full((tokens, tokens), float("-inf")).triu(diagonal=1), persistent=False
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.encoder(tokens, mask=self.mask.to(tokens.dtype))
+        return out[:, -1]
+
+
+def build_control(config: ModelConfig, tokens: int) -> Control:
+    """The control that `config.kind` names, for sequences of `tokens` tokens."""
+    size = config.control
+    if config.kind == "gru":
+        return Gru(size.hidden, size.layers)
+    if config.kind == "mlp":
+        return Mlp(tokens, size.hidden, size.layers)
+    return Transformer(tokens, size.hidden, size.layers, size.heads)

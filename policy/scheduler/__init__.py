@@ -1,0 +1,1 @@
+"""APC: which flows the rule policy answers and which the LLM does."""

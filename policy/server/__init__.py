@@ -1,0 +1,1 @@
+"""The policy server: gRPC, streams of ACKs, and the core that decides."""

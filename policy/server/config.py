@@ -1,0 +1,110 @@
+"""The policy server's settings: one typed thing for command line, file and testbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from policy.api import DEFAULT_LIGHT, LIGHT, names
+from policy.errors import PolicyError
+from policy.scheduler.admission import AdmissionConfig
+from policy.scheduler.rules import ApcConfig
+from policy.tasks.congestion.competition import CompetitionConfig
+
+
+class Limits(BaseModel):
+    """What agents may ask of the server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    streams: int = Field(default=256, ge=1)
+    flows: int = Field(default=32768, ge=1, le=2**20)
+    """Open flows, all streams together; memory is set aside for them (about 4 kB each)."""
+    flows_per_stream: int = Field(default=16384, ge=1, le=2**20)
+    records_per_batch: int = Field(default=200_000, ge=1)
+    message_bytes: int = Field(default=32 * 2**20, ge=2**16)
+    hello_timeout_s: float = Field(default=5.0, gt=0)
+
+
+class ServerConfig(BaseModel):
+    """All settings of the policy server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = "unix:/tmp/tbtest-policy.sock"
+    """`unix:/path` or `host:port`."""
+    tls_cert: Path | None = None
+    """PEM certificate chain, and …"""
+    tls_key: Path | None = None
+    """… its key: needed on TCP."""
+    token_file: Path | None = None
+    """File with the bearer token that agents must send: needed on TCP."""
+    light: str = DEFAULT_LIGHT
+    """The tier that answers at once under `apc`."""
+    difficult: str | None = "auto"
+    """The tier for difficult flows under `apc`; null: none; auto: `llm` where it can be loaded, else none."""
+    tiers: tuple[str, ...] = ()
+    """Further model tiers to load, so that agents can ask for them alone."""
+    models: dict[str, str] = Field(default_factory=dict)
+    """Checkpoint folder or bundled name of each model tier; default: the bundled one."""
+    device: str = "auto"
+    """Where models run: auto, cpu, cuda, cuda:1, …"""
+    seed: int = Field(default=0, ge=0)
+    """Of tiers that draw at random (`explore`)."""
+    metrics: int | None = Field(default=None, ge=0, le=65535)
+    """Port of the Prometheus endpoint on 127.0.0.1; 0: any free one; null: none."""
+    drain_s: float = Field(default=2.0, ge=0)
+    """On SIGTERM, how long streams may go on before they are ended."""
+    log: Literal["info", "warning"] = "info"
+    limits: Limits = Limits()
+    apc: ApcConfig = ApcConfig()
+    admission: AdmissionConfig = AdmissionConfig()
+    competition: CompetitionConfig = CompetitionConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ServerConfig:
+        if self.light not in LIGHT:
+            raise ValueError(f"light: no light tier {self.light!r}; known: {', '.join(LIGHT)}")
+        for name in (*self.tiers, *self.models, *([self.difficult] if self.difficult else [])):
+            if name not in (*names(), "auto"):
+                raise ValueError(f"no tier {name!r}; known: {', '.join(names())}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together; set both or neither")
+        if not self.is_unix and (self.tls_cert is None or self.token_file is None):
+            raise ValueError(
+                f"listen: {self.listen} is on TCP and needs tls_cert, tls_key and token_file; or use unix:/path"
+            )
+        return self
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it listens on a unix socket."""
+        return self.listen.startswith("unix:")
+
+
+def build(settings: dict[str, object], origin: str) -> ServerConfig:
+    """Check settings. Raises PolicyError naming the origin, the key and the value."""
+    try:
+        return ServerConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise PolicyError(f"{origin}: {f'{key}: ' if key else ''}{message}") from None
+
+
+def read(path: Path, overrides: Mapping[str, object] | None = None) -> ServerConfig:
+    """Read a YAML (or JSON) file; overrides win. Raises PolicyError."""
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise PolicyError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(settings, dict):
+        raise PolicyError(f"{path}: expected a mapping of settings, got {type(settings).__name__}")
+    return build(settings | dict(overrides or {}), str(path))

@@ -1,0 +1,286 @@
+"""The server without its sockets and threads: messages in, decisions out. Pure; `now_ns` is the server's clock.
+
+receive(...)   for each StateBatch: checks it, opens and closes flows, keeps the rest for the next tick
+tick(now)      folds all that came, lets the light tier answer and the scheduler admit: messages to send
+next_job(lane) the next batch for a model tier that is idle; finish(job, …): messages to send
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.api import Actions, FlowBatch, Tier, TierContext, create
+from policy.protocol import columns as col
+from policy.protocol import policy_pb2 as pb
+from policy.scheduler.admission import BatchQueue
+from policy.scheduler.rules import Reason, Scheduler
+from policy.server.config import ServerConfig
+from policy.server.flows import Asked, Session
+from policy.server.intake import Rejections, closings_of, records_of
+from policy.server.metrics import Metrics
+from policy.server.streams import APC, Streams
+from policy.tasks.congestion.competition import Competition
+from policy.tasks.congestion.fields import HISTORY, LEVELS
+from policy.tasks.congestion.history import History
+from policy.tasks.congestion.windows import WindowFolder, rounds
+
+Ints = NDArray[np.int64]
+_MSS = LEVELS.index("mss_bytes")
+Outgoing = list[tuple[Session, pb.ServerMessage]]
+
+
+@dataclass(eq=False)
+class Lane:
+    """A model tier, its queue, and whether it is computing."""
+
+    tier: Tier
+    queue: BatchQueue
+    history: int
+    busy: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch that a model tier is to decide, and the windows that it answers."""
+
+    lane: Lane
+    batch: FlowBatch
+    asked: Asked
+    reasons: NDArray[np.uint8]
+    taken_ns: int
+
+
+def _lane(tier: Tier, config: ServerConfig) -> Lane:
+    largest = min(getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch)
+    admission = config.admission.model_copy(update={"max_batch": largest})
+    return Lane(tier, BatchQueue(config.limits.flows, admission), getattr(tier, "history", HISTORY))
+
+
+class Core:
+    """See the module."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        models: dict[str, Tier],
+        metrics: Metrics,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """models: the model tiers that are loaded, by name; config.difficult is one of them or None.
+
+        clock: only to measure how long answers take.
+        """
+        self._clock = clock
+        slots = config.limits.flows
+        self.metrics = metrics
+        self._config = config
+        self.lanes = {name: _lane(tier, config) for name, tier in models.items()}
+        self._difficult = self.lanes[config.difficult] if config.difficult else None
+        self._light: dict[str, Tier] = {}
+        self._folder, self._history = WindowFolder(slots), History(slots)
+        self.streams = Streams(config, list(models), metrics, self._folder.open)
+        self._table = self.streams.table
+        self._scheduler = Scheduler(slots, config.apc)
+        self._competition = Competition(slots, config.competition)
+        metrics.competing = self._competition.competing
+        self._reasons = np.zeros(slots, np.uint8)
+
+    # Decisions
+
+    @property
+    def pending(self) -> bool:
+        """Whether a tick has something to do."""
+        return bool(self.streams.parts or self.streams.rejections.by_session)
+
+    def tick(self, now_ns: int) -> Outgoing:
+        """Fold all that came since the last tick and decide at once what can be."""
+        parts, self.streams.parts = self.streams.parts, []
+        rejections, self.streams.rejections = self.streams.rejections, Rejections()
+        outgoing: Outgoing = []
+        if parts:
+            records = records_of(parts, rejections)
+            closed = closings_of(parts, self._table, rejections)
+            rows, stale, fell = self._folder.fold(records, closed.slot, closed.end_ns)
+            closings = rounds(closed.slot)
+            for chosen in closings:
+                self._history.append(closed.slot[chosen], rows[chosen])
+            self.metrics.records += len(records)
+            self.metrics.windows += len(rows)
+            for reason, count in (("stale_record", stale), ("counter_fell", fell)):
+                if count:
+                    self.metrics.rejected[reason] += count
+            if closings:
+                slots = closed.slot[closings[0]]  # each flow once
+                outgoing += self._decide(slots[self._table.session[slots] >= 0], now_ns)
+        self._forget_closed()
+        return outgoing + self._rejected(rejections)
+
+    def _decide(self, slots: Ints, now_ns: int) -> Outgoing:
+        outgoing: Outgoing = []
+        for policy, flows in self.streams.by_policy(slots).items():
+            if policy in self.lanes:
+                self._competition.observe(self._history.batch(flows, self._folder.levels[flows, _MSS], 1))
+                self.lanes[policy].queue.join(flows)
+                continue
+            name = self._config.light if policy == APC else policy
+            light = self.light(name)
+            need = max(getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1)
+            batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
+            self._competition.observe(batch)
+            started_ns = self._clock()
+            actions = self._competed(light, batch, light.decide(batch, now_ns))
+            compute_ns = self._clock() - started_ns
+            reasons = self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
+            asked = self._table.asked(flows)
+            outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
+        return outgoing
+
+    def _competed(self, tier: Tier, batch: FlowBatch, actions: Actions) -> Actions:
+        """Tiers that keep queues short would starve beside flows that fill them."""
+        return self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
+
+    def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
+        """Find the difficult flows and queue those that can be answered in time."""
+        reasons = self._scheduler.reasons(batch)
+        self._reasons[batch.flow] = reasons
+        difficult = reasons > 0
+        self.metrics.difficult += int(np.count_nonzero(difficult))
+        for reason in Reason:
+            self.metrics.reasons[reason.name or ""] += int(np.count_nonzero(reasons & reason))
+        if self._difficult is not None:
+            queue = self._difficult.queue
+            queue.remove(batch.flow[~difficult])
+            flows = batch.flow[difficult]
+            admitted = queue.admit(flows, self._deadline_ns(flows), now_ns)
+            self.metrics.admitted += int(np.count_nonzero(admitted))
+        return reasons
+
+    def light(self, name: str) -> Tier:
+        """A light tier, built when first asked for."""
+        if name not in self._light:
+            self._light[name] = create(name, TierContext(self._config.limits.flows, seed=self._config.seed))
+        return self._light[name]
+
+    def _deadline_ns(self, slots: Ints) -> Ints:
+        """By when the model must have answered, on the server's clock."""
+        usable = self.streams.patience_ns(slots) * (1 - self._config.admission.margin)
+        return self._table.arrival_ns[slots] + usable.astype(np.int64)
+
+    # Model tiers
+
+    def next_job(self, name: str, now_ns: int) -> Job | None:
+        """What the idle lane is to compute next; None if nothing waits."""
+        lane = self.lanes[name]
+        if lane.busy or not len(lane.queue):
+            return None
+        if lane is self._difficult and not self.streams.alone(name):
+            slots, late = lane.queue.take(now_ns)
+            if len(late):
+                self.metrics.dropped[name, "queued_too_long"] += len(late)
+        else:
+            slots = lane.queue.take_all(now_ns)
+        if not len(slots):
+            return None
+        lane.busy = True
+        batch = self._history.batch(slots, self._folder.levels[slots, _MSS], lane.history)
+        return Job(lane, batch, self._table.asked(slots), self._reasons[slots], now_ns)
+
+    def finish(self, job: Job, actions: Actions | None, now_ns: int) -> Outgoing:
+        """The lane's answer, None if it failed. Late or superseded answers are counted, and under APC not sent."""
+        lane, slots, name = job.lane, job.batch.flow, job.lane.tier.name
+        lane.busy = False
+        compute_ns = now_ns - job.taken_ns
+        if actions is None:
+            lane.queue.failed()
+            self.metrics.dropped[name, "failed"] += len(slots)
+            return []
+        lane.queue.done(len(slots), compute_ns, now_ns)
+        table, asked = self._table, job.asked
+        live = table.is_open(asked)
+        superseded = live & (table.window[slots] > asked.window)
+        late = live & (now_ns - asked.arrival_ns > self.streams.patience_ns(slots))
+        self.metrics.late[name] += int(np.count_nonzero(late))
+        drop = self.streams.collaborating(slots) & (late | superseded)
+        for reason, mask in (("flow_ended", ~live), ("late", drop & late), ("superseded", drop & ~late)):
+            if count := int(np.count_nonzero(mask)):
+                self.metrics.dropped[name, reason] += count
+        actions = self._competed(lane.tier, job.batch, actions)
+        kept = np.flatnonzero(live & ~drop)
+        chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
+        return self._answers(name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns)
+
+    # Messages
+
+    def _answers(
+        self,
+        tier: str,
+        asked: Asked,
+        actions: Actions,
+        reasons: NDArray[np.uint8],
+        started_ns: int,
+        compute_ns: int,
+    ) -> Outgoing:
+        """DecisionBatch messages, one per session, for the actions that are rates at all."""
+        rate, cwnd = actions.pacing_rate_bps, actions.cwnd_packets
+        usable = np.isfinite(rate) & np.isfinite(cwnd) & (rate > 0) & (cwnd > 0)
+        if not usable.all():
+            self.metrics.dropped[tier, "not_a_rate"] += int(np.count_nonzero(~usable))
+        order = np.flatnonzero(usable)
+        if not len(order):
+            return []
+        order = order[np.argsort(self._table.session[asked.slot[order]], kind="stable")]
+        asked = asked.only(order)
+        waited_ns = started_ns - asked.arrival_ns
+        self.metrics.answered(tier, self._clock() - asked.arrival_ns, compute_ns)
+        columns: dict[str, NDArray[Any]] = {
+            "flow": self._table.agent_slot[asked.slot],
+            "generation": self._table.generation[asked.slot],
+            "window": asked.window,
+            "pacing_rate_bps": rate[order],
+            "cwnd_packets": cwnd[order],
+            "queue_ns": waited_ns,
+            "reasons": reasons[order],
+        }
+        owner = self._table.session[asked.slot]
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(owner)) + 1))
+        newest = np.maximum.reduceat(asked.sequence, starts).tolist()
+        outgoing: Outgoing = []
+        messages = col.cut(columns, col.DECISIONS, starts.tolist())
+        for index, sequence, packed in zip(owner[starts].tolist(), newest, messages, strict=True):
+            decisions = pb.DecisionBatch(sequence=sequence, tier=tier, compute_ns=compute_ns, **packed)
+            outgoing.append((self.streams.session(index), pb.ServerMessage(decisions=decisions)))
+        return outgoing
+
+    def _rejected(self, rejections: Rejections) -> Outgoing:
+        outgoing: Outgoing = []
+        for session, counts in rejections.by_session.items():
+            self.metrics.rejected.update(counts)
+            message = pb.Rejected(sequence=session.sequence, count=counts)
+            outgoing.append((session, pb.ServerMessage(rejected=message)))
+        return outgoing
+
+    def disconnect(self, session: Session) -> None:
+        """The stream ended: its flows close."""
+        self.streams.disconnect(session)
+        if not self.pending:  # else the next tick
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        slots = self._table.recycle()
+        if len(slots):
+            self._history.forget(slots)
+            self._scheduler.forget(slots)
+            self._competition.forget(slots)
+            self._reasons[slots] = 0
+            for lane in self.lanes.values():
+                lane.queue.forget(slots)
+            for tier in (*self._light.values(), *(lane.tier for lane in self.lanes.values())):
+                tier.forget(slots.tolist())
+        self.metrics.flows = self._table.open_flows
+        self.metrics.queue = {name: len(lane.queue) for name, lane in self.lanes.items()}

@@ -1,0 +1,53 @@
+"""Loads the tiers that a configuration names, each model in a process of its own (`policy.worker`)."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from policy.api import MODELS, Tier, TierContext, create
+from policy.errors import PolicyError
+from policy.server.config import ServerConfig
+from policy.worker.tier import WorkerTier
+
+AUTO = "auto"
+AUTO_TIER = "llm"
+
+
+@contextmanager
+def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Tier], str]]:
+    """The configuration with `difficult` settled, the loaded tiers by name, and what to tell the user (or "").
+
+    The tiers' processes end with the context. Raises PolicyError if a tier that was named cannot be had.
+    """
+    note, tiers = "", {}
+    difficult = config.difficult
+    with ExitStack() as stack:
+        if difficult == AUTO:
+            difficult, note = (
+                None,
+                "no PyTorch here: the light tier decides alone; install the `policy` extra",
+            )
+            if importlib.util.find_spec("torch"):
+                try:
+                    tiers[AUTO_TIER] = _create(AUTO_TIER, config, stack)
+                    difficult, note = AUTO_TIER, ""
+                except PolicyError as error:
+                    note = f"{error}; the light tier decides alone"
+        for name in (*([difficult] if difficult else []), *config.tiers):
+            if name not in tiers:
+                tiers[name] = _create(name, config, stack)
+        yield config.model_copy(update={"difficult": difficult}), tiers, note
+
+
+def _create(name: str, config: ServerConfig, stack: ExitStack) -> Tier:
+    context = TierContext(config.limits.flows, config.models.get(name), config.device)
+    try:
+        if name not in MODELS:
+            return create(name, context)
+        tier = WorkerTier(name, context, config.admission.max_batch)
+    except (ValueError, ImportError) as error:
+        raise PolicyError(f"tier {name}: {error}") from error
+    stack.callback(tier.close)
+    return tier

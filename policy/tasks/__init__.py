@@ -1,0 +1,1 @@
+"""Network tasks, a folder each; `registry` knows them by name."""

@@ -1,0 +1,1 @@
+"""Congestion control: what is observed, decided, learned and simulated."""

@@ -1,0 +1,70 @@
+"""Experience of the congestion-control task as training samples: histories gathered on demand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from policy.model.config import ModelConfig
+from policy.model.errors import ModelError
+from policy.tasks.congestion.fields import FIELDS
+from policy.tasks.congestion.labels import action_log2
+from policy.tasks.congestion.schema import Split
+from policy.training.samples import Arrays
+
+
+class CongestionSamples:
+    """One sample per row of one split: the row's window and the w - 1 before it in its episode."""
+
+    def __init__(self, table: pa.Table, split: Split, config: ModelConfig) -> None:
+        rows = table.filter(pc.equal(table["split"], split))
+        if rows.num_rows == 0:
+            raise ModelError(f"the dataset has no rows in its {split} split; collect with more traces")
+        self._config = config
+        self._windows = np.stack([_floats(rows, name) for name in FIELDS], axis=1)
+        self._mss = _floats(rows, "mss_bytes")
+        self._return_to_go = _floats(rows, "return_to_go")
+        label = "near_optimal_log2" if config.objective == "near-optimal" else "taken_log2"
+        self._action = _floats(rows, label)
+        episodes = rows["episode"].combine_chunks().dictionary_encode().indices.to_numpy()
+        changes = np.flatnonzero(np.diff(episodes)) + 1
+        starts = np.concatenate([[0], changes])
+        self._start = np.repeat(starts, np.diff(np.concatenate([starts, [len(episodes)]])))
+        self.families = rows["family"].to_numpy().astype(np.str_)
+        bandwidth = self._windows[:, FIELDS.index("bandwidth_bps")]
+        gcc = _floats(rows, "gcc_bps")
+        self.baselines: dict[str, NDArray[np.float32]] = {"hold": np.zeros(len(self), np.float32)}
+        if not np.isnan(gcc).all():
+            known = action_log2(np.nan_to_num(gcc), bandwidth).astype(np.float32)
+            self.baselines["gcc"] = np.where(np.isnan(gcc), np.float32(np.nan), known)
+
+    def __len__(self) -> int:
+        return len(self._action)
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Arrays]:
+        w = self._config.history
+        rows = indices[:, None] + np.arange(1 - w, 1)
+        valid = rows >= self._start[indices][:, None]
+        rows = np.where(valid, rows, 0)
+        now = self._windows[indices]
+        inputs: Arrays = {
+            "windows": self._windows[rows] * valid[..., None],
+            "valid": valid.astype(np.float32),
+            "bandwidth_bps": now[:, FIELDS.index("bandwidth_bps")],
+            "min_rtt_ns": now[:, FIELDS.index("min_rtt_ns")],
+            "mss_bytes": self._mss[indices],
+        }
+        if self._config.objective == "decision-transformer":
+            inputs["return_to_go"] = self._return_to_go[rows] * valid
+        return inputs, {"action_log2": self._action[indices]}
+
+    def target_return(self, quantile: float = 0.9) -> float:
+        """The return that a decision transformer is asked for at run time: a high one of those seen."""
+        return float(np.quantile(self._return_to_go, quantile))
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float32]:
+    column: NDArray[np.float32] = table[name].to_numpy(zero_copy_only=False).astype(np.float32)
+    return column

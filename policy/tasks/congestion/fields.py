@@ -1,0 +1,86 @@
+"""What is known of a flow: the columns of a window, the numbers of a record that windows are made of, and what is kept
+between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIELDS = (
+    "duration_ns",  # of the window
+    "acks",  # ACK records in it
+    "acked_bytes",  # cumulatively acknowledged
+    "delivery_rate_bps",  # delivered (SACKed included), from the last ACK before to the last ACK in the window
+    "send_rate_bps",  # sent, retransmissions included, over the same time
+    "rtt_mean_ns",  # of the RTT samples; without ACKs the last value, or the silence if longer and data is in flight
+    "rtt_min_ns",
+    "rtt_gradient",  # d rtt / d t within the window, least squares; dimensionless
+    "srtt_ns",  # at the window's end, as all that follow unless they say otherwise
+    "min_rtt_ns",  # the flow's propagation estimate
+    "queueing_delay_ns",  # rtt_mean_ns - min_rtt_ns
+    "lost_bytes",  # marked lost in the window
+    "loss_rate",  # lost / (lost + delivered) bytes of the window
+    "inflight_bytes",
+    "cwnd_bytes",
+    "ack_spacing_ns",  # mean time between ACKs; without ACKs the silence
+    "app_limited_share",  # of the ACKs whose rate sample is application-limited; without ACKs 1 if idle, else 0
+    "ecn_share",  # of the delivered packets that carry a congestion mark
+    "asked_rate_bps",  # pacing rate in force
+    "action_log2",  # log2(asked_rate_bps / bandwidth_bps of the window before), clipped to [-3, 3]
+    "since_loss_ns",  # since the last loss; -1: none yet
+    "bandwidth_bps",  # the flow's bandwidth estimate
+)
+"""Columns of a window."""
+F = {name: index for index, name in enumerate(FIELDS)}
+"""Index of each column."""
+HISTORY = 20
+"""Windows kept per flow."""
+COUNTERS = (
+    "acked_bytes",
+    "delivered_bytes",
+    "lost_bytes",
+    "sent_bytes",
+    "delivered_packets",
+    "delivered_ce_packets",
+)
+"""Cumulative, of a record."""
+LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packets", "pacing_rate_bps")
+"""As they were at a record, RTTs in ns."""
+MEMORY = 10
+"""Windows that the maximum of the bandwidth estimate spans (`policy.tasks.congestion.folding.estimated`)."""
+
+ROW = np.dtype([(name, np.float64) for name in FIELDS])
+ESTIMATE = np.dtype(
+    [
+        ("bps", np.float64),  # 0: none yet
+        ("samples", np.float64, MEMORY),  # ring, 0: not usable
+        ("position", np.int64),  # in the ring
+    ]
+)
+FLOW = np.dtype(
+    [
+        # What each record changes comes first and together, for the processor's cache.
+        ("last_ns", np.int64),  # newest record that was taken
+        ("newest_ns", np.int64),  # newest record, those held for the next window included
+        ("closing", np.int64),  # index of its next closing in this fold, NONE or DONE
+        ("start_ns", np.int64),  # of the open window
+        ("counters", np.int64, len(COUNTERS)),  # of the newest record, as the levels
+        ("levels", np.float64, len(LEVELS)),
+        # Of the open window:
+        ("acks", np.float64),
+        ("app_limited", np.float64),  # ACKs
+        ("rate_bps", np.float64),  # newest sample that was not application-limited, NaN: none
+        ("samples", np.float64),  # of the RTT, and sums over them, in seconds:
+        ("t", np.float64),
+        ("tt", np.float64),
+        ("rtt", np.float64),
+        ("t_rtt", np.float64),
+        ("rtt_min_ns", np.float64),
+        ("base", np.float64, len(COUNTERS)),  # counters before the first record, less what they fell by
+        # Of the windows before:
+        ("base_ns", np.int64),  # the last record before the open window
+        ("loss_ns", np.int64),
+        ("rtt_mean_ns", np.float64),
+    ]
+)
+"""What is kept of a flow between folds."""

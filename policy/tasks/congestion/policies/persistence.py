@@ -1,0 +1,83 @@
+"""Sends what the path has carried, a little more while the queue is short, and lets cwnd bound the queue.
+
+The simplest forecast of a capacity, the persistence forecast, is that it stays as it is. With the bandwidth estimate in
+its place the near-optimal rate of `policy.tasks.congestion.labels` becomes a rule without any state of its own:
+
+    rate = B (1 + growth * max(0, 1 - q / D)),
+
+with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short. It does not ask for
+less than B, heavy loss apart: the estimate follows a falling capacity within two windows, and until then cwnd, which is
+B * RTT and a few milliseconds, keeps the queue from growing (`policy.tasks.congestion.cwnd`). That cwnd is what does the work: with
+room for another BDP the same rule has BBR's queueing delay.
+
+- Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip (as BBR's start-up).
+- Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss (draft-ietf-rmcat-gcc-02,
+  section 6), since a policer drops without a queue.
+- A flow that its application limits keeps its estimate (`policy.tasks.congestion.folding.estimated`), and so its rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.api import Actions, FlowBatch, TierContext
+from policy.tasks.congestion.cwnd import cwnd_packets
+from policy.tasks.congestion.fields import F
+
+
+@dataclass(frozen=True)
+class PersistenceParameters:
+    """Constants, chosen in `policy.tasks.congestion.simulator` on training traces (docs/reference/policy-server.md)."""
+
+    growth: float = 0.4
+    short_ns: float = 30e6
+    startup: float = 2.0
+    full_queue_ns: float = 10e6  # start-up ends at this queueing delay or …
+    full_queue_rtt: float = 0.4  # … this share of the minimum RTT, whichever is more
+    loss_low: float = 0.02
+    loss_high: float = 0.10
+    allowed_queue_ns: float = 5e6  # in cwnd; this or …
+    allowed_queue_rtt: float = 0.1  # … this share of the minimum RTT, whichever is more
+    min_rate_bps: float = 100e3
+
+
+class Persistence:
+    """See the module. State per flow: whether it is in start-up."""
+
+    name = "persistence"
+    history = 1
+    yields = True
+
+    def __init__(self, context: TierContext, parameters: PersistenceParameters | None = None) -> None:
+        self._p = parameters or PersistenceParameters()
+        self._startup: NDArray[np.bool_] = np.ones(context.flows, bool)
+
+    def forget(self, flows: Sequence[int]) -> None:
+        """See Tier."""
+        self._startup[np.asarray(flows, np.int64)] = True
+
+    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
+        """See Tier."""
+        p, w = self._p, batch.windows[:, -1].T
+        queue_ns, loss = w[F["queueing_delay_ns"]], w[F["loss_rate"]]
+        full = queue_ns > np.maximum(p.full_queue_ns, p.full_queue_rtt * batch.min_rtt_ns)
+        startup = self._startup[batch.flow] & ~((w[F["acks"]] > 0) & full) & (loss <= p.loss_low)
+        self._startup[batch.flow] = startup
+        grown = 1 + p.growth * np.maximum(0.0, 1 - queue_ns / p.short_ns)
+        gain = np.where(startup, p.startup, np.where(loss > p.loss_low, 1.0, grown))
+        gain = np.where(loss > p.loss_high, 1 - 0.5 * np.minimum(loss, 1.0), gain)
+        rate_bps = np.maximum(batch.bandwidth_bps * gain, p.min_rate_bps)
+        return Actions(
+            rate_bps,
+            cwnd_packets(
+                rate_bps,
+                batch.min_rtt_ns,
+                batch.mss_bytes,
+                queue_ns=p.allowed_queue_ns,
+                queue_rtt=p.allowed_queue_rtt,
+            ),
+        )

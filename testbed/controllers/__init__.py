@@ -1,0 +1,1 @@
+"""Congestion controllers that a run compares."""

@@ -1,0 +1,1 @@
+"""The user-space relay: follows a trace packet by packet."""

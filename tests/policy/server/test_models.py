@@ -1,0 +1,57 @@
+"""Which tiers a configuration loads, and that their processes end."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from policy.errors import PolicyError
+from policy.server.config import build
+from policy.server.models import loaded
+from policy.tasks.congestion.policies.gcc import Gcc
+from policy.worker.tier import WorkerTier
+
+
+def test_auto_without_pytorch_is_the_light_tier_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with loaded(build({}, "test")) as (config, tiers, note):
+        assert (config.difficult, tiers) == (None, {})
+        assert "no PyTorch here: the light tier decides alone" in note
+
+
+@pytest.mark.torch
+def test_auto_with_a_model_that_does_not_load_is_the_light_tier_alone() -> None:
+    with loaded(build({"models": {"llm": "nowhere"}}, "test")) as (config, tiers, note):
+        assert (config.difficult, tiers) == (None, {})
+        assert note.startswith("tier llm: no checkpoint folder 'nowhere'")
+
+
+@pytest.mark.torch
+def test_models_have_processes_and_end_with_the_context(gru: Path) -> None:
+    settings = {"difficult": "gru", "tiers": ["gcc", "gru"], "models": {"gru": str(gru)}, "device": "cpu"}
+    with loaded(build(settings, "test")) as (config, tiers, note):
+        assert (config.difficult, list(tiers), note) == ("gru", ["gru", "gcc"], "")
+        assert isinstance(tiers["gcc"], Gcc)
+        model = tiers["gru"]
+        assert isinstance(model, WorkerTier)
+        assert model._process.alive
+    assert not model._process.alive
+
+
+@pytest.mark.torch
+def test_a_tier_that_was_named_must_load_and_leaves_no_process(
+    gru: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(
+        WorkerTier, "close", lambda tier, close=WorkerTier.close: (closed.append(tier.name), close(tier))
+    )
+    settings = {"difficult": "gru", "tiers": ["mlp"], "models": {"gru": str(gru), "mlp": str(gru)}}
+    with (
+        pytest.raises(PolicyError, match=r"^tier mlp: .* holds a gru model; tier 'mlp' needs mlp$"),
+        loaded(build(settings | {"device": "cpu"}, "test")),
+    ):
+        pass
+    assert closed == ["gru"]

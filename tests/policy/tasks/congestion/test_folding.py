@@ -1,0 +1,270 @@
+"""The compiled folding against plain Python, which keeps a window's records and computes its row at the end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policy.tasks.congestion.fields import COUNTERS, ESTIMATE, FIELDS, LEVELS, F
+from policy.tasks.congestion.folding import estimated
+from policy.tasks.congestion.windows import Records, WindowFolder
+
+MS = 1_000_000
+SLOTS = 3
+MEMORY, MEMORY_QUEUEING = 10, 2
+
+
+class Ack(NamedTuple):
+    at_ns: int
+    counters: tuple[int, ...]
+    levels: tuple[float, ...]
+    rtt_ns: float
+    rate_bps: float
+    app_limited: bool
+
+
+@dataclass
+class Plain:
+    """One flow."""
+
+    start_ns: int
+    window: list[Ack] = field(default_factory=list)
+    last: Ack | None = None
+    base: Ack | None = None  # the last one before the window
+    held: list[Ack] = field(default_factory=list)
+    loss_ns: int | None = None
+    rtt_mean_ns: float = 0.0
+    bandwidth_bps: float = 0.0
+    samples: list[float] = field(default_factory=list)
+
+    def fold(self, acks: list[Ack], ends_ns: list[int]) -> tuple[list[list[float]], int, int]:
+        came = self.held + acks
+        fresh = sorted(
+            (a for a in came if self.last is None or a.at_ns >= self.last.at_ns), key=lambda a: a.at_ns
+        )
+        stale, fell, rows = len(came) - len(fresh), 0, []
+        for end_ns in ends_ns:
+            fell += self.take([a for a in fresh if a.at_ns < end_ns])
+            fresh = [a for a in fresh if a.at_ns >= end_ns]
+            row = self.close(end_ns)
+            rows.append([row[name] for name in FIELDS])
+        self.held = fresh if ends_ns else []
+        if not ends_ns:
+            fell += self.take(fresh)
+        return rows, stale, fell
+
+    def take(self, acks: list[Ack]) -> int:
+        fell = 0
+        for ack in acks:
+            self.base = self.base or ack
+            before = self.last or ack
+            fell += any(new < old for old, new in zip(before.counters, ack.counters, strict=True))
+            if self.steps([before, ack])["lost_bytes"] > 0:
+                self.loss_ns = ack.at_ns
+            self.last = ack
+            self.window.append(ack)
+        return fell
+
+    @staticmethod
+    def steps(acks: list[Ack]) -> dict[str, int]:
+        pairs = list(pairwise(acks))
+        return {
+            name: sum(max(after.counters[k] - before.counters[k], 0) for before, after in pairs)
+            for k, name in enumerate(COUNTERS)
+        }
+
+    def close(self, end_ns: int) -> dict[str, float]:
+        acks = self.window
+        level = dict(zip(LEVELS, self.last.levels if self.last else [0.0] * len(LEVELS), strict=True))
+        gained = self.steps([self.base, *acks] if self.base else [])
+        duration = end_ns - self.start_ns
+        silence = end_ns - (self.last.at_ns if self.last else self.start_ns)
+        since_base = self.last.at_ns - self.base.at_ns if self.last and self.base else 0
+        span = max(since_base, duration / 2)
+        inflight = level["inflight_packets"] * level["mss_bytes"]
+
+        sampled = [((a.at_ns - self.start_ns) / 1e9, a.rtt_ns) for a in acks if not math.isnan(a.rtt_ns)]
+        n = len(sampled)
+        if sampled:
+            self.rtt_mean_ns = sum(rtt for _, rtt in sampled) / n
+        mean = self.rtt_mean_ns if acks or not inflight else max(self.rtt_mean_ns, silence)
+        centre = sum(t for t, _ in sampled) / max(n, 1)
+        spread = sum((t - centre) ** 2 for t, _ in sampled)
+        slope = 0.0
+        if n >= 3 and spread / n > 1e-8:
+            slope = sum((t - centre) * rtt / 1e9 for t, rtt in sampled) / spread
+        rtt_min = min((rtt for _, rtt in sampled), default=mean)
+        min_rtt = level["min_rtt_ns"] or rtt_min
+        per_span = 8e9 / span if acks else 0.0
+        delivery_rate = gained["delivered_bytes"] * per_span
+        limited = sum(a.app_limited for a in acks) / len(acks) if acks else float(inflight == 0)
+        asked, before = level["pacing_rate_bps"], self.bandwidth_bps
+        ratio = asked / before if asked and before else 1.0
+        rates = [a.rate_bps for a in acks if not a.app_limited and not math.isnan(a.rate_bps)]
+        self.estimate(
+            delivery_rate,
+            rates[-1] if rates else 0.0,
+            steady=bool(acks) and limited < 0.5 and span <= 2 * duration,
+            standing=bool(acks) and rtt_min - min_rtt > max(5 * MS, 0.1 * min_rtt),
+        )
+        row = {
+            "duration_ns": duration,
+            "acks": len(acks),
+            "acked_bytes": gained["acked_bytes"],
+            "delivery_rate_bps": delivery_rate,
+            "send_rate_bps": gained["sent_bytes"] * per_span,
+            "rtt_mean_ns": mean,
+            "rtt_min_ns": rtt_min,
+            "rtt_gradient": slope,
+            "srtt_ns": level["srtt_ns"],
+            "min_rtt_ns": min_rtt,
+            "queueing_delay_ns": max(mean - min_rtt, 0.0),
+            "lost_bytes": gained["lost_bytes"],
+            "loss_rate": gained["lost_bytes"] / max(gained["lost_bytes"] + gained["delivered_bytes"], 1),
+            "inflight_bytes": inflight,
+            "cwnd_bytes": level["cwnd_packets"] * level["mss_bytes"],
+            "ack_spacing_ns": span / len(acks) if acks else silence,
+            "app_limited_share": limited,
+            "ecn_share": min(gained["delivered_ce_packets"] / max(gained["delivered_packets"], 1), 1.0),
+            "asked_rate_bps": asked,
+            "action_log2": min(max(math.log2(ratio), -3.0), 3.0),
+            "since_loss_ns": -1 if self.loss_ns is None else end_ns - self.loss_ns,
+            "bandwidth_bps": self.bandwidth_bps,
+        }
+        self.start_ns, self.base, self.window = end_ns, self.last, []
+        return row
+
+    def estimate(self, rate_bps: float, sample_bps: float, *, steady: bool, standing: bool) -> None:
+        newest = max(rate_bps, sample_bps) if steady and not standing else rate_bps
+        self.samples.append(newest if steady or newest > self.bandwidth_bps else 0.0)
+        recent = max(self.samples[-MEMORY_QUEUEING:]) if standing else 0.0
+        self.bandwidth_bps = recent or max(self.samples[-MEMORY:]) or self.bandwidth_bps
+
+
+def joined(acks: list[tuple[int, Ack]]) -> Records:
+    n = len(acks)
+    columns = list(zip(*(ack for _, ack in acks), strict=True)) or [()] * 6
+    kinds = (np.int64, np.int64, np.float64, np.float64, np.float64, np.bool_)
+    shapes = ((n,), (n, len(COUNTERS)), (n, len(LEVELS)), (n,), (n,), (n,))
+    arrays = (np.array(c, k).reshape(s) for c, k, s in zip(columns, kinds, shapes, strict=True))
+    return Records(np.array([slot for slot, _ in acks], np.int64), *arrays)
+
+
+often_nan = st.one_of(st.just(math.nan), st.floats(1e6, 1e9))
+arrivals = st.fixed_dictionaries(
+    {
+        "slot": st.integers(0, SLOTS - 1),
+        "gap_ms": st.integers(-40, 90),  # after the flow's record before: some come late
+        "steps": st.lists(st.integers(0, 5000), min_size=len(COUNTERS), max_size=len(COUNTERS)),
+        "fall": st.sampled_from([0] * 9 + [3000]),
+        "levels": st.tuples(
+            st.floats(1e6, 1e9), st.sampled_from([0.0, 40e6]), st.just(1000.0), st.integers(1, 50),
+            st.integers(0, 20), st.sampled_from([0.0, 1e5, 1e6]),
+        ),
+        "rtt_ns": often_nan,
+        "rate_bps": often_nan,
+        "app_limited": st.booleans(),
+    }
+)  # fmt: skip
+folds = st.tuples(
+    st.lists(arrivals, max_size=15),
+    st.lists(st.integers(0, SLOTS - 1), max_size=6),  # whose next windows close, of 100 ms each
+    st.sampled_from([None] * 9 + [0]),  # a slot that gets a new flow before
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(folds, max_size=8))
+def test_folding_is_as_in_plain_python(course: list[tuple[list[dict], list[int], int | None]]) -> None:
+    folder, plain = WindowFolder(SLOTS), [Plain(0) for _ in range(SLOTS)]
+    folder.open(np.arange(SLOTS), np.zeros(SLOTS, np.int64))
+    at_ms, counters, ends_ms = [50] * SLOTS, np.full((SLOTS, len(COUNTERS)), 10_000), [0] * SLOTS
+    for arrived, closing, new in course:
+        if new is not None:
+            folder.open(np.array([new]), np.array([ends_ms[new] * MS]))
+            plain[new] = Plain(ends_ms[new] * MS)
+        acks, closings = [], []
+        for a in arrived:
+            slot = a["slot"]
+            at_ms[slot] = max(at_ms[slot] + a["gap_ms"], 1)
+            counters[slot] = np.maximum(counters[slot] + a["steps"] - a["fall"], 0)
+            now = tuple(counters[slot].tolist())
+            acks.append(
+                (slot, Ack(at_ms[slot] * MS, now, a["levels"], a["rtt_ns"], a["rate_bps"], a["app_limited"]))
+            )
+        for slot in closing:
+            ends_ms[slot] += 100
+            closings.append((slot, ends_ms[slot] * MS))
+        slots, ends_ns = np.array(closings, np.int64).reshape(-1, 2).T
+        rows, stale, fell = folder.fold(joined(acks), slots, ends_ns)
+        counts = np.zeros(2, int)
+        for slot in range(SLOTS):
+            expected, *found = plain[slot].fold(
+                [ack for s, ack in acks if s == slot], [end for s, end in closings if s == slot]
+            )
+            counts += found
+            np.testing.assert_allclose(
+                rows[slots == slot], np.reshape(expected, (-1, len(FIELDS))), rtol=1e-7, atol=1e-5
+            )
+        assert (stale, fell) == tuple(counts)
+
+
+def estimate() -> np.record:
+    return np.zeros(1, ESTIMATE).view(np.recarray)[0]
+
+
+def after(
+    e: np.record, rate: float, *, sample: float = math.nan, steady: bool = True, queue: bool = False
+) -> float:
+    return estimated(e, rate, sample, steady, queue)
+
+
+def test_the_maximum_is_remembered_for_so_many_windows() -> None:
+    e = estimate()
+    assert after(e, 9e6) == 9e6
+    estimates = [after(e, 4e6) for _ in range(MEMORY)]
+    assert estimates[:-1] == [9e6] * (MEMORY - 1)
+    assert estimates[-1] == 4e6
+
+
+def test_while_a_queue_stands_the_newest_two_count() -> None:
+    e = estimate()
+    after(e, 9e6)
+    assert [after(e, rate, queue=True) for rate in (4e6, 3e6, 2e6)] == [9e6, 4e6, 3e6]
+
+
+def test_the_newest_sample_leads_unless_a_queue_stands() -> None:
+    e = estimate()
+    assert after(e, 2e6, sample=4e6) == 4e6
+    assert after(e, 2e6, sample=8e6, queue=True) == 4e6
+
+
+def test_without_usable_rates_the_estimate_stays() -> None:
+    e = estimate()
+    after(e, 5e6)
+    assert {after(e, 0.0, steady=False) for _ in range(3 * MEMORY)} == {5e6}
+
+
+def test_a_new_flow_has_no_estimate_yet() -> None:
+    folder = WindowFolder(1)
+    slot, second = np.array([0]), 1_000 * MS
+
+    def rate(end_ns: int, acked_bytes: int) -> float:
+        """Of a window with one ACK 100 ms before its end."""
+        counters = np.full((1, len(COUNTERS)), acked_bytes)
+        levels = np.full((1, len(LEVELS)), 1e6)
+        at = np.array([end_ns - 100 * MS])
+        nan = np.array([math.nan])
+        records = Records(slot, at, counters, levels, nan, nan, np.zeros(1, bool))
+        return float(folder.fold(records, slot, np.array([end_ns]))[0][0, F["bandwidth_bps"]])
+
+    rate(1 * second, 1_000)
+    assert rate(2 * second, 1_000_000) > 0
+    folder.open(slot, np.array([2 * second]))
+    assert rate(3 * second, 1_000_000) == 0
