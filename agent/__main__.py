@@ -1,4 +1,6 @@
-"""`python -m agent CONFIG.json` runs an agent; `python -m agent clean PIN_DIR` removes a dead one's pins."""
+"""`python -m agent CONFIG.json` runs an agent; `python -m agent clean PIN_DIR` removes a dead one's
+pins.
+"""
 
 import sys
 from pathlib import Path

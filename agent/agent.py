@@ -1,4 +1,5 @@
-"""One agent: records in, windows out, answers into the kernel, and a local policy while the server is silent.
+"""One agent: records in, windows out, answers into the kernel, and a local policy while the server
+is silent.
 
 `Agent.step` does one turn. It owns no clock, thread or socket: the tier, the client and the log do.
 """
@@ -22,7 +23,10 @@ _AUDIT_NS = 1_000_000_000
 _RECLAIM_NS = 60_000_000_000
 LOCAL_TIER = "local"
 _NEVER = np.iinfo(np.int64).max
-_ACK, _CLOSES_WINDOW = int(Kind.ACK), int(Flag.CLOSES_WINDOW)  # plain numbers: looked at on every wake-up
+_ACK, _CLOSES_WINDOW = (
+    int(Kind.ACK),
+    int(Flag.CLOSES_WINDOW),
+)  # plain numbers: looked at on every wake-up
 
 Integers = npt.NDArray[np.int64]
 
@@ -43,10 +47,17 @@ class Client(Protocol):
 
 
 class Agent:
-    """client: None where the local policy decides (no server) or nothing does (observe mode); clock: monotonic ns."""
+    """client: None where the local policy decides (no server) or nothing does (observe mode);
+    clock: monotonic ns.
+    """
 
     def __init__(
-        self, config: AgentConfig, tier: Tier, client: Client | None, log: AgentLog, clock: Callable[[], int]
+        self,
+        config: AgentConfig,
+        tier: Tier,
+        client: Client | None,
+        log: AgentLog,
+        clock: Callable[[], int],
     ) -> None:
         now_ns = clock()
         cookies = None if config.netns_cookies is None else frozenset(config.netns_cookies)
@@ -57,7 +68,8 @@ class Agent:
         self._batcher = Batcher(slots, config.window_ns, netns_cookies=cookies)
         self._local = LocalPolicy(slots)
         self._staged: list[Records] = []
-        # The newest closed window of each flow, and when the local policy must answer it (_NEVER: answered).
+        # The newest closed window of each flow, and when the local policy must answer it (_NEVER:
+        # answered).
         self._due_ns: Integers = np.full(slots, _NEVER)
         self._window: Integers = np.full(slots, -1)
         self._answered: Integers = np.full(slots, -1)  # newest window that anybody has answered
@@ -69,14 +81,23 @@ class Agent:
         self._reclaimed: dict[int, int] = {}
         self._next_flush_ns = self._next_wake_ns = self._next_audit_ns = now_ns
         self._dropped, self._refused = tier.dropped(), tier.refused()
-        self.counts = {"records": 0, "windows": 0, "decisions": 0, "local_decisions": 0, "deadline_missed": 0,
-                       "stale_answers": 0, "invalid_answers": 0}  # fmt: skip
+        self.counts = {
+            "records": 0,
+            "windows": 0,
+            "decisions": 0,
+            "local_decisions": 0,
+            "deadline_missed": 0,
+            "stale_answers": 0,
+            "invalid_answers": 0,
+        }
         self._adopted: set[tuple[int, int]] = (
             set()
         )  # flows (slot, generation) whose opening a dead agent has logged
         if tier.adopted:
             live = np.flatnonzero(tier.flows["live"])
-            self._adopted = set(zip(live.tolist(), tier.flows["generation"][live].tolist(), strict=True))
+            self._adopted = set(
+                zip(live.tolist(), tier.flows["generation"][live].tolist(), strict=True)
+            )
             self._batcher.reconcile(tier.flows, live.tolist(), now_ns)
             log.event(now_ns, -1, "takeover", f"{len(live)} flows")
 
@@ -90,7 +111,10 @@ class Agent:
         if len(records):
             self._staged.append(records)
             # No other kind's bits are those of ACK.
-            kinds, flags = np.bitwise_or.reduce(records["kind"]), np.bitwise_or.reduce(records["flags"])
+            kinds, flags = (
+                np.bitwise_or.reduce(records["kind"]),
+                np.bitwise_or.reduce(records["flags"]),
+            )
             urgent = bool(kinds != _ACK or flags & _CLOSES_WINDOW)
         if urgent or now_ns >= self._next_wake_ns:
             self._process(now_ns)
@@ -127,7 +151,9 @@ class Agent:
         self._log.flush(now_ns)
 
     def _send_ripe(self, now_ns: int, *, always: bool = False) -> None:
-        """Send what has gathered, if a window closed or a flow came or went; `always`: records alone, too."""
+        """Send what has gathered, if a window closed or a flow came or went; `always`: records
+        alone, too.
+        """
         if (always or self._batcher.ripe()) and (batch := self._batcher.take()) is not None:
             self._take(batch, now_ns)
 
@@ -148,7 +174,9 @@ class Agent:
         flows = self._batcher.flow
         for slot, generation in batch.closes:
             self._due_ns[slot] = _NEVER
-            self._log.event(now_ns, int(flows[slot]), "close", f"slot {slot} generation {generation}")
+            self._log.event(
+                now_ns, int(flows[slot]), "close", f"slot {slot} generation {generation}"
+            )
         if len(batch.records):
             self.counts["records"] += len(batch.records)
             self._local.observe(batch.records)
@@ -164,7 +192,8 @@ class Agent:
         self._end_ns[slots] = windows["end_ns"]
         self._close_ack_ns[slots] = windows["close_ack_ns"]
         if self._client and self._client.connected:
-            # An older window that still waits (the deadline may be longer than a window) keeps its earlier time.
+            # An older window that still waits (the deadline may be longer than a window) keeps its
+            # earlier time.
             self._due_ns[slots] = np.minimum(
                 self._due_ns[slots], windows["end_ns"] + self._config.deadline_ns
             )
@@ -175,10 +204,15 @@ class Agent:
         """Log where the datapath says that control passed between agent and kernel."""
         for state in records[records["kind"] == Kind.STATE]:
             slot, commanded = int(state["slot"]), bool(state["flags"] & Flag.COMMANDED)
-            if commanded != self._commanded[slot] and self._batcher.generation[slot] == state["generation"]:
+            if (
+                commanded != self._commanded[slot]
+                and self._batcher.generation[slot] == state["generation"]
+            ):
                 self._commanded[slot] = commanded
                 detail = "agent" if commanded else f"kernel {self._tier.kernel}"
-                self._log.event(int(state["at_ns"]), int(self._batcher.flow[slot]), "control", detail)
+                self._log.event(
+                    int(state["at_ns"]), int(self._batcher.flow[slot]), "control", detail
+                )
 
     def _audit(self, now_ns: int) -> None:
         """Heal what missing records hid, and report losses."""
@@ -200,13 +234,17 @@ class Agent:
                     self._tier.free_slot(slot)
 
     def _apply(self, batches: Sequence[Answers]) -> None:
-        """Command what the server answered. The newest window wins; what cannot be used is counted."""
+        """Command what the server answered. The newest window wins; what cannot be used is
+        counted.
+        """
         for received in batches:
             valid = received.valid(len(self._window))
             answers = received.only(valid)
             slots = answers.slot
             current = self._batcher.generation[slots] == answers.generation
-            current &= (answers.window >= self._answered[slots]) & (answers.window <= self._window[slots])
+            current &= (answers.window >= self._answered[slots]) & (
+                answers.window <= self._window[slots]
+            )
             self.counts["invalid_answers"] += len(received) - len(answers)
             self.counts["stale_answers"] += int(np.count_nonzero(~current))
             answers = answers.only(current)
@@ -222,8 +260,12 @@ class Agent:
         self._local.commanded(slots, answers.pacing_rate_bps)
         self._answered[slots] = answers.window
         newest = answers.window == self._window[slots]
-        self._due_ns[slots] = np.where(newest, _NEVER, self._end_ns[slots] + self._config.deadline_ns)
-        end_ns = self._end_ns[slots] - (self._window[slots] - answers.window) * self._config.window_ns
+        self._due_ns[slots] = np.where(
+            newest, _NEVER, self._end_ns[slots] + self._config.deadline_ns
+        )
+        end_ns = (
+            self._end_ns[slots] - (self._window[slots] - answers.window) * self._config.window_ns
+        )
         missed = answers.received_ns - end_ns > self._config.deadline_ns
         self.counts["decisions"] += len(answers)
         self.counts["deadline_missed"] += int(np.count_nonzero(missed))

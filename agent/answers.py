@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Answers:
-    """n decisions that arrived together. tier: who made each of them; times are durations spent at the server."""
+    """n decisions that arrived together. tier: who made each of them; times are durations spent at
+    the server.
+    """
 
     received_ns: int
     slot: npt.NDArray[np.int64]
@@ -32,7 +34,15 @@ class Answers:
         return Answers(self.received_ns, *columns)
 
     def valid(self, slots: int) -> npt.NDArray[np.bool_]:
-        """Which of them can be carried out at all: a slot that exists, finite and positive values."""
+        """Which of them can be carried out at all: a slot that exists, finite and positive
+        values.
+        """
         rate, cwnd = self.pacing_rate_bps, self.cwnd_packets
         usable = np.isfinite(rate) & np.isfinite(cwnd) & (rate > 0) & (cwnd > 0)
-        return usable & (self.slot >= 0) & (self.slot < slots) & (self.generation > 0) & (self.window >= 0)
+        return (
+            usable
+            & (self.slot >= 0)
+            & (self.slot < slots)
+            & (self.generation > 0)
+            & (self.window >= 0)
+        )

@@ -1,8 +1,9 @@
-"""From records to what the server is sent: opened and closed flows, ACKs, and windows as they close. Pure.
+"""From records to what the server is sent: opened and closed flows, ACKs, and windows as they
+close. Pure.
 
-Window k of a flow covers [open + k w, open + (k + 1) w). The first ACK at or past its end closes it; if none comes, the
-timer does, a little later. After a gap (the agent stalled, the ring overran) the window that was open is closed and the
-empty ones between are skipped.
+Window k of a flow covers [open + k w, open + (k + 1) w). The first ACK at or past its end closes
+it; if none comes, the timer does, a little later. After a gap (the agent stalled, the ring overran)
+the window that was open is closed and the empty ones between are skipped.
 """
 
 from collections.abc import Iterable
@@ -21,9 +22,16 @@ _OPEN, _ACK, _CLOSE = (
 )  # NumPy compares with plain numbers faster
 FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
 
-#: A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the timer did.
+# : A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the
+# timer did.
 WINDOW = np.dtype(
-    [("slot", "<i8"), ("generation", "<i8"), ("window", "<i8"), ("end_ns", "<i8"), ("close_ack_ns", "<i8")]
+    [
+        ("slot", "<i8"),
+        ("generation", "<i8"),
+        ("window", "<i8"),
+        ("end_ns", "<i8"),
+        ("close_ack_ns", "<i8"),
+    ]
 )
 
 
@@ -50,7 +58,9 @@ def flow_number(local_port: int) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """What happened since the batch before. records: ACKs of owned flows, RECORD[n]; windows: WINDOW[m], in order."""
+    """What happened since the batch before. records: ACKs of owned flows, RECORD[n]; windows:
+    WINDOW[m], in order.
+    """
 
     opens: list[Opened]
     closes: list[tuple[int, int]]
@@ -62,9 +72,9 @@ class Batch:
 class Batcher:
     """Follows the flows of one agent.
 
-    slots: size of the slot table; grace_ns: how long after a window's end the timer waits for a closing ACK;
-    quiet_ns: the timer leaves a flow alone that has sent no record for so long; netns_cookies: own flows of these
-    namespaces only (None: of any).
+    slots: size of the slot table; grace_ns: how long after a window's end the timer waits for a
+    closing ACK; quiet_ns: the timer leaves a flow alone that has sent no record for so long;
+    netns_cookies: own flows of these namespaces only (None: of any).
     """
 
     slots: int
@@ -79,7 +89,9 @@ class Batcher:
         self.flow = np.full(self.slots, -1, np.int16)
         self.last_ns: Integers = np.zeros(self.slots, np.int64)  # last record
         self._open_ns: Integers = np.zeros(self.slots, np.int64)
-        self._foreign: Integers = np.zeros(self.slots, np.int64)  # generation of a flow that is not ours
+        self._foreign: Integers = np.zeros(
+            self.slots, np.int64
+        )  # generation of a flow that is not ours
         self._window: Integers = np.zeros(self.slots, np.int64)  # the one open now …
         self._end_ns: Integers = np.zeros(self.slots, np.int64)  # … and its end
         self._opens: list[Opened] = []
@@ -92,7 +104,9 @@ class Batcher:
         return np.flatnonzero(self.generation)
 
     def add(self, records: Records) -> None:
-        """Take records in the order the ring gave them. Those of unknown flows are left out and noted in `unknown`."""
+        """Take records in the order the ring gave them. Those of unknown flows are left out and
+        noted in `unknown`.
+        """
         if not len(records):
             return
         kinds = records["kind"]
@@ -116,7 +130,10 @@ class Batcher:
             return
         if self.generation[slot]:
             self.close(slot, int(self.generation[slot]))
-        if self.netns_cookies is not None and int(identity["netns_cookie"]) not in self.netns_cookies:
+        if (
+            self.netns_cookies is not None
+            and int(identity["netns_cookie"]) not in self.netns_cookies
+        ):
             self._foreign[slot] = generation
             return
         opened = Opened(slot, generation, open_ns, int(identity["local_port"]))
@@ -133,7 +150,8 @@ class Batcher:
             self._closes.append((slot, generation))
 
     def reconcile(self, table: npt.NDArray[np.void], slots: Iterable[int], now_ns: int) -> None:
-        """Compare `slots` with the datapath's flow table (FLOW[slots]): heals missing OPEN and CLOSE records.
+        """Compare `slots` with the datapath's flow table (FLOW[slots]): heals missing OPEN and
+        CLOSE records.
 
         A flow found this way starts at the window that is open now: what came before is not known.
         """
@@ -197,7 +215,9 @@ class Batcher:
         return slots[now_ns < self.last_ns[slots] + self.quiet_ns]
 
     def ripe(self) -> bool:
-        """Whether a window has closed or a flow come or gone since `take`: reason to send at once."""
+        """Whether a window has closed or a flow come or gone since `take`: reason to send at
+        once.
+        """
         return bool(self._windows or self._opens or self._closes)
 
     def take(self) -> Batch | None:

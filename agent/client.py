@@ -1,4 +1,6 @@
-"""The agent's end of the stream to the policy server. Threads of its own; nothing the agent calls blocks."""
+"""The agent's end of the stream to the policy server. Threads of its own; nothing the agent calls
+blocks.
+"""
 
 import os
 import queue
@@ -39,8 +41,12 @@ _OPTIONS = [
 
 
 def merge(older: Batch, newer: Batch) -> Batch:
-    """What is left of two batches where there is room for one: flows that came and went, the newer observations."""
-    return Batch(older.opens + newer.opens, older.closes + newer.closes, newer.records, newer.windows)
+    """What is left of two batches where there is room for one: flows that came and went, the newer
+    observations.
+    """
+    return Batch(
+        older.opens + newer.opens, older.closes + newer.closes, newer.records, newer.windows
+    )
 
 
 class Outbox:
@@ -88,10 +94,11 @@ class Outbox:
 
 
 class PolicyClient:
-    """See `agent.agent.Client`. Connects, and connects again with growing waits, until it is closed.
+    """See `agent.agent.Client`. Connects, and connects again with growing waits, until it is
+    closed.
 
-    A new stream begins with Hello and all flows that are open, so that a restarted server knows them.
-    Raises AgentError if the credentials cannot be read.
+    A new stream begins with Hello and all flows that are open, so that a restarted server knows
+    them. Raises AgentError if the credentials cannot be read.
     """
 
     def __init__(self, config: AgentConfig) -> None:
@@ -100,22 +107,28 @@ class PolicyClient:
         self._credentials = _credentials(config)
         self._open: dict[tuple[int, int], Opened] = {}
         self._outbox: Outbox | None = None
-        self._lock = threading.Lock()  # over _open and _outbox: send() against a stream that starts or ends
+        self._lock = (
+            threading.Lock()
+        )  # over _open and _outbox: send() against a stream that starts or ends
         self._answers: deque[Answers] = deque()
         self._events: deque[tuple[int, str, str]] = deque(maxlen=1000)
         self._max_records = 1
         self._closing = threading.Event()
-        self._call: Any = None  # the stubs' types do not say that a call can be iterated and cancelled
+        self._call: Any = (
+            None  # the stubs' types do not say that a call can be iterated and cancelled
+        )
         self.connected = False
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._keep_connected, name="policy-client", daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep_connected, name="policy-client", daemon=True
+        )
         self._thread.start()
 
     def send(self, batch: Batch, now_ns: int) -> None:
         """Queue a batch for the server, if there is one.
 
-        Where an answer is awaited, gives way to the thread that sends for a moment: what the caller does next is less
-        urgent, and would keep the interpreter from it.
+        Where an answer is awaited, gives way to the thread that sends for a moment: what the caller
+        does next is less urgent, and would keep the interpreter from it.
         """
         with self._lock:
             outbox = self._outbox
@@ -202,7 +215,9 @@ class PolicyClient:
                 self._max_records = max(1, message.welcome.max_records)
                 self.connected = True
                 outbox.release()
-                self._note("server-connected", f"{self._config.server}, policy {message.welcome.policy}")
+                self._note(
+                    "server-connected", f"{self._config.server}, policy {message.welcome.policy}"
+                )
             case "decisions":
                 try:
                     self._answers.append(codec.decode(message.decisions, time.monotonic_ns()))
@@ -210,7 +225,9 @@ class PolicyClient:
                     self._note("malformed", str(error))
             case "rejected":
                 counts = message.rejected.count.items()
-                self._note("rejected", ", ".join(f"{reason} {count}" for reason, count in sorted(counts)))
+                self._note(
+                    "rejected", ", ".join(f"{reason} {count}" for reason, count in sorted(counts))
+                )
         self._wake()
 
     def _note(self, event: str, detail: str) -> None:
@@ -234,7 +251,12 @@ class PolicyClient:
     def _metadata(self) -> list[tuple[str, str]]:
         if self._config.token_file is None:
             return []
-        return [("authorization", f"Bearer {_read(self._config.token_file, 'token_file').decode().strip()}")]
+        return [
+            (
+                "authorization",
+                f"Bearer {_read(self._config.token_file, 'token_file').decode().strip()}",
+            )
+        ]
 
 
 def _credentials(config: AgentConfig) -> grpc.ChannelCredentials | None:

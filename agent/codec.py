@@ -1,4 +1,6 @@
-"""Between the agent's arrays and the messages of policy.proto; columns are copied, never looked at one by one. Pure."""
+"""Between the agent's arrays and the messages of policy.proto; columns are copied, never looked at
+one by one. Pure.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,12 +24,26 @@ from policy.protocol.policy_pb2 import (
     Windows,
 )
 
-# Columns of records that are on the wire as they are in memory (whether int64 or uint64 makes no difference to bytes).
+# Columns of records that are on the wire as they are in memory (whether int64 or uint64 makes no
+# difference to bytes).
 _AS_THEY_ARE = (
-    "generation", "at_ns", "rtt_us", "srtt_us", "min_rtt_us", "mss_bytes", "cwnd_packets", "inflight_packets",
-    "sample_delivered_packets", "sample_interval_us", "acked_bytes", "delivered_bytes", "lost_bytes", "sent_bytes",
-    "retransmitted_bytes", "ca_state",
-)  # fmt: skip
+    "generation",
+    "at_ns",
+    "rtt_us",
+    "srtt_us",
+    "min_rtt_us",
+    "mss_bytes",
+    "cwnd_packets",
+    "inflight_packets",
+    "sample_delivered_packets",
+    "sample_interval_us",
+    "acked_bytes",
+    "delivered_bytes",
+    "lost_bytes",
+    "sent_bytes",
+    "retransmitted_bytes",
+    "ca_state",
+)
 _APP_LIMITED = np.uint8(Flag.APP_LIMITED)
 assert all(RECORD[name].itemsize == ACK_RECORDS[name].itemsize for name in _AS_THEY_ARE)
 
@@ -78,7 +94,9 @@ def encode(batch: Batch, sequence: int, sent_ns: int) -> AgentMessage:
         )
     if batch.closes:
         slots, generations = zip(*batch.closes, strict=True)
-        state.closes.CopyFrom(Closes(flow=_column(slots, "<u4"), generation=_column(generations, "<u4")))
+        state.closes.CopyFrom(
+            Closes(flow=_column(slots, "<u4"), generation=_column(generations, "<u4"))
+        )
     return AgentMessage(state=state)
 
 
@@ -94,7 +112,9 @@ def _records(records: Records) -> AckRecords:
 
 
 def split(batch: Batch, max_records: int) -> Iterator[Batch]:
-    """Parts of at most `max_records` records; flows open with the first part, windows and flows close with the last."""
+    """Parts of at most `max_records` records; flows open with the first part, windows and flows
+    close with the last.
+    """
     records, opens = batch.records, batch.opens
     while len(records) > max_records:
         yield Batch(opens, [], records[:max_records], batch.windows[:0])
@@ -116,7 +136,8 @@ def decode(batch: DecisionBatch, received_ns: int) -> Answers:
     count = len(columns["slot"])
     if any(len(column) != count for column in columns.values()):
         raise ValueError(
-            f"a decision batch with columns of {sorted({len(c) for c in columns.values()})} elements"
+            f"a decision batch with columns of {sorted({len(c) for c in columns.values()})} "
+            "elements"
         )
     return Answers(
         received_ns=received_ns,

@@ -1,4 +1,6 @@
-"""The table of commands that the datapath reads on each ACK, one entry per slot, written for many flows at once."""
+"""The table of commands that the datapath reads on each ACK, one entry per slot, written for many
+flows at once.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +10,9 @@ Integers = npt.NDArray[np.int64]
 
 
 class CommandTable:
-    """table: writable array of `layout.COMMAND`, indexed by slot (the mmapped map, or any array in tests)."""
+    """table: writable array of `layout.COMMAND`, indexed by slot (the mmapped map, or any array in
+    tests).
+    """
 
     def __init__(self, table: npt.NDArray[np.void]) -> None:
         self._rate = table["pacing_rate_Bps"]
@@ -20,9 +24,10 @@ class CommandTable:
     ) -> None:
         """Command the flows at `slots`; all arrays are of the same length, values finite.
 
-        Rate and cwnd are two words: the generation is voided first and written last, so that the datapath, which
-        compares it before and after, never takes half a command (it keeps the one it has). Rates below 8 bit/s become
-        8 bit/s: zero means "no command" to the datapath, and its own clamps are higher anyway.
+        Rate and cwnd are two words: the generation is voided first and written last, so that the
+        datapath, which compares it before and after, never takes half a command (it keeps the one
+        it has). Rates below 8 bit/s become 8 bit/s: zero means "no command" to the datapath, and
+        its own clamps are higher anyway.
         """
         self._generation[slots] = 0
         self._rate[slots] = np.maximum(pacing_rate_bps / 8, 1).astype(np.uint64)

@@ -17,14 +17,20 @@ class AgentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cc_name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,15}$")
-    """TCP_CONGESTION name that the agent registers; unique on the host. Only flows using it are controlled."""
+    """TCP_CONGESTION name that the agent registers; unique on the host. Only flows using it are
+    controlled.
+    """
     log_dir: Path
     pin_dir: Path | None = None
-    """Folder in bpffs for maps and link; default /sys/fs/bpf/tbtest-<cc_name>. A new agent finds its flows there."""
+    """Folder in bpffs for maps and link; default /sys/fs/bpf/tbtest-<cc_name>. A new agent finds
+    its flows there.
+    """
     server: str | None = None
     """`unix:/path` or `host:port` of the policy server; none: the agent's local policy decides."""
     tls_ca: Path | None = None
-    """Certificate authority (PEM) of a server on TCP; none: no TLS (unix sockets only, unless `insecure`)."""
+    """Certificate authority (PEM) of a server on TCP; none: no TLS (unix sockets only, unless
+    `insecure`).
+    """
     token_file: Path | None = None
     """File holding the bearer token, sent with TLS."""
     policy: str = "apc"
@@ -35,14 +41,17 @@ class AgentConfig(BaseModel):
     mode: Literal["command", "observe"] = "command"
     """observe: records flow, the kernel's own algorithm stays in control."""
     kernel: Literal["auto", "bbr", "aimd", "cubic"] = "auto"
-    """The kernel algorithm underneath: fallback in command mode, controller in observe mode. auto: bbr, else aimd."""
+    """The kernel algorithm underneath: fallback in command mode, controller in observe mode. auto:
+    bbr, else aimd.
+    """
     wake: Literal["window", "ack"] = "window"
     """When the datapath wakes the agent: on the ACK that closes a window, or on every ACK."""
     window_ns: int = Field(default=100_000_000, ge=5_000_000, le=10_000_000_000)
     deadline_ns: int = Field(default=100_000_000, ge=1_000_000)
     """After this long without an answer to a closed window the local policy decides."""
     stale_ns: int = Field(default=200_000_000, ge=50_000_000)
-    """The datapath falls back to the kernel's algorithm this long after the agent's last heartbeat."""
+    """The datapath falls back to the kernel's algorithm this long after the agent's last heartbeat.
+    """
     ring_bytes: int = Field(default=4 << 20, ge=4096, multiple_of=4096)
     """Size of the ring buffer, a power of two; 128 bytes hold one ACK."""
     slots: int = Field(default=1024, ge=1, le=65536)
@@ -56,7 +65,9 @@ class AgentConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> "AgentConfig":
         if self.kernel == "cubic" and self.mode != "observe":
-            raise ValueError("kernel: cubic can only be observed; set mode: observe, or kernel: bbr or aimd")
+            raise ValueError(
+                "kernel: cubic can only be observed; set mode: observe, or kernel: bbr or aimd"
+            )
         if self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring_bytes: {self.ring_bytes} is no power of two")
         if self.server and not self.server.startswith("unix:") and self.tls_ca is None:

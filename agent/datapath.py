@@ -57,8 +57,8 @@ def unavailable() -> dict[str, str | None]:
 def choose(config: AgentConfig) -> tuple[Tier, str]:
     """Open the tier that the config asks for, the best one if `auto`.
 
-    Returns the tier and, where `auto` had to settle for the portable one, the reason (else an empty string).
-    Raises AgentError if what is asked for cannot be had.
+    Returns the tier and, where `auto` had to settle for the portable one, the reason (else an empty
+    string). Raises AgentError if what is asked for cannot be had.
     """
     reason = loader.unavailable() if config.tier != "portable" else ""
     if config.tier != "portable" and reason is None:

@@ -1,4 +1,6 @@
-"""The structures shared with the datapath (datapath/shared.h), as NumPy types. The portable tier fills them, too."""
+"""The structures shared with the datapath (datapath/shared.h), as NumPy types. The portable tier
+fills them, too.
+"""
 
 from collections.abc import Sequence
 from enum import IntEnum, IntFlag
@@ -62,7 +64,8 @@ _IDENTITY = [
     ("remote_address", "u1", (16,)),
 ]
 
-#: ACK, STATE and CLOSE records with their ring header (128 bytes). Counters are cumulative over the flow's life.
+# : ACK, STATE and CLOSE records with their ring header (128 bytes). Counters are cumulative over
+# the flow's life.
 RECORD = np.dtype(
     [
         *_HEAD,
@@ -114,16 +117,21 @@ Records = npt.NDArray[np.void]  # of RECORD or, viewed, OPEN_RECORD
 
 
 def join(parts: Sequence[Records]) -> Records:
-    """One array of RECORD from several; as bytes, because NumPy compares structured types field by field each time."""
+    """One array of RECORD from several; as bytes, because NumPy compares structured types field by
+    field each time.
+    """
     if len(parts) == 1:
         return parts[0]
     if not parts:
         return np.empty(0, RECORD)
-    return np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts]).view(RECORD)
+    return np.concatenate([np.ascontiguousarray(part).view(np.uint8) for part in parts]).view(
+        RECORD
+    )
 
 
 def delivery_rate_bps(records: Records) -> npt.NDArray[np.float64]:
-    """The kernel's delivery rate sample of each record, bits per second; NaN where the ACK gave none.
+    """The kernel's delivery rate sample of each record, bits per second; NaN where the ACK gave
+    none.
 
     Source: tcp_rate_gen() in net/ipv4/tcp_rate.c; draft-cheng-iccrg-delivery-rate-estimation.
     """

@@ -1,8 +1,10 @@
-"""The policy in force while the server is silent: additive increase, decrease to what is being delivered. Pure.
+"""The policy in force while the server is silent: additive increase, decrease to what is being
+delivered. Pure.
 
-After the remote rate control of Google congestion control (Carlucci et al., "Analysis and Design of the Google
-Congestion Control for WebRTC", MMSys 2016): a congested flow is set to 0.85 of its delivery rate, others grow by 5 % a
-window, but never beyond 1.5 times their delivery rate. A window without an ACK decays the rate by 0.85.
+After the remote rate control of Google congestion control (Carlucci et al., "Analysis and Design of
+the Google Congestion Control for WebRTC", MMSys 2016): a congested flow is set to 0.85 of its
+delivery rate, others grow by 5 % a window, but never beyond 1.5 times their delivery rate. A window
+without an ACK decays the rate by 0.85.
 """
 
 from dataclasses import dataclass
@@ -70,7 +72,9 @@ class LocalPolicy:
         self._mark["at_ns"][slot] = open_ns
 
     def commanded(self, slots: Integers, rate_bps: Floats) -> None:
-        """The server's rates are in force: start from them when it falls silent, and measure from here."""
+        """The server's rates are in force: start from them when it falls silent, and measure from
+        here.
+        """
         self._read()
         self._rate_bps[slots] = rate_bps
         self._set_mark(slots)
@@ -81,7 +85,9 @@ class LocalPolicy:
             column[slots[heard]] = self._last[name][slots[heard]]
 
     def decide(self, slots: Integers) -> tuple[Floats, Floats]:
-        """(pacing rate in bit/s, cwnd in packets) for each of `slots`. NaN for a flow that has never had an ACK."""
+        """(pacing rate in bit/s, cwnd in packets) for each of `slots`. NaN for a flow that has
+        never had an ACK.
+        """
         self._read()
         last = {name: column[slots] for name, column in self._last.items()}
         seconds = (last["at_ns"] - self._mark["at_ns"][slots]) / 1e9
@@ -89,13 +95,17 @@ class LocalPolicy:
         lost = last["lost_bytes"] - self._mark["lost_bytes"][slots]
         heard = (seconds > 0) & (delivered > 0)
         delivery_bps = np.divide(8 * delivered, seconds, out=np.zeros_like(seconds), where=heard)
-        loss = np.divide(lost, lost + delivered, out=np.zeros_like(lost), where=lost + delivered > 0)
+        loss = np.divide(
+            lost, lost + delivered, out=np.zeros_like(lost), where=lost + delivered > 0
+        )
         queue_us = last["srtt_us"] - last["min_rtt_us"]
         congested = (loss > LOSS_LIMIT) | (
             queue_us > np.maximum(QUEUE_FLOOR_US, QUEUE_SHARE * last["min_rtt_us"])
         )
         # Before its first command a flow runs at the rate that the kernel chose.
-        rate = np.where(self._rate_bps[slots] > 0, self._rate_bps[slots], 8 * last["pacing_rate_Bps"])
+        rate = np.where(
+            self._rate_bps[slots] > 0, self._rate_bps[slots], 8 * last["pacing_rate_Bps"]
+        )
         srtt_s = np.maximum(last["srtt_us"], 1) / 1e6
         packet_per_rtt_bps = 8 * last["mss_bytes"] / srtt_s
         increased = np.minimum(
@@ -103,7 +113,9 @@ class LocalPolicy:
             DELIVERY_HEADROOM * delivery_bps + packet_per_rtt_bps,
         )
         decreased = DECREASE * np.minimum(rate, delivery_bps)
-        new = np.where(heard, np.where(congested, decreased, np.maximum(increased, 0)), DECREASE * rate)
+        new = np.where(
+            heard, np.where(congested, decreased, np.maximum(increased, 0)), DECREASE * rate
+        )
         new = np.where(last["mss_bytes"] > 0, new, np.nan)
         self._rate_bps[slots] = np.nan_to_num(new)
         self._set_mark(slots)

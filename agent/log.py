@@ -1,8 +1,9 @@
-"""The agent's logs: acks, decisions and events, as Parquet files in the cell's folder (schemas in docs/reference/design.md).
+"""The agent's logs: acks, decisions and events, as Parquet files in the cell's folder (schemas in
+docs/reference/design.md).
 
-While the agent runs, each table is an Arrow stream (`<table>-<start>.arrows`), which stays readable up to its last
-whole chunk if the agent is killed. `finish` turns all streams in the folder, those of killed predecessors included,
-into one Parquet file per table, a chunk at a time.
+While the agent runs, each table is an Arrow stream (`<table>-<start>.arrows`), which stays readable
+up to its last whole chunk if the agent is killed. `finish` turns all streams in the folder, those
+of killed predecessors included, into one Parquet file per table, a chunk at a time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,7 +60,9 @@ DECISIONS = pa.schema(
         ("reasons", pa.uint8()),
     ]
 )
-EVENTS = pa.schema([("at_ns", _i64), ("flow", _i16), ("event", pa.string()), ("detail", pa.string())])
+EVENTS = pa.schema(
+    [("at_ns", _i64), ("flow", _i16), ("event", pa.string()), ("detail", pa.string())]
+)
 _OPTIONAL = ("close_ack_ns", "received_ns")
 ROW_GROUP = 65_536
 SCHEMAS = {"acks": ACKS, "decisions": DECISIONS, "events": EVENTS}
@@ -89,10 +92,17 @@ def ack_rows(records: Records, flows: npt.NDArray[np.int16]) -> pa.RecordBatch:
 
 
 class AgentLog:
-    """Writes the three tables in chunks of `chunk_ns` of time; at most `chunk_rows` rows wait in memory."""
+    """Writes the three tables in chunks of `chunk_ns` of time; at most `chunk_rows` rows wait in
+    memory.
+    """
 
     def __init__(
-        self, folder: Path, start_ns: int, *, chunk_ns: int = 1_000_000_000, chunk_rows: int = 65_536
+        self,
+        folder: Path,
+        start_ns: int,
+        *,
+        chunk_ns: int = 1_000_000_000,
+        chunk_rows: int = 65_536,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -104,11 +114,15 @@ class AgentLog:
         self._events: list[tuple[int, int, str, str]] = []
         # Unbuffered: what was written survives the process.
         self._files = {
-            table: (folder / f"{table}-{start_ns}.arrows").open("wb", buffering=0) for table in SCHEMAS
+            table: (folder / f"{table}-{start_ns}.arrows").open("wb", buffering=0)
+            for table in SCHEMAS
         }
-        # Arrow imports pandas at its first conversion: now, not when the first flow waits for an answer.
+        # Arrow imports pandas at its first conversion: now, not when the first flow waits for an
+        # answer.
         ack_rows(np.empty(0, RECORD), np.empty(0, np.int16))
-        self._streams = {table: pa.ipc.new_stream(self._files[table], SCHEMAS[table]) for table in SCHEMAS}
+        self._streams = {
+            table: pa.ipc.new_stream(self._files[table], SCHEMAS[table]) for table in SCHEMAS
+        }
 
     def acks(self, records: Records, flows: npt.NDArray[np.int16]) -> None:
         """Log ACK records; see `ack_rows`."""
@@ -116,7 +130,9 @@ class AgentLog:
         self._ack_rows += len(records)
 
     def decisions(self, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Log decisions: the columns of `DECISIONS`; a zero in close_ack_ns or received_ns says that there was none."""
+        """Log decisions: the columns of `DECISIONS`; a zero in close_ack_ns or received_ns says
+        that there was none.
+        """
         arrays = [
             pa.array(
                 columns[field.name],
@@ -144,11 +160,15 @@ class AgentLog:
             self._streams["acks"].write_batch(ack_rows(join(records), np.concatenate(flows)))
             self._acks, self._ack_rows = [], 0
         if self._decisions:
-            self._streams["decisions"].write_table(pa.Table.from_batches(self._decisions).combine_chunks())
+            self._streams["decisions"].write_table(
+                pa.Table.from_batches(self._decisions).combine_chunks()
+            )
             self._decisions = []
         if self._events:
             columns = zip(*self._events, strict=True)
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
+            arrays = [
+                pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)
+            ]
             self._streams["events"].write_batch(pa.RecordBatch.from_arrays(arrays, schema=EVENTS))
             self._events = []
 
@@ -171,7 +191,9 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _gathered(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Chunks of at least ROW_GROUP rows (but the last): a Parquet file of one-second chunks would be slow to read."""
+    """Chunks of at least ROW_GROUP rows (but the last): a Parquet file of one-second chunks would
+    be slow to read.
+    """
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
@@ -183,12 +205,16 @@ def _gathered(batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> Iterator[
 
 
 def finish(folder: Path) -> None:
-    """Turn the streams in `folder` into `acks.parquet`, `decisions.parquet` and `events.parquet`, and remove them.
+    """Turn the streams in `folder` into `acks.parquet`, `decisions.parquet` and `events.parquet`,
+    and remove them.
 
-    Called by the agent as it ends, and by whoever finds streams that killed agents left. Idempotent.
+    Called by the agent as it ends, and by whoever finds streams that killed agents left.
+    Idempotent.
     """
     for table, schema in SCHEMAS.items():
-        streams = sorted(folder.glob(f"{table}-*.arrows"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        streams = sorted(
+            folder.glob(f"{table}-*.arrows"), key=lambda path: int(path.stem.rpartition("-")[2])
+        )
         if not streams:
             continue
         target, partial = folder / f"{table}.parquet", folder / f"{table}.parquet.partial"

@@ -1,4 +1,6 @@
-"""The agent as a process: opens the tier, the client and the log, and turns the agent until it is told to end."""
+"""The agent as a process: opens the tier, the client and the log, and turns the agent until it is
+told to end.
+"""
 
 import gc
 import json
@@ -27,7 +29,8 @@ class _Stop:
 
 
 def run(config: AgentConfig) -> None:
-    """Run one agent until SIGTERM or SIGINT. Prints `ready <cc name> <tier> <kernel algorithm>` once flows may start.
+    """Run one agent until SIGTERM or SIGINT. Prints `ready <cc name> <tier> <kernel algorithm>`
+    once flows may start.
 
     Raises AgentError if what the config asks for cannot be had.
     """
@@ -38,7 +41,9 @@ def run(config: AgentConfig) -> None:
         stack.callback(log.close)
         tier, settled_because = tiers.choose(config)
         stack.callback(tier.close)
-        log.event(time.monotonic_ns(), -1, "datapath", f"{tier.name}, kernel algorithm {tier.kernel}")
+        log.event(
+            time.monotonic_ns(), -1, "datapath", f"{tier.name}, kernel algorithm {tier.kernel}"
+        )
         if settled_because:
             log.event(time.monotonic_ns(), -1, "portable", settled_because)
         client = None
@@ -48,8 +53,9 @@ def run(config: AgentConfig) -> None:
         agent = Agent(config, tier, client, log, time.monotonic_ns)
         poller = stack.enter_context(select.epoll())
         if tier.wake_fd is not None:
-            # The ring is readable while it holds anything. Edge-triggered, only the datapath's wake-ups end the sleep;
-            # but of every ACK it wakes a reader that has caught up only: there, what came meanwhile must count.
+            # The ring is readable while it holds anything. Edge-triggered, only the datapath's
+            # wake-ups end the sleep; but of every ACK it wakes a reader that has caught up only:
+            # there, what came meanwhile must count.
             edge = select.EPOLLET if config.wake == "window" else 0
             poller.register(tier.wake_fd, select.EPOLLIN | edge)
         if client:

@@ -1,9 +1,10 @@
 """Reads the datapath's ring buffer into NumPy arrays, without a Python step per record.
 
-The kernel writes a record, then its header's length word (without the busy bit), then moves the producer position, all
-in program order. On x86 other cores see stores in that order and loads are not reordered with loads, so plain NumPy
-loads suffice: headers are checked first, then the records are copied. On weakly ordered machines (arm64) the loads
-would need acquire barriers, which NumPy does not have; `RingReader` refuses to run there.
+The kernel writes a record, then its header's length word (without the busy bit), then moves the
+producer position, all in program order. On x86 other cores see stores in that order and loads are
+not reordered with loads, so plain NumPy loads suffice: headers are checked first, then the records
+are copied. On weakly ordered machines (arm64) the loads would need acquire barriers, which NumPy
+does not have; `RingReader` refuses to run there.
 """
 
 import mmap
@@ -27,11 +28,15 @@ class RingReader:
 
     def __init__(self, fd: int, size_bytes: int) -> None:
         if platform.machine() not in ("x86_64", "AMD64"):
-            raise AgentError(f"the ring reader relies on x86 memory ordering; this is {platform.machine()}")
+            raise AgentError(
+                f"the ring reader relies on x86 memory ordering; this is {platform.machine()}"
+            )
         page = os.sysconf("SC_PAGESIZE")
         consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         # The kernel maps the data twice in a row, so that what wraps around is still contiguous.
-        producer = mmap.mmap(fd, page + 2 * size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        producer = mmap.mmap(
+            fd, page + 2 * size_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page
+        )
         self.fd = fd
         self.capacity = size_bytes // RECORD.itemsize
         self._consumed = np.frombuffer(consumer, np.uint64, 1)

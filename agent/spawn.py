@@ -43,7 +43,9 @@ class Scope(Protocol):
 
 @dataclass(frozen=True)
 class RunningAgent:
-    """cc_name: for TCP_CONGESTION; tier: "ebpf" or "portable"; kernel: the kernel's algorithm underneath."""
+    """cc_name: for TCP_CONGESTION; tier: "ebpf" or "portable"; kernel: the kernel's algorithm
+    underneath.
+    """
 
     cc_name: str
     tier: str
@@ -61,8 +63,9 @@ def new_cc_name() -> str:
 def start(scope: Scope, config: AgentConfig) -> RunningAgent:
     """Write the config, start the agent and wait until flows may use `cc_name`.
 
-    When the scope ends, the agent is told to end (it flushes its logs and unregisters); whatever a killed one left
-    behind, pins and half-written logs, is put right then. Raises what `Process.read_line` raises if it does not start.
+    When the scope ends, the agent is told to end (it flushes its logs and unregisters); whatever a
+    killed one left behind, pins and half-written logs, is put right then. Raises what
+    `Process.read_line` raises if it does not start.
     """
     path = scope.tmp / f"agent-{config.cc_name}.json"
     path.write_text(config.model_dump_json(indent=2) + "\n")

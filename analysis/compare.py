@@ -1,4 +1,6 @@
-"""Several runs side by side: medians per run and controller, and paired differences against a baseline."""
+"""Several runs side by side: medians per run and controller, and paired differences against a
+baseline.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,12 @@ class Entry(BaseModel):
     cells: int
     median: float | None
     ci95: _Interval
-    pairs: int = Field(description="cells that the baseline has too: same run conditions, seed and repeat")
-    difference: float | None = Field(description="median of this controller minus baseline over pairs")
+    pairs: int = Field(
+        description="cells that the baseline has too: same run conditions, seed and repeat"
+    )
+    difference: float | None = Field(
+        description="median of this controller minus baseline over pairs"
+    )
     difference_ci95: _Interval
 
 
@@ -65,7 +71,9 @@ def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
             cells.setdefault(cell.cc, {}).setdefault(key, []).extend(measure_cell(cell))
     chosen = baseline or min(cells)
     if chosen not in cells:
-        raise AnalysisError(f"--baseline {chosen}: no run has it; there are {', '.join(sorted(cells))}")
+        raise AnalysisError(
+            f"--baseline {chosen}: no run has it; there are {', '.join(sorted(cells))}"
+        )
     entries = [
         entry
         for shown in SHOWN
@@ -117,7 +125,9 @@ def _text(value: float | None, interval: _Interval, shown: Shown, sign: str = ""
 
 def comparison_table(comparison: Comparison) -> Table:
     """Rows: metric and controller; columns: median, and paired difference to the baseline."""
-    table = Table(caption=f"{len(comparison.runs)} runs; 95 % bootstrap intervals", caption_justify="left")
+    table = Table(
+        caption=f"{len(comparison.runs)} runs; 95 % bootstrap intervals", caption_justify="left"
+    )
     for title in ("", "cc", "cells", "median", "pairs", f"minus {escape(comparison.baseline)}"):
         table.add_column(title, justify="left" if title in ("", "cc") else "right")
     for shown in SHOWN:
@@ -141,11 +151,15 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
-    """A self-contained page: per metric, every controller's median with its interval. Raises AnalysisError."""
+    """A self-contained page: per metric, every controller's median with its interval. Raises
+    AnalysisError.
+    """
     parts: list[str] = []
     for shown in SHOWN:
         rows = [
-            entry for entry in comparison.entries if entry.metric == shown.metric and entry.median is not None
+            entry
+            for entry in comparison.entries
+            if entry.metric == shown.metric and entry.median is not None
         ]
         if not rows:
             continue
@@ -160,10 +174,12 @@ def write_page(comparison: Comparison, path: Path) -> None:
             error_x={
                 "type": "data",
                 "array": [
-                    high * shown.factor - median for (_, high), median in zip(bounds, medians, strict=True)
+                    high * shown.factor - median
+                    for (_, high), median in zip(bounds, medians, strict=True)
                 ],
                 "arrayminus": [
-                    median - low * shown.factor for (low, _), median in zip(bounds, medians, strict=True)
+                    median - low * shown.factor
+                    for (low, _), median in zip(bounds, medians, strict=True)
                 ],
             },
         )
@@ -175,10 +191,17 @@ def write_page(comparison: Comparison, path: Path) -> None:
             margin={"l": 90, "r": 20, "t": 48, "b": 36},
         )
         parts.append(
-            figure.to_html(full_html=False, include_plotlyjs=not parts, config={"displayModeBar": False})
+            figure.to_html(
+                full_html=False, include_plotlyjs=not parts, config={"displayModeBar": False}
+            )
         )
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+    )
     try:
-        path.write_text(f"{head}<title>tbtest compare</title>{''.join(parts)}</html>", encoding="utf-8")
+        path.write_text(
+            f"{head}<title>tbtest compare</title>{''.join(parts)}</html>", encoding="utf-8"
+        )
     except OSError as error:
         raise AnalysisError(f"{path}: cannot be written: {error.strerror}") from error

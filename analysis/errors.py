@@ -2,4 +2,6 @@
 
 
 class AnalysisError(ValueError):
-    """A run folder that cannot be analysed. The message names the file and what is wrong with it."""
+    """A run folder that cannot be analysed. The message names the file and what is wrong with
+    it.
+    """

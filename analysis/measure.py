@@ -62,7 +62,9 @@ def value_of(cell: CellMetrics, metric: str) -> float:
 
 
 def measure(run: Run) -> Metrics:
-    """Metrics of every measured flow, their summary, and how far the links can be trusted. Raises AnalysisError."""
+    """Metrics of every measured flow, their summary, and how far the links can be trusted. Raises
+    AnalysisError.
+    """
     cells = [metrics for cell in run.cells for metrics in measure_cell(cell)]
     link = link_metrics(run.cells)
     return Metrics(
@@ -113,7 +115,9 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
 
 
 def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
-    """Median over cells with interval, per controller and metric; metrics that no cell has are left out."""
+    """Median over cells with interval, per controller and metric; metrics that no cell has are left
+    out.
+    """
     summary: list[Summary] = []
     controllers = list(dict.fromkeys(cell.cc for cell in sorted(cells, key=lambda cell: cell.cc)))
     for shown in SHOWN:
@@ -122,7 +126,9 @@ def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
             values = cell_values([cell for cell in cells if cell.cc == cc], shown.metric)
             median, ci95 = median_ci95(list(values.values()))
             known = not math.isnan(median)
-            rows.append((cc, median if known else None, ci95, int(np.isfinite(list(values.values())).sum())))
+            rows.append(
+                (cc, median if known else None, ci95, int(np.isfinite(list(values.values())).sum()))
+            )
         if all(median is None for _, median, _, _ in rows):
             continue
         for cc, known_median, ci95, count in rows:
@@ -141,7 +147,9 @@ def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
 
 
 def cell_values(cells: Sequence[CellMetrics], metric: str) -> dict[str, float]:
-    """Per cell (by its folder), the mean of the metric over its flows that have it; NaN if none does."""
+    """Per cell (by its folder), the mean of the metric over its flows that have it; NaN if none
+    does.
+    """
     by_cell: dict[str, list[float]] = {}
     for cell in cells:
         by_cell.setdefault(cell.cell, []).append(value_of(cell, metric))
@@ -152,7 +160,9 @@ def cell_values(cells: Sequence[CellMetrics], metric: str) -> dict[str, float]:
 
 
 def _separate(
-    own: tuple[float, float] | None, others: Sequence[tuple[float, float] | None], higher_is_better: bool
+    own: tuple[float, float] | None,
+    others: Sequence[tuple[float, float] | None],
+    higher_is_better: bool,
 ) -> bool:
     """Whether ``own`` lies on the better side of all others, without overlap."""
     if own is None or not others:

@@ -1,4 +1,5 @@
-"""Throughput, loss and one-way delay recomputed from captures at both ends of the bottleneck, with scapy.
+"""Throughput, loss and one-way delay recomputed from captures at both ends of the bottleneck, with
+scapy.
 
 An independent witness against the link's own log: nothing here reads what the relay wrote.
 """
@@ -25,8 +26,8 @@ _ETHERNET = 1
 _RECEIVER_PORT = 5_000
 _FLOWS = 1_000
 
-# What tells a packet from all others on both sides: ports, IP id, sequence number and length. A retransmission has the
-# same sequence number and another id (IPv4).
+# What tells a packet from all others on both sides: ports, IP id, sequence number and length. A
+# retransmission has the same sequence number and another id (IPv4).
 _Key = tuple[int, int, int, int, int]
 
 
@@ -41,7 +42,9 @@ class PcapMetrics:
 
 
 def _packets(path: Path) -> Iterator[tuple[int, int, _Key, int]]:
-    """Time (ns), flow, key and IP length of every packet to a receiver's port, handshake included."""
+    """Time (ns), flow, key and IP length of every packet to a receiver's port, handshake
+    included.
+    """
     try:
         reader = RawPcapReader(str(path))
     except (OSError, Scapy_Exception) as error:
@@ -50,18 +53,31 @@ def _packets(path: Path) -> Iterator[tuple[int, int, _Key, int]]:
         resolution = 1 if getattr(reader, "nano", False) else 1000
         for raw, meta in reader:
             try:
-                layer = Ether(raw) if reader.linktype == _ETHERNET else _raw_ip(raw, reader.linktype, path)
+                layer = (
+                    Ether(raw)
+                    if reader.linktype == _ETHERNET
+                    else _raw_ip(raw, reader.linktype, path)
+                )
             except struct.error as error:
                 raise AnalysisError(f"{path}: a packet is cut within its headers") from error
             ip = layer.getlayer(IP) or layer.getlayer(IPv6)
             tcp = layer.getlayer(TCP)
-            if ip is None or tcp is None or not _RECEIVER_PORT <= tcp.dport < _RECEIVER_PORT + _FLOWS:
+            if (
+                ip is None
+                or tcp is None
+                or not _RECEIVER_PORT <= tcp.dport < _RECEIVER_PORT + _FLOWS
+            ):
                 continue
             is_v4 = isinstance(ip, IP)
             length = ip.len if is_v4 else ip.plen + 40
             identity = ip.id if is_v4 else 0
             at_ns = meta.sec * 1_000_000_000 + meta.usec * resolution
-            yield at_ns, tcp.dport - _RECEIVER_PORT, (tcp.sport, tcp.dport, identity, tcp.seq, length), length
+            yield (
+                at_ns,
+                tcp.dport - _RECEIVER_PORT,
+                (tcp.sport, tcp.dport, identity, tcp.seq, length),
+                length,
+            )
 
 
 def _raw_ip(raw: bytes, linktype: int, path: Path) -> IP | IPv6:
@@ -71,7 +87,8 @@ def _raw_ip(raw: bytes, linktype: int, path: Path) -> IP | IPv6:
 
 
 def recompute(ingress: Path, egress: Path, duration_ns: int) -> dict[int, PcapMetrics]:
-    """Metrics per flow from the captures before and behind the bottleneck; rates count IP bytes over the duration.
+    """Metrics per flow from the captures before and behind the bottleneck; rates count IP bytes
+    over the duration.
 
     Raises AnalysisError for files that are no captures of IP.
     """

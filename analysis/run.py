@@ -1,4 +1,6 @@
-"""A run folder as loaded: manifest, cells and their logs. docs/reference/formats.md describes every file."""
+"""A run folder as loaded: manifest, cells and their logs. docs/reference/formats.md describes every
+file.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +24,41 @@ SCHEMA = 1
 
 # What the metrics read of each log; docs/reference/formats.md has all columns.
 _COLUMNS = {
-    "packets": ("link", "flow", "ack", "enqueue_ns", "dequeue_ns", "deliver_ns", "size_bytes", "verdict"),
+    "packets": (
+        "link",
+        "flow",
+        "ack",
+        "enqueue_ns",
+        "dequeue_ns",
+        "deliver_ns",
+        "size_bytes",
+        "verdict",
+    ),
     "goodput": ("flow", "at_ns", "received_bytes"),
     "tcpinfo": ("flow", "srtt_ns", "bytes_sent", "bytes_retrans"),
     "frames": ("flow", "captured_ns", "size_bytes", "sent_ns", "completed_ns", "displayed_ns"),
     "acks": ("flow", "at_ns", "delivered_bytes", "app_limited"),
     "decisions": (
-        "flow", "generation", "window", "close_ack_ns", "applied_ns", "pacing_rate_bps", "tier", "deadline_missed",
+        "flow",
+        "generation",
+        "window",
+        "close_ack_ns",
+        "applied_ns",
+        "pacing_rate_bps",
+        "tier",
+        "deadline_missed",
     ),
     "events": ("at_ns", "event"),
-}  # fmt: skip
-_LINK_KEYS = ("link", "bottleneck", "trace", "delay_ns", "rate_error", "delay_error_ns", "step_lateness_ns")
+}
+_LINK_KEYS = (
+    "link",
+    "bottleneck",
+    "trace",
+    "delay_ns",
+    "rate_error",
+    "delay_error_ns",
+    "step_lateness_ns",
+)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -69,7 +95,9 @@ class Flow:
 
 @dataclass(frozen=True)
 class Cell:
-    """One finished cell. Logs are read when asked for; those that the cell did not write are empty."""
+    """One finished cell. Logs are read when asked for; those that the cell did not write are
+    empty.
+    """
 
     folder: Path
     cc: str
@@ -86,7 +114,9 @@ class Cell:
         return [flow for flow in self.flows if flow.role == "measured"]
 
     def log(self, name: str) -> pd.DataFrame:
-        """``<name>.parquet`` of the cell; empty if there is none. Raises AnalysisError if it is corrupt."""
+        """``<name>.parquet`` of the cell; empty if there is none. Raises AnalysisError if it is
+        corrupt.
+        """
         path = self.folder / f"{name}.parquet"
         if not path.exists():
             return pd.DataFrame()
@@ -103,7 +133,9 @@ class Cell:
         """``log`` of what every such cell has. Raises AnalysisError, also if it is missing."""
         found = self.log(name)
         if not len(found.columns):
-            raise AnalysisError(f"{self.folder / name}.parquet: missing, and this cell must have one")
+            raise AnalysisError(
+                f"{self.folder / name}.parquet: missing, and this cell must have one"
+            )
         return found
 
     @cached_property
@@ -119,7 +151,9 @@ class Cell:
     def data_packets(self, flow: Flow) -> pd.DataFrame:
         """Packets with data of ``flow`` at its bottleneck."""
         packets = self.packets
-        chosen = (packets["flow"] == flow.flow) & ~packets["ack"] & (packets["link"] == flow.bottleneck)
+        chosen = (
+            (packets["flow"] == flow.flow) & ~packets["ack"] & (packets["link"] == flow.bottleneck)
+        )
         return packets[chosen]
 
     def bottleneck_trace(self, flow: Flow) -> Trace | None:
@@ -152,7 +186,9 @@ def load_run(folder: Path) -> Run:
         planned = [(str(entry["folder"]), str(entry["status"])) for entry in manifest["cells"]]
         _ = manifest["scenario"].items(), manifest["trace"]["name"], manifest["environment"]
     except (AttributeError, KeyError, TypeError) as error:
-        raise AnalysisError(f"{path}: not a run's manifest: {error} is missing or malformed") from error
+        raise AnalysisError(
+            f"{path}: not a run's manifest: {error} is missing or malformed"
+        ) from error
     cells, skipped = [], []
     for name, status in planned:
         if status != "done":

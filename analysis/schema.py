@@ -25,14 +25,20 @@ class CellMetrics(_Model):
     seed: int
     flow: int
     kind: str = Field(description="traffic kind")
-    throughput_mbps: float = Field(description="goodput at the receiver over the flow's length, Mbit/s")
-    utilisation: float | None = Field(description="bytes through the bottleneck / bytes the trace offered")
+    throughput_mbps: float = Field(
+        description="goodput at the receiver over the flow's length, Mbit/s"
+    )
+    utilisation: float | None = Field(
+        description="bytes through the bottleneck / bytes the trace offered"
+    )
     owd_ms: PercentilesMs = Field(description="one-way delay per packet, data direction")
     qdelay_ms: PercentilesMs = Field(
         description="queueing delay per packet at the bottleneck, data direction"
     )
     rtt_ms: PercentilesMs = Field(description="the sender's smoothed RTT, sampled every 20 ms")
-    loss_rate: float | None = Field(description="packets dropped at the bottleneck / packets that reached it")
+    loss_rate: float | None = Field(
+        description="packets dropped at the bottleneck / packets that reached it"
+    )
     retransmit_rate: float | None = Field(description="bytes retransmitted / bytes sent")
     power: float | None = Field(description="throughput / mean one-way delay, Mbit/s per s")
     jain: float | None = Field(
@@ -43,7 +49,9 @@ class CellMetrics(_Model):
 
 
 class Summary(_Model):
-    """One metric of one controller over all cells (mean of the flows of a cell, then median of the cells)."""
+    """One metric of one controller over all cells (mean of the flows of a cell, then median of the
+    cells).
+    """
 
     cc: str
     metric: str = Field(description="path of the metric in `cells`, e.g. video.stall_rate_100ms")
@@ -52,7 +60,9 @@ class Summary(_Model):
         description="bootstrap interval of the median; null below 3 cells"
     )
     cells: int
-    winner: bool = Field(description="better than every other controller, with intervals that do not overlap")
+    winner: bool = Field(
+        description="better than every other controller, with intervals that do not overlap"
+    )
 
 
 class Metrics(_Model):

@@ -1,4 +1,6 @@
-"""Medians and differences with bootstrap confidence intervals; seeded, so that a report rebuilds identically."""
+"""Medians and differences with bootstrap confidence intervals; seeded, so that a report rebuilds
+identically.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def _medians(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def median_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """The median and its 95 % percentile-bootstrap interval (Efron 1979); no interval from fewer than three values."""
+    """The median and its 95 % percentile-bootstrap interval (Efron 1979); no interval from fewer
+    than three values.
+    """
     known = np.asarray([value for value in values if np.isfinite(value)], dtype=np.float64)
     if len(known) == 0:
         return float("nan"), None
@@ -33,7 +37,8 @@ def median_ci95(values: Sequence[float]) -> tuple[float, tuple[float, float] | N
 def paired_difference_ci95(
     first: Sequence[float], second: Sequence[float]
 ) -> tuple[float, tuple[float, float] | None]:
-    """Median of ``first - second`` over pairs (cells of the same trace, seed and repeat), and its interval.
+    """Median of ``first - second`` over pairs (cells of the same trace, seed and repeat), and its
+    interval.
 
     Raises ValueError if the lengths differ.
     """

@@ -21,7 +21,9 @@ def format_value(entry: Summary, factor: float, digits: int) -> str:
 
 
 def summary_table(metrics: Metrics) -> Table:
-    """One row per metric, one column per controller; bold where the intervals separate it from all others."""
+    """One row per metric, one column per controller; bold where the intervals separate it from all
+    others.
+    """
     controllers = list(dict.fromkeys(entry.cc for entry in metrics.summary))
     cells = max((entry.cells for entry in metrics.summary), default=0)
     intervals = any(entry.ci95 for entry in metrics.summary)

@@ -1,7 +1,9 @@
-"""How fast and how cheap the agent is: `python -m bench.agent` (root, eBPF; about two minutes; use a quiet machine).
+"""How fast and how cheap the agent is: `python -m bench.agent` (root, eBPF; about two minutes; use
+a quiet machine).
 
-Prints one line per figure: ACK-to-agent latency, kernel cost per ACK, drain rate and loss, CPU share of the agent, time
-from the ACK that closed a window to the answer applied, and how exactly a rate step is followed.
+Prints one line per figure: ACK-to-agent latency, kernel cost per ACK, drain rate and loss, CPU
+share of the agent, time from the ACK that closed a window to the answer applied, and how exactly a
+rate step is followed.
 """
 
 import contextlib
@@ -30,7 +32,9 @@ def latency(folder: Path, wake: str, seconds: float) -> None:
     tier = EbpfTier(prepared(spawn.new_cc_name(), folder, wake=wake, mode="observe"))
     try:
         poller = select.epoll()
-        poller.register(tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0))
+        poller.register(
+            tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0)
+        )
         delays, closing = [], []
         with traffic(tier.cc_name, 24):
             time.sleep(1.0)
@@ -45,7 +49,9 @@ def latency(folder: Path, wake: str, seconds: float) -> None:
                 closing.append(delays[-1][(acks["flags"] & int(Flag.CLOSES_WINDOW)) != 0])
             share = (time.thread_time() - started_s) / seconds
         every, closers = np.concatenate(delays), np.concatenate(closing)
-        click.echo(f"ACK to agent, wake={wake}, window-closing ACKs: {percentiles(closers, 1e3, 'us')}")
+        click.echo(
+            f"ACK to agent, wake={wake}, window-closing ACKs: {percentiles(closers, 1e3, 'us')}"
+        )
         click.echo(
             f"ACK to agent, wake={wake}, every ACK: {percentiles(every, 1e3, 'us')}; "
             f"{len(every) / seconds:.0f} ACK/s, reading alone {100 * share:.1f} % of a core"
@@ -57,11 +63,17 @@ def latency(folder: Path, wake: str, seconds: float) -> None:
 class _ProgramInfo(ctypes.Structure):
     """struct bpf_prog_info up to the name, and the two counters behind it."""
 
-    _fields_ = [("head", ctypes.c_uint8 * 64), ("name", ctypes.c_char * 16), ("rest", ctypes.c_uint8 * 144)]
+    _fields_ = [
+        ("head", ctypes.c_uint8 * 64),
+        ("name", ctypes.c_char * 16),
+        ("rest", ctypes.c_uint8 * 144),
+    ]
 
 
 def program_times() -> dict[str, tuple[int, int]]:
-    """(run time in ns, runs) of this host's loaded programs whose names begin with tb_, by name; newest wins."""
+    """(run time in ns, runs) of this host's loaded programs whose names begin with tb_, by name;
+    newest wins.
+    """
     lib = ctypes.CDLL("libbpf.so.1")
     number = ctypes.c_uint32(0)
     found = {}
@@ -90,7 +102,9 @@ def kernel_cost(folder: Path, kernel: str, wake: str, seconds: float) -> None:
     switch.write_text("1")
     try:
         poller = select.epoll()
-        poller.register(tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0))
+        poller.register(
+            tier.wake_fd or 0, select.EPOLLIN | (select.EPOLLET if wake == "window" else 0)
+        )
         with traffic(tier.cc_name, 24):
             end = time.monotonic() + seconds
             while time.monotonic() < end:
@@ -98,7 +112,8 @@ def kernel_cost(folder: Path, kernel: str, wake: str, seconds: float) -> None:
                 tier.poll(time.monotonic_ns())
             spent_ns, runs = program_times()["tb_cong_control"]
         click.echo(
-            f"kernel cost per ACK, {kernel}, wake={wake}: {spent_ns / runs / 1e3:.2f} us over {runs} ACKs"
+            f"kernel cost per ACK, {kernel}, wake={wake}: {spent_ns / runs / 1e3:.2f} us over "
+            f"{runs} ACKs"
         )
     finally:
         switch.write_text(before)
@@ -114,7 +129,8 @@ def drain_rate() -> None:
         part = raw.copy().view(RECORD)
         (part["length"] >> 31).any()
     click.echo(
-        f"drain: {rounds * len(ring) / (time.perf_counter() - started) / 1e6:.1f} M records/s from a full ring"
+        f"drain: {rounds * len(ring) / (time.perf_counter() - started) / 1e6:.1f} M records/s from "
+        "a full ring"
     )
 
 
@@ -135,7 +151,8 @@ def load(folder: Path, seconds: float) -> None:
             share, dropped = (time.thread_time() - started_s) / seconds, tier.dropped() - before
         count = sum(map(len, parts))
         click.echo(
-            f"load: {count / seconds:.0f} ACK/s drained, {dropped} dropped, {100 * share:.1f} % of a core"
+            f"load: {count / seconds:.0f} ACK/s drained, {dropped} dropped, {100 * share:.1f} % of "
+            "a core"
         )
     finally:
         tier.close()
@@ -150,9 +167,15 @@ def whole_agent(
     address: str | None,
     policy: str,
 ) -> None:
-    """The agent as a process with a server: its CPU, its answers, the rate asked against the rate delivered."""
+    """The agent as a process with a server: its CPU, its answers, the rate asked against the rate
+    delivered.
+    """
     config = prepared(
-        spawn.new_cc_name(), folder, server=address or f"unix:{folder}/bench.sock", policy=policy, wake=wake
+        spawn.new_cc_name(),
+        folder,
+        server=address or f"unix:{folder}/bench.sock",
+        policy=policy,
+        wake=wake,
     )
     with contextlib.ExitStack() as stack:
         if address is None:
@@ -165,7 +188,8 @@ def whole_agent(
             share = (cpu_s(process.pid) - before) / seconds
             ended_ns = time.monotonic_ns()
     acks = pq.read_table(
-        config.log_dir / "acks.parquet", filters=[("at_ns", ">", started_ns), ("at_ns", "<", ended_ns)]
+        config.log_dir / "acks.parquet",
+        filters=[("at_ns", ">", started_ns), ("at_ns", "<", ended_ns)],
     )
     decisions = pq.read_table(
         config.log_dir / "decisions.parquet", filters=[("applied_ns", ">", started_ns)]
@@ -175,9 +199,14 @@ def whole_agent(
     at, delivered = acks["at_ns"].to_numpy(), acks["delivered_bytes"].to_numpy()
     rate = 8e3 * (delivered[-1] - delivered[0]) / (at[-1] - at[0])
     click.echo(
-        f"agent, wake={wake}, at {len(acks) / seconds:.0f} ACK/s: {100 * share:.1f} % of a core, {dropped} dropped; "
+        f"agent, wake={wake}, at {len(acks) / seconds:.0f} ACK/s: {100 * share:.1f} % of a core, "
+        f"{dropped} dropped; "
         f"delivered {rate:.2f} Mbit/s on a {link_mbps} Mbit/s link"
-        + (f", asked {rate_mbps:g}: {100 * (rate / rate_mbps - 1):+.2f} %" if address is None else "")
+        + (
+            f", asked {rate_mbps:g}: {100 * (rate / rate_mbps - 1):+.2f} %"
+            if address is None
+            else ""
+        )
     )
     delay = decisions["applied_ns"] - decisions["close_ack_ns"]
     click.echo(f"window-closing ACK to answer applied: {percentiles(delay.to_numpy(), 1e6, 'ms')}")
@@ -185,7 +214,9 @@ def whole_agent(
 
 @click.command()
 @click.option("--seconds", default=8.0, help="Length of each measurement.")
-@click.option("--policy-server", help="Address of a running server; default: one that answers a fixed rate.")
+@click.option(
+    "--policy-server", help="Address of a running server; default: one that answers a fixed rate."
+)
 @click.option("--policy", default="gcc", help="Tier to ask of --policy-server.")
 def main(seconds: float, policy_server: str | None, policy: str) -> None:
     """Measure the agent on this machine."""
@@ -197,7 +228,11 @@ def main(seconds: float, policy_server: str | None, policy: str) -> None:
             for kernel in ("aimd", "bbr"):
                 kernel_cost(folder, kernel, wake, seconds / 2)
         load(folder, seconds)
-        for link_mbps, asked_mbps, wake in ((20, 18.0, "window"), (28, 24.0, "window"), (28, 24.0, "ack")):
+        for link_mbps, asked_mbps, wake in (
+            (20, 18.0, "window"),
+            (28, 24.0, "window"),
+            (28, 24.0, "ack"),
+        ):
             whole_agent(folder, link_mbps, asked_mbps, wake, seconds, policy_server, policy)
 
 

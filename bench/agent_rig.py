@@ -1,4 +1,6 @@
-"""What `bench.agent` measures on: two hosts, senders on a shaped link, an agent, and a server that answers at once."""
+"""What `bench.agent` measures on: two hosts, senders on a shaped link, an agent, and a server that
+answers at once.
+"""
 
 import contextlib
 import os
@@ -36,17 +38,26 @@ from policy.protocol import policy_pb2 as pb, policy_pb2_grpc as rpc
 class Fixed(rpc.PolicyServicer):
     def Decide(self, requests, context):
         next(requests)
-        yield pb.ServerMessage(welcome=pb.Welcome(version=1, policy="fixed", max_flows=1024, max_records=65536))
+        welcome = pb.Welcome(version=1, policy="fixed", max_flows=1024, max_records=65536)
+        yield pb.ServerMessage(welcome=welcome)
         for n, message in enumerate(requests):
             w = message.state.windows
             count = len(w.flow) // 4
             if count:
                 rate = np.full(count, float(sys.argv[2]))
-                yield pb.ServerMessage(decisions=pb.DecisionBatch(tier="fixed", flow=w.flow, generation=w.generation,
-                    window=w.window, pacing_rate_bps=rate.tobytes(), cwnd_packets=np.full(count, 1000.0).tobytes(),
-                    queue_ns=np.zeros(count, "i8").tobytes(), reasons=bytes(count)))
-server = grpc.server(futures.ThreadPoolExecutor(2)); rpc.add_PolicyServicer_to_server(Fixed(), server)
-server.add_insecure_port(sys.argv[1]); server.start(); print(flush=True); server.wait_for_termination()
+                decisions = pb.DecisionBatch(
+                    tier="fixed", flow=w.flow, generation=w.generation, window=w.window,
+                    pacing_rate_bps=rate.tobytes(),
+                    cwnd_packets=np.full(count, 1000.0).tobytes(),
+                    queue_ns=np.zeros(count, "i8").tobytes(), reasons=bytes(count),
+                )
+                yield pb.ServerMessage(decisions=decisions)
+server = grpc.server(futures.ThreadPoolExecutor(2))
+rpc.add_PolicyServicer_to_server(Fixed(), server)
+server.add_insecure_port(sys.argv[1])
+server.start()
+print(flush=True)
+server.wait_for_termination()
 """
 
 
@@ -61,17 +72,47 @@ def link(rate_mbps: int | None) -> Iterator[tuple[str, str]]:
     try:
         for name in names:
             ip("netns", "add", name)
-        ip("-n", names[0], "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", names[1])
+        ip(
+            "-n",
+            names[0],
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            names[1],
+        )
         for name, address in zip(names, (LEFT, RIGHT), strict=True):
             ip("-n", name, "address", "add", f"{address}/24", "dev", "eth0")
             ip("-n", name, "link", "set", "eth0", "up")
-            setup = "ethtool -K eth0 tso off gso off gro off; echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log"
+            setup = (
+                "ethtool -K eth0 tso off gso off gro off; echo 0 > "
+                "/proc/sys/net/ipv4/tcp_tso_rtt_log"
+            )
             ip("netns", "exec", name, "sh", "-c", setup)
         # An ACK for every segment: the most that a rate can bring.
-        ip("-n", names[1], "route", "replace", "10.9.0.0/24", "dev", "eth0", "src", RIGHT, "quickack", "1")
+        ip(
+            "-n",
+            names[1],
+            "route",
+            "replace",
+            "10.9.0.0/24",
+            "dev",
+            "eth0",
+            "src",
+            RIGHT,
+            "quickack",
+            "1",
+        )
         if rate_mbps:
             shape = ["root", "tbf", "rate", f"{rate_mbps}mbit", "burst", "6400", "limit", "100000"]
-            subprocess.run(["tc", "-n", names[0], "qdisc", "add", "dev", "eth0", *shape], check=True)
+            subprocess.run(
+                ["tc", "-n", names[0], "qdisc", "add", "dev", "eth0", *shape], check=True
+            )
         yield names[0], names[1]
     finally:
         for name in names:
@@ -103,7 +144,9 @@ def traffic(cc: str, rate_mbps: int | None, flows: int = 1, mss: int = 1448) -> 
         left, right = stack.enter_context(link(rate_mbps))
         stack.enter_context(python(RECEIVER, netns=right))
         for flow in range(flows):
-            stack.enter_context(python(SENDER, cc, str(40000 + flow), str(mss), netns=left, wait=False))
+            stack.enter_context(
+                python(SENDER, cc, str(40000 + flow), str(mss), netns=left, wait=False)
+            )
         yield
 
 
@@ -120,7 +163,9 @@ def prepared(name: str, folder: Path, **settings: Any) -> AgentConfig:
 def agent_process(config: AgentConfig) -> Iterator[subprocess.Popen[str]]:
     path = config.log_dir.with_suffix(".json")
     path.write_text(config.model_dump_json())
-    process = subprocess.Popen([sys.executable, "-m", "agent", str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "agent", str(path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     try:
         process.stdout.readline()

@@ -1,7 +1,8 @@
-"""A client that breaks the policy protocol in every way at once: ``python -m bench.fault_client unix:/path``.
+"""A client that breaks the policy protocol in every way at once: ``python -m bench.fault_client
+unix:/path``.
 
-Prints ``ready``, waits for a line, then prints one JSON object: per kind of abuse the gRPC status that ended its
-stream, or the counts that the server rejected.
+Prints ``ready``, waits for a line, then prints one JSON object: per kind of abuse the gRPC status
+that ended its stream, or the counts that the server rejected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A ``policy:gcc`` controller whose server, agent and wire can be broken mid-flow, and the faults that do it."""
+"""A ``policy:gcc`` controller whose server, agent and wire can be broken mid-flow, and the faults
+that do it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ HOUR_AHEAD = ("unshare", "-T", "--monotonic", "3600")
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to the rig, ``after_s`` the cell's start or, for a repair, the fault; ``text``: for the log."""
+    """What is done to the rig, ``after_s`` the cell's start or, for a repair, the fault; ``text``:
+    for the log.
+    """
 
     after_s: float
     text: str
@@ -44,7 +48,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
-    """The fault and, where it does not end by itself, its repair. ``agent``: settings that make it possible."""
+    """The fault and, where it does not end by itself, its repair. ``agent``: settings that make it
+    possible.
+    """
 
     name: str
     begin: Step
@@ -57,7 +63,9 @@ class Fault:
 
 
 class Rig:
-    """See ``testbed.controllers.base.CongestionController``. ``step`` goes to ``run_cells`` as ``on_sample``."""
+    """See ``testbed.controllers.base.CongestionController``. ``step`` goes to ``run_cells`` as
+    ``on_sample``.
+    """
 
     name = "policy:gcc"
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 
 class Relay:
-    """Listens at ``path`` and forwards to ``target``. ``cut`` is what an unplugged cable with resets looks like."""
+    """Listens at ``path`` and forwards to ``target``. ``cut`` is what an unplugged cable with
+    resets looks like.
+    """
 
     def __init__(self, path: Path, target: Path) -> None:
         self._path, self._target = path, target

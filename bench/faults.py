@@ -1,7 +1,7 @@
 """What happens to a flow under ``policy:gcc`` when parts of the control loop fail.
 
-``python -m bench.faults [--out DIR] [FAULT ...]`` runs one cell per fault, writes a run folder for each (``tbtest
-report`` shows the timeline) and prints a table.
+``python -m bench.faults [--out DIR] [FAULT ...]`` runs one cell per fault, writes a run folder for
+each (``tbtest report`` shows the timeline) and prints a table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def run(rig: Rig, folder: Path, duration_s: float) -> str:
     )
     prepared = replace(resolve(scenario), controllers={rig.name: rig})
     run_id = new_run_id()
-    failures = run_cells(prepared, run_id, new_run_folder(folder, run_id), quiet=True, on_sample=rig.step)
+    failures = run_cells(
+        prepared, run_id, new_run_folder(folder, run_id), quiet=True, on_sample=rig.step
+    )
     if failures:
         raise RuntimeError(failures[0])
     return run_id
@@ -78,12 +80,16 @@ class Outcome:
         return 8 * (received[1] - received[0]) * NS_PER_S / (to_ns - from_ns)
 
     def in_force(self) -> list[Span]:
-        """Who held the flow, in order, from its first decision to the end of the log, by the events alone."""
+        """Who held the flow, in order, from its first decision to the end of the log, by the events
+        alone.
+        """
         stop_ns = int(self.acks["at_ns"].max())
         tier, holder, since_ns = "kernel", "", 0
         spans: list[Span] = []
         events = self.events.sort_values("at_ns", kind="stable")
-        for at_ns, event, detail in zip(events["at_ns"], events["event"], events["detail"], strict=True):
+        for at_ns, event, detail in zip(
+            events["at_ns"], events["event"], events["detail"], strict=True
+        ):
             if event == "tier":
                 tier = now = str(detail)
             elif event == "control":
@@ -103,19 +109,29 @@ def row(name: str, outcome: Outcome) -> str:
     repaired = outcome.times("repaired")
     spans = [span for span in outcome.in_force() if span.stop_ns > fault_ns]
     held = ", ".join(
-        f"{span.tier} {(span.stop_ns - max(span.start_ns, fault_ns)) / 1e6:.0f}" for span in spans[:-1]
+        f"{span.tier} {(span.stop_ns - max(span.start_ns, fault_ns)) / 1e6:.0f}"
+        for span in spans[:-1]
     )
     ends = f"{(repaired[0] - fault_ns) / 1e6:.0f}" if repaired else "–"
     before = outcome.goodput_bps(fault_ns - NS_PER_S, fault_ns) / 1e6
     after = outcome.goodput_bps(fault_ns, fault_ns + NS_PER_S) / 1e6
-    return f"| {name} | {ends} | {held + ', ' if held else ''}{spans[-1].tier} | {before:.2f} | {after:.2f} |"
+    return (
+        f"| {name} | {ends} | {held + ', ' if held else ''}{spans[-1].tier} | {before:.2f} | "
+        f"{after:.2f} |"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """See the module's text."""
-    parser = argparse.ArgumentParser(description="run a flow through faults of server, agent and wire")
-    parser.add_argument("fault", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}; default: all")
-    parser.add_argument("--out", type=Path, default=Path("runs/faults"), help="folder of the run folders")
+    parser = argparse.ArgumentParser(
+        description="run a flow through faults of server, agent and wire"
+    )
+    parser.add_argument(
+        "fault", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}; default: all"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/faults"), help="folder of the run folders"
+    )
     parser.add_argument("--duration", type=float, default=8.0, metavar="S", help="of each cell")
     options = parser.parse_args(arguments)
     unknown = set(options.fault) - set(FAULTS)
@@ -131,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(row(name, Outcome.read(folder)))
         abuse |= rig.abuse
     print(
-        "| fault | until repair, ms | in force from the fault on, ms | goodput 1 s before, Mbit/s | 1 s after |"
+        "| fault | until repair, ms | in force from the fault on, ms | goodput 1 s before, Mbit/s "
+        "| 1 s after |"
     )
     print("|---|---|---|---|---|")
     print("\n".join(rows))

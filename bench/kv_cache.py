@@ -1,7 +1,9 @@
-"""Incremental decoding with a per-flow KV cache and a sliding window, to compare with recomputing the history.
+"""Incremental decoding with a per-flow KV cache and a sliding window, to compare with recomputing
+the history.
 
-One new token per decision attends to the keys and values of the last `window` tokens of its flow, held in a ring per
-flow. The encoder's cost is left out on purpose: the measurement is a lower bound of what a cached engine would take.
+One new token per decision attends to the keys and values of the last `window` tokens of its flow,
+held in a ring per flow. The encoder's cost is left out on purpose: the measurement is a lower bound
+of what a cached engine would take.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class CachedDecoder(nn.Module):
         cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
         place = positions % self.window
         for index, block in enumerate(self.blocks):
-            x = self.one_block(block, x, self.keys[index], self.values[index], slots, place, cos, sin)
+            x = self.one_block(
+                block, x, self.keys[index], self.values[index], slots, place, cos, sin
+            )
         return functional.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
 
 
@@ -52,7 +56,9 @@ def cached_block(
     cos: Tensor,
     sin: Tensor,
 ) -> Tensor:
-    """One block for one new token per flow; keys and values [slots, kv_heads, window, d] are updated in place."""
+    """One block for one new token per flow; keys and values [slots, kv_heads, window, d] are
+    updated in place.
+    """
     n, width = x.shape
     normed = functional.rms_norm(x, (width,), block.attention_norm, block.eps)
     qkv = block.qkv(normed)
@@ -61,8 +67,12 @@ def cached_block(
     first, second = q_and_k.chunk(2, dim=-1)
     q_and_k = q_and_k * cos + torch.cat([-second, first], dim=-1) * sin
     q, k = q_and_k.split([block.heads, block.kv_heads], dim=1)
-    keys.index_put_((slots[:, None], torch.arange(block.kv_heads, device=x.device), place[:, None]), k)
-    values.index_put_((slots[:, None], torch.arange(block.kv_heads, device=x.device), place[:, None]), v)
+    keys.index_put_(
+        (slots[:, None], torch.arange(block.kv_heads, device=x.device), place[:, None]), k
+    )
+    values.index_put_(
+        (slots[:, None], torch.arange(block.kv_heads, device=x.device), place[:, None]), v
+    )
     mixed = functional.scaled_dot_product_attention(
         q[:, :, None], keys[slots], values[slots], enable_gqa=True
     )

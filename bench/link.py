@@ -1,9 +1,11 @@
 """How exact the emulated links are on this machine.
 
-    sudo .venv/bin/python bench/link.py [--backend relay] [--trace att.down.gz] [--seconds 10] [--json]
+    sudo .venv/bin/python bench/link.py [--backend relay] [--trace att.down.gz] [--seconds 10]
+    [--json]
 
-Packets go from one namespace over the link to another. Delays are measured from the sender's clock to the kernel's
-stamp at the receiver, both CLOCK_MONOTONIC; nothing but the trace's times is taken from the link itself.
+Packets go from one namespace over the link to another. Delays are measured from the sender's clock
+to the kernel's stamp at the receiver, both CLOCK_MONOTONIC; nothing but the trace's times is taken
+from the link itself.
 """
 
 from __future__ import annotations
@@ -79,8 +81,12 @@ class Range:
         source = Path(__file__).with_name("blast.c")
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", self._blast, source], check=True)
 
-    def shoot(self, backend: LinkBackend, forward: Direction, rate_bps: float, seconds: float) -> Shot:
-        """`rate_bps` of full-size packets for `seconds` from the trace's time zero on, and a little before it."""
+    def shoot(
+        self, backend: LinkBackend, forward: Direction, rate_bps: float, seconds: float
+    ) -> Shot:
+        """`rate_bps` of full-size packets for `seconds` from the trace's time zero on, and a little
+        before it.
+        """
         duration_ns = int(seconds * 1e9)
         with self._scope.child("shot") as scope:
             a, b = _namespace(scope, "a"), _namespace(scope, "b")
@@ -94,7 +100,15 @@ class Range:
             receiver = scope.spawn([str(self._blast), *receive], name="receiver", netns=b)
             receiver.read_line(5)
             first_ns = zero_ns - 200 * MS
-            send = ["send", "10.9.0.2", "5000", str(PACKET_BYTES), str(rate_bps), str(first_ns), str(stop_ns)]
+            send = [
+                "send",
+                "10.9.0.2",
+                "5000",
+                str(PACKET_BYTES),
+                str(rate_bps),
+                str(first_ns),
+                str(stop_ns),
+            ]
             steal_before = _steal_s()
             sender = scope.spawn([str(self._blast), *send], name="sender", netns=a)
             sent = int(sender.read_line(seconds + 20))
@@ -105,7 +119,9 @@ class Range:
 
 
 def _namespace(scope: Scope, name: str) -> NetNs:
-    holder = scope.spawn(["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name=name)
+    holder = scope.spawn(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name=name
+    )
     holder.read_line(5)
     return scope.enter(NetNs.of(holder.pid))
 
@@ -131,7 +147,10 @@ def _window_errors(shot: Shot, trace: Trace) -> Row:
     errors = np.abs(received[had] - capacity[had]) / capacity[had] * 100
     return {
         "total_error_pct": float((received.sum() / capacity.sum() - 1) * 100),
-        **{f"window_error_{name}_pct": value for name, value in _percentiles(errors, 50, 95, 100).items()},
+        **{
+            f"window_error_{name}_pct": value
+            for name, value in _percentiles(errors, 50, 95, 100).items()
+        },
     }
 
 
@@ -153,7 +172,9 @@ def _load(shot: Shot) -> Row:
 def constant_rate(range_: Range, backend: LinkBackend, seconds: float) -> Row:
     """Half as much again is offered to a link of 12 Mbit/s."""
     trace = constant(12e6)
-    shot = range_.shoot(backend, Direction(capacity=trace, queue=Queue(limit_bytes=60_000)), 18e6, seconds)
+    shot = range_.shoot(
+        backend, Direction(capacity=trace, queue=Queue(limit_bytes=60_000)), 18e6, seconds
+    )
     return {"case": "constant 12 Mbit/s", **_window_errors(shot, trace), **_load(shot)}
 
 
@@ -162,7 +183,9 @@ def trace_changes(range_: Range, backend: LinkBackend, seconds: float, per_s: in
     count = int(seconds * per_s)
     rates_bps = np.random.default_rng(1).uniform(1e6, 50e6, count)
     trace = Trace("changes", None, Steps(np.arange(count) * (1_000_000_000 // per_s), rates_bps))
-    shot = range_.shoot(backend, Direction(capacity=trace, queue=Queue(limit_bytes=500_000)), 65e6, seconds)
+    shot = range_.shoot(
+        backend, Direction(capacity=trace, queue=Queue(limit_bytes=500_000)), 65e6, seconds
+    )
     return {"case": f"1-50 Mbit/s, {per_s} changes/s", **_window_errors(shot, trace), **_load(shot)}
 
 
@@ -170,8 +193,16 @@ def added_delay(range_: Range, backend: LinkBackend, seconds: float, mbps: int) 
     """A link of unlimited capacity that only delays."""
     shot = range_.shoot(backend, Direction(delay_ns=DELAY_NS), mbps * 1e6, seconds)
     errors_ms = (shot.received_ns - shot.sent_ns - DELAY_NS) / MS
-    named = {f"delay_error_{name}_ms": value for name, value in _percentiles(errors_ms, 50, 99, 99.9).items()}
-    return {"case": f"20 ms at {mbps} Mbit/s", "lost": shot.sent - len(shot.sent_ns), **named, **_load(shot)}
+    named = {
+        f"delay_error_{name}_ms": value
+        for name, value in _percentiles(errors_ms, 50, 99, 99.9).items()
+    }
+    return {
+        "case": f"20 ms at {mbps} Mbit/s",
+        "lost": shot.sent - len(shot.sent_ns),
+        **named,
+        **_load(shot),
+    }
 
 
 def loss_free_rate(range_: Range, backend: LinkBackend, seconds: float) -> Row:
@@ -186,7 +217,9 @@ def loss_free_rate(range_: Range, backend: LinkBackend, seconds: float) -> Row:
 
 
 def opportunities(range_: Range, backend: LinkBackend, seconds: float, trace: Trace) -> Row:
-    """A trace of delivery opportunities with the queue never empty: lateness of departures, bytes per window."""
+    """A trace of delivery opportunities with the queue never empty: lateness of departures, bytes
+    per window.
+    """
     offered_bps = max(2 * trace.mean_bps(), 10e6)
     direction = Direction(capacity=trace, queue=Queue(limit_bytes=3_000_000))
     shot = range_.shoot(backend, direction, offered_bps, seconds)
@@ -202,24 +235,35 @@ def _opportunity_errors(shot: Shot, trace: Trace) -> Row:
     packets = shot.record.packets
     own = pc.and_(pc.equal(packets["link"], FORWARD), pc.equal(packets["size_bytes"], PACKET_BYTES))
     packets = packets.filter(pc.and_(own, pc.equal(packets["verdict"], DELIVERED)))
-    packets = packets.slice(0, len(shot.received_ns))  # the link goes on after the receiver has ended
+    packets = packets.slice(
+        0, len(shot.received_ns)
+    )  # the link goes on after the receiver has ended
     enqueue_ns, due_ns = packets["enqueue_ns"].to_numpy(), packets["due_ns"].to_numpy()
     if len(due_ns) != len(shot.received_ns) or (enqueue_ns < shot.sent_ns).any():
-        raise click.ClickException("the link's log and the receiver's do not tell of the same packets")
+        raise click.ClickException(
+            "the link's log and the receiver's do not tell of the same packets"
+        )
     during = due_ns >= shot.zero_ns
     lateness_ms = (shot.received_ns - due_ns)[during] / MS
     sizes = np.full(len(due_ns), PACKET_BYTES)
     windows = backlogged_windows(enqueue_ns, shot.received_ns, sizes, trace, shot.zero_ns, due_ns)
     exact = windows.served_bytes == windows.capacity_bytes
     return {
-        **{f"lateness_{name}_ms": value for name, value in _percentiles(lateness_ms, 50, 99, 99.9).items()},
+        **{
+            f"lateness_{name}_ms": value
+            for name, value in _percentiles(lateness_ms, 50, 99, 99.9).items()
+        },
         "exact_windows_pct": float(exact.mean() * 100),
         "windows": len(exact),
-        "total_error_pct": float((windows.served_bytes.sum() / windows.capacity_bytes.sum() - 1) * 100),
+        "total_error_pct": float(
+            (windows.served_bytes.sum() / windows.capacity_bytes.sum() - 1) * 100
+        ),
     }
 
 
-def cases(range_: Range, backend: LinkBackend, trace: Trace, seconds: float, delays: bool) -> Iterator[Row]:
+def cases(
+    range_: Range, backend: LinkBackend, trace: Trace, seconds: float, delays: bool
+) -> Iterator[Row]:
     yield constant_rate(range_, backend, seconds)
     for per_s in (10, 100, 1000):
         yield trace_changes(range_, backend, seconds, per_s)
@@ -233,9 +277,17 @@ def cases(range_: Range, backend: LinkBackend, trace: Trace, seconds: float, del
 # What a row may hold, for people: label, keys, unit.
 SHOWN: list[tuple[str, list[str], str]] = [
     ("sum off by", ["total_error_pct"], "%"),
-    ("100 ms windows off by p50/p95/max", [f"window_error_{p}_pct" for p in ("p50", "p95", "max")], "%"),
+    (
+        "100 ms windows off by p50/p95/max",
+        [f"window_error_{p}_pct" for p in ("p50", "p95", "max")],
+        "%",
+    ),
     ("100 ms windows exact", ["exact_windows_pct"], "%"),
-    ("departures late by p50/p99/p99.9", [f"lateness_{p}_ms" for p in ("p50", "p99", "p99.9")], "ms"),
+    (
+        "departures late by p50/p99/p99.9",
+        [f"lateness_{p}_ms" for p in ("p50", "p99", "p99.9")],
+        "ms",
+    ),
     ("delay off by p50/p99/p99.9", [f"delay_error_{p}_ms" for p in ("p50", "p99", "p99.9")], "ms"),
     ("lost", ["lost"], "packets"),
     ("", ["mbps"], "Mbit/s"),
@@ -256,7 +308,9 @@ def _table(name: str, rows: list[Row]) -> Table:
     table.add_column("per Mbit/s", justify="right")
     table.add_column("steal, % of a core", justify="right")
     for row in rows:
-        load = [f"{row[key] * 100:.{digits}f}" if key in row else "" for key, digits in LOADS.items()]
+        load = [
+            f"{row[key] * 100:.{digits}f}" if key in row else "" for key, digits in LOADS.items()
+        ]
         table.add_row(row["case"], _result(row), *load)
     return table
 
@@ -265,11 +319,18 @@ LOADS = {"cpu_cores": 0, "cpu_per_mbps": 2, "steal_cores": 1}
 
 
 @click.command()
-@click.option("--backend", "names", multiple=True, type=click.Choice(["relay", "tc"]), help="Default: both.")
 @click.option(
-    "--trace", "trace_name", default="lte-driving", help="Opportunity trace: bundled name or Mahimahi file."
+    "--backend", "names", multiple=True, type=click.Choice(["relay", "tc"]), help="Default: both."
 )
-@click.option("--seconds", default=10.0, type=click.FloatRange(min=1), help="Length of each measurement.")
+@click.option(
+    "--trace",
+    "trace_name",
+    default="lte-driving",
+    help="Opportunity trace: bundled name or Mahimahi file.",
+)
+@click.option(
+    "--seconds", default=10.0, type=click.FloatRange(min=1), help="Length of each measurement."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def main(names: tuple[str, ...], trace_name: str, seconds: float, as_json: bool) -> None:
     """Measures rate, delay and loss errors of the link backends."""

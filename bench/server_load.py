@@ -1,4 +1,6 @@
-"""The load of `bench.server`: agents with synthetic flows, and how long their windows wait for an answer."""
+"""The load of `bench.server`: agents with synthetic flows, and how long their windows wait for an
+answer.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ WARM_UP_S = 2.0
 
 
 class SyntheticAgent:
-    """Flows at 5 Mbit/s over 40 ms, their windows spread evenly over time; a share of them with loss and a queue.
+    """Flows at 5 Mbit/s over 40 ms, their windows spread evenly over time; a share of them with
+    loss and a queue.
 
     poor: that share, or bool[flows], which ones.
     """
@@ -48,7 +51,9 @@ class SyntheticAgent:
         self.begin()
 
     def _constant(self, f: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], dict[str, bytes]]:
-        """Flows that have their ACKs in the same ticks, and the columns of these that never change."""
+        """Flows that have their ACKs in the same ticks, and the columns of these that never
+        change.
+        """
         values = {
             "flow": f,
             "generation": self.generation[f],
@@ -62,7 +67,9 @@ class SyntheticAgent:
             "ca_state": np.zeros(len(f)),
             "flags": np.zeros(len(f)),
         }
-        return f, {name: each.astype(col.ACK_RECORDS[name]).tobytes() for name, each in values.items()}
+        return f, {
+            name: each.astype(col.ACK_RECORDS[name]).tobytes() for name, each in values.items()
+        }
 
     def begin(self) -> None:
         """Time zero is now."""
@@ -74,7 +81,9 @@ class SyntheticAgent:
         state = pb.StateBatch(sequence=self._next(), sent_ns=time.monotonic_ns())
         flow = np.arange(self.flows)
         col.pack(
-            state.opens, col.OPENS, {"flow": flow, "generation": self.generation, "open_ns": self.open_ns}
+            state.opens,
+            col.OPENS,
+            {"flow": flow, "generation": self.generation, "open_ns": self.open_ns},
         )
         return state
 
@@ -83,7 +92,9 @@ class SyntheticAgent:
         return self.sequence
 
     def batch(self, tick: int) -> tuple[pb.StateBatch, int]:
-        """What happened in one tick: an ACK of every k-th flow, and the windows that end; and how many windows."""
+        """What happened in one tick: an ACK of every k-th flow, and the windows that end; and how
+        many windows.
+        """
         now = self.start_ns + tick * TICK_NS
         f, constant = self.constant[-tick % self.every]
         self.delivered[f] += int(5e6 / 8 * TICK_NS * self.every / 1e9)
@@ -186,7 +197,9 @@ async def play(
             at, counted = sent[message.decisions.sequence]
             if counted:
                 latency = (time.monotonic_ns() - at) / 1e6
-                (meter.first if message.decisions.tier == light else meter.model).append((latency, count))
+                (meter.first if message.decisions.tier == light else meter.model).append(
+                    (latency, count)
+                )
                 tier = message.decisions.tier
                 meter.by_tier[tier] = meter.by_tier.get(tier, 0) + count
 
@@ -221,7 +234,8 @@ async def measure(
     until_ns = time.monotonic_ns() + int((WARM_UP_S + duration_s) * 1e9)
     # A connection of its own for every agent, as real ones have.
     channels = [
-        grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) for _ in players
+        grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        for _ in players
     ]
     tasks = [
         asyncio.create_task(play(player, channel, policy, meter, until_ns))
@@ -233,7 +247,8 @@ async def measure(
     await asyncio.sleep(duration_s)
     meter.measuring = False
     server_cpu, workers_cpu = (
-        (after - was) / duration_s for after, was in zip(cpu_seconds(server_pid), before, strict=True)
+        (after - was) / duration_s
+        for after, was in zip(cpu_seconds(server_pid), before, strict=True)
     )
     behind = await asyncio.gather(*tasks)
     for channel in channels:
@@ -244,10 +259,23 @@ async def measure(
     answered = sum(count for _, count in answers)
     late = sum(count for latency, count in answers if latency > deadline_ms)
     return Result(
-        flows // agents * agents, agents, meter.asked, sum(meter.by_tier.values()) / duration_s, meter.by_tier,
-        p50, p95, p99, worst, max(meter.asked - answered, 0), late, model_p50, model_p99,
-        server_cpu, workers_cpu, max(behind),
-    )  # fmt: skip
+        flows // agents * agents,
+        agents,
+        meter.asked,
+        sum(meter.by_tier.values()) / duration_s,
+        meter.by_tier,
+        p50,
+        p95,
+        p99,
+        worst,
+        max(meter.asked - answered, 0),
+        late,
+        model_p50,
+        model_p99,
+        server_cpu,
+        workers_cpu,
+        max(behind),
+    )
 
 
 def percentiles(samples: list[tuple[float, int]]) -> tuple[float, float, float, float]:
@@ -261,7 +289,9 @@ def percentiles(samples: list[tuple[float, int]]) -> tuple[float, float, float, 
 
 
 def cpu_seconds(pid: int | None) -> tuple[float, float]:
-    """CPU time so far of a process and of its children that run; 0 for a server that is not ours."""
+    """CPU time so far of a process and of its children that run; 0 for a server that is not
+    ours.
+    """
     if pid is None:
         return 0.0, 0.0
     return cpu_s(pid), sum(map(cpu_s, children(pid)))

@@ -1,8 +1,8 @@
 """Loading a class that a user names by file or by module.
 
-**Loading a file runs it**, with the rights of the process that loads the file: name only files whose
-content you trust. The folder of the file is not put on Python's path, so that no other file in that
-folder is run. A part of several files is installed as a package and named `module:Class`.
+**Loading a file runs it**, with the rights of the process that loads the file: name only files
+whose content you trust. The folder of the file is not put on Python's path, so that no other file
+in that folder is run. A part of several files is installed as a package and named `module:Class`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def load_class(
 ) -> type[T]:
     """The class that `path/to/file.py:Class` or `package.module:Class` names. Runs the file.
 
-    `base` is the class from which it must derive, or a protocol whose members it must have. `what` is
-    the kind of part in messages, for instance "topology". An unchanged file is run once per process.
-    Raises what `error` makes of a one-line message.
+    `base` is the class from which it must derive, or a protocol whose members it must have. `what`
+    is the kind of part in messages, for instance "topology". An unchanged file is run once per
+    process. Raises what `error` makes of a one-line message.
     """
     location, colon, class_name = reference.rpartition(":")
     if not colon:
@@ -73,10 +73,16 @@ def load_class(
 
 
 def place(error: BaseException, file: str) -> str:
-    """Where in a user's `file` the error arose, as `file:12`; the file alone if no line is to blame."""
+    """Where in a user's `file` the error arose, as `file:12`; the file alone if no line is to
+    blame.
+    """
     if isinstance(error, SyntaxError):
         return f"{error.filename or file}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
     return f"{file}:{lines[-1]}" if lines else file
 
 
@@ -119,7 +125,9 @@ def _import(name: str, label: str, error: Callable[[str], Exception]) -> ModuleT
         return importlib.import_module(name)
     except ModuleNotFoundError as problem:
         if problem.name and (name == problem.name or name.startswith(f"{problem.name}.")):
-            raise error(f"{label}: no such module; a file is named like path/to/file.py:ClassName") from None
+            raise error(
+                f"{label}: no such module; a file is named like path/to/file.py:ClassName"
+            ) from None
         raise error(f"{label}: {problem}") from problem
     except (Exception, SystemExit) as problem:
         raise error(f"{label}: {type(problem).__name__}: {_first_line(problem)}") from problem
@@ -158,7 +166,9 @@ def _breach(found: object, base: type[Any]) -> str:
         if not issubclass(found, base) or found is base:
             return f"must derive from {base.__module__.partition('.')[0]}.{base.__name__}"
     else:
-        missing = sorted(member for member in get_protocol_members(base) if not _has(found, member, base))
+        missing = sorted(
+            member for member in get_protocol_members(base) if not _has(found, member, base)
+        )
         if missing:
             return f"has no {', '.join(missing)}; {base.__name__} asks for it"
     if inspect.isabstract(found):

@@ -1,4 +1,6 @@
-"""`python -m policy CONFIG.yaml`: run the policy server with the settings of a file (policy.server.config.ServerConfig)."""
+"""`python -m policy CONFIG.yaml`: run the policy server with the settings of a file
+(policy.server.config.ServerConfig).
+"""
 
 from __future__ import annotations
 

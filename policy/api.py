@@ -1,4 +1,6 @@
-"""What a tier is: something that decides pacing rate and cwnd for many flows at once. And which tiers there are."""
+"""What a tier is: something that decides pacing rate and cwnd for many flows at once. And which
+tiers there are.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,11 @@ Floats = NDArray[np.float64]
 class FlowBatch:
     """n flows, one decision wanted for each; a flow occurs once.
 
-    flow: int64[n], small integers that tiers may use as index into arrays of their own;
-    windows: float64[n, w, F], the newest w windows in physical units, newest last, columns as `policy.tasks.congestion.fields.FIELDS`;
-    valid: bool[n, w], False where the flow is too young to have had that window (its row is then zero);
-    bandwidth_bps, min_rtt_ns, mss_bytes: float64[n], the flow's estimates now, all positive.
+    flow: int64[n], small integers that tiers may use as index into arrays of their own; windows:
+    float64[n, w, F], the newest w windows in physical units, newest last, columns as
+    `policy.tasks.congestion.fields.FIELDS`; valid: bool[n, w], False where the flow is too young to
+    have had that window (its row is then zero); bandwidth_bps, min_rtt_ns, mss_bytes: float64[n],
+    the flow's estimates now, all positive.
     """
 
     flow: NDArray[np.int64]
@@ -50,7 +53,9 @@ class FlowBatch:
 
 @dataclass(frozen=True)
 class Actions:
-    """What n flows are to do: pacing rate in payload bits per second, cwnd in packets (not rounded); float64[n]."""
+    """What n flows are to do: pacing rate in payload bits per second, cwnd in packets (not
+    rounded); float64[n].
+    """
 
     pacing_rate_bps: Floats
     cwnd_packets: Floats
@@ -59,9 +64,10 @@ class Actions:
 class Tier(Protocol):
     """Decides for many flows at once. State, if any, is kept in arrays indexed by flow number.
 
-    A tier may have an attribute `history: int`, the number of windows that it reads; without it, it is given all that
-    are kept (`policy.tasks.congestion.fields.HISTORY`). One that takes larger batches in slices says of how many flows with
-    `max_batch: int`. One that keeps queues short says so with `yields = True`: beside flows that fill them it is helped
+    A tier may have an attribute `history: int`, the number of windows that it reads; without it, it
+    is given all that are kept (`policy.tasks.congestion.fields.HISTORY`). One that takes larger
+    batches in slices says of how many flows with `max_batch: int`. One that keeps queues short says
+    so with `yields = True`: beside flows that fill them it is helped
     (`policy.tasks.congestion.competition`).
     """
 
@@ -78,8 +84,9 @@ class Tier(Protocol):
 class TierContext:
     """What a tier is built from.
 
-    flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the default one); device: for
-    tiers that compute on one, "auto", "cpu", "cuda", …; seed: of tiers that draw at random.
+    flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the default
+    one); device: for tiers that compute on one, "auto", "cpu", "cuda", …; seed: of tiers that draw
+    at random.
     """
 
     flows: int
@@ -98,14 +105,18 @@ LIGHT = {
     "hold": "policy.tasks.congestion.policies.hold:Hold",
     "explore": "policy.tasks.congestion.policies.explore:Explore",
 }
-"""Tiers that answer at once: name -> "module:class", imported when asked for and called with a TierContext."""
+"""Tiers that answer at once: name -> "module:class", imported when asked for and called with a
+TierContext.
+"""
 DEFAULT_LIGHT = "persistence"
 """Who answers under APC what no model does."""
 MODELS = ("llm", "gru", "mlp", "transformer")
-"""Tiers whose answers come from a trained model, batched and, in the server, in processes of their own."""
+"""Tiers whose answers come from a trained model, batched and, in the server, in processes of their
+own.
+"""
 TOLD = {"oracle": "policy.tasks.congestion.policies.oracle:Oracle"}
-"""Rules that are told what no sender knows, in the file that the context calls model; served only where loaded, as
-models are."""
+"""Rules that are told what no sender knows, in the file that the context calls model; served only
+where loaded, as models are."""
 _registered: dict[str, Factory] = {}
 
 
@@ -122,7 +133,9 @@ def names() -> tuple[str, ...]:
 
 
 def create(name: str, context: TierContext) -> Tier:
-    """Build a tier. Raises PolicyError if there is none of this name, or what its own construction raises."""
+    """Build a tier. Raises PolicyError if there is none of this name, or what its own construction
+    raises.
+    """
     if name in _registered:
         return _registered[name](context)
     if name in MODELS:

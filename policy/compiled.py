@@ -1,9 +1,10 @@
 """Loops compiled with Numba when their module is imported, for the types that they say.
 
-Compiling takes seconds, so what is compiled is kept: in `__pycache__` beside the source, in the user's cache if that
-cannot be written, or in the folder that NUMBA_CACHE_DIR names. Without any of these every start compiles anew. What is
-kept is renewed when the source file or the types change, and not when a module changes that the file imports: loops
-that call each other are to be in one file, with the constants that they use.
+Compiling takes seconds, so what is compiled is kept: in `__pycache__` beside the source, in the
+user's cache if that cannot be written, or in the folder that NUMBA_CACHE_DIR names. Without any of
+these every start compiles anew. What is kept is renewed when the source file or the types change,
+and not when a module changes that the file imports: loops that call each other are to be in one
+file, with the constants that they use.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def compiled(result: Any, *arguments: Any) -> Callable[[Loop], Loop]:
-    """Compile a function for arguments and result of these Numba types. Divisions are NumPy's: by zero is infinite."""
+    """Compile a function for arguments and result of these Numba types. Divisions are NumPy's: by
+    zero is infinite.
+    """
 
     def decorate(function: Loop) -> Loop:
         def compile_(cache: bool) -> Loop:
-            return cast(Loop, numba.njit(result(*arguments), cache=cache, error_model="numpy")(function))
+            return cast(
+                Loop, numba.njit(result(*arguments), cache=cache, error_model="numpy")(function)
+            )
 
         try:
             return compile_(cache=True)

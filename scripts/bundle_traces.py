@@ -10,7 +10,10 @@ def main() -> None:
     for entry in index().values():
         trace = entry.regenerate()
         save(trace, entry.path)
-        print(f"{entry.file}: {trace.mean_bps() / 1e6:.2f} Mbit/s, {entry.path.stat().st_size:,} bytes")
+        print(
+            f"{entry.file}: {trace.mean_bps() / 1e6:.2f} Mbit/s, {entry.path.stat().st_size:,} "
+            "bytes"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     scripts/fit_traces.py FOLDER [--write]
 
-FOLDER holds the recordings: mahimahi/ATT-LTE-driving.down.gz, ghent-4g/*.json, lumos5g/{4g,5g}*.txt (docs/guide/traces.md
-says where they come from). The smoothing is chosen per set: the one whose simulated autocorrelation is nearest.
-`--write` stores the parameters in traces/generators/fitted.json; without it nothing is changed.
+FOLDER holds the recordings: mahimahi/ATT-LTE-driving.down.gz, ghent-4g/*.json, lumos5g/{4g,5g}*.txt
+(docs/guide/traces.md says where they come from). The smoothing is chosen per set: the one whose
+simulated autocorrelation is nearest. `--write` stores the parameters in
+traces/generators/fitted.json; without it nothing is changed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--write", action="store_true", help=f"store the parameters in {FITTED.name}")
+    parser.add_argument(
+        "--write", action="store_true", help=f"store the parameters in {FITTED.name}"
+    )
     arguments = parser.parse_args()
     models = {}
     header = (
@@ -68,11 +71,15 @@ def main() -> None:
     print_fine_scale(load(arguments.folder / SETS["lte-driving"][0]), models["lte-driving"])
     if arguments.write:
         stored = {name: model.model_dump(exclude_none=True) for name, model in models.items()}
-        FITTED.write_text(json.dumps(stored, indent=1).replace("\n   ", " ").replace("\n  ]", "]") + "\n")
+        FITTED.write_text(
+            json.dumps(stored, indent=1).replace("\n   ", " ").replace("\n  ]", "]") + "\n"
+        )
 
 
 def best_fit(recorded: list[Float64s], source: str) -> tuple[MarkovModel, list[Float64s]]:
-    """The model, of those with different smoothing, whose autocorrelation is nearest; and what it generates."""
+    """The model, of those with different smoothing, whose autocorrelation is nearest; and what it
+    generates.
+    """
     wanted = np.array(list(describe(recorded, STEP_NS).autocorrelation.values()))
     best: tuple[float, MarkovModel, list[Float64s]] | None = None
     for smoothing_s in SMOOTHINGS_S:
@@ -122,11 +129,15 @@ def print_fine_scale(recording: Trace, model: MarkovModel) -> None:
         assert trace.opportunities is not None
         gaps_ms = np.diff(trace.opportunities.at_ns) // 1_000_000
         for window_ms in (20, 100):
-            found = describe([rates_bps(trace, window_ms * 1_000_000)], window_ms * 1_000_000, (0.1, 0.5, 1))
+            found = describe(
+                [rates_bps(trace, window_ms * 1_000_000)], window_ms * 1_000_000, (0.1, 0.5, 1)
+            )
             correlations = " ".join(f"{value:.2f}" for value in found.autocorrelation.values())
             print(
-                f"| {label} | {window_ms} ms | {found.mean_bps / 1e6:.2f} | {found.std_bps / 1e6:.2f} | {correlations} "
-                f"| {found.outage_share:.1%} | {(gaps_ms == 0).mean():.1%} / {(gaps_ms >= 10).mean():.1%} |"
+                f"| {label} | {window_ms} ms | {found.mean_bps / 1e6:.2f} | "
+                f"{found.std_bps / 1e6:.2f} | {correlations} "
+                f"| {found.outage_share:.1%} | {(gaps_ms == 0).mean():.1%} / "
+                f"{(gaps_ms >= 10).mean():.1%} |"
             )
 
 
@@ -136,8 +147,10 @@ def print_row(name: str, label: str, series: list[Float64s]) -> None:
     correlations = " ".join(f"{value:.2f}" for value in found.autocorrelation.values())
     between = float(np.std([one.mean() for one in series])) / 1e6
     print(
-        f"| {name} | {label} | {found.mean_bps / 1e6:.1f} | {found.std_bps / 1e6:.1f} | {rates} | {correlations} "
-        f"| {found.outage_share:.1%}, {found.outage_mean_s:.1f} s, {found.outage_max_s:.0f} s | {between:.1f} |"
+        f"| {name} | {label} | {found.mean_bps / 1e6:.1f} | {found.std_bps / 1e6:.1f} | {rates} | "
+        f"{correlations} "
+        f"| {found.outage_share:.1%}, {found.outage_mean_s:.1f} s, {found.outage_max_s:.0f} s | "
+        f"{between:.1f} |"
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from testbed.errors import UserError
 from testbed.units import NS_PER_S, format_size, parse_size_bytes
 
-# Room for a few full-size packets: below that the queue, not the controller, decides what gets through.
+# Room for a few full-size packets: below that the queue, not the controller, decides what gets
+# through.
 MIN_BUFFER_BYTES = 3 * 1514
 
 
@@ -35,7 +36,9 @@ class Buffer:
         return cls(size_bytes=size_bytes)
 
     def limit_bytes(self, *, rate_bps: float, rtt_ns: int) -> int:
-        """The limit for a link of ``rate_bps`` and ``rtt_ns``; BDP = rate x RTT / 8, at least three packets."""
+        """The limit for a link of ``rate_bps`` and ``rtt_ns``; BDP = rate x RTT / 8, at least three
+        packets.
+        """
         if self.size_bytes is not None:
             return self.size_bytes
         assert self.bdp is not None

@@ -6,11 +6,14 @@ from testbed.errors import UserError
 from testbed.links.base import Loss
 from testbed.units import parse_fraction
 
-_FORM = "ge:P_GOOD_BAD,P_BAD_GOOD[,LOSS_BAD[,LOSS_GOOD]], for example ge:1%,30% or ge:0.01,0.3,0.8,0"
+_FORM = (
+    "ge:P_GOOD_BAD,P_BAD_GOOD[,LOSS_BAD[,LOSS_GOOD]], for example ge:1%,30% or ge:0.01,0.3,0.8,0"
+)
 
 
 def parse_loss(text: object) -> Loss | None:
-    """``"0.5%"``, ``"ge:1%,30%"`` (transition probabilities per packet, then the loss in either state), ``"none"``.
+    """``"0.5%"``, ``"ge:1%,30%"`` (transition probabilities per packet, then the loss in either
+    state), ``"none"``.
 
     Raises UserError.
     """
@@ -25,7 +28,9 @@ def parse_loss(text: object) -> Loss | None:
     p_good_bad, p_bad_good, loss_bad, loss_good = [*values, *(1.0, 0.0)[len(values) - 2 :]]
     if p_good_bad > 0 and p_bad_good == 0:
         raise UserError(f"loss {text!r}: the bad state is never left; {_FORM}")
-    return Loss(p_good_bad=p_good_bad, p_bad_good=p_bad_good, loss_bad=loss_bad, loss_good=loss_good)
+    return Loss(
+        p_good_bad=p_good_bad, p_bad_good=p_bad_good, loss_bad=loss_bad, loss_good=loss_good
+    )
 
 
 def format_loss(loss: Loss | None) -> str:
@@ -34,4 +39,5 @@ def format_loss(loss: Loss | None) -> str:
         return "none"
     if loss.p_good_bad == 0:
         return f"{loss.loss_good:.12g}"
-    return f"ge:{loss.p_good_bad:.12g},{loss.p_bad_good:.12g},{loss.loss_bad:.12g},{loss.loss_good:.12g}"
+    chances = (loss.p_good_bad, loss.p_bad_good, loss.loss_bad, loss.loss_good)
+    return "ge:" + ",".join(f"{chance:.12g}" for chance in chances)

@@ -1,7 +1,8 @@
 """A scenario: everything a run is asked to do, as one typed value.
 
-Command-line flags and the YAML file are two ways to write it; ``to_yaml`` prints what ``from_yaml`` reads.
-People write quantities with units ("40ms"); the fields hold internal units, as their names say.
+Command-line flags and the YAML file are two ways to write it; ``to_yaml`` prints what ``from_yaml``
+reads. People write quantities with units ("40ms"); the fields hold internal units, as their names
+say.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from testbed.units import format_duration, format_rate, parse_duration_ns, parse
 
 
 def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator:
-    """Accepts the internal value as it is and text through ``parse``; a user's error becomes pydantic's."""
+    """Accepts the internal value as it is and text through ``parse``; a user's error becomes
+    pydantic's.
+    """
 
     def convert(value: object) -> object:
         if isinstance(value, internal) and not isinstance(value, str):
@@ -43,9 +46,13 @@ def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator
     return BeforeValidator(convert)
 
 
-# Internal ints are never taken from YAML for a duration: "rtt: 40" has no unit and is refused by the parser.
+# Internal ints are never taken from YAML for a duration: "rtt: 40" has no unit and is refused by
+# the parser.
 DurationNs = Annotated[
-    int, _from_text(parse_duration_ns, ()), Field(ge=0, le=86_400 * 10**9), PlainSerializer(format_duration)
+    int,
+    _from_text(parse_duration_ns, ()),
+    Field(ge=0, le=86_400 * 10**9),
+    PlainSerializer(format_duration),
 ]
 RateBps = Annotated[
     float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
@@ -70,7 +77,9 @@ class CrossTraffic(_Strict):
     kind: str = Field("onoff", description="traffic kind")
     cc: str = Field("cubic", description="its congestion controller, the kernel's own")
     start_ns: DurationNs = Field(0, alias="start", description="after the run's start")
-    options: dict[str, Any] = Field(default_factory=dict, description="the traffic kind's own options")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="the traffic kind's own options"
+    )
 
 
 class Scenario(_Strict):
@@ -79,7 +88,9 @@ class Scenario(_Strict):
     topology: str = Field(
         "dumbbell", description="a name of `tbtest topologies`, or path/to/file.py:ClassName"
     )
-    topology_options: dict[str, Any] = Field(default_factory=dict, description="the topology's own options")
+    topology_options: dict[str, Any] = Field(
+        default_factory=dict, description="the topology's own options"
+    )
     cc: tuple[str, ...] = Field(
         ("bbr", "cubic"), description="congestion controllers to compare", min_length=1
     )
@@ -90,24 +101,33 @@ class Scenario(_Strict):
         None, alias="rate", description="constant bottleneck capacity, instead of a trace"
     )
     trace_start: Start = Field(
-        0, description="where in the trace to begin, or random: seeded, with the duration still ahead"
+        0,
+        description="where in the trace to begin, or random: seeded, with the duration still ahead",
     )
     flow: str = Field("video", description="traffic kind of the measured flows")
     flows: int = Field(
-        1, ge=1, le=64, description="measured flows, one per host pair, all under the same controller"
+        1,
+        ge=1,
+        le=64,
+        description="measured flows, one per host pair, all under the same controller",
     )
-    flow_options: dict[str, Any] = Field(default_factory=dict, description="the traffic kind's own options")
+    flow_options: dict[str, Any] = Field(
+        default_factory=dict, description="the traffic kind's own options"
+    )
     stagger_ns: DurationNs = Field(
         200 * 10**6, alias="stagger", description="flows start at seeded random times within this"
     )
     rtt_ns: DurationNs = Field(
         40 * 10**6, alias="rtt", description="propagation round trip, half in each direction"
     )
-    # Mobile base stations queue hundreds of milliseconds; a shallow buffer hides what a controller does to the delay.
+    # Mobile base stations queue hundreds of milliseconds; a shallow buffer hides what a controller
+    # does to the delay.
     buffer: BufferSize = Field(
         Buffer(bdp=8.0), description="bottleneck queue limit: 8bdp, or a size such as 60kB"
     )
-    queue: Literal["droptail", "codel"] = Field("droptail", description="queue discipline of the bottleneck")
+    queue: Literal["droptail", "codel"] = Field(
+        "droptail", description="queue discipline of the bottleneck"
+    )
     loss: Loss = Field(
         None, description="random loss 0.5%, or Gilbert-Elliott ge:p_gb,p_bg[,loss_bad[,loss_good]]"
     )
@@ -115,20 +135,32 @@ class Scenario(_Strict):
         0, alias="jitter", description="extra random delay up to this, without reordering"
     )
     duration_ns: DurationNs = Field(10 * 10**9, alias="duration", description="length of each cell")
-    repeats: int = Field(1, ge=1, le=1000, description="cells per controller, each with its own seed")
+    repeats: int = Field(
+        1, ge=1, le=1000, description="cells per controller, each with its own seed"
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="seed of everything random")
-    link_backend: Literal["auto", "relay", "tc"] = Field("auto", description="how links are emulated")
-    cross_traffic: tuple[CrossTraffic, ...] = Field((), description="further flows, outside the comparison")
+    link_backend: Literal["auto", "relay", "tc"] = Field(
+        "auto", description="how links are emulated"
+    )
+    cross_traffic: tuple[CrossTraffic, ...] = Field(
+        (), description="further flows, outside the comparison"
+    )
     pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
     policy_server: str | None = Field(
         None, description="address of a running policy server, instead of our own"
     )
-    policy: dict[str, Any] = Field(default_factory=dict, description="options of the policy server and agent")
+    policy: dict[str, Any] = Field(
+        default_factory=dict, description="options of the policy server and agent"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _rate_replaces_default_trace(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and (data.get("rate") or data.get("rate_bps")) and "trace" not in data:
+        if (
+            isinstance(data, Mapping)
+            and (data.get("rate") or data.get("rate_bps"))
+            and "trace" not in data
+        ):
             return {**data, "trace": None}
         return data
 
@@ -146,7 +178,8 @@ class Scenario(_Strict):
             raise ValueError("give a trace or a rate, one of the two (trace: null to use a rate)")
         if self.duration_ns < 10**9:
             raise ValueError(
-                f"duration: {format_duration(self.duration_ns)} is too short to measure; use 1s or more"
+                f"duration: {format_duration(self.duration_ns)} is too short to measure; use 1s or "
+                "more"
             )
         if self.stagger_ns >= self.duration_ns:
             raise ValueError("stagger: flows would start after the end; use less than duration")
@@ -201,7 +234,9 @@ def set_key(data: dict[str, Any], assignment: str) -> None:
     """Apply ``key.sub=value`` (value in YAML) to ``data`` in place. Raises UserError."""
     key, separator, text = assignment.partition("=")
     if not separator or not key:
-        raise UserError(f"--set {assignment}: write it as key=value, for example flow_options.fps=60")
+        raise UserError(
+            f"--set {assignment}: write it as key=value, for example flow_options.fps=60"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:

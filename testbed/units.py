@@ -1,4 +1,5 @@
-"""Quantities as people write them ("12mbit", "40ms", "0.5%") to the one internal unit of each and back.
+"""Quantities as people write them ("12mbit", "40ms", "0.5%") to the one internal unit of each and
+back.
 
 Internal units: nanoseconds (int), bits per second (float), bytes (int), plain fractions (float).
 """
@@ -38,11 +39,15 @@ _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ%/]*)\s*
 
 
 def _parse(text: object, units: Mapping[str, float], what: str, example: str) -> float:
-    """The value of ``text`` in the base unit of ``units``; a bare number has no unit and is refused."""
+    """The value of ``text`` in the base unit of ``units``; a bare number has no unit and is
+    refused.
+    """
     match = _QUANTITY.fullmatch(str(text))
     unit = match[2].lower().removesuffix("/s") if match else ""
     if match is None or unit not in units:
-        raise UserError(f"{text!r} is not a {what}; write it like {example} (units: {', '.join(units)})")
+        raise UserError(
+            f"{text!r} is not a {what}; write it like {example} (units: {', '.join(units)})"
+        )
     value = float(match[1]) * units[unit]
     if not math.isfinite(value):
         raise UserError(f"{text!r} is too large for a {what}")

@@ -1,6 +1,8 @@
-"""The tests send SIGINT and SIGHUP to processes they start; these must not inherit that they are ignored.
+"""The tests send SIGINT and SIGHUP to processes they start; these must not inherit that they are
+ignored.
 
-A shell starts background jobs with SIGINT ignored, and nohup ignores SIGHUP. What is ignored stays so in children.
+A shell starts background jobs with SIGINT ignored, and nohup ignores SIGHUP. What is ignored stays
+so in children.
 """
 
 from __future__ import annotations

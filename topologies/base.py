@@ -1,4 +1,6 @@
-"""What a topology is: a Mininet ``Topo`` that says which links are emulated and which host pairs carry traffic."""
+"""What a topology is: a Mininet ``Topo`` that says which links are emulated and which host pairs
+carry traffic.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +41,18 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flows: int = Field(1, ge=1, le=64, description="measured host pairs")
-    rtt_ns: DurationNs = Field(40 * 10**6, description="propagation round trip of the measured pairs")
+    rtt_ns: DurationNs = Field(
+        40 * 10**6, description="propagation round trip of the measured pairs"
+    )
 
 
 @dataclass(frozen=True)
 class Emulated:
-    """Value of ``addLink(a, b, emulated=...)``: a link between two routers, opened by a link backend.
+    """Value of ``addLink(a, b, emulated=...)``: a link between two routers, opened by a link
+    backend.
 
-    A bottleneck has the run's capacity trace and queue in the direction a to b, which data takes; the other direction
-    and all other emulated links only delay. Delays are one-way.
+    A bottleneck has the run's capacity trace and queue in the direction a to b, which data takes;
+    the other direction and all other emulated links only delay. Delays are one-way.
     """
 
     name: str  # unique in the topology; 13 characters at most, it also names the interfaces
@@ -71,10 +76,12 @@ class HostPair:
 
 
 class Topology(Topo):  # type: ignore[misc]  # Mininet has no types
-    """Base of all topologies. ``addHost`` and ``addRouter`` add nodes, ``addLink`` links between them.
+    """Base of all topologies. ``addHost`` and ``addRouter`` add nodes, ``addLink`` links between
+    them.
 
-    A plain link is a veth pair without any delay. An emulated link must lie between two routers: on a sending host
-    TCP small queues would see its queue. Addresses and routes are worked out by the testbed, along the fewest hops.
+    A plain link is a veth pair without any delay. An emulated link must lie between two routers: on
+    a sending host TCP small queues would see its queue. Addresses and routes are worked out by the
+    testbed, along the fewest hops.
     """
 
     options_model: ClassVar[type[Options]] = Options
@@ -89,7 +96,9 @@ class Topology(Topo):  # type: ignore[misc]  # Mininet has no types
         raise NotImplementedError
 
     def pairs(self) -> Sequence[HostPair]:
-        """The pairs that carry traffic: ``options.flows`` measured ones first, then those for cross traffic."""
+        """The pairs that carry traffic: ``options.flows`` measured ones first, then those for cross
+        traffic.
+        """
         raise NotImplementedError
 
     def addRouter(self, name: str) -> str:  # noqa: N802  # as Mininet spells its own
@@ -106,7 +115,9 @@ def create(topology: type[Topology], options: Mapping[str, Any]) -> Topology:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(topology.options_model.model_fields)
-            raise TopologyError(f"{topology.__name__}: unknown option {key!r}; known: {known}") from error
+            raise TopologyError(
+                f"{topology.__name__}: unknown option {key!r}; known: {known}"
+            ) from error
         message = first["msg"].removeprefix("Value error, ")
         where = f"option {key} = {first['input']!r}: " if key else ""
         raise TopologyError(f"{topology.__name__}: {where}{message}") from error
@@ -117,7 +128,9 @@ def create(topology: type[Topology], options: Mapping[str, Any]) -> Topology:
         raise
     except Exception as error:  # whatever a user's build() or pairs() raises
         where = place(error, inspect.getfile(topology))
-        raise TopologyError(f"{where}: {topology.__name__}: {type(error).__name__}: {error}") from error
+        raise TopologyError(
+            f"{where}: {topology.__name__}: {type(error).__name__}: {error}"
+        ) from error
     return built
 
 
@@ -136,7 +149,8 @@ def check(topology: Topology) -> None:
             )
         if topology.isSwitch(node):
             raise TopologyError(
-                f"{name}: {node} is a switch; use addRouter, links between routers are what is emulated"
+                f"{name}: {node} is a switch; use addRouter, links between routers are what is "
+                "emulated"
             )
     seen: set[str] = set()
     bottlenecks = 0
@@ -150,7 +164,8 @@ def check(topology: Topology) -> None:
             )
         if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9-]{0,12}", emulated.name) or emulated.name in seen:
             raise TopologyError(
-                f"{name}: emulated link name {emulated.name!r} must be unique, a letter and at most 12 more of a-z0-9-"
+                f"{name}: emulated link name {emulated.name!r} must be unique, a letter and at "
+                "most 12 more of a-z0-9-"
             )
         seen.add(emulated.name)
         if not (is_router(node1) and is_router(node2)):
@@ -170,5 +185,6 @@ def check(topology: Topology) -> None:
     measured = sum(pair.role == "measured" for pair in pairs)
     if measured != topology.options.flows or any(p.role != "measured" for p in pairs[:measured]):
         raise TopologyError(
-            f"{name}: pairs() must begin with flows = {topology.options.flows} measured pairs, it has {measured}"
+            f"{name}: pairs() must begin with flows = {topology.options.flows} measured pairs, it "
+            f"has {measured}"
         )

@@ -13,17 +13,23 @@ class ChainOptions(Options):
     """Where the bottleneck lies decides how long a sender waits for news of it."""
 
     hops: int = Field(3, ge=1, le=16, description="emulated hops in a row")
-    bottleneck: int = Field(2, ge=1, description="which hop is the bottleneck, counted from the senders")
+    bottleneck: int = Field(
+        2, ge=1, description="which hop is the bottleneck, counted from the senders"
+    )
 
     @model_validator(mode="after")
     def _inside(self) -> ChainOptions:
         if self.bottleneck > self.hops:
-            raise ValueError(f"bottleneck {self.bottleneck} lies behind the last of {self.hops} hops")
+            raise ValueError(
+                f"bottleneck {self.bottleneck} lies behind the last of {self.hops} hops"
+            )
         return self
 
 
 class Chain(Topology):
-    """Sender si to receiver di along r0, r1, ... rk; every hop carries an even share of the round trip."""
+    """Sender si to receiver di along r0, r1, ... rk; every hop carries an even share of the round
+    trip.
+    """
 
     options_model = ChainOptions
     description = "one bottleneck among several delaying hops"
@@ -31,7 +37,9 @@ class Chain(Topology):
     def build(self, options: ChainOptions) -> None:
         routers = [self.addRouter(f"r{number}") for number in range(options.hops + 1)]
         for hop in range(1, options.hops + 1):
-            share_ns = options.rtt_ns * hop // options.hops - options.rtt_ns * (hop - 1) // options.hops
+            share_ns = (
+                options.rtt_ns * hop // options.hops - options.rtt_ns * (hop - 1) // options.hops
+            )
             emulated = Emulated.halves(f"hop{hop}", share_ns, bottleneck=hop == options.bottleneck)
             self.addLink(routers[hop - 1], routers[hop], emulated=emulated)
         for number in range(1, options.flows + 1):

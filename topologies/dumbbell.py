@@ -10,7 +10,9 @@ from topologies.base import DurationNs, Emulated, HostPair, Options, Topology
 
 
 class DumbbellOptions(Options):
-    """``flow_rtts`` gives flows round trips of their own; the shortest one is that of the bottleneck link."""
+    """``flow_rtts`` gives flows round trips of their own; the shortest one is that of the
+    bottleneck link.
+    """
 
     flow_rtts: tuple[DurationNs, ...] = Field(
         (), description="round trip per flow, e.g. [40ms, 80ms], instead of the common one"
@@ -19,7 +21,9 @@ class DumbbellOptions(Options):
     @model_validator(mode="after")
     def _one_per_flow(self) -> DumbbellOptions:
         if self.flow_rtts and len(self.flow_rtts) != self.flows:
-            raise ValueError(f"flow_rtts names {len(self.flow_rtts)} round trips for {self.flows} flows")
+            raise ValueError(
+                f"flow_rtts names {len(self.flow_rtts)} round trips for {self.flows} flows"
+            )
         return self
 
     def rtts_ns(self) -> Sequence[int]:
@@ -30,8 +34,8 @@ class DumbbellOptions(Options):
 class Dumbbell(Topology):
     """Sender si to receiver di through left, the bottleneck, and right.
 
-    A flow whose round trip is longer than the shortest gets the rest from a delay-only link of its own, between an
-    access router and left.
+    A flow whose round trip is longer than the shortest gets the rest from a delay-only link of its
+    own, between an access router and left.
     """
 
     options_model = DumbbellOptions
@@ -41,7 +45,9 @@ class Dumbbell(Topology):
         rtts_ns = options.rtts_ns()
         common_ns = min(rtts_ns)
         left, right = self.addRouter("left"), self.addRouter("right")
-        self.addLink(left, right, emulated=Emulated.halves("bottleneck", common_ns, bottleneck=True))
+        self.addLink(
+            left, right, emulated=Emulated.halves("bottleneck", common_ns, bottleneck=True)
+        )
         for number, rtt_ns in enumerate(rtts_ns, start=1):
             sender, receiver = self.addHost(f"s{number}"), self.addHost(f"d{number}")
             if rtt_ns == common_ns:
@@ -49,7 +55,9 @@ class Dumbbell(Topology):
             else:
                 access = self.addRouter(f"a{number}")
                 self.addLink(sender, access)
-                self.addLink(access, left, emulated=Emulated.halves(f"access{number}", rtt_ns - common_ns))
+                self.addLink(
+                    access, left, emulated=Emulated.halves(f"access{number}", rtt_ns - common_ns)
+                )
             self.addLink(right, receiver)
 
     def pairs(self) -> Sequence[HostPair]:

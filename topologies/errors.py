@@ -6,7 +6,9 @@ from plugins import place
 
 
 class TopologyError(ValueError):
-    """A topology that is unknown, breaks the protocol, or was given bad options. The message says which and how."""
+    """A topology that is unknown, breaks the protocol, or was given bad options. The message says
+    which and how.
+    """
 
 
 __all__ = ["TopologyError", "place"]

@@ -16,10 +16,11 @@ class ParkingLotOptions(Options):
 
 
 class ParkingLot(Topology):
-    """Sender si to receiver di along r0, r1, ... rk; cross sender ci to receiver xi over the i-th bottleneck only.
+    """Sender si to receiver di along r0, r1, ... rk; cross sender ci to receiver xi over the i-th
+    bottleneck only.
 
-    The round trip is shared evenly between the bottlenecks, so cross traffic has rtt / bottlenecks. All bottlenecks
-    replay the same trace, each with its own queue and its own seed.
+    The round trip is shared evenly between the bottlenecks, so cross traffic has rtt / bottlenecks.
+    All bottlenecks replay the same trace, each with its own queue and its own seed.
     """
 
     options_model = ParkingLotOptions
@@ -42,7 +43,10 @@ class ParkingLot(Topology):
             self.addLink(routers[-1], self.addHost(f"d{number}"))
 
     def pairs(self) -> Sequence[HostPair]:
-        measured = [HostPair(f"s{number}", f"d{number}") for number in range(1, self.options.flows + 1)]
+        measured = [
+            HostPair(f"s{number}", f"d{number}") for number in range(1, self.options.flows + 1)
+        ]
         return measured + [
-            HostPair(f"c{hop}", f"x{hop}", "cross") for hop in range(1, self.options.bottlenecks + 1)
+            HostPair(f"c{hop}", f"x{hop}", "cross")
+            for hop in range(1, self.options.bottlenecks + 1)
         ]

@@ -28,5 +28,6 @@ def find(name: str) -> type[Topology]:
     if is_reference(name):
         return load_class(name, Topology, "topology", TopologyError)
     raise TopologyError(
-        f"topology {name!r} is unknown; known: {', '.join(TOPOLOGIES)}; or path/to/file.py:ClassName"
+        f"topology {name!r} is unknown; known: {', '.join(TOPOLOGIES)}; or "
+        "path/to/file.py:ClassName"
     )

@@ -8,10 +8,11 @@ from topologies.base import Emulated, HostPair, Options, Topology
 
 
 class Star(Topology):
-    """Sender si to receiver di through the hub and the last mile between the hub and edge router ei.
+    """Sender si to receiver di through the hub and the last mile between the hub and edge router
+    ei.
 
-    Flows share no queue: what one controller does never reaches another flow. All last miles replay the same trace,
-    each with its own seed.
+    Flows share no queue: what one controller does never reaches another flow. All last miles replay
+    the same trace, each with its own seed.
     """
 
     description = "every receiver behind a bottleneck of its own; flows share no queue"
@@ -22,7 +23,9 @@ class Star(Topology):
             edge = self.addRouter(f"e{number}")
             self.addLink(self.addHost(f"s{number}"), hub)
             self.addLink(
-                hub, edge, emulated=Emulated.halves(f"lastmile{number}", options.rtt_ns, bottleneck=True)
+                hub,
+                edge,
+                emulated=Emulated.halves(f"lastmile{number}", options.rtt_ns, bottleneck=True),
             )
             self.addLink(edge, self.addHost(f"d{number}"))
 

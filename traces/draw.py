@@ -14,7 +14,9 @@ _MAX_POINTS = 6000
 
 
 def text_chart(trace: Trace, width: int, height: int = 10) -> list[str]:
-    """Mean rate per column over the described span as lines of text, with a scale in Mbit/s at the left."""
+    """Mean rate per column over the described span as lines of text, with a scale in Mbit/s at the
+    left.
+    """
     rates = rates_bps(trace, max(1, trace.duration_ns // width))[:width] / 1e6
     if not rates.any():  # its one opportunity lies at the very end, beyond the last whole column
         rates = rates_bps(trace, trace.duration_ns) / 1e6
@@ -34,7 +36,9 @@ def text_chart(trace: Trace, width: int, height: int = 10) -> list[str]:
 
 
 def write_html(trace: Trace, window_ns: int, path: Path) -> None:
-    """The trace as an interactive plot: capacity, and delay and loss where it has them. Raises OSError."""
+    """The trace as an interactive plot: capacity, and delay and loss where it has them. Raises
+    OSError.
+    """
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
@@ -50,7 +54,9 @@ def write_html(trace: Trace, window_ns: int, path: Path) -> None:
     figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for row, (title, seconds, values) in enumerate(rows, start=1):
         seconds, values = np.append(seconds, trace.duration_ns / 1e9), np.append(values, values[-1])
-        line = go.Scatter(x=seconds, y=values, mode="lines", line={"shape": "hv", "width": 1.3}, name=title)
+        line = go.Scatter(
+            x=seconds, y=values, mode="lines", line={"shape": "hv", "width": 1.3}, name=title
+        )
         figure.add_trace(line, row=row, col=1)
         figure.update_yaxes(title_text=title, rangemode="tozero", row=row, col=1)
     figure.update_xaxes(title_text="time (s)", row=len(rows), col=1)
@@ -61,13 +67,16 @@ def write_html(trace: Trace, window_ns: int, path: Path) -> None:
         showlegend=False,
         height=220 + 200 * len(rows),
     )
-    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    figure.write_html(
+        path, include_plotlyjs=True, config={"displaylogo": False, "responsive": True}
+    )
 
 
 def default_window_ns(trace: Trace) -> int:
     """A window that shows a trace well: 100 ms, longer where that would be too many points."""
     return max(
-        100_000_000 if trace.duration_ns >= 1_000_000_000 else 1_000_000, trace.duration_ns // _MAX_POINTS
+        100_000_000 if trace.duration_ns >= 1_000_000_000 else 1_000_000,
+        trace.duration_ns // _MAX_POINTS,
     )
 
 
@@ -75,5 +84,6 @@ def _round_up(value: float) -> float:
     """The next of 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten."""
     scale = 10.0 ** np.floor(np.log10(value))
     return next(
-        (float(nice * scale) for nice in (1, 1.5, 2, 3, 4, 5, 6, 8) if nice * scale >= value), 10 * scale
+        (float(nice * scale) for nice in (1, 1.5, 2, 3, 4, 5, 6, 8) if nice * scale >= value),
+        10 * scale,
     )

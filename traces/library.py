@@ -1,4 +1,6 @@
-"""Finding, reading and writing traces by name or file: the bundled set, the user's own library, and any file."""
+"""Finding, reading and writing traces by name or file: the bundled set, the user's own library, and
+any file.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def imported_names() -> list[str]:
 
 
 def trace_name(path: Path) -> str:
-    """The file's name without the suffixes of trace files: `ATT-LTE-driving.down.gz` -> `ATT-LTE-driving.down`."""
+    """The file's name without the suffixes of trace files: `ATT-LTE-driving.down.gz` ->
+    `ATT-LTE-driving.down`.
+    """
     name = path.name
     while (
         stripped := next((name[: -len(s)] for s in _SUFFIXES if name.endswith(s)), name)
@@ -43,7 +47,8 @@ def trace_name(path: Path) -> str:
 
 
 def find(path_or_name: str | Path) -> Path:
-    """The file of a trace. A bundled or imported name wins over a file of that name; `./name` is always the file.
+    """The file of a trace. A bundled or imported name wins over a file of that name; `./name` is
+    always the file.
 
     Raises TraceError.
     """
@@ -59,14 +64,20 @@ def find(path_or_name: str | Path) -> Path:
         raise TraceError(f"{text}: is a folder; name one trace file in it")
     if not path.exists():
         close = difflib.get_close_matches(text, known := [*index(), *imported_names()], n=1)
-        hint = f"did you mean {close[0]}?" if close else f"bundled and imported traces: {', '.join(known)}"
+        hint = (
+            f"did you mean {close[0]}?"
+            if close
+            else f"bundled and imported traces: {', '.join(known)}"
+        )
         raise TraceError(f"{text}: no such trace, by name or by file; {hint}")
     return path
 
 
 @dataclass(frozen=True)
 class TraceFile:
-    """A trace as read: from which file, in which format, and in words what the file holds that the model does not."""
+    """A trace as read: from which file, in which format, and in words what the file holds that the
+    model does not.
+    """
 
     trace: Trace
     path: Path
@@ -75,7 +86,8 @@ class TraceFile:
 
 
 def load(path_or_name: str | Path, format: str | None = None) -> Trace:
-    """The trace of a bundled or imported name, or of a file. Its format is found by content unless it is given.
+    """The trace of a bundled or imported name, or of a file. Its format is found by content unless
+    it is given.
 
     Raises TraceError that names the file, the line or element, and the remedy.
     """
@@ -93,7 +105,8 @@ def read_trace_file(path_or_name: str | Path, format: str | None = None) -> Trac
     if chosen is None:
         raise source.error(
             "",
-            f"is of no known trace format ({', '.join(known.name for known in FORMATS)}); see docs/guide/traces.md",
+            f"is of no known trace format ({', '.join(known.name for known in FORMATS)}); see "
+            "docs/guide/traces.md",
         )
     try:
         return TraceFile(chosen.read(source, trace_name(path)), path, chosen.name, source.notes)
@@ -104,7 +117,9 @@ def read_trace_file(path_or_name: str | Path, format: str | None = None) -> Trac
 
 
 def save(trace: Trace, path: Path | str, format: str | None = None) -> None:
-    """Write `trace` in the format given or, without one, that of the file's suffix. Raises TraceError."""
+    """Write `trace` in the format given or, without one, that of the file's suffix. Raises
+    TraceError.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise TraceError(f"{path}: there is no folder {path.parent}")
@@ -121,13 +136,16 @@ def add_to_library(trace: Trace, provenance: Mapping[str, object], overwrite: bo
     """Keep `trace` in the user's library under its name. Returns its file. Raises TraceError."""
     if not _NAME.fullmatch(trace.name):
         raise TraceError(
-            f"{trace.name!r} cannot be a trace's name: use letters, digits, dots, - and _ (at most 64)"
+            f"{trace.name!r} cannot be a trace's name: use letters, digits, dots, - and _ (at most "
+            "64)"
         )
     if trace.name in index():
         raise TraceError(f"{trace.name} is the name of a bundled trace; choose another with --name")
     path = user_library() / f"{trace.name}.parquet"
     if path.exists() and not overwrite:
-        raise TraceError(f"{trace.name} is in the library already; choose another --name, or --overwrite it")
+        raise TraceError(
+            f"{trace.name} is in the library already; choose another --name, or --overwrite it"
+        )
     partial = path.with_suffix(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,5 +174,6 @@ def _format_for(path: Path) -> TraceFormat:
             return known
     raise TraceError(
         f"{path}: its suffix names no format that can be written; use "
-        f"{', '.join(known.suffix for known in FORMATS if known.suffix)} or .parquet, or name the format"
+        f"{', '.join(known.suffix for known in FORMATS if known.suffix)} or .parquet, or name the "
+        "format"
     )

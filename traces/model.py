@@ -1,8 +1,8 @@
 """The trace model: the capacity of one direction of a link over time.
 
-A trace has one of two forms. `Steps` are piecewise-constant rates, optionally with one-way delay and loss.
-`Opportunities` are moments at which so many bytes may leave, as Mahimahi records them (Netravali et al.,
-USENIX ATC 2015); they are kept as recorded, never binned into rates.
+A trace has one of two forms. `Steps` are piecewise-constant rates, optionally with one-way delay
+and loss. `Opportunities` are moments at which so many bytes may leave, as Mahimahi records them
+(Netravali et al., USENIX ATC 2015); they are kept as recorded, never binned into rates.
 """
 
 from dataclasses import dataclass, replace
@@ -26,9 +26,11 @@ Float64s = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """Piecewise-constant capacity: row i holds from `start_ns[i]` to `start_ns[i + 1]`; k >= 1 rows.
+    """Piecewise-constant capacity: row i holds from `start_ns[i]` to `start_ns[i + 1]`; k >= 1
+    rows.
 
-    A capacity of 0 is an outage. `delay_ns` is one-way; `loss` is a fraction of packets. Raises TraceError.
+    A capacity of 0 is an outage. `delay_ns` is one-way; `loss` is a fraction of packets. Raises
+    TraceError.
     """
 
     start_ns: Int64s
@@ -44,18 +46,24 @@ class Steps:
         if self.loss is not None:
             _freeze(self, "loss", np.float64, 0, 1)
         _check_lengths(
-            len(self.start_ns), capacity_bps=self.capacity_bps, delay_ns=self.delay_ns, loss=self.loss
+            len(self.start_ns),
+            capacity_bps=self.capacity_bps,
+            delay_ns=self.delay_ns,
+            loss=self.loss,
         )
         if self.start_ns[0] != 0:
             raise TraceError(f"the first step starts at {self.start_ns[0]} ns; it must start at 0")
         later = np.diff(self.start_ns) > 0
         if not later.all():
-            raise TraceError(f"step {int(np.argmin(later)) + 1} does not start after the step before it")
+            raise TraceError(
+                f"step {int(np.argmin(later)) + 1} does not start after the step before it"
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class Opportunities:
-    """Delivery opportunities: at `at_ns[i]` (sorted, repeats allowed) up to `size_bytes[i]` may leave.
+    """Delivery opportunities: at `at_ns[i]` (sorted, repeats allowed) up to `size_bytes[i]` may
+    leave.
 
     Raises TraceError.
     """
@@ -69,17 +77,19 @@ class Opportunities:
         _check_lengths(len(self.at_ns), size_bytes=self.size_bytes)
         sorted_pairs = np.diff(self.at_ns) >= 0
         if not sorted_pairs.all():
-            raise TraceError(f"opportunity {int(np.argmin(sorted_pairs)) + 1} comes before the one before it")
+            raise TraceError(
+                f"opportunity {int(np.argmin(sorted_pairs)) + 1} comes before the one before it"
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
     """Capacity over time, in exactly one of the two forms.
 
-    With `period_ns` the trace repeats. Without, the last step holds, or nothing more is delivered after the
-    last opportunity. An opportunity may lie at `period_ns` itself (Mahimahi's last one does): it is delivered
-    then, together with the first of the next round if that lies at 0. Raises TraceError when the forms or the
-    period do not fit, or when the capacity is zero throughout.
+    With `period_ns` the trace repeats. Without, the last step holds, or nothing more is delivered
+    after the last opportunity. An opportunity may lie at `period_ns` itself (Mahimahi's last one
+    does): it is delivered then, together with the first of the next round if that lies at 0. Raises
+    TraceError when the forms or the period do not fit, or when the capacity is zero throughout.
     """
 
     name: str
@@ -92,13 +102,18 @@ class Trace:
             raise TraceError(f"trace {self.name}: give either steps or opportunities")
         if self.period_ns is not None:
             object.__setattr__(self, "period_ns", int(self.period_ns))
-            first_end_ns = self._last_ns + (1 if self.steps is not None else 0)  # a step needs a duration
+            first_end_ns = self._last_ns + (
+                1 if self.steps is not None else 0
+            )  # a step needs a duration
             if not max(first_end_ns, 1) <= self.period_ns <= MAX_TIME_NS:
                 raise TraceError(
-                    f"trace {self.name}: its period of {self.period_ns} ns must lie between its last entry's time, "
+                    f"trace {self.name}: its period of {self.period_ns} ns must lie between its "
+                    "last entry's time, "
                     f"{self._last_ns} ns, and 100 days"
                 )
-        holds_at_zero = self.steps is None or self.period_ns is not None or self.steps.capacity_bps[-1] == 0
+        holds_at_zero = (
+            self.steps is None or self.period_ns is not None or self.steps.capacity_bps[-1] == 0
+        )
         if self.total_bytes == 0 and holds_at_zero:
             raise TraceError(
                 f"trace {self.name}: its capacity is zero throughout, nothing could be delivered"
@@ -106,7 +121,9 @@ class Trace:
 
     @property
     def duration_ns(self) -> int:
-        """The described span: the period, or where the last step starts or the last opportunity lies."""
+        """The described span: the period, or where the last step starts or the last opportunity
+        lies.
+        """
         return self._last_ns if self.period_ns is None else self.period_ns
 
     @property
@@ -115,7 +132,9 @@ class Trace:
         return float(self._carried_bytes[-1])
 
     def mean_bps(self) -> float:
-        """Mean capacity over the described span; of a span that is a single moment, the rate that holds after it."""
+        """Mean capacity over the described span; of a span that is a single moment, the rate that
+        holds after it.
+        """
         if self.duration_ns == 0:
             return float(self.steps.capacity_bps[-1]) if self.steps is not None else 0.0
         return self.total_bytes * 8 * NS_PER_S / self.duration_ns
@@ -127,12 +146,18 @@ class Trace:
     @overload
     def capacity_bytes(self, from_ns: int, to_ns: Int64s) -> Float64s: ...
     def capacity_bytes(self, from_ns: Int64s | int, to_ns: Int64s | int) -> Float64s | float:
-        """Bytes that may leave in [from_ns, to_ns), exactly; none before time zero. Arrays broadcast."""
-        result = self._cumulative_bytes(np.asarray(to_ns)) - self._cumulative_bytes(np.asarray(from_ns))
+        """Bytes that may leave in [from_ns, to_ns), exactly; none before time zero. Arrays
+        broadcast.
+        """
+        result = self._cumulative_bytes(np.asarray(to_ns)) - self._cumulative_bytes(
+            np.asarray(from_ns)
+        )
         return result if result.ndim else float(result)
 
     def time_of_bytes(self, carried_bytes: Float64s) -> Int64s:
-        """When so many bytes (0 < bytes <= total_bytes, float64[n]) have become deliverable: int64[n] in ns."""
+        """When so many bytes (0 < bytes <= total_bytes, float64[n]) have become deliverable:
+        int64[n] in ns.
+        """
         index = np.searchsorted(self._carried_bytes[1:], carried_bytes, side="left")
         index = np.minimum(
             index, len(self._carried_bytes) - 2
@@ -149,17 +174,20 @@ class Trace:
     def scaled(self, factor: float) -> "Trace":
         """The same trace with `factor` times the capacity.
 
-        Opportunities keep their times; their sizes change, with the rounding carried on so that no interval is
-        off by more than a byte. Raises TraceError.
+        Opportunities keep their times; their sizes change, with the rounding carried on so that no
+        interval is off by more than a byte. Raises TraceError.
         """
         if not (np.isfinite(factor) and factor > 0):
             raise TraceError(f"trace {self.name}: cannot scale by {factor}; give a number above 0")
         if self.steps is not None:
-            return replace(self, steps=replace(self.steps, capacity_bps=self.steps.capacity_bps * factor))
+            return replace(
+                self, steps=replace(self.steps, capacity_bps=self.steps.capacity_bps * factor)
+            )
         assert self.opportunities is not None
         cumulative = np.rint(np.cumsum(self.opportunities.size_bytes) * factor).astype(np.int64)
         return replace(
-            self, opportunities=replace(self.opportunities, size_bytes=np.diff(cumulative, prepend=0))
+            self,
+            opportunities=replace(self.opportunities, size_bytes=np.diff(cumulative, prepend=0)),
         )
 
     def clipped(self, duration_ns: int) -> "Trace":
@@ -168,13 +196,17 @@ class Trace:
         A longer duration changes nothing. Raises TraceError when nothing would be left.
         """
         if duration_ns <= 0:
-            raise TraceError(f"trace {self.name}: cannot clip to {duration_ns} ns; give a duration above 0")
+            raise TraceError(
+                f"trace {self.name}: cannot clip to {duration_ns} ns; give a duration above 0"
+            )
         if duration_ns >= self.duration_ns:
             return self
         period_ns = None if self.period_ns is None else duration_ns
         if self.opportunities is not None:
             end = int(np.searchsorted(self.opportunities.at_ns, duration_ns))
-            kept = Opportunities(self.opportunities.at_ns[:end], self.opportunities.size_bytes[:end])
+            kept = Opportunities(
+                self.opportunities.at_ns[:end], self.opportunities.size_bytes[:end]
+            )
             return Trace(self.name, period_ns, opportunities=kept)
         assert self.steps is not None
         steps = self.steps
@@ -182,11 +214,15 @@ class Trace:
         delay_ns = None if steps.delay_ns is None else steps.delay_ns[:end]
         loss = None if steps.loss is None else steps.loss[:end]
         return Trace(
-            self.name, period_ns, Steps(steps.start_ns[:end], steps.capacity_bps[:end], delay_ns, loss)
+            self.name,
+            period_ns,
+            Steps(steps.start_ns[:end], steps.capacity_bps[:end], delay_ns, loss),
         )
 
     def starting_at(self, offset_ns: int) -> "Trace":
-        """The trace from `offset_ns` on; one that repeats goes on with its beginning. Raises TraceError."""
+        """The trace from `offset_ns` on; one that repeats goes on with its beginning. Raises
+        TraceError.
+        """
         if offset_ns == 0:
             return self
         if not 0 < offset_ns < self.duration_ns:
@@ -195,7 +231,9 @@ class Trace:
                 f"it describes {self.duration_ns / NS_PER_S:g} s"
             )
         if self.opportunities is not None:
-            return replace(self, opportunities=self._opportunities_from(self.opportunities, offset_ns))
+            return replace(
+                self, opportunities=self._opportunities_from(self.opportunities, offset_ns)
+            )
         assert self.steps is not None
         steps = self.steps
         first = int(np.searchsorted(steps.start_ns, offset_ns, side="right")) - 1
@@ -240,7 +278,8 @@ class Trace:
         at_ns = np.maximum(at_ns.astype(np.int64), 0)
         rounds = np.zeros_like(at_ns)
         if self.period_ns is not None:
-            # A round is (0, period] here, so that an opportunity at its end counts to the round that it closes.
+            # A round is (0, period] here, so that an opportunity at its end counts to the round
+            # that it closes.
             rounds = np.maximum((at_ns - 1) // self.period_ns, 0)
             at_ns = at_ns - rounds * self.period_ns
         carried = self._carried_bytes
@@ -257,11 +296,15 @@ class Trace:
 def constant(rate_bps: float) -> Trace:
     """A capacity of `rate_bps` for ever. Raises TraceError."""
     return Trace(
-        f"constant-{rate_bps / 1e6:g}mbit", None, Steps(np.array([0]), np.array([rate_bps], dtype=np.float64))
+        f"constant-{rate_bps / 1e6:g}mbit",
+        None,
+        Steps(np.array([0]), np.array([rate_bps], dtype=np.float64)),
     )
 
 
-def _freeze(owner: object, name: str, dtype: type[np.int64 | np.float64], low: float, high: float) -> None:
+def _freeze(
+    owner: object, name: str, dtype: type[np.int64 | np.float64], low: float, high: float
+) -> None:
     """Give a column its type, check its range and make it read-only."""
     column = np.array(getattr(owner, name), dtype=dtype)
     column.setflags(write=False)
@@ -270,7 +313,9 @@ def _freeze(owner: object, name: str, dtype: type[np.int64 | np.float64], low: f
     good = (column >= low) & (column <= high)  # false for NaN
     if not good.all():
         index = int(np.argmin(good))
-        raise TraceError(f"{name}[{index}] is {column[index]}; it must lie between {low:g} and {high:g}")
+        raise TraceError(
+            f"{name}[{index}] is {column[index]}; it must lie between {low:g} and {high:g}"
+        )
     object.__setattr__(owner, name, column)
 
 

@@ -1,7 +1,8 @@
 """The lossless form of a trace, in run folders and in the user's library: Parquet.
 
-Steps have the columns `start_ns`, `capacity_bps` and, where the trace has them, `delay_ns` and `loss`; delivery
-opportunities have `at_ns` and `bytes`. Name, period and provenance are in the schema's metadata under `tbtest.trace`.
+Steps have the columns `start_ns`, `capacity_bps` and, where the trace has them, `delay_ns` and
+`loss`; delivery opportunities have `at_ns` and `bytes`. Name, period and provenance are in the
+schema's metadata under `tbtest.trace`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ _COLUMNS = (
 )
 
 
-def write_parquet(trace: Trace, path: Path | str, provenance: Mapping[str, object] | None = None) -> None:
-    """Write `trace`; `provenance` (JSON values: source file, hash, generator, ...) is kept with it."""
+def write_parquet(
+    trace: Trace, path: Path | str, provenance: Mapping[str, object] | None = None
+) -> None:
+    """Write `trace`; `provenance` (JSON values: source file, hash, generator, ...) is kept with
+    it.
+    """
     if trace.steps is not None:
         columns = {key: column for key, column in vars(trace.steps).items() if column is not None}
     else:
@@ -57,7 +62,10 @@ def read_parquet(path: Path | str) -> Trace:
             opportunities = Opportunities(columns["at_ns"], columns["bytes"])
             return Trace(about["name"], about["period_ns"], opportunities=opportunities)
         steps = Steps(
-            columns["start_ns"], columns["capacity_bps"], columns.get("delay_ns"), columns.get("loss")
+            columns["start_ns"],
+            columns["capacity_bps"],
+            columns.get("delay_ns"),
+            columns.get("loss"),
         )
         return Trace(about["name"], about["period_ns"], steps)
     except KeyError as error:
@@ -78,13 +86,21 @@ def _read(path: Path | str) -> tuple[pa.Table, dict[str, Any]]:
         about = json.loads((file.schema_arrow.metadata or {}).get(_KEY, b"{}"))
         if about.get("schema") != SCHEMA:
             found = about.get("schema", "none")
-            raise TraceError(f"{path}: has trace schema {found}, this version of tbtest reads {SCHEMA}")
+            raise TraceError(
+                f"{path}: has trace schema {found}, this version of tbtest reads {SCHEMA}"
+            )
         if file.metadata.num_rows > MAX_ROWS:
             raise TraceError(f"{path}: has more than {MAX_ROWS:,} rows; split it")
         table = file.read()
         wanted = pa.schema([field for field in _COLUMNS if field.name in table.column_names])
         return table.select(wanted.names).cast(wanted), about
-    except (OSError, ValueError, AttributeError) as error:  # Arrow's and json's errors are ValueErrors
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+    ) as error:  # Arrow's and json's errors are ValueErrors
         if isinstance(error, TraceError):
             raise
-        raise TraceError(f"{path}: cannot be read as a trace: {str(error).splitlines()[0]}") from None
+        raise TraceError(
+            f"{path}: cannot be read as a trace: {str(error).splitlines()[0]}"
+        ) from None

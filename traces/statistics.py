@@ -16,11 +16,14 @@ _MAX_WINDOWS = 20_000_000
 
 
 def rates_bps(trace: Trace, window_ns: int) -> Float64s:
-    """Mean rate of each whole window of the described span: float64[n]. Raises TraceError if there is none."""
+    """Mean rate of each whole window of the described span: float64[n]. Raises TraceError if there
+    is none.
+    """
     windows = trace.duration_ns // window_ns
     if not 1 <= windows <= _MAX_WINDOWS:
         raise TraceError(
-            f"trace {trace.name}: {trace.duration_ns / 1e9:g} s in windows of {window_ns / 1e9:g} s make {windows}; "
+            f"trace {trace.name}: {trace.duration_ns / 1e9:g} s in windows of {window_ns / 1e9:g} "
+            f"s make {windows}; "
             f"choose a window that makes 1 to {_MAX_WINDOWS:,}"
         )
     if trace.opportunities is not None:
@@ -28,14 +31,17 @@ def rates_bps(trace: Trace, window_ns: int) -> Float64s:
         # What lies at the very end (Mahimahi's last line) is part of the period that it closes.
         index[trace.opportunities.at_ns == windows * window_ns] -= 1
         inside = index < windows
-        carried = np.bincount(index[inside], trace.opportunities.size_bytes[inside], minlength=windows)
+        carried = np.bincount(
+            index[inside], trace.opportunities.size_bytes[inside], minlength=windows
+        )
         return carried * 8 * NS_PER_S / window_ns
     edges = np.arange(windows + 1, dtype=np.int64) * window_ns
     return np.diff(trace.capacity_bytes(0, edges)) * 8 * NS_PER_S / window_ns
 
 
 def binned(trace: Trace, window_ns: int) -> Trace:
-    """The trace as steps of `window_ns`: loses what happens within a window, and a last part of one. Raises TraceError.
+    """The trace as steps of `window_ns`: loses what happens within a window, and a last part of
+    one. Raises TraceError.
 
     Delay and loss of a window are those at its start.
     """
@@ -51,7 +57,8 @@ def binned(trace: Trace, window_ns: int) -> Trace:
 
 
 def autocorrelation(series: Sequence[Float64s], lag: int) -> float:
-    """Autocorrelation at `lag` samples, pooled over series of the same process around their common mean.
+    """Autocorrelation at `lag` samples, pooled over series of the same process around their common
+    mean.
 
     NaN where no series is longer than the lag or nothing varies.
     """
@@ -67,8 +74,8 @@ def autocorrelation(series: Sequence[Float64s], lag: int) -> float:
 class RateStatistics:
     """Statistics of one or more rate series with the same window; rates in bit/s, times in seconds.
 
-    An outage is a stretch of windows below 1 % of the mean. Autocorrelation is by lag in seconds, of the lags that
-    are multiples of the window.
+    An outage is a stretch of windows below 1 % of the mean. Autocorrelation is by lag in seconds,
+    of the lags that are multiples of the window.
     """
 
     window_s: float
@@ -92,7 +99,9 @@ def describe(
     lengths = np.concatenate([_stretches(one < mean_bps * OUTAGE_SHARE) for one in series])
     window_s = window_ns / NS_PER_S
     lags = {
-        lag: round(lag / window_s) for lag in lags_s if abs(lag / window_s - round(lag / window_s)) < 1e-9
+        lag: round(lag / window_s)
+        for lag in lags_s
+        if abs(lag / window_s - round(lag / window_s)) < 1e-9
     }
     return RateStatistics(
         window_s=window_s,
@@ -100,7 +109,9 @@ def describe(
         mean_bps=mean_bps,
         std_bps=float(pooled.std()),
         percentiles_bps={p: float(np.percentile(pooled, p)) for p in PERCENTILES},
-        autocorrelation={lag: autocorrelation(series, count) for lag, count in lags.items() if count > 0},
+        autocorrelation={
+            lag: autocorrelation(series, count) for lag, count in lags.items() if count > 0
+        },
         outage_share=float(lengths.sum() / len(pooled)),
         outages=len(lengths),
         outage_mean_s=float(lengths.mean() * window_s) if len(lengths) else 0.0,

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from traces.library import TraceFile
 
-# Sets known to circulate in OpenNetLab JSON with kB/s labelled as kbit/s, and the mean (Mbit/s) under which a trace of
-# theirs is suspect: the sets' own means are 1.15 (Norway 3G) and 31 (Ghent 4G).
+# Sets known to circulate in OpenNetLab JSON with kB/s labelled as kbit/s, and the mean (Mbit/s)
+# under which a trace of theirs is suspect: the sets' own means are 1.15 (Norway 3G) and 31 (Ghent
+# 4G).
 _EIGHTFOLD = (
     (re.compile(r"norway|hsdpa|3g", re.IGNORECASE), 0.35),
     (re.compile(r"ghent|4g|lte", re.IGNORECASE), 8.0),
@@ -24,18 +25,30 @@ def suspicions(file: TraceFile) -> Iterator[str]:
         for pattern, least_mbps in _EIGHTFOLD:
             if pattern.search(where) and mean_mbps < least_mbps:
                 yield (
-                    f"its mean is {mean_mbps:.2f} Mbit/s: a set in this format is 8 times too small "
+                    f"its mean is {mean_mbps:.2f} Mbit/s: a set in this format is 8 times too "
+                    "small "
                     "(kB/s labelled kbit/s); if it is this one, import with --unit-scale 8"
                 )
                 break
     if mean_mbps < 0.02:
         yield f"its mean is {mean_mbps * 1e3:.3g} kbit/s; check the unit, and --unit-scale"
     if mean_mbps > 20_000:
-        yield f"its mean is {mean_mbps / 1e3:.3g} Gbit/s, more than a link here can carry; check the unit"
+        yield (
+            f"its mean is {mean_mbps / 1e3:.3g} Gbit/s, more than a link here can carry; check "
+            "the unit"
+        )
     if _GOODPUT.search(where):
-        yield "the Norway and Ghent sets are goodput of one TCP flow, not capacity: a lower bound of the link's"
+        yield (
+            "the Norway and Ghent sets are goodput of one TCP flow, not capacity: a lower bound "
+            "of the link's"
+        )
     if trace.steps is not None and trace.steps.delay_ns is not None:
         yield "it has a delay of its own, which adds to that of the link (--no-delay leaves it out)"
-    varies = trace.opportunities is not None or (trace.steps is not None and len(trace.steps.start_ns) > 1)
+    varies = trace.opportunities is not None or (
+        trace.steps is not None and len(trace.steps.start_ns) > 1
+    )
     if varies and trace.period_ns is not None and trace.period_ns < 5e9:
-        yield f"it lasts {trace.period_ns / 1e9:g} s and repeats: a run sees the same seconds again and again"
+        yield (
+            f"it lasts {trace.period_ns / 1e9:g} s and repeats: a run sees the same seconds again "
+            "and again"
+        )

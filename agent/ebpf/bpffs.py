@@ -1,4 +1,6 @@
-"""Folders of pins in bpffs: made, locked by the agent that uses them, and removed with all they hold."""
+"""Folders of pins in bpffs: made, locked by the agent that uses them, and removed with all they
+hold.
+"""
 
 import ctypes
 import fcntl
@@ -13,7 +15,9 @@ ROOT = Path("/sys/fs/bpf")
 _MOUNTED_BY_US = "tbtest-mounted"  # an empty folder that says who mounted bpffs
 _BPF_FS_MAGIC = 0xCAFE4A11
 _EXIT_S = 2.0
-"""A killed agent counts as dead before its last thread has closed its descriptors, and with them the lock."""
+"""A killed agent counts as dead before its last thread has closed its descriptors, and with them
+the lock.
+"""
 
 
 def is_mounted() -> bool:
@@ -24,14 +28,17 @@ def is_mounted() -> bool:
 
 
 def mount() -> None:
-    """Mount bpffs where it is absent (systemd does so at boot) and leave a note for `unmount_if_ours`."""
+    """Mount bpffs where it is absent (systemd does so at boot) and leave a note for
+    `unmount_if_ours`.
+    """
     if is_mounted():
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"bpf", str(ROOT).encode(), b"bpf", 0, None):
         number = ctypes.get_errno()
         raise AgentError(
-            f"{ROOT} is no BPF file system and mounting it failed: {os.strerror(number)}; run as root"
+            f"{ROOT} is no BPF file system and mounting it failed: {os.strerror(number)}; run as "
+            "root"
         )
     (ROOT / _MOUNTED_BY_US).mkdir(exist_ok=True)
 
@@ -48,7 +55,9 @@ def _contents() -> list[str]:
 
 
 def lock(folder: Path, patience_s: float = 0.0) -> int | None:
-    """Hold the folder for this process; None if an agent holds it all the while. The lock ends with the descriptor."""
+    """Hold the folder for this process; None if an agent holds it all the while. The lock ends with
+    the descriptor.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     end_s = time.monotonic() + patience_s
     while True:
@@ -63,7 +72,9 @@ def lock(folder: Path, patience_s: float = 0.0) -> int | None:
 
 
 def empty(folder: Path) -> None:
-    """Unregister the controller pinned in `folder` and remove every pin. Live flows go on under the kernel."""
+    """Unregister the controller pinned in `folder` and remove every pin. Live flows go on under the
+    kernel.
+    """
     link, struct_ops = folder / "link", folder / "struct_ops"
     if struct_ops.exists():
         fd = libbpf.get(struct_ops)

@@ -1,4 +1,6 @@
-"""The eBPF tier: every ACK, pacing rate and cwnd, and the kernel's fallback after the last heartbeat."""
+"""The eBPF tier: every ACK, pacing rate and cwnd, and the kernel's fallback after the last
+heartbeat.
+"""
 
 import numpy as np
 import numpy.typing as npt

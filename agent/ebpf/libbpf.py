@@ -90,9 +90,11 @@ class BpfObject:
         return os.dup(_check(library().bpf_map__fd(self._map(name)), name))
 
     def register(self, name: str, *, link: bool) -> int | None:
-        """Register the struct_ops map `name`. Returns the link's descriptor, or None without BPF_F_LINK.
+        """Register the struct_ops map `name`. Returns the link's descriptor, or None without
+        BPF_F_LINK.
 
-        libbpf before 1.2 only stores the structure and knows no struct_ops links: there the link is made here.
+        libbpf before 1.2 only stores the structure and knows no struct_ops links: there the link is
+        made here.
         """
         lib = library()
         attached = lib.bpf_map__attach_struct_ops(self._map(name))
@@ -128,7 +130,9 @@ def map_info(fd: int) -> tuple[int, int, int]:
     """(value size in bytes, number of entries, flags) of a map."""
     info = _MapInfo()
     length = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "map info")
+    _check(
+        library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "map info"
+    )
     return info.value_size, info.max_entries, info.map_flags
 
 

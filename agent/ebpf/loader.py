@@ -22,7 +22,8 @@ _MODULES = {
     "cubic": "tcp_cubic",
 }  # what a flavour needs, where the kernel has it not built in
 _PLACEHOLDER = b"@tbtest-name@"
-_READY = "ready-"  # an empty folder among the pins says that everything is in place, and of which flavour
+# an empty folder among the pins says that everything is in place, and of which flavour
+_READY = "ready-"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def unavailable() -> str | None:
     if platform.machine() != "x86_64":
         return f"the ring reader relies on x86 memory ordering and this is {platform.machine()}"
     if not Path("/sys/kernel/btf/vmlinux").exists():
-        return "the kernel has no /sys/kernel/btf/vmlinux; boot one built with CONFIG_DEBUG_INFO_BTF"
+        return (
+            "the kernel has no /sys/kernel/btf/vmlinux; boot one built with CONFIG_DEBUG_INFO_BTF"
+        )
     if not (FOLDER / "aimd.bpf.o").exists():
         return f"the eBPF datapath is not compiled; install clang and run: make -C {FOLDER}"
     if not _capable():
@@ -53,18 +56,21 @@ def unavailable() -> str | None:
 def _capable() -> bool:
     needed = (1 << 12) | (1 << 38) | (1 << 39)  # CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF
     status = Path("/proc/self/status").read_text()
-    effective = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16)
+    effective = int(
+        next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16
+    )
     return effective & needed == needed
 
 
 def open_pins(
     folder: Path, cc_name: str, flavours: Sequence[str], sizes: Sizes, control: npt.NDArray[np.void]
 ) -> Pins:
-    """Take over the pins in `folder` if they are whole, else load and register the first flavour this kernel takes.
+    """Take over the pins in `folder` if they are whole, else load and register the first flavour
+    this kernel takes.
 
-    cc_name: 1 to 15 characters, the TCP_CONGESTION name, unique on the host; flavours: "bbr", "aimd", "cubic" in order
-    of preference; control: one entry of `layout.CONTROL`.
-    Raises AgentError with the kernel's reason.
+    cc_name: 1 to 15 characters, the TCP_CONGESTION name, unique on the host; flavours: "bbr",
+    "aimd", "cubic" in order of preference; control: one entry of `layout.CONTROL`. Raises
+    AgentError with the kernel's reason.
     """
     if not 1 <= len(cc_name.encode()) <= 15:
         raise AgentError(f"congestion control name {cc_name!r}: 1 to 15 characters are allowed")
@@ -101,7 +107,8 @@ def _create(
     for flavour in flavours:
         bpffs.empty(folder)
         if module := _MODULES.get(flavour):
-            # Where the algorithm is built in there may be nothing to load, not even modprobe; loading the object tells.
+            # Where the algorithm is built in there may be nothing to load, not even modprobe;
+            # loading the object tells.
             with contextlib.suppress(FileNotFoundError):
                 subprocess.run(["modprobe", "-q", module], check=False, capture_output=True)
         try:
@@ -118,7 +125,9 @@ def _create(
     raise AgentError(f"this kernel refuses the eBPF datapath ({'; '.join(refusals)})")
 
 
-def _load(folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.NDArray[np.void]) -> None:
+def _load(
+    folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.NDArray[np.void]
+) -> None:
     """Load, pin and register one flavour, with a link where the kernel has them (6.4 and later)."""
     try:
         _register(folder, cc_name, flavour, sizes, control, link=True)
@@ -130,13 +139,22 @@ def _load(folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.N
 
 
 def _register(
-    folder: Path, cc_name: str, flavour: str, sizes: Sizes, control: npt.NDArray[np.void], *, link: bool
+    folder: Path,
+    cc_name: str,
+    flavour: str,
+    sizes: Sizes,
+    control: npt.NDArray[np.void],
+    *,
+    link: bool,
 ) -> None:
     elf = (FOLDER / f"{flavour}.bpf.o").read_bytes()
-    # The name is data of the struct_ops section. Writing it there needs no libbpf newer than Debian 12's.
+    # The name is data of the struct_ops section. Writing it there needs no libbpf newer than Debian
+    # 12's.
     name = cc_name.encode().ljust(16, b"\0")
     if elf.count(_PLACEHOLDER) != 1:
-        raise AgentError(f"{flavour}.bpf.o holds no name to replace; rebuild it: make -B -C {FOLDER}")
+        raise AgentError(
+            f"{flavour}.bpf.o holds no name to replace; rebuild it: make -B -C {FOLDER}"
+        )
     start = elf.index(_PLACEHOLDER)
     loaded = libbpf.BpfObject(elf[:start] + name + elf[start + len(name) :])
     opened: list[int] = []

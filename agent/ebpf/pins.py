@@ -25,8 +25,9 @@ MAPS: dict[str, np.dtype[np.void] | None] = {
 class Pins:
     """Opens the maps pinned in `folder`.
 
-    lock: descriptor from `bpffs.lock`, owned from here on; flavour: the kernel algorithm under the datapath; adopted:
-    whether a dead agent left the pins (its flows live on). Raises AgentError if the pins are of another version.
+    lock: descriptor from `bpffs.lock`, owned from here on; flavour: the kernel algorithm under the
+    datapath; adopted: whether a dead agent left the pins (its flows live on). Raises AgentError if
+    the pins are of another version.
     """
 
     def __init__(self, folder: Path, lock: int, flavour: str, *, adopted: bool) -> None:
@@ -46,17 +47,25 @@ class Pins:
         dtype = MAPS[name]
         value_bytes, entries, _ = libbpf.map_info(self._fds[name])
         if dtype is None or value_bytes != dtype.itemsize:
-            raise AgentError(f"{self.folder} holds pins of another version; remove them: tbtest clean")
+            raise AgentError(
+                f"{self.folder} holds pins of another version; remove them: tbtest clean"
+            )
         size = -(-value_bytes * entries // mmap.PAGESIZE) * mmap.PAGESIZE
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        return np.frombuffer(mmap.mmap(self._fds[name], size, mmap.MAP_SHARED, protection), dtype, entries)
+        return np.frombuffer(
+            mmap.mmap(self._fds[name], size, mmap.MAP_SHARED, protection), dtype, entries
+        )
 
     def free_slot(self, slot: int) -> None:
-        """Hand back a slot that a flow left without a CLOSE. If the flow lives after all, it opens anew."""
+        """Hand back a slot that a flow left without a CLOSE. If the flow lives after all, it opens
+        anew.
+        """
         libbpf.push(self._fds["free_slots"], slot)
 
     def leave(self) -> None:
-        """Close everything but keep the pins, as dying does: flows fall back, and another agent can take over."""
+        """Close everything but keep the pins, as dying does: flows fall back, and another agent can
+        take over.
+        """
         for fd in self._fds.values():
             os.close(fd)
         os.close(self._lock)

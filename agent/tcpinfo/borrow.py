@@ -21,7 +21,9 @@ _ESTABLISHED = "01"
 
 @dataclass(frozen=True)
 class SocketName:
-    """Where a socket is found: descriptor `fd` of process `pid`; `inode` tells it from a later one there."""
+    """Where a socket is found: descriptor `fd` of process `pid`; `inode` tells it from a later one
+    there.
+    """
 
     pid: int
     fd: int
@@ -44,7 +46,10 @@ def unavailable() -> str | None:
         return "pidfd_getfd is missing; Linux 5.6 or later is needed"
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     if os.geteuid() and scope.exists() and scope.read_text().strip() != "0":
-        return "sockets of other processes are out of reach (kernel.yama.ptrace_scope); run as root or set it to 0"
+        return (
+            "sockets of other processes are out of reach (kernel.yama.ptrace_scope); run as root "
+            "or set it to 0"
+        )
     return None
 
 
@@ -87,7 +92,9 @@ def cap(sock: socket.socket, rate_bytes_per_s: int) -> None:
 
 
 def find(ports: tuple[int, int], known: Collection[int]) -> list[SocketName]:
-    """Established TCP sockets of reachable processes, local port in [ports[0], ports[1]), inode not in `known`."""
+    """Established TCP sockets of reachable processes, local port in [ports[0], ports[1]), inode not
+    in `known`.
+    """
     found = []
     for pids in _processes_by_netns().values():
         missing = _established(pids[0], ports) - set(known)
@@ -113,7 +120,9 @@ def _processes_by_netns() -> dict[str, list[int]]:
 
 
 def _established(pid: int, ports: tuple[int, int]) -> set[int]:
-    """Inodes of the established sockets in the process's network namespace; format: proc(5), /proc/net/tcp."""
+    """Inodes of the established sockets in the process's network namespace; format: proc(5),
+    /proc/net/tcp.
+    """
     inodes = set()
     for table in ("tcp", "tcp6"):
         try:
@@ -122,7 +131,10 @@ def _established(pid: int, ports: tuple[int, int]) -> set[int]:
             continue
         for line in lines:
             columns = line.split()
-            if columns[3] == _ESTABLISHED and ports[0] <= int(columns[1].rpartition(":")[2], 16) < ports[1]:
+            if (
+                columns[3] == _ESTABLISHED
+                and ports[0] <= int(columns[1].rpartition(":")[2], 16) < ports[1]
+            ):
                 inodes.add(int(columns[9]))
     return inodes
 

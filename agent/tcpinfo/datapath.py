@@ -1,9 +1,11 @@
-"""The portable tier: TCP_INFO snapshots and a cap on the pacing rate (SO_MAX_PACING_RATE), without eBPF.
+"""The portable tier: TCP_INFO snapshots and a cap on the pacing rate (SO_MAX_PACING_RATE), without
+eBPF.
 
-It can only cap the kernel's own congestion control, has no say in cwnd, and sees snapshots (smoothed RTT, and bytes
-retransmitted in place of bytes lost) instead of ACKs. A flow is a TCP connection whose local port is in the configured
-range; it is reached by borrowing the sender's socket (pidfd_getfd) for the length of one call, so a sender that closes
-its socket closes the connection as ever. That takes the sender's user with ptrace rights over it, or root.
+It can only cap the kernel's own congestion control, has no say in cwnd, and sees snapshots
+(smoothed RTT, and bytes retransmitted in place of bytes lost) instead of ACKs. A flow is a TCP
+connection whose local port is in the configured range; it is reached by borrowing the sender's
+socket (pidfd_getfd) for the length of one call, so a sender that closes its socket closes the
+connection as ever. That takes the sender's user with ptrace rights over it, or root.
 """
 
 import errno
@@ -25,28 +27,103 @@ from agent.tcpinfo.borrow import SocketName
 
 SO_NETNS_COOKIE = 71
 _TCP_ESTABLISHED = 1
-_KERNELS = {"auto": ("bbr", "cubic", "reno"), "bbr": ("bbr",), "aimd": ("reno",), "cubic": ("cubic",)}
+_KERNELS = {
+    "auto": ("bbr", "cubic", "reno"),
+    "bbr": ("bbr",),
+    "aimd": ("reno",),
+    "cubic": ("cubic",),
+}
 
 #: struct tcp_info of <linux/tcp.h>: the members used here, up to Linux 4.19's.
 TCP_INFO = np.dtype(
     {
-        "names": ["state", "ca_state", "app_limited", "mss_bytes", "unacked", "sacked", "lost", "retrans", "srtt_us",
-                  "ssthresh_packets", "cwnd_packets", "pacing_rate_Bps", "acked_bytes",
-                  "min_rtt_us", "delivery_rate_Bps", "delivered_packets", "delivered_ce_packets", "sent_bytes",
-                  "retransmitted_bytes"],
-        "formats": ["u1", "u1", "u1", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u8", "<u8", "<u4",
-                    "<u8", "<u4", "<u4", "<u8", "<u8"],
-        "offsets": [0, 1, 7, 16, 24, 28, 32, 36, 68, 76, 80, 104, 120, 148, 160, 192, 196, 200, 208],
+        "names": [
+            "state",
+            "ca_state",
+            "app_limited",
+            "mss_bytes",
+            "unacked",
+            "sacked",
+            "lost",
+            "retrans",
+            "srtt_us",
+            "ssthresh_packets",
+            "cwnd_packets",
+            "pacing_rate_Bps",
+            "acked_bytes",
+            "min_rtt_us",
+            "delivery_rate_Bps",
+            "delivered_packets",
+            "delivered_ce_packets",
+            "sent_bytes",
+            "retransmitted_bytes",
+        ],
+        "formats": [
+            "u1",
+            "u1",
+            "u1",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u4",
+            "<u8",
+            "<u8",
+            "<u4",
+            "<u8",
+            "<u4",
+            "<u4",
+            "<u8",
+            "<u8",
+        ],
+        "offsets": [
+            0,
+            1,
+            7,
+            16,
+            24,
+            28,
+            32,
+            36,
+            68,
+            76,
+            80,
+            104,
+            120,
+            148,
+            160,
+            192,
+            196,
+            200,
+            208,
+        ],
         "itemsize": 216,
     }
-)  # fmt: skip
-_COPIED = ("ca_state", "srtt_us", "min_rtt_us", "mss_bytes", "cwnd_packets", "pacing_rate_Bps", "acked_bytes",
-           "sent_bytes", "retransmitted_bytes", "delivered_packets", "delivered_ce_packets",
-           "ssthresh_packets")  # fmt: skip
+)
+_COPIED = (
+    "ca_state",
+    "srtt_us",
+    "min_rtt_us",
+    "mss_bytes",
+    "cwnd_packets",
+    "pacing_rate_Bps",
+    "acked_bytes",
+    "sent_bytes",
+    "retransmitted_bytes",
+    "delivered_packets",
+    "delivered_ce_packets",
+    "ssthresh_packets",
+)
 
 
 def snapshot_records(
-    info: npt.NDArray[np.void], slots: npt.NDArray[np.int64], generations: npt.NDArray[np.int64], now_ns: int
+    info: npt.NDArray[np.void],
+    slots: npt.NDArray[np.int64],
+    generations: npt.NDArray[np.int64],
+    now_ns: int,
 ) -> Records:
     """Records of kind ACK from TCP_INFO snapshots. info: TCP_INFO[n]. Pure."""
     records = np.zeros(len(info), RECORD)
@@ -133,7 +210,9 @@ class PortableTier:
             with borrow.borrowed(name) as sock:
                 if sock is None:
                     continue
-                cookie = struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0]
+                cookie = struct.unpack(
+                    "=Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+                )[0]
                 cookies = self._config.netns_cookies
                 if cookies is not None and cookie not in cookies:
                     self._ignored.add(name.inode)
@@ -174,7 +253,9 @@ class PortableTier:
         for slot, flow in list(self._flows.items()):
             with borrow.borrowed(flow.name) as sock:
                 raw = (
-                    sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.itemsize) if sock else b"\0"
+                    sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.itemsize)
+                    if sock
+                    else b"\0"
                 )
             if raw[0] != _TCP_ESTABLISHED or len(raw) < TCP_INFO.itemsize:
                 yield self._close_flow(slot, now_ns)
@@ -217,7 +298,9 @@ class PortableTier:
     ) -> None:
         """Cap the pacing rates; cwnd stays the kernel's."""
         rates = np.clip(pacing_rate_bps, self._config.min_rate_bps, self._config.max_rate_bps)
-        for slot, generation, rate in zip(slots.tolist(), generations.tolist(), rates.tolist(), strict=True):
+        for slot, generation, rate in zip(
+            slots.tolist(), generations.tolist(), rates.tolist(), strict=True
+        ):
             flow = self._flows.get(slot)
             if flow is None or flow.generation != generation:
                 continue
@@ -233,7 +316,9 @@ class PortableTier:
         try:
             self._guard.stdin.write(line + "\n")
         except BrokenPipeError:
-            raise AgentError("the guard process of the portable tier died; restart the agent") from None
+            raise AgentError(
+                "the guard process of the portable tier died; restart the agent"
+            ) from None
 
     def free_slot(self, slot: int) -> None:
         """Slots are freed with their sockets: nothing to do for a quiet flow."""
@@ -263,5 +348,6 @@ def _pick_kernel(config: AgentConfig) -> str:
             else:
                 return name
     raise AgentError(
-        f"kernel: {config.kernel} is not available to this user (net.ipv4.tcp_allowed_congestion_control)"
+        f"kernel: {config.kernel} is not available to this user "
+        "(net.ipv4.tcp_allowed_congestion_control)"
     )

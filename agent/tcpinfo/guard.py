@@ -1,7 +1,8 @@
-"""Lifts the portable tier's caps when its agent falls silent: `python -m agent.tcpinfo.guard STALE_NS`.
+"""Lifts the portable tier's caps when its agent falls silent: `python -m agent.tcpinfo.guard
+STALE_NS`.
 
-Lines on stdin: `cap PID FD INODE`, `free PID FD INODE`, `beat`. After STALE_NS without a line, and at the end of the
-input, every cap is lifted. The agent caps anew with its next command.
+Lines on stdin: `cap PID FD INODE`, `free PID FD INODE`, `beat`. After STALE_NS without a line, and
+at the end of the input, every cap is lifted. The agent caps anew with its next command.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Why no connection to the policy server can be had: gRPC itself says no more than that there is none."""
+"""Why no connection to the policy server can be had: gRPC itself says no more than that there is
+none.
+"""
 
 import socket
 import ssl
@@ -6,7 +8,9 @@ from pathlib import Path
 
 
 def why(server: str, tls_ca: Path | None, timeout_s: float) -> str:
-    """What a plain connection to `server` (`unix:/path` or `host:port`) meets; "it does not answer" if nothing."""
+    """What a plain connection to `server` (`unix:/path` or `host:port`) meets; "it does not answer"
+    if nothing.
+    """
     try:
         if server.startswith("unix:"):
             with socket.socket(socket.AF_UNIX) as plain:
@@ -17,7 +21,9 @@ def why(server: str, tls_ca: Path | None, timeout_s: float) -> str:
             host = host.strip("[]")
             with socket.create_connection((host, int(port)), timeout_s) as plain:
                 if tls_ca is not None:
-                    ssl.create_default_context(cafile=tls_ca).wrap_socket(plain, server_hostname=host).close()
+                    ssl.create_default_context(cafile=tls_ca).wrap_socket(
+                        plain, server_hostname=host
+                    ).close()
     except ssl.SSLCertVerificationError as error:
         return f"its certificate does not satisfy tls_ca ({tls_ca}): {error.verify_message}"
     except ssl.SSLError as error:

@@ -1,4 +1,6 @@
-"""The league: from the table of cells to statistics, league.md and the self-contained league.html."""
+"""The league: from the table of cells to statistics, league.md and the self-contained
+league.html.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ from analysis.league.targets import to_reach
 __all__ = ["build"]
 
 _DUELS = (("policy:llm", "policy:gru"),)
-"""Schemes whose difference is reported on its own: does the language model add to a small network?"""
+"""Schemes whose difference is reported on its own: does the language model add to a small network?
+"""
 
 
 def build(folder: Path, table: pa.Table, notes: Sequence[str], baseline: str | None = None) -> None:
     """Write league.parquet, league.md and league.html. Raises AnalysisError.
 
-    notes: what was run, one sentence each. baseline: what schemes are paired with; default: bbr, else cubic.
+    notes: what was run, one sentence each. baseline: what schemes are paired with; default: bbr,
+    else cubic.
     """
     frame = to_frame(table)
     if not len(frame):

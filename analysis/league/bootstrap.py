@@ -1,7 +1,8 @@
-"""Medians with intervals where observations come in clusters: cells of one source trace are not independent.
+"""Medians with intervals where observations come in clusters: cells of one source trace are not
+independent.
 
-The cluster bootstrap draws whole clusters with replacement (Davison and Hinkley 1997, section 3.8; Cameron, Gelbach and
-Miller 2008). Seeded, so that a report rebuilds identically.
+The cluster bootstrap draws whole clusters with replacement (Davison and Hinkley 1997, section 3.8;
+Cameron, Gelbach and Miller 2008). Seeded, so that a report rebuilds identically.
 """
 
 from __future__ import annotations
@@ -23,15 +24,21 @@ Interval = tuple[float, float]
 
 @lru_cache(maxsize=64)
 def _draws(clusters: int) -> npt.NDArray[np.int32]:
-    """How often each cluster is in each resample: int32[RESAMPLES, clusters]; rows sum to `clusters`."""
+    """How often each cluster is in each resample: int32[RESAMPLES, clusters]; rows sum to
+    `clusters`.
+    """
     random = np.random.Generator(np.random.PCG64(_SEED))
-    return random.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES).astype(np.int32)
+    return random.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES).astype(
+        np.int32
+    )
 
 
 def weighted_medians(values: Floats, weights: npt.NDArray[np.int32]) -> Floats:
-    """Median of the values for each row of weights (how often each occurs); as `numpy.median` of the repeated values.
+    """Median of the values for each row of weights (how often each occurs); as `numpy.median` of
+    the repeated values.
 
-    values: float64[n], may hold infinities; weights: int32[r, n], each row with a positive sum. Returns float64[r].
+    values: float64[n], may hold infinities; weights: int32[r, n], each row with a positive sum.
+    Returns float64[r].
     """
     order = np.argsort(values, kind="stable")
     ordered = values[order]
@@ -39,24 +46,33 @@ def weighted_medians(values: Floats, weights: npt.NDArray[np.int32]) -> Floats:
     total = below[:, -1:]
     lower = np.argmax(2 * below >= total, axis=1)
     upper = np.argmax(2 * below > total, axis=1)
-    medians: Floats = np.where(lower == upper, ordered[lower], (ordered[lower] + ordered[upper]) / 2)
+    medians: Floats = np.where(
+        lower == upper, ordered[lower], (ordered[lower] + ordered[upper]) / 2
+    )
     return medians
 
 
-def cluster_median_ci95(values: Sequence[float], clusters: Sequence[str]) -> tuple[float, Interval | None]:
-    """The median and its 95 % percentile interval from resampled clusters; NaNs are left out, infinities count.
+def cluster_median_ci95(
+    values: Sequence[float], clusters: Sequence[str]
+) -> tuple[float, Interval | None]:
+    """The median and its 95 % percentile interval from resampled clusters; NaNs are left out,
+    infinities count.
 
     No interval from fewer than three clusters. Raises ValueError if the lengths differ.
     """
     if len(values) != len(clusters):
-        raise ValueError(f"every value needs a cluster: {len(values)} values, {len(clusters)} clusters")
+        raise ValueError(
+            f"every value needs a cluster: {len(values)} values, {len(clusters)} clusters"
+        )
     array = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(array)
     array = array[known]
     if not len(array):
         return float("nan"), None
     median = float(weighted_medians(array, np.ones((1, len(array)), np.int32))[0])
-    names, cluster = np.unique(np.asarray(clusters, dtype=object)[known].astype(str), return_inverse=True)
+    names, cluster = np.unique(
+        np.asarray(clusters, dtype=object)[known].astype(str), return_inverse=True
+    )
     if len(names) < MIN_CLUSTERS:
         return median, None
     draws = _draws(len(names))

@@ -20,8 +20,9 @@ REFERENCES = frozenset({"policy:oracle"})
 class Entry:
     """One metric of one scheme over the cells of a group.
 
-    Differences are scheme minus baseline over `pairs` scenarios that both ran. `wins` and `ties` are shares of the
-    pairs in which the scheme is better than, or exactly equal to, the baseline; None where neither way is better.
+    Differences are scheme minus baseline over `pairs` scenarios that both ran. `wins` and `ties`
+    are shares of the pairs in which the scheme is better than, or exactly equal to, the baseline;
+    None where neither way is better.
     """
 
     scheme: str
@@ -40,7 +41,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells of one family (or `ALL`) and one kind of traffic. baseline: None if it ran in none of them."""
+    """Cells of one family (or `ALL`) and one kind of traffic. baseline: None if it ran in none of
+    them.
+    """
 
     family: str
     traffic: str
@@ -53,7 +56,12 @@ class Group:
     def of(self, metric: str, scheme: str) -> Entry | None:
         """The entry; None if no cell has the metric."""
         return next(
-            (entry for entry in self.entries if entry.metric.name == metric and entry.scheme == scheme), None
+            (
+                entry
+                for entry in self.entries
+                if entry.metric.name == metric and entry.scheme == scheme
+            ),
+            None,
         )
 
     @property
@@ -65,7 +73,9 @@ class Group:
 
 def scheme_order(schemes: Sequence[str]) -> list[str]:
     """Policies first, the whole one before its parts, then the kernel's, references last."""
-    return sorted(set(schemes), key=lambda name: (name in REFERENCES, not name.startswith("policy"), name))
+    return sorted(
+        set(schemes), key=lambda name: (name in REFERENCES, not name.startswith("policy"), name)
+    )
 
 
 def default_baseline(schemes: Sequence[str]) -> str:
@@ -117,7 +127,12 @@ def compare(cells: pd.DataFrame, baseline: str, family: str, traffic: str) -> Gr
 
 
 def _entry(
-    values: pd.DataFrame, traces: Sequence[str], metric: Metric, scheme: str, baseline: str, winner: bool
+    values: pd.DataFrame,
+    traces: Sequence[str],
+    metric: Metric,
+    scheme: str,
+    baseline: str,
+    winner: bool,
 ) -> Entry:
     own = values[scheme]
     median, ci95 = cluster_median_ci95(own.tolist(), traces)
@@ -154,7 +169,9 @@ def _winner(values: pd.DataFrame, traces: Sequence[str], metric: Metric) -> str 
     if metric.higher_is_better is None or len(contenders) < 2:
         return None
     sign = 1.0 if metric.higher_is_better else -1.0
-    medians = {scheme: sign * float(np.nanmedian(values[scheme].to_numpy())) for scheme in contenders}
+    medians = {
+        scheme: sign * float(np.nanmedian(values[scheme].to_numpy())) for scheme in contenders
+    }
     best = max(contenders, key=medians.__getitem__)
     for other in contenders:
         if other == best:

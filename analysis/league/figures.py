@@ -1,4 +1,6 @@
-"""The league's figures: delay against what is got for it, and the policy against the better rival per family."""
+"""The league's figures: delay against what is got for it, and the policy against the better rival
+per family.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,28 @@ from analysis.league.compare import ALL, REFERENCES, Entry, Group
 from analysis.report.figures import Figure
 
 # Okabe and Ito's colours, then shades of grey: told apart by everyone, on light and on dark.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#A6761D", "#999999")
-_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon", "pentagon")
+_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#8C6BB1",
+    "#A6761D",
+    "#999999",
+)
+_SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "cross",
+    "x",
+    "star",
+    "hexagon",
+    "pentagon",
+)
 _COLUMNS = 3
 _GAINS = {"video": "bitrate_mbps"}  # of other traffic: utilisation
 
@@ -23,7 +45,9 @@ def colours(schemes: Sequence[str]) -> dict[str, str]:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the (cost, gain) points that no other point beats in one without losing in the other, by cost."""
+    """Indices of the (cost, gain) points that no other point beats in one without losing in the
+    other, by cost.
+    """
     order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
     front, best = [], -math.inf
     for index in order:
@@ -34,7 +58,9 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figure | None:
-    """Queueing delay p95 against displayed bitrate (video) or utilisation, all families and each; None without data."""
+    """Queueing delay p95 against displayed bitrate (video) or utilisation, all families and each;
+    None without data.
+    """
     gain = _GAINS.get(traffic.split(",")[0].split(" ")[0], "utilisation")
     own = [group for group in found if group.traffic == traffic and _points(group, gain)]
     # Flows that share the link share its delay too: nothing to choose between.
@@ -56,7 +82,8 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
         # A scheme that knows what none can know would leave the front to nobody else.
         contending = [point for point in points if point[0] not in REFERENCES]
         front = [
-            contending[index] for index in pareto_front([(c.median, v.median) for _, c, v in contending])
+            contending[index]
+            for index in pareto_front([(c.median, v.median) for _, c, v in contending])
         ]
         figure.add_scatter(
             x=[cost.median for _, cost, _ in front],
@@ -66,14 +93,24 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
         )  # fmt: skip
         for scheme, cost, value in points:
             figure.add_scatter(
-                x=[cost.median], y=[value.median * value.metric.factor], mode="markers", name=scheme,
-                legendgroup=scheme, showlegend=number == 0,
+                x=[cost.median],
+                y=[value.median * value.metric.factor],
+                mode="markers",
+                name=scheme,
+                legendgroup=scheme,
+                showlegend=number == 0,
                 marker={
-                    "size": 11, "color": look[scheme], "symbol": _SYMBOLS[list(look).index(scheme) % len(_SYMBOLS)],
+                    "size": 11,
+                    "color": look[scheme],
+                    "symbol": _SYMBOLS[list(look).index(scheme) % len(_SYMBOLS)],
                 },
-                error_x=_bars(cost), error_y=_bars(value), **place,
-            )  # fmt: skip
-        figure.update_xaxes(rangemode="tozero", title="ms" if place["row"] == rows else None, **place)
+                error_x=_bars(cost),
+                error_y=_bars(value),
+                **place,
+            )
+        figure.update_xaxes(
+            rangemode="tozero", title="ms" if place["row"] == rows else None, **place
+        )
     shown = _points(own[0], gain)[0][2].metric
     figure.update_layout(
         template="none",
@@ -85,7 +122,8 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
         font={"family": "system-ui, sans-serif", "size": 13},
     )
     text = (
-        f"Across: queueing delay p95, ms; up: {shown.title}. Medians with 95 % intervals; up and left is better, "
+        f"Across: queueing delay p95, ms; up: {shown.title}. Medians with 95 % intervals; up and "
+        "left is better, "
         "and no scheme beats those on the dotted line in both."
     )
     name = "pareto-" + "".join(letter if letter.isalnum() else "-" for letter in traffic)

@@ -75,7 +75,9 @@ def _markdown(text: CellText | None) -> str:
         return NOTHING
     median = f"**{text.median}**" if text.winner else text.median
     return "<br>".join(
-        part for part in (median, f"Δ {text.difference}" if text.difference else "", text.wins) if part
+        part
+        for part in (median, f"Δ {text.difference}" if text.difference else "", text.wins)
+        if part
     )
 
 

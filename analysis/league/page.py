@@ -26,7 +26,9 @@ def render(
     """The page as text. Everything from the table is escaped."""
     schemes = list(dict.fromkeys(scheme for group in found for scheme in group.schemes))
     traffics = dict.fromkeys(group.traffic for group in found)
-    figures = [figure for traffic in traffics if (figure := pareto(found, traffic, schemes)) is not None]
+    figures = [
+        figure for traffic in traffics if (figure := pareto(found, traffic, schemes)) is not None
+    ]
     judged = list(dict.fromkeys(result.scheme for result in results))
     template = resources.files("analysis.league").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(
@@ -40,7 +42,8 @@ def render(
         targets=target_rows(judged, results, families),
         groups=[_group(group) for group in (*duels, *found)],
         figures=figures,
-        # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is read.
+        # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is
+        # read.
         data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in figures},  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # the library's own bundle
     )

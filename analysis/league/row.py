@@ -14,7 +14,8 @@ from analysis.metrics.link import link_metrics, trust_warnings
 from analysis.run import Cell, Flow, Run
 from analysis.schema import CellMetrics
 
-# Column -> metric of a flow; a cell has the mean over its flows, or their sum where they share one link.
+# Column -> metric of a flow; a cell has the mean over its flows, or their sum where they share one
+# link.
 _MEANS = {
     "bitrate_mbps": "video.bitrate_mbps",
     "qdelay_p95_ms": "qdelay_ms.p95",
@@ -39,7 +40,9 @@ def measured(run: Run) -> dict[str, Any]:
     """Every column but the keys, of a run with one cell. Raises AnalysisError."""
     cell = run.cells[0]
     flows = measure_cell(cell)
-    row: dict[str, Any] = {column: _known(flows, metric, fmean) for column, metric in _MEANS.items()}
+    row: dict[str, Any] = {
+        column: _known(flows, metric, fmean) for column, metric in _MEANS.items()
+    }
     row |= {column: _known(flows, metric, math.fsum) for column, metric in _SUMS.items()}
     policies = [flow.decisions for flow in flows if flow.decisions is not None]
     row["local_share"] = (
@@ -50,7 +53,8 @@ def measured(run: Run) -> dict[str, Any]:
     row["cpu_busy"] = fmean(sample["busy"] for sample in samples) if samples else None
     row["cpu_steal"] = fmean(sample["steal"] for sample in samples) if samples else None
     row["warnings"] = "\n".join(
-        text.removeprefix(f"{cell.folder.name}: ") for text in trust_warnings([cell], link_metrics([cell]))
+        text.removeprefix(f"{cell.folder.name}: ")
+        for text in trust_warnings([cell], link_metrics([cell]))
     )
     return row
 
@@ -62,7 +66,8 @@ def _known(flows: Sequence[CellMetrics], metric: str, fold: Any) -> float | None
 
 
 def share_of_link(goodput: pd.DataFrame, cell: Cell) -> float | None:
-    """Bytes received by the measured flows / by all flows, while all were active; null without cross traffic.
+    """Bytes received by the measured flows / by all flows, while all were active; null without
+    cross traffic.
 
     Also null if nothing was received then.
     """

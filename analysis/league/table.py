@@ -1,4 +1,6 @@
-"""The league's table: one row per cell, that is one scheme on one scenario. docs/guide/league.md lists every column."""
+"""The league's table: one row per cell, that is one scheme on one scenario. docs/guide/league.md
+lists every column.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Metric:
-    """A column that schemes are compared by. `higher_is_better` is None where neither way is better."""
+    """A column that schemes are compared by. `higher_is_better` is None where neither way is
+    better.
+    """
 
     name: str
     title: str
@@ -78,7 +82,9 @@ SCHEMA = pa.schema([*KEYS, *_MEASURED], metadata={"tbtest.league": str(VERSION)}
 
 
 def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """The table of rows, by scenario and scheme. Raises AnalysisError for unknown or missing columns."""
+    """The table of rows, by scenario and scheme. Raises AnalysisError for unknown or missing
+    columns.
+    """
     for row in rows:
         if wrong := set(row) ^ set(SCHEMA.names):
             raise AnalysisError(
@@ -96,15 +102,17 @@ def read_table(path: Path) -> pa.Table:
         raise AnalysisError(f"{path}: not a readable Parquet file: {error}") from error
     version = (table.schema.metadata or {}).get(b"tbtest.league", b"").decode()
     if version != str(VERSION) or table.column_names != SCHEMA.names:
-        raise AnalysisError(f"{path}: not a league's table of version {VERSION}; run `tbtest league` again")
+        raise AnalysisError(
+            f"{path}: not a league's table of version {VERSION}; run `tbtest league` again"
+        )
     return table
 
 
 def pooled(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables of several leagues as one.
 
-    Cells are paired within their own league, since another one may have run on another machine: a scenario that is in
-    more than one gets the number of its table behind its name.
+    Cells are paired within their own league, since another one may have run on another machine: a
+    scenario that is in more than one gets the number of its table behind its name.
     """
     met: set[str] = set()
     parts = []

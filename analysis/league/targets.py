@@ -1,13 +1,15 @@
-"""What the policy is to reach: against the better of bbr and cubic in each cell, and when sharing the link.
+"""What the policy is to reach: against the better of bbr and cubic in each cell, and when sharing
+the link.
 
-"The better" is taken per cell and metric, so the policy is held against whichever of the two is better at that metric
-in that cell. Ratios may have nothing below the line: a cell in which neither bbr nor cubic stalls has ratio 0 if the
-policy does not stall either, and infinity if it does. So a cell counts as met exactly if policy <= bound x better, and
-the median ratio meets a bound exactly if at least half of the cells do. As cells without any stall say nothing about
-halving, each stall target is given a second time over the cells in which the policy or the better of the two stalls.
+"The better" is taken per cell and metric, so the policy is held against whichever of the two is
+better at that metric in that cell. Ratios may have nothing below the line: a cell in which neither
+bbr nor cubic stalls has ratio 0 if the policy does not stall either, and infinity if it does. So a
+cell counts as met exactly if policy <= bound x better, and the median ratio meets a bound exactly
+if at least half of the cells do. As cells without any stall say nothing about halving, each stall
+target is given a second time over the cells in which the policy or the better of the two stalls.
 
-No controller is the better of both at everything: who shows a small picture seldom stalls. So stalls are also held
-against those of whichever of bbr and cubic shows more in that cell.
+No controller is the better of both at everything: who shows a small picture seldom stalls. So
+stalls are also held against those of whichever of bbr and cubic shows more in that cell.
 """
 
 from __future__ import annotations
@@ -51,9 +53,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Result:
-    """How a scheme stands to a target. cells: those that count; met_cells: share of them that meet the bound.
+    """How a scheme stands to a target. cells: those that count; met_cells: share of them that meet
+    the bound.
 
-    difference: median of policy minus the better of the two, in the metric's own unit; None for targets without rivals.
+    difference: median of policy minus the better of the two, in the metric's own unit; None for
+    targets without rivals.
     """
 
     target: Target
@@ -79,7 +83,9 @@ class Result:
 
 @dataclass(frozen=True)
 class WorseOnAll:
-    """Families in which the scheme's median ratios of stalls, queueing delay and bitrate are all worse than one."""
+    """Families in which the scheme's median ratios of stalls, queueing delay and bitrate are all
+    worse than one.
+    """
 
     scheme: str
     families: tuple[str, ...]
@@ -108,7 +114,9 @@ class _Against:
     families: npt.NDArray[np.object_]
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> _Against:
-        return _Against(self.own[chosen], self.better[chosen], self.traces[chosen], self.families[chosen])
+        return _Against(
+            self.own[chosen], self.better[chosen], self.traces[chosen], self.families[chosen]
+        )
 
 
 def _against(
@@ -171,7 +179,9 @@ def _value_result(target: Target, scheme: str, cells: pd.DataFrame) -> Result | 
 def judged_schemes(frame: pd.DataFrame) -> list[str]:
     """The policies of the table."""
     schemes = scheme_order(frame["scheme"].tolist())
-    return [scheme for scheme in schemes if scheme.startswith("policy") and scheme not in REFERENCES]
+    return [
+        scheme for scheme in schemes if scheme.startswith("policy") and scheme not in REFERENCES
+    ]
 
 
 def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
@@ -186,7 +196,10 @@ def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
         found += [
             _ratio_result(Target(title, metric, 0.0, 0.5), scheme, pair, empty=0.0),
             _ratio_result(
-                Target(f"{title}, only cells with stalls", metric, 0.0, 0.5), scheme, stalling, empty=0.0
+                Target(f"{title}, only cells with stalls", metric, 0.0, 0.5),
+                scheme,
+                stalling,
+                empty=0.0,
             ),
             _ratio_result(
                 Target(f"{title} to who shows more", metric, 0.0, 0.5),
@@ -205,7 +218,9 @@ def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
         pair = _against(cells, scheme, metric, _most)
         found.append(_ratio_result(Target(title, metric, 0.95, np.inf), scheme, pair, empty=1.0))
     two = frame[(frame["flows"] == 2) & (frame["cross"] == "")]
-    found.append(_value_result(Target("Jain's index of two flows", "jain", 0.95, np.inf), scheme, two))
+    found.append(
+        _value_result(Target("Jain's index of two flows", "jain", 0.95, np.inf), scheme, two)
+    )
     one = frame[(frame["flows"] == 1) & (frame["cross"] == "cubic")]
     share = Target("share of the link against one cubic flow", "share", 0.25, 0.75)
     found.append(_value_result(share, scheme, one))
@@ -213,7 +228,9 @@ def results(frame: pd.DataFrame, scheme: str) -> list[Result]:
 
 
 def worse_on_all(frame: pd.DataFrame, scheme: str) -> WorseOnAll:
-    """Families in which nothing speaks for the scheme: more stalls, more delay and less bitrate, by median ratio."""
+    """Families in which nothing speaks for the scheme: more stalls, more delay and less bitrate, by
+    median ratio.
+    """
     video = frame[(frame["flows"] == 1) & (frame["cross"] == "") & (frame["flow"] == "video")]
     stalls = _against(video, scheme, "stall_100", _least)
     delays = _against(video, scheme, "qdelay_p95_ms", _least)
@@ -231,7 +248,9 @@ def worse_on_all(frame: pd.DataFrame, scheme: str) -> WorseOnAll:
 
 def _median_ratio(pair: _Against, family: str, empty: float) -> float:
     own = pair.only(pair.families == family)
-    return cluster_median_ci95(ratios(own.own, own.better, empty=empty).tolist(), ["one"] * len(own.own))[0]
+    return cluster_median_ci95(
+        ratios(own.own, own.better, empty=empty).tolist(), ["one"] * len(own.own)
+    )[0]
 
 
 def to_reach(frame: pd.DataFrame) -> tuple[Sequence[Result], Sequence[WorseOnAll]]:

@@ -16,7 +16,9 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class CellText:
-    """An entry in words: the median with its interval; the paired difference to the baseline; the win rate."""
+    """An entry in words: the median with its interval; the paired difference to the baseline; the
+    win rate.
+    """
 
     median: str
     difference: str
@@ -79,7 +81,8 @@ def group_title(group: Group) -> str:
 def group_facts(group: Group) -> str:
     """What the numbers stand on."""
     return (
-        f"{group.scenarios} {'scenario' if group.scenarios == 1 else 'scenarios'} on {_traces(group.traces)}"
+        f"{group.scenarios} {'scenario' if group.scenarios == 1 else 'scenarios'} on "
+        f"{_traces(group.traces)}"
     )
 
 
@@ -114,7 +117,9 @@ def target_rows(
         rows.append(TargetRow(target.title, target.bound, texts))
     judged = {each.scheme: each for each in families if each.judged}
     if judged:
-        texts = tuple(_families_text(judged[scheme]) if scheme in judged else None for scheme in schemes)
+        texts = tuple(
+            _families_text(judged[scheme]) if scheme in judged else None for scheme in schemes
+        )
         rows.append(TargetRow("families worse in stalls, delay and bitrate", "none", texts))
     return rows
 
@@ -131,7 +136,9 @@ def _target_text(result: Result) -> TargetText:
 
 def _families_text(judged: WorseOnAll) -> TargetText:
     names = ", ".join(judged.families) or "none"
-    return TargetText(names, (f"of {judged.judged}",), "met" if judged.met else "not met", judged.met)
+    return TargetText(
+        names, (f"of {judged.judged}",), "met" if judged.met else "not met", judged.met
+    )
 
 
 def _traces(count: int) -> str:

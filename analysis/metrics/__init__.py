@@ -1,1 +1,3 @@
-"""Metrics, one family per file: pure functions of a cell's logs. docs/reference/metrics.md gives every definition."""
+"""Metrics, one family per file: pure functions of a cell's logs. docs/reference/metrics.md gives
+every definition.
+"""

@@ -1,4 +1,6 @@
-"""How a policy answered: latency, deadline misses, share of the tiers, and whether the kernel followed."""
+"""How a policy answered: latency, deadline misses, share of the tiers, and whether the kernel
+followed.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,32 @@ from analysis.run import Flow
 
 
 class DecisionMetrics(BaseModel):
-    """Of one flow. A decision is an answer that was applied; one window may have two, the light one and the LLM's."""
+    """Of one flow. A decision is an answer that was applied; one window may have two, the light one
+    and the LLM's.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     decisions: int = Field(description="answers applied")
-    latency_ms: PercentilesMs = Field(description="from the ACK that closed the window to the answer applied")
+    latency_ms: PercentilesMs = Field(
+        description="from the ACK that closed the window to the answer applied"
+    )
     deadline_miss_rate: float = Field(
         description="windows without any answer within the deadline / windows answered"
     )
     tier_share: dict[str, float] = Field(description="share of applied answers per tier")
     llm_share: float = Field(description="share of applied answers that came from the LLM")
     asked_over_delivered: float | None = Field(
-        description="median of pacing rate asked / rate delivered until the next answer; null without ACK log"
+        description=(
+            "median of pacing rate asked / rate delivered until the next answer; null without ACK "
+            "log"
+        )
     )
 
 
-def decision_metrics(decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow) -> DecisionMetrics | None:
+def decision_metrics(
+    decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow
+) -> DecisionMetrics | None:
     """Metrics of a flow under a policy; None if no decision was logged for it."""
     rows = decisions[decisions["flow"] == flow.flow] if len(decisions) else decisions
     rows = rows[rows["applied_ns"].notna()] if len(rows) else rows
@@ -46,7 +57,9 @@ def decision_metrics(decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow) ->
 
 
 def _asked_over_delivered(rows: pd.DataFrame, acks: pd.DataFrame, flow: Flow) -> float | None:
-    """Only stretches in which the flow had data to send all the time say whether the kernel followed."""
+    """Only stretches in which the flow had data to send all the time say whether the kernel
+    followed.
+    """
     own = acks[acks["flow"] == flow.flow] if len(acks) else acks
     if not len(own):
         return None

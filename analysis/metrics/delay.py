@@ -10,15 +10,21 @@ from analysis.run import Cell, Flow
 
 
 def queueing_ns(packets: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """From arrival at the bottleneck to leaving its queue, of packets that did; includes their transmission."""
+    """From arrival at the bottleneck to leaving its queue, of packets that did; includes their
+    transmission.
+    """
     sent = packets[packets["verdict"] == 0]
     return np.asarray(sent["dequeue_ns"] - sent["enqueue_ns"], dtype=np.float64)
 
 
 def one_way_ns(cell: Cell, flow: Flow, packets: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Time through the bottleneck link, queue and propagation, plus the propagation asked of the path's other links."""
+    """Time through the bottleneck link, queue and propagation, plus the propagation asked of the
+    path's other links.
+    """
     sent = packets[packets["verdict"] == 0]
-    own_delay_ns = next((link["delay_ns"] for link in cell.links if link["link"] == flow.bottleneck), 0)
+    own_delay_ns = next(
+        (link["delay_ns"] for link in cell.links if link["link"] == flow.bottleneck), 0
+    )
     through = np.asarray(sent["deliver_ns"] - sent["enqueue_ns"], dtype=np.float64)
     return through + (flow.base_owd_ns - own_delay_ns)
 

@@ -1,4 +1,6 @@
-"""Whether the emulation can be trusted: rate, delay and timing errors of the links, and the processor's state."""
+"""Whether the emulation can be trusted: rate, delay and timing errors of the links, and the
+processor's state.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.run import Cell
 
-# Median of 100 ms windows: at a few Mbit/s one packet cut by a window's edge is several per cent of it, so that the
-# tail says little; the link itself judges its windows with an allowance of a packet, and warns.
+# Median of 100 ms windows: at a few Mbit/s one packet cut by a window's edge is several per cent of
+# it, so that the tail says little; the link itself judges its windows with an allowance of a
+# packet, and warns.
 RATE_ERROR_PCT = 1.0
 DELAY_ERROR_MS = 1.0  # p99
 STEP_LATENESS_MS = 5.0  # p99
@@ -35,20 +38,28 @@ class LinkMetrics(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rate_error_pct: Spread = Field(
-        description="|delivered - offered| / offered per 100 ms window with a backlog throughout, % (p50, p95, max)"
+        description=(
+            "|delivered - offered| / offered per 100 ms window with a backlog throughout, % (p50, "
+            "p95, max)"
+        )
     )
     delay_error_ms: Spread = Field(
         description="delay added less delay asked, ms: the worst link's p50 and p99"
     )
     step_lateness_ms: Spread = Field(
-        description="lateness of trace steps or delivery opportunities, ms: the worst link's p50 and p99"
+        description=(
+            "lateness of trace steps or delivery opportunities, ms: the worst link's p50 and p99"
+        )
     )
 
 
 def link_metrics(cells: Sequence[Cell]) -> LinkMetrics:
     """Errors of the bottlenecks in the data direction (delays: of every emulated link)."""
     entries = [link for cell in cells for link in cell.links]
-    errors = np.abs([error for link in entries if link["bottleneck"] for error in link["rate_error"]]) * 100
+    errors = (
+        np.abs([error for link in entries if link["bottleneck"] for error in link["rate_error"]])
+        * 100
+    )
     rate = Spread(p50=None)
     if len(errors):
         p50, p95, top = (float(value) for value in np.percentile(errors, [50, 95, 100]))
@@ -56,7 +67,9 @@ def link_metrics(cells: Sequence[Cell]) -> LinkMetrics:
     return LinkMetrics(
         rate_error_pct=rate,
         delay_error_ms=_worst([link["delay_error_ns"] for link in entries]),
-        step_lateness_ms=_worst([link["step_lateness_ns"] for link in entries if link["bottleneck"]]),
+        step_lateness_ms=_worst(
+            [link["step_lateness_ns"] for link in entries if link["bottleneck"]]
+        ),
     )
 
 
@@ -77,7 +90,11 @@ def trust_warnings(cells: Sequence[Cell], link: LinkMetrics) -> list[str]:
             "the bottleneck's rate was off by {:.1f} % (median of 100 ms windows)",
         ),
         (link.delay_error_ms.p99, DELAY_ERROR_MS, "added delays were off by {:.2f} ms (p99)"),
-        (link.step_lateness_ms.p99, STEP_LATENESS_MS, "the trace was replayed {:.1f} ms late (p99)"),
+        (
+            link.step_lateness_ms.p99,
+            STEP_LATENESS_MS,
+            "the trace was replayed {:.1f} ms late (p99)",
+        ),
     )
     for value, limit, text in checks:
         if value is not None and value > limit:

@@ -22,10 +22,14 @@ def goodput_bps(goodput: pd.DataFrame, flow: Flow) -> float:
 def delivered_bps(
     packets: pd.DataFrame, start_ns: int, stop_ns: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Seconds since start (window centres) and the rate at which packets left the queue, per 100 ms."""
+    """Seconds since start (window centres) and the rate at which packets left the queue, per 100
+    ms.
+    """
     sent = packets.loc[packets["verdict"] == 0, ["dequeue_ns", "size_bytes"]]
     edges = np.arange(start_ns, stop_ns + 1, WINDOW_NS)
-    sums, _ = np.histogram(sent["dequeue_ns"], bins=edges, weights=sent["size_bytes"].astype(np.float64))
+    sums, _ = np.histogram(
+        sent["dequeue_ns"], bins=edges, weights=sent["size_bytes"].astype(np.float64)
+    )
     centres_s = np.asarray((edges[:-1] - start_ns + WINDOW_NS / 2) / 1e9, np.float64)
     return centres_s, np.asarray(sums, np.float64) * 8e9 / WINDOW_NS
 
@@ -41,12 +45,18 @@ def capacity_bps(cell: Cell, flow: Flow) -> npt.NDArray[np.float64]:
 
 
 def utilisation(cell: Cell, flow: Flow, packets: pd.DataFrame) -> float | None:
-    """Bytes of the flow that the bottleneck delivered during it / bytes that the trace offered meanwhile."""
+    """Bytes of the flow that the bottleneck delivered during it / bytes that the trace offered
+    meanwhile.
+    """
     trace = cell.bottleneck_trace(flow)
     if trace is None or not len(packets):  # no packets at all: a link backend that cannot see them
         return None
-    offered = float(trace.capacity_bytes(flow.start_ns - cell.start_ns, flow.stop_ns - cell.start_ns))
+    offered = float(
+        trace.capacity_bytes(flow.start_ns - cell.start_ns, flow.stop_ns - cell.start_ns)
+    )
     if offered <= 0:
         return None
-    left = packets[(packets["verdict"] == 0) & packets["dequeue_ns"].between(flow.start_ns, flow.stop_ns)]
+    left = packets[
+        (packets["verdict"] == 0) & packets["dequeue_ns"].between(flow.start_ns, flow.stop_ns)
+    ]
     return float(left["size_bytes"].sum()) / offered

@@ -21,7 +21,9 @@ class VideoMetrics(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stall_rate_100ms: float = Field(description="sum of display gaps longer than 100 ms / playing time")
+    stall_rate_100ms: float = Field(
+        description="sum of display gaps longer than 100 ms / playing time"
+    )
     stall_rate_200ms: float = Field(description="the same for 200 ms")
     stall_rate_500ms: float = Field(description="the same for 500 ms")
     freeze_rate: float = Field(description="sum of WebRTC freezes / playing time")
@@ -40,14 +42,17 @@ def display_gaps_ns(frames: pd.DataFrame, stop_ns: int) -> npt.NDArray[np.int64]
 
 
 def stall_rate(gaps_ns: npt.NDArray[np.int64], threshold_ns: int) -> float:
-    """Share of playing time inside gaps longer than the threshold; 1 if nothing was ever displayed."""
+    """Share of playing time inside gaps longer than the threshold; 1 if nothing was ever
+    displayed.
+    """
     if len(gaps_ns) == 0:
         return 1.0
     return float(gaps_ns[gaps_ns > threshold_ns].sum() / max(1, gaps_ns.sum()))
 
 
 def freeze_rate(gaps_ns: npt.NDArray[np.int64]) -> float:
-    """Share of playing time in freezes: gaps of at least max(3 avg, avg + 150 ms), avg over the last 30 frames.
+    """Share of playing time in freezes: gaps of at least max(3 avg, avg + 150 ms), avg over the
+    last 30 frames.
 
     W3C webrtc-stats, freezeCount. The first gap has no average to be held against.
     """

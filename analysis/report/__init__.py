@@ -14,7 +14,9 @@ __all__ = ["build"]
 
 
 def build(folder: Path) -> Metrics:
-    """Derive metrics.json and report.html from the logs in ``folder`` and return the metrics. Raises AnalysisError."""
+    """Derive metrics.json and report.html from the logs in ``folder`` and return the metrics.
+    Raises AnalysisError.
+    """
     run = load_run(folder)
     metrics = measure(run)
     _write(folder / "metrics.json", metrics.model_dump_json(indent=1) + "\n")

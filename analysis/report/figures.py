@@ -80,11 +80,16 @@ def _rate(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
         )  # fmt: skip
     for cell in cells:
         for flow in cell.measured:
-            seconds, rate = throughput.delivered_bps(cell.data_packets(flow), cell.start_ns, cell.stop_ns)
+            seconds, rate = throughput.delivered_bps(
+                cell.data_packets(flow), cell.start_ns, cell.stop_ns
+            )
             figure.add_scatter(
-                x=np.round(seconds, 2), y=np.round(rate / 1e6, 3), name=_label(cell, flow), mode="lines",
+                x=np.round(seconds, 2),
+                y=np.round(rate / 1e6, 3),
+                name=_label(cell, flow),
+                mode="lines",
                 line={"width": 1.5, "color": colours[cell.cc]},
-            )  # fmt: skip
+            )
     figure.update_xaxes(title="s")
     figure.update_yaxes(title="Mbit/s", rangemode="tozero")
     return _figure(
@@ -103,12 +108,17 @@ def _queueing(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             window = ((sent["enqueue_ns"] - cell.start_ns) // throughput.WINDOW_NS).to_numpy()
             worst = (sent["dequeue_ns"] - sent["enqueue_ns"]).groupby(window).max()
             figure.add_scatter(
-                x=np.round(worst.index.to_numpy() / 10, 1), y=np.round(worst.to_numpy() / 1e6, 2),
-                name=_label(cell, flow), mode="lines", line={"width": 1.5, "color": colours[cell.cc]},
-            )  # fmt: skip
+                x=np.round(worst.index.to_numpy() / 10, 1),
+                y=np.round(worst.to_numpy() / 1e6, 2),
+                name=_label(cell, flow),
+                mode="lines",
+                line={"width": 1.5, "color": colours[cell.cc]},
+            )
     figure.update_xaxes(title="s")
     figure.update_yaxes(title="ms", rangemode="tozero")
-    return _figure("queueing", "Queueing delay", "Largest per 100 ms of arrival, first repeat.", figure)
+    return _figure(
+        "queueing", "Queueing delay", "Largest per 100 ms of arrival, first repeat.", figure
+    )
 
 
 def _delay_cdf(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
@@ -117,17 +127,24 @@ def _delay_cdf(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
     for cc in sorted(colours):
         own = [cell for cell in cells if cell.cc == cc]
         delays = [
-            delay.one_way_ns(cell, flow, cell.data_packets(flow)) for cell in own for flow in cell.measured
+            delay.one_way_ns(cell, flow, cell.data_packets(flow))
+            for cell in own
+            for flow in cell.measured
         ]
         values = np.concatenate(delays) if delays else np.empty(0)
         if len(values):
             figure.add_scatter(
-                x=np.round(np.quantile(values, shares) / 1e6, 2), y=np.round(shares, 4), name=cc, mode="lines",
+                x=np.round(np.quantile(values, shares) / 1e6, 2),
+                y=np.round(shares, 4),
+                name=cc,
+                mode="lines",
                 line={"width": 2, "color": colours[cc]},
-            )  # fmt: skip
+            )
     figure.update_xaxes(title="one-way delay, ms", type="log", tickvals=_DELAY_TICKS_MS)
     figure.update_yaxes(title="share of packets", range=[0, 1])
-    return _figure("delay-cdf", "One-way delay", "Distribution over all packets of all repeats.", figure)
+    return _figure(
+        "delay-cdf", "One-way delay", "Distribution over all packets of all repeats.", figure
+    )
 
 
 def _scatter(metrics: Metrics, colours: dict[str, str]) -> Figure:
@@ -135,16 +152,22 @@ def _scatter(metrics: Metrics, colours: dict[str, str]) -> Figure:
     for cc in sorted(colours):
         own = [cell for cell in metrics.cells if cell.cc == cc and cell.owd_ms.p95 is not None]
         figure.add_scatter(
-            x=[cell.owd_ms.p95 for cell in own], y=[cell.throughput_mbps for cell in own], name=cc, mode="markers",
+            x=[cell.owd_ms.p95 for cell in own],
+            y=[cell.throughput_mbps for cell in own],
+            name=cc,
+            mode="markers",
             marker={"size": 10, "color": colours[cc]},
             text=[f"{cell.cell}, flow {cell.flow}" for cell in own],
-        )  # fmt: skip
+        )
     figure.update_xaxes(
         title="one-way delay p95, ms, growing to the left", autorange="reversed", rangemode="tozero"
     )
     figure.update_yaxes(title="Mbit/s (better up)", rangemode="tozero")
     return _figure(
-        "scatter", "Throughput against delay", "One point per flow; up and to the right is better.", figure
+        "scatter",
+        "Throughput against delay",
+        "One point per flow; up and to the right is better.",
+        figure,
     )
 
 
@@ -162,9 +185,17 @@ def _frames(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
             shown = shown[shown <= flow.stop_ns]
             seconds = np.round((shown - cell.start_ns) / 1e9, 3)
             figure.add_scatter(
-                x=seconds, y=[name] * len(shown), mode="markers", name=name, showlegend=False,
-                marker={"symbol": "line-ns", "size": 14, "line": {"width": 1, "color": colours[cell.cc]}},
-            )  # fmt: skip
+                x=seconds,
+                y=[name] * len(shown),
+                mode="markers",
+                name=name,
+                showlegend=False,
+                marker={
+                    "symbol": "line-ns",
+                    "size": 14,
+                    "line": {"width": 1, "color": colours[cell.cc]},
+                },
+            )
             gaps = display_gaps_ns(rows, flow.stop_ns)
             for at_ns, gap_ns in zip(shown[gaps > STALL_NS], gaps[gaps > STALL_NS], strict=True):
                 begin = (at_ns - cell.start_ns) / 1e9
@@ -176,33 +207,48 @@ def _frames(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
     figure.update_xaxes(title="s")
     figure.update_yaxes(automargin=True)
     text = "A stroke per displayed frame, first repeat; red: more than 100 ms without one."
-    return _figure("frames", "Displayed frames and stalls", text, figure, height=80 + 56 * len(names))
+    return _figure(
+        "frames", "Displayed frames and stalls", text, figure, height=80 + 56 * len(names)
+    )
 
 
 def _decisions(cells: Sequence[Cell]) -> list[Figure]:
-    """One timeline per cell that ran under a policy: rate asked, by the tier that answered, and what happened."""
+    """One timeline per cell that ran under a policy: rate asked, by the tier that answered, and
+    what happened.
+    """
     found = []
     for cell in cells:
         decisions, events = cell.log("decisions"), cell.log("events")
         if not len(decisions):
             continue
         figure = go.Figure()
-        for index, (tier, rows) in enumerate(decisions.dropna(subset=["applied_ns"]).groupby("tier")):
+        for index, (tier, rows) in enumerate(
+            decisions.dropna(subset=["applied_ns"]).groupby("tier")
+        ):
             figure.add_scatter(
-                x=np.round((rows["applied_ns"] - cell.start_ns) / 1e9, 3), y=np.round(rows["pacing_rate_bps"] / 1e6, 3),
-                mode="markers", name=str(tier), marker={"size": 5, "color": _COLOURS[index % len(_COLOURS)]},
-            )  # fmt: skip
+                x=np.round((rows["applied_ns"] - cell.start_ns) / 1e9, 3),
+                y=np.round(rows["pacing_rate_bps"] / 1e6, 3),
+                mode="markers",
+                name=str(tier),
+                marker={"size": 5, "color": _COLOURS[index % len(_COLOURS)]},
+            )
         for _, event in events.iterrows():
             if event["at_ns"] < cell.start_ns:
                 continue
             figure.add_vline(
-                x=(event["at_ns"] - cell.start_ns) / 1e9, line={"width": 1, "dash": "dot", "color": "#999999"},
+                x=(event["at_ns"] - cell.start_ns) / 1e9,
+                line={"width": 1, "dash": "dot", "color": "#999999"},
                 annotation={"text": event["event"], "textangle": -90, "font": {"size": 10}},
-            )  # fmt: skip
+            )
         figure.update_xaxes(title="s")
         figure.update_yaxes(title="rate asked, Mbit/s", rangemode="tozero")
-        text = "Every answer applied, by the tier it came from; dotted: events of the agent. First repeat."
-        found.append(_figure(f"decisions-{cell.folder.name}", f"Decisions: {cell.cc}", text, figure))
+        text = (
+            "Every answer applied, by the tier it came from; dotted: events of the agent. First "
+            "repeat."
+        )
+        found.append(
+            _figure(f"decisions-{cell.folder.name}", f"Decisions: {cell.cc}", text, figure)
+        )
     return found
 
 

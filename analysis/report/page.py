@@ -35,11 +35,14 @@ def render(run: Run, metrics: Metrics) -> str:
         warnings=metrics.warnings,
         link=metrics.link,
         figures=found,
-        # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is read.
+        # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is
+        # read.
         data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in found},  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # the library's own bundle
         scenario_yaml=yaml.safe_dump(run.manifest["scenario"], sort_keys=False, allow_unicode=True),
-        environment_yaml=yaml.safe_dump(run.manifest["environment"], sort_keys=False, allow_unicode=True),
+        environment_yaml=yaml.safe_dump(
+            run.manifest["environment"], sort_keys=False, allow_unicode=True
+        ),
         seeds=", ".join(str(seed) for seed in sorted({cell.seed for cell in run.cells})),
     )
 
@@ -54,6 +57,10 @@ def _rows(metrics: Metrics) -> list[dict[str, Any]]:
                 for entry in entries.values()
             ]
             rows.append(
-                {"title": shown.title, "better": "↑" if shown.higher_is_better else "↓", "values": values}
+                {
+                    "title": shown.title,
+                    "better": "↑" if shown.higher_is_better else "↓",
+                    "values": values,
+                }
             )
     return rows

@@ -1,1 +1,3 @@
-"""The experiments of docs/results/, one command each: `python -m experiments.congestion.apc|scale|pretrained`."""
+"""The experiments of docs/results/, one command each: `python -m
+experiments.congestion.apc|scale|pretrained`.
+"""

@@ -1,13 +1,17 @@
-"""Checkpoints in the closed loop of the simulator, on a dataset's validation traces: which one to ship.
+"""Checkpoints in the closed loop of the simulator, on a dataset's validation traces: which one to
+ship.
 
-    python -m experiments.congestion.closed_loop experience --out choice llm=runs/llm0/checkpoint gru=runs/gru/checkpoint
+    python -m experiments.congestion.closed_loop experience --out choice llm=runs/llm0/checkpoint
+    gru=runs/gru/checkpoint
 
-Every candidate drives a video over each trace, at RTT 20, 60 and 120 ms. Beside them run models of the kernel's BBR and
-CUBIC, `gcc` and `persistence`. The score, by which the best is chosen, is
+Every candidate drives a video over each trace, at RTT 20, 60 and 120 ms. Beside them run models of
+the kernel's BBR and CUBIC, `gcc` and `persistence`. The score, by which the best is chosen, is
 
-    displayed bitrate / mean capacity - share of time in stalls > 100 ms - p95 of the queueing delay in seconds,
+    displayed bitrate / mean capacity - share of time in stalls > 100 ms - p95 of the queueing delay
+    in seconds,
 
-averaged over flows. The error against hindsight (MAPE) ranks models too, but says nothing of what a mistake costs.
+averaged over flows. The error against hindsight (MAPE) ranks models too, but says nothing of what a
+mistake costs.
 """
 
 from __future__ import annotations
@@ -25,7 +29,15 @@ from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, number, save_json
 from experiments.congestion.thresholds import trace_files
 from policy.api import TierContext, create
-from policy.tasks.congestion.simulator import Bbr, Controller, Cubic, Links, TierController, Video, simulate
+from policy.tasks.congestion.simulator import (
+    Bbr,
+    Controller,
+    Cubic,
+    Links,
+    TierController,
+    Video,
+    simulate,
+)
 
 Floats = NDArray[np.float64]
 RTTS_MS = (20, 60, 120)
@@ -35,7 +47,8 @@ RATIOS = {"stall_100ms": min, "stall_200ms": min, "queueing_p95_ms": min, "bitra
 
 
 def contestants(candidates: Sequence[str]) -> dict[str, tuple[str, Path | None]]:
-    """Tier and checkpoint of the references and the candidates, TIER=CHECKPOINT each, by the name given.
+    """Tier and checkpoint of the references and the candidates, TIER=CHECKPOINT each, by the name
+    given.
 
     Raises:
         BadParameter: a candidate has no checkpoint.
@@ -44,7 +57,9 @@ def contestants(candidates: Sequence[str]) -> dict[str, tuple[str, Path | None]]
     for entry in candidates:
         tier, _, folder = entry.partition("=")
         if not folder:
-            raise click.BadParameter(f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint")
+            raise click.BadParameter(
+                f"{entry!r}: give TIER=CHECKPOINT, such as gru=runs/gru/checkpoint"
+            )
         found[entry] = tier, Path(folder)
     return found
 
@@ -96,13 +111,19 @@ def run(links: Links, driver: Controller) -> dict[str, Floats]:
     }
 
 
-def against_the_better(own: dict[str, Floats], bbr: dict[str, Floats], cubic: dict[str, Floats]) -> Any:
-    """Per measure the median over flows of own / the better of both; flows in which that is 0 are left out."""
+def against_the_better(
+    own: dict[str, Floats], bbr: dict[str, Floats], cubic: dict[str, Floats]
+) -> Any:
+    """Per measure the median over flows of own / the better of both; flows in which that is 0 are
+    left out.
+    """
     ratios = {}
     for measure, better in RATIOS.items():
         best = (np.minimum if better is min else np.maximum)(bbr[measure], cubic[measure])
         usable = best > 0
-        ratios[measure] = float(np.median(own[measure][usable] / best[usable])) if usable.any() else None
+        ratios[measure] = (
+            float(np.median(own[measure][usable] / best[usable])) if usable.any() else None
+        )
     return ratios
 
 
@@ -125,8 +146,21 @@ def table(results: dict[str, Any]) -> str:
                 *(number(ratio[measure], 2) for measure in RATIOS),
             ]
         )
-    headings = ["scheme", "score", "over gcc, 95 %", "stalls > 100 ms %", "> 200 ms %", "queueing p95 ms"]
-    headings += ["Mbit/s", "stalls 100 / better", "200 / better", "p95 / better", "bitrate / better"]
+    headings = [
+        "scheme",
+        "score",
+        "over gcc, 95 %",
+        "stalls > 100 ms %",
+        "> 200 ms %",
+        "queueing p95 ms",
+    ]
+    headings += [
+        "Mbit/s",
+        "stalls 100 / better",
+        "200 / better",
+        "p95 / better",
+        "bitrate / better",
+    ]
     return markdown(headings, rows)
 
 
@@ -137,7 +171,9 @@ def table(results: dict[str, Any]) -> str:
 @click.option("--seconds", default=30, show_default=True, help="Simulated length of each flow.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Of the places in the traces.")
-def main(dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, device: str, seed: int) -> None:
+def main(
+    dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, device: str, seed: int
+) -> None:
     """Compare CANDIDATES, each a tier's name and its checkpoint, on DATASET's validation traces."""
     chosen = contestants(candidates)
     links = links_of(trace_files(None, dataset), seconds, seed)
@@ -148,13 +184,17 @@ def main(dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, de
         click.echo(f"{entry}: score {measured[entry]['score'].mean():.3f}")
     schemes = []
     for entry, values in measured.items():
-        gain, interval = paired_difference_ci95(values["score"].tolist(), measured["gcc"]["score"].tolist())
+        gain, interval = paired_difference_ci95(
+            values["score"].tolist(), measured["gcc"]["score"].tolist()
+        )
         schemes.append(
             {
                 "name": entry,
                 "mean": {name: float(value.mean()) for name, value in values.items()},
                 "score_over_gcc": {"median": gain, "ci95": interval},
-                "against_the_better": against_the_better(values, measured["bbr"], measured["cubic"]),
+                "against_the_better": against_the_better(
+                    values, measured["bbr"], measured["cubic"]
+                ),
             }
         )
     schemes.sort(key=lambda row: -float(row["mean"]["score"]))  # type: ignore[index]

@@ -1,14 +1,17 @@
-"""How few stalls at how large a picture: what a controller that knows the trace could reach, and what others do.
+"""How few stalls at how large a picture: what a controller that knows the trace could reach, and
+what others do.
 
-A controller that knows the capacity of the coming 100, 200 or 400 ms asks every millisecond for a share of what its
-queue leaves of it. The share sweeps out a frontier: no controller that has to guess should be beyond it. A second one
-knows the capacity that was, one RTT late, as it is at the latest when an ACK is back, also while nothing was sent: what
-persistence could reach with a perfect estimate. Beside them the models of BBR and CUBIC, `gcc`, `persistence` and the
-candidates, on a dataset's validation traces as in `experiments.congestion.closed_loop`; and how much of the stalls is the
-encoder's own, on links of constant capacity.
+A controller that knows the capacity of the coming 100, 200 or 400 ms asks every millisecond for a
+share of what its queue leaves of it. The share sweeps out a frontier: no controller that has to
+guess should be beyond it. A second one knows the capacity that was, one RTT late, as it is at the
+latest when an ACK is back, also while nothing was sent: what persistence could reach with a perfect
+estimate. Beside them the models of BBR and CUBIC, `gcc`, `persistence` and the candidates, on a
+dataset's validation traces as in `experiments.congestion.closed_loop`; and how much of the stalls
+is the encoder's own, on links of constant capacity.
 
 \b
-    python -m experiments.congestion.frontier experience --out frontier llm=policy/tasks/congestion/checkpoints/llm
+    python -m experiments.congestion.frontier experience --out frontier
+    llm=policy/tasks/congestion/checkpoints/llm
 """
 
 from __future__ import annotations
@@ -59,7 +62,9 @@ def offered_bytes(links: Links) -> Floats:
 
 
 class Clairvoyant:
-    """Asks for `gain` times the rate that fills the next `horizon_ms` of each link and empties its queue by then."""
+    """Asks for `gain` times the rate that fills the next `horizon_ms` of each link and empties its
+    queue by then.
+    """
 
     def __init__(self, links: Links, gain: float, horizon_ms: int) -> None:
         steps, flows = links.capacity_bps.shape
@@ -83,7 +88,9 @@ class Clairvoyant:
 
 
 class Informed:
-    """Asks for `gain` times the mean capacity of `PAST_MS` that ended an RTT ago, with the models' cwnd."""
+    """Asks for `gain` times the mean capacity of `PAST_MS` that ended an RTT ago, with the models'
+    cwnd.
+    """
 
     def __init__(self, links: Links, gain: float) -> None:
         flows = links.capacity_bps.shape[1]
@@ -96,7 +103,9 @@ class Informed:
         """See Controller."""
         end = np.maximum(feedback.at_ns // STEP_NS - self._rtt_ms, 0)
         start = np.maximum(end - PAST_MS, 0)
-        carried_bytes = self._offered_bytes[end, self._flows] - self._offered_bytes[start, self._flows]
+        carried_bytes = (
+            self._offered_bytes[end, self._flows] - self._offered_bytes[start, self._flows]
+        )
         rate_bps = self._gain * carried_bytes * 8e9 / (np.maximum(end - start, 1) * STEP_NS)
         self.pacing_rate_bps = np.maximum(rate_bps, MIN_RATE_BPS)
         self.cwnd_packets = cwnd_packets(
@@ -115,7 +124,9 @@ def constant_links(rtt_ms: int, seconds: int) -> Links:
     """Links of constant capacity with 4 BDP of buffer."""
     flows = CONSTANT_FLOWS
     buffer_bytes = np.full(flows, 4 * CONSTANT_BPS * rtt_ms / 8e3)
-    return Links(np.full((seconds * 1000, flows), CONSTANT_BPS), np.full(flows, rtt_ms), buffer_bytes)
+    return Links(
+        np.full((seconds * 1000, flows), CONSTANT_BPS), np.full(flows, rtt_ms), buffer_bytes
+    )
 
 
 def tables(results: dict[str, Any]) -> str:
@@ -155,7 +166,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
         )
     for row in results["schemes"]:
         if "line" not in row:
-            place = row["against_the_better"]["bitrate_bps"], row["against_the_better"]["stall_100ms"]
+            place = (
+                row["against_the_better"]["bitrate_bps"],
+                row["against_the_better"]["stall_100ms"],
+            )
             axis.plot(*place, "ks", markersize=4)
             axis.annotate(row["name"], place, textcoords="offset points", xytext=(4, 3), fontsize=8)
     axis.axhline(0.5, color="C7", linestyle=":")
@@ -182,7 +196,13 @@ def write(out: Path, results: dict[str, Any]) -> None:
 @click.option("--seed", default=1, show_default=True, help="Of the places in the traces.")
 @click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
 def main(
-    dataset: Path, candidates: tuple[str, ...], out: Path, seconds: int, device: str, seed: int, redraw: bool
+    dataset: Path,
+    candidates: tuple[str, ...],
+    out: Path,
+    seconds: int,
+    device: str,
+    seed: int,
+    redraw: bool,
 ) -> None:
     if redraw:
         write(out, json.loads((out / "results.json").read_text()))
@@ -201,7 +221,8 @@ def main(
         better = against_the_better(values, others["bbr"], others["cubic"])
         schemes.append({"name": name, "mean": means, "against_the_better": better} | about)
         click.echo(
-            f"{name}: stalls {number(better['stall_100ms'], 2)}, bitrate {number(better['bitrate_bps'], 2)}"
+            f"{name}: stalls {number(better['stall_100ms'], 2)}, bitrate "
+            f"{number(better['bitrate_bps'], 2)}"
         )
 
     lines: dict[str, Callable[[Links, float], Controller]] = {
@@ -218,7 +239,13 @@ def main(
         for gain in (1.0, 0.8):
             stalls = run(same, Clairvoyant(same, gain, HORIZONS_MS[0]))["stall_100ms"]
             constant.append({"rtt_ms": rtt_ms, "gain": gain, "stall_100ms": float(stalls.mean())})
-    results = {"flows": flows, "seconds": seconds, "seed": seed, "schemes": schemes, "constant": constant}
+    results = {
+        "flows": flows,
+        "seconds": seconds,
+        "seed": seed,
+        "schemes": schemes,
+        "constant": constant,
+    }
     write(out, results)
     click.echo(tables(results))
 

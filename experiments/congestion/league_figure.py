@@ -2,9 +2,10 @@
 
     python -m experiments.congestion.league_figure league/league.parquet --out league.svg
 
-Left, medians over the cells with their intervals, as in the league's report; of the bitrate those of the paired
-difference, since traces differ by more than schemes do. Right, the mean share of the time in gaps of more than 100, 200
-and 500 ms between pictures: medians of the longer ones are zero and no longer tell schemes apart.
+Left, medians over the cells with their intervals, as in the league's report; of the bitrate those
+of the paired difference, since traces differ by more than schemes do. Right, the mean share of the
+time in gaps of more than 100, 200 and 500 ms between pictures: medians of the longer ones are zero
+and no longer tell schemes apart.
 """
 
 from __future__ import annotations
@@ -47,9 +48,13 @@ def draw_tradeoff(axis: Any, group: Group) -> None:
 
 
 def draw_stalls(axis: Any, means: dict[str, list[float]], schemes: list[str]) -> None:
-    """Bars, the shorter gaps behind the longer ones. means: % of the time, for each of STALLS, by scheme."""
+    """Bars, the shorter gaps behind the longer ones. means: % of the time, for each of STALLS, by
+    scheme.
+    """
     for number, (metric, label) in enumerate(STALLS.items()):
-        axis.barh(schemes, means[metric], height=0.8 - 0.2 * number, color=f"C{number}", label=label)
+        axis.barh(
+            schemes, means[metric], height=0.8 - 0.2 * number, color=f"C{number}", label=label
+        )
     axis.invert_yaxis()
     axis.set_xlabel("stalls, % of the time, mean")
     axis.legend()

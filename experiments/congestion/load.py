@@ -1,7 +1,9 @@
-"""Load for the APC experiment: agents with a chosen share of difficult flows, and when each window was answered.
+"""Load for the APC experiment: agents with a chosen share of difficult flows, and when each window
+was answered.
 
-Each generator process plays several agents of `bench.server`, each agent on a connection of its own. What is kept is
-when every single window was asked and answered by each tier, so that windows never answered count too.
+Each generator process plays several agents of `bench.server`, each agent on a connection of its
+own. What is kept is when every single window was asked and answered by each tier, so that windows
+never answered count too.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ GRACE_S = 0.5
 
 @dataclass(frozen=True)
 class Level:
-    """One level of load. difficult: share of the flows with loss and a queue; admission: all flows ask for `apc`,
-    else difficult ones ask for the model alone and easy ones for the light tier alone."""
+    """One level of load. difficult: share of the flows with loss and a queue; admission: all flows
+    ask for `apc`, else difficult ones ask for the model alone and easy ones for the light tier
+    alone."""
 
     flows: int
     difficult: float
@@ -47,9 +50,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Answers:
-    """Of every window asked: ms until the light tier and the model answered, inf: never; how much of it was spent in
-    the server (arrival to answer, NaN: no answer); and whether the flow is a difficult one. late_ms: how late the
-    generator's ticks were at worst."""
+    """Of every window asked: ms until the light tier and the model answered, inf: never; how much
+    of it was spent in the server (arrival to answer, NaN: no answer); and whether the flow is a
+    difficult one. late_ms: how late the generator's ticks were at worst."""
 
     light_ms: Floats
     model_ms: Floats
@@ -62,7 +65,10 @@ class Answers:
     def join(cls, parts: list[Answers]) -> Answers:
         """All windows of several generators."""
         columns = zip(
-            *((p.light_ms, p.model_ms, p.light_server_ms, p.model_server_ms, p.difficult) for p in parts),
+            *(
+                (p.light_ms, p.model_ms, p.light_server_ms, p.model_server_ms, p.difficult)
+                for p in parts
+            ),
             strict=True,
         )
         light, model, light_server, model_server, difficult = map(np.concatenate, columns)
@@ -89,7 +95,9 @@ class Generators:
         shares = _agents(level)
         parts = [shares[i :: self._processes] for i in range(self._processes)]
         begin_ns = time.monotonic_ns() + 200_000_000
-        jobs = [self._pool.submit(_generate, address, level, part, begin_ns) for part in parts if part]
+        jobs = [
+            self._pool.submit(_generate, address, level, part, begin_ns) for part in parts if part
+        ]
         return Answers.join([job.result() for job in jobs])
 
 
@@ -104,7 +112,9 @@ class _Share:
 
 
 def _agents(level: Level) -> list[_Share]:
-    """The agents and what each asks for. Without admission, difficult and easy flows have agents of their own."""
+    """The agents and what each asks for. Without admission, difficult and easy flows have agents of
+    their own.
+    """
     hard = round(level.flows * level.difficult)
     if level.admission:
         ends = [level.flows * k // level.agents for k in range(level.agents + 1)]
@@ -117,7 +127,9 @@ def _agents(level: Level) -> list[_Share]:
             if ends[k + 1] > ends[k]
         ]
     easy = level.flows - hard
-    for_hard = min(max(round(level.agents * level.difficult), 1), level.agents - (easy > 0)) if hard else 0
+    for_hard = (
+        min(max(round(level.agents * level.difficult), 1), level.agents - (easy > 0)) if hard else 0
+    )
     for_easy = level.agents - for_hard if easy else 0
     shares = [(_part(hard, for_hard, k), level.model) for k in range(for_hard)]
     shares += [(_part(easy, for_easy, k), level.light) for k in range(for_easy)]
@@ -137,7 +149,9 @@ def _generate(address: str, level: Level, shares: list[_Share], begin_ns: int) -
     return Answers.join(asyncio.run(_play_all(address, level, shares, begin_ns)))
 
 
-async def _play_all(address: str, level: Level, shares: list[_Share], begin_ns: int) -> list[Answers]:
+async def _play_all(
+    address: str, level: Level, shares: list[_Share], begin_ns: int
+) -> list[Answers]:
     await asyncio.sleep(max(begin_ns - time.monotonic_ns(), 0) / 1e9)
     return await asyncio.gather(*(_play(address, level, share) for share in shares))
 
@@ -146,8 +160,12 @@ class _Book:
     """When each window of an agent was asked and answered; ns, 0: not (yet)."""
 
     def __init__(self, flows: int, windows: int) -> None:
-        self.asked_ns, self.light_ns, self.model_ns = (np.zeros((flows, windows), np.int64) for _ in range(3))
-        self.light_server_ns, self.model_server_ns = (np.full((flows, windows), np.nan) for _ in range(2))
+        self.asked_ns, self.light_ns, self.model_ns = (
+            np.zeros((flows, windows), np.int64) for _ in range(3)
+        )
+        self.light_server_ns, self.model_server_ns = (
+            np.full((flows, windows), np.nan) for _ in range(2)
+        )
 
     def ask(self, before: NDArray[np.int64], after: NDArray[np.int64], at_ns: int) -> None:
         """Each flow's window `before` is being asked, where `after` is the next."""
@@ -163,7 +181,9 @@ class _Book:
         server_ns = columns["queue_ns"] + decisions.compute_ns
         (self.model_server_ns if by_model else self.light_server_ns)[place] = server_ns
 
-    def answers(self, from_ns: int, to_ns: int, difficult: NDArray[np.bool_], late_ms: float) -> Answers:
+    def answers(
+        self, from_ns: int, to_ns: int, difficult: NDArray[np.bool_], late_ms: float
+    ) -> Answers:
         """Of the windows asked in that time."""
         chosen = (self.asked_ns >= from_ns) & (self.asked_ns < to_ns)
         asked = self.asked_ns[chosen]
@@ -171,7 +191,10 @@ class _Book:
             np.where(table[chosen] > 0, (table[chosen] - asked) / 1e6, np.inf)
             for table in (self.light_ns, self.model_ns)
         )
-        light_server, model_server = self.light_server_ns[chosen] / 1e6, self.model_server_ns[chosen] / 1e6
+        light_server, model_server = (
+            self.light_server_ns[chosen] / 1e6,
+            self.model_server_ns[chosen] / 1e6,
+        )
         hard = np.broadcast_to(difficult[:, None], chosen.shape)[chosen]
         return Answers(light, model, light_server, model_server, hard, late_ms)
 
@@ -181,7 +204,9 @@ async def _play(address: str, level: Level, share: _Share) -> Answers:
     poor = np.random.default_rng(share.seed).permutation(share.flows) < share.difficult
     agent = SyntheticAgent(share.flows, level.acks_per_window, poor, share.seed)
     # A connection of its own for every agent, as real ones have.
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+    async with grpc.aio.insecure_channel(
+        address, options=[("grpc.use_local_subchannel_pool", 1)]
+    ) as channel:
         call = PolicyStub(channel).Decide()  # type: ignore[no-untyped-call]
         hello = pb.Hello(
             version=VERSION,
@@ -195,7 +220,9 @@ async def _play(address: str, level: Level, share: _Share) -> Answers:
         agent.begin()
         from_ns = agent.start_ns + int(WARM_UP_S * 1e9)
         to_ns = from_ns + int(level.duration_s * 1e9)
-        book = _Book(share.flows, int((WARM_UP_S + level.duration_s + GRACE_S) * 1e9) // WINDOW_NS + 3)
+        book = _Book(
+            share.flows, int((WARM_UP_S + level.duration_s + GRACE_S) * 1e9) // WINDOW_NS + 3
+        )
         await call.write(pb.AgentMessage(state=agent.opening()))
 
         async def read() -> None:

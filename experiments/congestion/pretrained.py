@@ -1,10 +1,11 @@
 """Pretrained against random backbone, frozen against LoRA, on the same data, budget and seeds.
 
-Trains every variant and seed in a process of its own, `--jobs` at a time on one device, and writes results.json,
-table.md and figure.svg. The same command again trains only what is missing.
+Trains every variant and seed in a process of its own, `--jobs` at a time on one device, and writes
+results.json, table.md and figure.svg. The same command again trains only what is missing.
 
 \b
-    python -m experiments.congestion.pretrained experience --out pretrained --jobs 6 --set max_steps=600
+    python -m experiments.congestion.pretrained experience --out pretrained --jobs 6 --set
+    max_steps=600
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any
 
 import click
 
-from experiments.congestion.output import about, markdown, new_figure, resolved_device, save_figure, save_json
+from experiments.congestion.output import (
+    about,
+    markdown,
+    new_figure,
+    resolved_device,
+    save_figure,
+    save_json,
+)
 from experiments.congestion.seeds import difference_ci95, mean_ci95
 from experiments.congestion.variants import (
     Budget,
@@ -62,7 +70,8 @@ def tables(results: dict[str, Any]) -> str:
     ]
     headings = ("variant", "MAPE %", "over %", "under %", "validation loss")
     text = (
-        f"Means over seeds {', '.join(map(str, results['seeds']))} with 95 % intervals (Student's t), on test traces, "
+        f"Means over seeds {', '.join(map(str, results['seeds']))} with 95 % intervals (Student's "
+        "t), on test traces, "
         f"open loop. Trained on {results['about']['device']}.\n\n" + markdown(headings, rows)
     )
     lines = []
@@ -70,7 +79,9 @@ def tables(results: dict[str, Any]) -> str:
         mape = difference_ci95(measures(runs, first, "mape"), measures(runs, second, "mape"))
         loss = difference_ci95(validation_losses(runs, first), validation_losses(runs, second))
         apart = mape.ci95 is not None and (mape.ci95[0] > 0 or mape.ci95[1] < 0)
-        lines.append((label, mape.text(100, 2, "+"), loss.text(1, 4, "+"), "yes" if apart else "no"))
+        lines.append(
+            (label, mape.text(100, 2, "+"), loss.text(1, 4, "+"), "yes" if apart else "no")
+        )
     return text + "\n" + markdown(
         ("difference by seeds", "MAPE, points", "validation loss", "MAPE intervals apart"), lines
     )  # fmt: skip
@@ -78,7 +89,8 @@ def tables(results: dict[str, Any]) -> str:
 
 def _runs(results: dict[str, Any]) -> Results:
     return {
-        name: {int(seed): run for seed, run in runs.items()} for name, runs in results["variants"].items()
+        name: {int(seed): run for seed, run in runs.items()}
+        for name, runs in results["variants"].items()
     }
 
 
@@ -111,13 +123,23 @@ def write(out: Path, results: dict[str, Any]) -> None:
 @click.option("--seeds", default="0,1,2", show_default=True)
 @click.option("--jobs", default=1, show_default=True, help="Trainings at a time.")
 @click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="As tbtest train."
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="As tbtest train.",
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable."
+)
 @click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
 def main(
-    dataset: Path, out: Path, seeds: str, jobs: int, config: Path | None, assignments: tuple[str, ...], redraw: bool
-) -> None:  # fmt: skip
+    dataset: Path,
+    out: Path,
+    seeds: str,
+    jobs: int,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    redraw: bool,
+) -> None:
     if redraw:
         write(out, json.loads((out / "results.json").read_text()))
         return

@@ -1,8 +1,9 @@
-"""Does size buy anything? The first 4, 8, 16 and all 30 blocks of SmolLM2-135M, trained alike; and what size costs.
+"""Does size buy anything? The first 4, 8, 16 and all 30 blocks of SmolLM2-135M, trained alike; and
+what size costs.
 
-Trains every size and seed in a process of its own, `--jobs` at a time on one device, then measures each size's engine
-alone, and that of larger shapes with random weights; writes results.json, table.md and figure.svg. The same command
-again trains only what is missing.
+Trains every size and seed in a process of its own, `--jobs` at a time on one device, then measures
+each size's engine alone, and that of larger shapes with random weights; writes results.json,
+table.md and figure.svg. The same command again trains only what is missing.
 
 \b
     python -m experiments.congestion.scale experience --out scale --jobs 6 --set max_steps=600
@@ -57,7 +58,9 @@ def engine_rows(checkpoint_folder: Path, device: str, batches: Sequence[int]) ->
 
     model, info = checkpoint.load(checkpoint_folder)
     learned = sum(value.numel() for value in model.trained_parameters().values())
-    return {"checkpoint_bytes": info.size_bytes, "learned": learned} | time_engine(model, device, batches)
+    return {"checkpoint_bytes": info.size_bytes, "learned": learned} | time_engine(
+        model, device, batches
+    )
 
 
 def shape_rows(name: str, device: str, batches: Sequence[int]) -> dict[str, Any]:
@@ -71,11 +74,15 @@ def shape_rows(name: str, device: str, batches: Sequence[int]) -> dict[str, Any]
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
     gc.collect()  # the shape before
     torch.cuda.empty_cache()
-    return time_engine(random_model(SHAPES[name], "5 tokens", torch.device(device), dtype), device, batches)
+    return time_engine(
+        random_model(SHAPES[name], "5 tokens", torch.device(device), dtype), device, batches
+    )
 
 
 def time_engine(model: Any, device: str, batches: Sequence[int]) -> dict[str, Any]:
-    """Parameters, and p50 and p99 in ms and decisions/s of the engine's default variant, per batch size."""
+    """Parameters, and p50 and p99 in ms and decisions/s of the engine's default variant, per batch
+    size.
+    """
     from bench.engine import measure, random_inputs
     from policy.model.engine import default_engine
 
@@ -107,7 +114,9 @@ def tables(results: dict[str, Any]) -> str:
             largest = measures(runs, results["largest"], "mape")
             quality = [
                 mean_ci95(mape).text(100),
-                "–" if name == results["largest"] else difference_ci95(mape, largest).text(100, 2, "+"),
+                "–"
+                if name == results["largest"]
+                else difference_ci95(mape, largest).text(100, 2, "+"),
                 mean_ci95(validation_losses(runs, name)).text(digits=3),
             ]
         times = [engine["batches"][str(batch)] for batch in batches]
@@ -122,12 +131,10 @@ def tables(results: dict[str, Any]) -> str:
         )
     seeds = ", ".join(map(str, results["seeds"]))
     return (
-        f"Means over seeds {seeds} with 95 % intervals (Student's t), on test traces, open loop. Times on "
-        f"{results['about']['device']}, the engine alone, its default variant. Embedding tables are not counted.\n\n"
-        + markdown(headings, rows)
-        + "\n"
-        + verdict(results)
-        + "\n"
+        f"Means over seeds {seeds} with 95 % intervals (Student's t), on test traces, open loop. "
+        "Times on "
+        f"{results['about']['device']}, the engine alone, its default variant. Embedding tables "
+        "are not counted.\n\n" + markdown(headings, rows) + "\n" + verdict(results) + "\n"
     )
 
 
@@ -144,15 +151,20 @@ def verdict(results: dict[str, Any]) -> str:
             worse.append(name)
     if not worse:
         return (
-            f"Early saturation: yes, as far as {len(reference)} seeds can tell: no smaller size is worse than "
+            f"Early saturation: yes, as far as {len(reference)} seeds can tell: no smaller size is "
+            "worse than "
             f"{largest} with an interval above zero."
         )
-    return f"Early saturation: not up to {worse[-1]}: {', '.join(worse)} worse than {largest}, intervals above zero."
+    return (
+        f"Early saturation: not up to {worse[-1]}: {', '.join(worse)} worse than {largest}, "
+        "intervals above zero."
+    )
 
 
 def _runs(results: dict[str, Any]) -> Results:
     return {
-        name: {int(seed): run for seed, run in runs.items()} for name, runs in results["variants"].items()
+        name: {int(seed): run for seed, run in runs.items()}
+        for name, runs in results["variants"].items()
     }
 
 
@@ -166,7 +178,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
         half = estimate.ci95[1] - estimate.mean if estimate.ci95 else 0.0
         place = engines[name]["parameters"] / 1e6
         quality.errorbar(
-            [place], [estimate.mean], [half], fmt="o", capsize=4, color="C3" if name == "gru" else "C0"
+            [place],
+            [estimate.mean],
+            [half],
+            fmt="o",
+            capsize=4,
+            color="C3" if name == "gru" else "C0",
         )
         quality.annotate(name, (place, estimate.mean), xytext=(4, 4), textcoords="offset points")
     quality.set_title("MAPE on test traces, %")
@@ -177,7 +194,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
         }
         cost.plot(*points.pop("gru"), "x", color=f"C{color}")
         cost.plot(
-            *zip(*sorted(points.values()), strict=True), "o-", color=f"C{color}", label=f"batch {batch}"
+            *zip(*sorted(points.values()), strict=True),
+            "o-",
+            color=f"C{color}",
+            label=f"batch {batch}",
         )
     cost.set_title("engine, p50, ms (cross: gru)")
     cost.set_yscale("log")
@@ -200,19 +220,32 @@ def write(out: Path, results: dict[str, Any]) -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--layers", default="4,8,16,30", show_default=True, help="Blocks kept.")
 @click.option(
-    "--shapes", default=None, help="Shapes timed with random weights; default 0.5B, 3B and 7B on CUDA."
+    "--shapes",
+    default=None,
+    help="Shapes timed with random weights; default 0.5B, 3B and 7B on CUDA.",
 )
 @click.option("--seeds", default="0,1,2", show_default=True)
 @click.option("--jobs", default=1, show_default=True, help="Trainings at a time.")
 @click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="As tbtest train."
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="As tbtest train.",
 )
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable."
+)
 @click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
 def main(
-    dataset: Path, out: Path, layers: str, shapes: str | None, seeds: str, jobs: int, config: Path | None,
-    assignments: tuple[str, ...], redraw: bool,
-) -> None:  # fmt: skip
+    dataset: Path,
+    out: Path,
+    layers: str,
+    shapes: str | None,
+    seeds: str,
+    jobs: int,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    redraw: bool,
+) -> None:
     if redraw:
         write(out, json.loads((out / "results.json").read_text()))
         return
@@ -226,7 +259,9 @@ def main(
     if shapes is None:
         shapes = "qwen2.5-0.5b,qwen2.5-3b,qwen2.5-7b" if device == "cuda" else ""
     engines = {
-        size.name: engine_rows(folder_of(out, size, budget.seeds[0]) / "checkpoint", device, batches)
+        size.name: engine_rows(
+            folder_of(out, size, budget.seeds[0]) / "checkpoint", device, batches
+        )
         for size in sizes
     }
     results = {

@@ -24,7 +24,8 @@ class Served:
 
 @contextmanager
 def policy_server(folder: Path, settings: dict[str, Any]) -> Iterator[Served]:
-    """`python -m policy` with these settings on a socket in `folder`, its log beside it; ended on leaving.
+    """`python -m policy` with these settings on a socket in `folder`, its log beside it; ended on
+    leaving.
 
     Raises:
         ClickException: it did not start.
@@ -35,12 +36,17 @@ def policy_server(folder: Path, settings: dict[str, Any]) -> Iterator[Served]:
     config.write_text(json.dumps({"log": "warning"} | settings | {"listen": address}))
     with log.open("w") as errors:
         server = subprocess.Popen(
-            [sys.executable, "-m", "policy", str(config)], stdout=subprocess.PIPE, stderr=errors, text=True
+            [sys.executable, "-m", "policy", str(config)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
     try:
         assert server.stdout is not None
         if not server.stdout.readline().startswith("ready "):
-            raise click.ClickException(f"the policy server did not start: {log.read_text()[-6000:]}")
+            raise click.ClickException(
+                f"the policy server did not start: {log.read_text()[-6000:]}"
+            )
         yield Served(address, server.pid)
     finally:
         server.terminate()
@@ -52,7 +58,9 @@ def policy_server(folder: Path, settings: dict[str, Any]) -> Iterator[Served]:
 
 
 def random_checkpoint(folder: Path, layers: int) -> Path:
-    """A checkpoint of the `llm` tier with the default backbone's shape, random weights and so many blocks."""
+    """A checkpoint of the `llm` tier with the default backbone's shape, random weights and so many
+    blocks.
+    """
     from policy.model import checkpoint
     from policy.model.config import BackboneConfig, LoraConfig, ModelConfig
     from policy.model.model import PolicyModel

@@ -1,4 +1,6 @@
-"""The APC thresholds in the closed loop: how often the LLM is asked, and what that does to video."""
+"""The APC thresholds in the closed loop: how often the LLM is asked, and what that does to
+video.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ MEASURES = ("stall_100ms", "stall_200ms", "bitrate_bps", "queueing_p95_ms")
 
 
 def scaled(config: ApcConfig, factor: float) -> ApcConfig:
-    """All thresholds times a factor; rates of loss stay at most 1. The outage rule has no threshold."""
+    """All thresholds times a factor; rates of loss stay at most 1. The outage rule has no
+    threshold.
+    """
     changes: dict[str, float] = {"queueing_floor_ms": config.queueing_floor_ms * factor}
     for rule in ("loss", "queueing", "rising", "volatility"):
         for end in ("on", "off"):
@@ -36,14 +40,17 @@ def scaled(config: ApcConfig, factor: float) -> ApcConfig:
 
 
 class Collaboration:
-    """APC without time: the light tier answers, and for difficult flows the model in its place, at once.
+    """APC without time: the light tier answers, and for difficult flows the model in its place, at
+    once.
 
     The flows come in equal groups, one for each of `factors`.
     """
 
     name = "collaboration"
 
-    def __init__(self, light: Tier, model: Tier, factors: Sequence[float | str], flows_each: int) -> None:
+    def __init__(
+        self, light: Tier, model: Tier, factors: Sequence[float | str], flows_each: int
+    ) -> None:
         flows = flows_each * len(factors)
         self._light, self._model = light, model
         self._factors, self._each = factors, flows_each
@@ -68,7 +75,9 @@ class Collaboration:
 
     def _difficult(self, batch: FlowBatch) -> NDArray[np.bool_]:
         difficult = np.zeros(len(batch), bool)
-        for group, (factor, scheduler) in enumerate(zip(self._factors, self._schedulers, strict=True)):
+        for group, (factor, scheduler) in enumerate(
+            zip(self._factors, self._schedulers, strict=True)
+        ):
             chosen = batch.flow // self._each == group
             if scheduler is not None:
                 difficult[chosen] = scheduler.reasons(batch.only(chosen)) > 0
@@ -81,8 +90,8 @@ class Collaboration:
 
 
 def trace_files(names: str | None, dataset: Path | None) -> list[str]:
-    """Traces of the sweep: those named, a dataset's validation traces (at most MOST, spread over the names, which begin
-    with the family), or bundled ones.
+    """Traces of the sweep: those named, a dataset's validation traces (at most MOST, spread over
+    the names, which begin with the family), or bundled ones.
 
     Raises:
         TraceError: there is no trace of a name.
@@ -93,11 +102,14 @@ def trace_files(names: str | None, dataset: Path | None) -> list[str]:
         return list(TRACES)
     table = pq.read_table(sorted(dataset.glob("*.parquet")), columns=["source_trace", "split"])
     validation = {
-        row["source_trace"] for row in table.group_by(["source_trace", "split"]).aggregate([]).to_pylist()
+        row["source_trace"]
+        for row in table.group_by(["source_trace", "split"]).aggregate([]).to_pylist()
         if row["split"] == "validation"
-    }  # fmt: skip
+    }
     ordered = sorted(validation)
-    chosen = [ordered[len(ordered) * k // MOST] for k in range(MOST)] if len(ordered) > MOST else ordered
+    chosen = (
+        [ordered[len(ordered) * k // MOST] for k in range(MOST)] if len(ordered) > MOST else ordered
+    )
     return [str(dataset / "traces" / f"{name}.parquet") for name in chosen]
 
 
@@ -109,8 +121,9 @@ def sweep(
     factors: Sequence[float | str] = FACTORS,
     light: str = DEFAULT_LIGHT,
 ) -> list[dict[str, Any]]:
-    """One row per factor: share of the windows that went to the LLM, and mean quality over traces and RTTs, each with
-    the differences per flow from never asking the LLM (median and 95 % interval)."""
+    """One row per factor: share of the windows that went to the LLM, and mean quality over traces
+    and RTTs, each with the differences per flow from never asking the LLM (median and 95 %
+    interval)."""
     loaded = [traces.load(name) for name in names]
     edges = np.arange(seconds * 1000 + 1) * 1_000_000
     one = np.stack([trace.capacity_bytes(edges[:-1], edges[1:]) * 8e3 for trace in loaded], axis=1)
@@ -121,7 +134,9 @@ def sweep(
     links = Links(
         np.tile(capacity, (1, len(factors))),
         np.tile(rtt_ms, len(factors)),
-        np.tile(np.maximum(BUFFER_BDP * capacity.mean(axis=0) * rtt_ms / 8e3, 15_000.0), len(factors)),
+        np.tile(
+            np.maximum(BUFFER_BDP * capacity.mean(axis=0) * rtt_ms / 8e3, 15_000.0), len(factors)
+        ),
     )
     tier = Collaboration(
         create(light, TierContext(flows)),
@@ -139,7 +154,9 @@ def sweep(
         "queueing_p95_ms": outcome.queueing_p95_ms,
     }
     groups = {name: value.reshape(len(factors), each) for name, value in values.items()}
-    share = tier.asked.reshape(len(factors), each).sum(1) / tier.windows.reshape(len(factors), each).sum(1)
+    share = tier.asked.reshape(len(factors), each).sum(1) / tier.windows.reshape(
+        len(factors), each
+    ).sum(1)
     rows = []
     for group, factor in enumerate(factors):
         row: dict[str, Any] = {"factor": factor, "llm_share": float(share[group]), "flows": each}
@@ -154,12 +171,21 @@ def sweep(
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The sweep in Markdown. The differences are those of single flows to the same flow without the LLM."""
+    """The sweep in Markdown. The differences are those of single flows to the same flow without the
+    LLM.
+    """
     headings = (
-        "thresholds", "LLM % of windows", "stalls > 100 ms, %", "stalls > 200 ms, %", "bitrate, Mbit/s",
-        "queueing delay p95, ms", "stalls > 100 ms against never, points", "last answer p50, ms", "last answer p99, ms",
+        "thresholds",
+        "LLM % of windows",
+        "stalls > 100 ms, %",
+        "stalls > 200 ms, %",
+        "bitrate, Mbit/s",
+        "queueing delay p95, ms",
+        "stalls > 100 ms against never, points",
+        "last answer p50, ms",
+        "last answer p99, ms",
         "missed %",
-    )  # fmt: skip
+    )
     lines = []
     for row in rows:
         server = row.get("server") or {}

@@ -1,4 +1,6 @@
-"""Variants of a training run: each seed of each a process of its own, several at a time, those done not done again."""
+"""Variants of a training run: each seed of each a process of its own, several at a time, those done
+not done again.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Budget:
 
 
 Results = dict[str, dict[int, dict[str, Any]]]
-"""variant -> seed -> {"progress": …, "test": family -> measure -> mean}, as a checkpoint records them."""
+"""variant -> seed -> {"progress": …, "test": family -> measure -> mean}, as a checkpoint records
+them.
+"""
 
 
 def folder_of(out: Path, variant: Variant, seed: int) -> Path:
@@ -66,7 +70,8 @@ def train_all(
     jobs: int,
     train: Callable[..., None],
 ) -> Results:
-    """Train what is not done yet, `jobs` at a time, by `train(dataset, variant, budget, seed, folder)`; read all.
+    """Train what is not done yet, `jobs` at a time, by `train(dataset, variant, budget, seed,
+    folder)`; read all.
 
     Raises:
         ModelError: a setting is wrong.
@@ -102,8 +107,8 @@ def train_all(
 
 
 class Trainer:
-    """Runs `tbtest train` in a process of its own; the cores are shared among `jobs`. A context: leaving it ends
-    what still runs."""
+    """Runs `tbtest train` in a process of its own; the cores are shared among `jobs`. A context:
+    leaving it ends what still runs."""
 
     def __init__(self, jobs: int) -> None:
         self._threads = max(len(os.sched_getaffinity(0)) // max(jobs, 1), 1)
@@ -118,7 +123,9 @@ class Trainer:
             for process in self._running:
                 process.terminate()
 
-    def __call__(self, dataset: Path, variant: Variant, budget: Budget, seed: int, folder: Path) -> None:
+    def __call__(
+        self, dataset: Path, variant: Variant, budget: Budget, seed: int, folder: Path
+    ) -> None:
         """Raises ClickException with the end of the log if the training failed."""
         command = [sys.executable, "-m", "testbed", "train", str(dataset), "--model", variant.kind]
         command += ["--out", str(folder)]
@@ -143,7 +150,9 @@ class Trainer:
                 self._running.discard(process)
         if status:
             end = log.read_text(errors="replace")[-1500:]
-            raise click.ClickException(f"{variant.name}, seed {seed}: status {status}; {log} ends: {end}")
+            raise click.ClickException(
+                f"{variant.name}, seed {seed}: status {status}; {log} ends: {end}"
+            )
 
 
 def _is_done(budget: Budget, variant: Variant, seed: int, folder: Path) -> bool:
@@ -152,8 +161,13 @@ def _is_done(budget: Budget, variant: Variant, seed: int, folder: Path) -> bool:
         return False
     record = _record(folder)
     settings = wanted.model_dump(mode="json", exclude={"model"})
-    if record["model"] != wanted.model.model_dump(mode="json") or record["training"]["settings"] != settings:
-        raise click.ClickException(f"{folder} was trained with other settings; choose another --out")
+    if (
+        record["model"] != wanted.model.model_dump(mode="json")
+        or record["training"]["settings"] != settings
+    ):
+        raise click.ClickException(
+            f"{folder} was trained with other settings; choose another --out"
+        )
     return True
 
 
@@ -169,7 +183,8 @@ def prepare_backbone(variants: Sequence[Variant], budget: Budget) -> None:
 
     models = [budget.train_config(variant, budget.seeds[0]).model for variant in variants]
     if any(
-        m.kind == "nioka" and m.backbone.architecture is None and m.backbone.id == DEFAULT_ID for m in models
+        m.kind == "nioka" and m.backbone.architecture is None and m.backbone.id == DEFAULT_ID
+        for m in models
     ):
         smollm2_folder()
 

@@ -1,7 +1,8 @@
 """The language model as a sequence model: vectors in, the last output vector out.
 
-Any Hugging Face causal LM works: it is driven through `inputs_embeds`, without tokenizer, embedding table or LM head.
-Its weights stay frozen; LoRA adapters (PEFT) learn. Nothing here knows what the tokens mean.
+Any Hugging Face causal LM works: it is driven through `inputs_embeds`, without tokenizer, embedding
+table or LM head. Its weights stay frozen; LoRA adapters (PEFT) learn. Nothing here knows what the
+tokens mean.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ class LlmBackbone(nn.Module):
         super().__init__()
         llm = _load(config, dtype)
         self.hidden: int = llm.config.hidden_size
-        self.scale = float(llm.get_input_embeddings().weight.detach().float().square().mean().sqrt())
-        unused = nn.Embedding(1, self.hidden, dtype=dtype)  # the table would be a third of the memory
+        self.scale = float(
+            llm.get_input_embeddings().weight.detach().float().square().mean().sqrt()
+        )
+        unused = nn.Embedding(
+            1, self.hidden, dtype=dtype
+        )  # the table would be a third of the memory
         llm.set_input_embeddings(unused.requires_grad_(False))
         nn.init.zeros_(unused.weight)
         _keep_blocks(llm, config)
@@ -77,7 +82,9 @@ def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.
         try:
             hf_config = AutoConfig.for_model(shape.pop("model_type"), **shape)
         except (KeyError, ValueError, TypeError) as error:
-            raise ModelError(f"backbone.architecture is not a Hugging Face configuration: {error}") from None
+            raise ModelError(
+                f"backbone.architecture is not a Hugging Face configuration: {error}"
+            ) from None
         return _random(hf_config, config.seed, dtype)
     source = str(smollm2_folder()) if config.id == DEFAULT_ID else config.id
     try:
@@ -102,7 +109,9 @@ def _random(hf_config: Any, seed: int, dtype: torch.dtype) -> Any:
 
 
 def cast_parameters(module: nn.Module, dtype: torch.dtype) -> None:
-    """Convert the parameters only: a model's buffers are its rotary frequencies, which bfloat16 would falsify."""
+    """Convert the parameters only: a model's buffers are its rotary frequencies, which bfloat16
+    would falsify.
+    """
     for parameter in module.parameters():
         parameter.data = parameter.data.to(dtype)
 
@@ -112,9 +121,13 @@ def _keep_blocks(llm: Any, config: BackboneConfig) -> None:
         return
     blocks = getattr(llm, "layers", None)
     if not isinstance(blocks, nn.ModuleList):
-        raise ModelError(f"backbone.layers: {type(llm).__name__} does not hold its blocks in `layers`")
+        raise ModelError(
+            f"backbone.layers: {type(llm).__name__} does not hold its blocks in `layers`"
+        )
     if config.layers > len(blocks):
-        raise ModelError(f"backbone.layers is {config.layers}, but {config.id!r} has {len(blocks)} blocks")
+        raise ModelError(
+            f"backbone.layers is {config.layers}, but {config.id!r} has {len(blocks)} blocks"
+        )
     llm.layers = blocks[: config.layers]
     llm.config.num_hidden_layers = config.layers
 
@@ -124,7 +137,10 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
 
     lora = config.lora
     adapters = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.targets)
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
     )
     try:
         with warnings.catch_warnings():
@@ -137,7 +153,9 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
 
 
 def _fingerprint(llm: nn.Module) -> str:
-    """SHA-256 over the names, shapes and first 4 KiB of all tensors, in bfloat16: cheap, and the same in any dtype."""
+    """SHA-256 over the names, shapes and first 4 KiB of all tensors, in bfloat16: cheap, and the
+    same in any dtype.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(llm.named_parameters()):
         head = value.detach().flatten()[:2048].to("cpu", torch.bfloat16).contiguous()

@@ -1,9 +1,9 @@
 """Checkpoints: a folder with what was learned, and nothing else.
 
-    config.json            format, model configuration, backbone fingerprint, file hashes, fields, training record
-    encoder.safetensors    the task's encoder        head.safetensors    the task's head
-    backbone.safetensors   LoRA adapters of an LLM, or the whole of a control
-    README.md              the model card
+    config.json            format, model configuration, backbone fingerprint, file hashes, fields,
+    training record encoder.safetensors    the task's encoder        head.safetensors    the task's
+    head backbone.safetensors   LoRA adapters of an LLM, or the whole of a control README.md
+    the model card
 
 The frozen backbone is not stored: it is named by id, and its fingerprint is compared on loading.
 """
@@ -36,8 +36,8 @@ BUNDLED = Path(__file__).parents[1] / "tasks" / "congestion" / "checkpoints"
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What `config.json` says. `training` holds data, seeds and metrics; `target_return` conditions a decision
-    transformer at run time (None for the other objective)."""
+    """What `config.json` says. `training` holds data, seeds and metrics; `target_return` conditions
+    a decision transformer at run time (None for the other objective)."""
 
     folder: Path
     model: ModelConfig
@@ -58,7 +58,9 @@ def save(
     training: dict[str, Any],
     target_return: float | None = None,
 ) -> None:
-    """Write a checkpoint whole: under another name first, then renamed; an existing one is replaced."""
+    """Write a checkpoint whole: under another name first, then renamed; an existing one is
+    replaced.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -80,7 +82,9 @@ def save(
             "format": FORMAT,
             "model": model.config.model_dump(mode="json"),
             "fields": list(FIELDS),
-            "backbone_fingerprint": backbone.fingerprint if isinstance(backbone, LlmBackbone) else None,
+            "backbone_fingerprint": backbone.fingerprint
+            if isinstance(backbone, LlmBackbone)
+            else None,
             "target_return": target_return,
             "files": hashes,
             "training": training,
@@ -97,8 +101,8 @@ def save(
 def read_info(folder: Path) -> CheckpointInfo:
     """Read and check everything but the weights' values.
 
-    Raises:
-        ModelError: not a checkpoint, of another format or field list, or a file is missing or damaged.
+    Raises: ModelError: not a checkpoint, of another format or field list, or a file is missing or
+        damaged.
     """
     path = folder / "config.json"
     try:
@@ -109,14 +113,22 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise ModelError(f"{path} cannot be read: {error}") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else None
-        raise ModelError(f"{path}: format {found!r}, but this version reads format {FORMAT}; train it anew")
+        raise ModelError(
+            f"{path}: format {found!r}, but this version reads format {FORMAT}; train it anew"
+        )
     if record.get("fields") != list(FIELDS):
-        raise ModelError(f"{path}: trained on other window fields than this version computes; train it anew")
+        raise ModelError(
+            f"{path}: trained on other window fields than this version computes; train it anew"
+        )
     try:
         model = ModelConfig.model_validate(record["model"])
         files = dict(record["files"])
         info = CheckpointInfo(
-            folder, model, record["backbone_fingerprint"], record["target_return"], dict(record["training"])
+            folder,
+            model,
+            record["backbone_fingerprint"],
+            record["target_return"],
+            dict(record["training"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
@@ -138,9 +150,13 @@ def load(
     """
     info = read_info(folder)
     model = PolicyModel(info.model, backbone_dtype=dtype)
-    if isinstance(model.backbone, LlmBackbone) and model.backbone.fingerprint != info.backbone_fingerprint:
+    if (
+        isinstance(model.backbone, LlmBackbone)
+        and model.backbone.fingerprint != info.backbone_fingerprint
+    ):
         raise ModelError(
-            f"{folder}: backbone {info.model.backbone.id!r} has other weights here than it was trained with"
+            f"{folder}: backbone {info.model.backbone.id!r} has other weights here than it was "
+            "trained with"
         )
     learned = model.trained_parameters()
     stored: dict[str, torch.Tensor] = {}
@@ -152,7 +168,9 @@ def load(
             except SafetensorError as error:
                 raise ModelError(f"{file} is not a safetensors file: {error}") from None
     if stored.keys() != learned.keys() or any(stored[k].shape != learned[k].shape for k in stored):
-        raise ModelError(f"{folder}: its tensors do not fit the model that its config.json describes")
+        raise ModelError(
+            f"{folder}: its tensors do not fit the model that its config.json describes"
+        )
     with torch.no_grad():
         for key, value in stored.items():
             learned[key].copy_(value)
@@ -163,7 +181,9 @@ def bundled() -> dict[str, Path]:
     """Checkpoints that ship with the project, by name."""
     if not BUNDLED.is_dir():
         return {}
-    return {path.name: path for path in sorted(BUNDLED.iterdir()) if (path / "config.json").is_file()}
+    return {
+        path.name: path for path in sorted(BUNDLED.iterdir()) if (path / "config.json").is_file()
+    }
 
 
 def resolve(name_or_path: str | Path) -> Path:
@@ -175,4 +195,6 @@ def resolve(name_or_path: str | Path) -> Path:
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     listed = ", ".join(known) or "none"
-    raise ModelError(f"no checkpoint folder {str(name_or_path)!r}; bundled with this version: {listed}")
+    raise ModelError(
+        f"no checkpoint folder {str(name_or_path)!r}; bundled with this version: {listed}"
+    )

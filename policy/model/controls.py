@@ -1,4 +1,6 @@
-"""Small networks trained from scratch, in the backbone's place: same tokens in, same head behind."""
+"""Small networks trained from scratch, in the backbone's place: same tokens in, same head
+behind.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,17 @@ class Transformer(Control):
     def __init__(self, tokens: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__(hidden)
         layer = nn.TransformerEncoderLayer(
-            hidden, heads, 4 * hidden, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+            hidden,
+            heads,
+            4 * hidden,
+            dropout=0.1,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
-        self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.encoder = nn.TransformerEncoder(
+            layer, layers, nn.LayerNorm(hidden), enable_nested_tensor=False
+        )
         self.mask: Tensor
         self.register_buffer(
             "mask", torch.full((tokens, tokens), float("-inf")).triu(diagonal=1), persistent=False

@@ -1,8 +1,9 @@
 """A lean forward pass of Llama-like decoders for short, fixed-length sequences.
 
-The same arithmetic as Hugging Face's Llama and Qwen2 models (checked in the tests), with what a policy does not need
-left out: positions are constants, Q/K/V and gate/up are one matrix product each, no mask is built, nothing is
-cached, and the last block computes the last position only. It compiles to few kernels, block by block.
+The same arithmetic as Hugging Face's Llama and Qwen2 models (checked in the tests), with what a
+policy does not need left out: positions are constants, Q/K/V and gate/up are one matrix product
+each, no mask is built, nothing is cached, and the last block computes the last position only. It
+compiles to few kernels, block by block.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal grouped-query attention by PyTorch's fused kernels; q [n, heads, Q, d] are the last Q of T positions,
-    Q = T or 1; k, v [n, kv_heads, T, d]."""
+    """Causal grouped-query attention by PyTorch's fused kernels; q [n, heads, Q, d] are the last Q
+    of T positions, Q = T or 1; k, v [n, kv_heads, T, d]."""
     causal = q.shape[2] > 1
     return functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
 
 
 def broadcast_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """The same as products and sums over [.., Q, T, d]. For a handful of tokens the compiler makes one pass of it,
-    with the rotation before it, where fused kernels compute tiles of 64 or 128 positions."""
+    """The same as products and sums over [.., Q, T, d]. For a handful of tokens the compiler makes
+    one pass of it, with the rotation before it, where fused kernels compute tiles of 64 or 128
+    positions."""
     n, heads, queries, dim = q.shape
     kv_heads, length = k.shape[1], k.shape[2]
     grouped = q.view(n, kv_heads, heads // kv_heads, queries, 1, dim)
@@ -45,7 +47,9 @@ def broadcast_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class LeanBlock(nn.Module):
     """One pre-norm block: grouped-query attention with rotary positions (RoFormer), then SwiGLU."""
 
-    def __init__(self, block: Any, heads: int, kv_heads: int, eps: float, attend: Attention) -> None:
+    def __init__(
+        self, block: Any, heads: int, kv_heads: int, eps: float, attend: Attention
+    ) -> None:
         super().__init__()
         self.attend = attend
         attention, mlp = block.self_attn, block.mlp
@@ -89,20 +93,26 @@ def _fused_linear(*layers: nn.Linear) -> nn.Linear:
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions in Hugging Face's half-split layout; x [n, heads, T, d], cos and sin [T, d]."""
+    """Rotary positions in Hugging Face's half-split layout; x [n, heads, T, d], cos and sin [T,
+    d].
+    """
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
 class LeanDecoder(nn.Module):
-    """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> [n, hidden]."""
+    """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> [n,
+    hidden].
+    """
 
     def __init__(self, llm: Any, length: int, attend: Attention = fused_attention) -> None:
         super().__init__()
         config = llm.config
         self.eps: float = config.rms_norm_eps
         self.blocks = nn.ModuleList(
-            LeanBlock(block, config.num_attention_heads, config.num_key_value_heads, self.eps, attend)
+            LeanBlock(
+                block, config.num_attention_heads, config.num_key_value_heads, self.eps, attend
+            )
             for block in llm.layers
         )
         self.norm = llm.norm.weight
@@ -127,7 +137,9 @@ class LeanDecoder(nn.Module):
 def supported(llm: Any) -> bool:
     """Whether the lean pass computes the same as this Hugging Face model."""
     config = llm.config
-    scaling = getattr(config, "rope_scaling", None) or getattr(config, "rope_parameters", None) or {}
+    scaling = (
+        getattr(config, "rope_scaling", None) or getattr(config, "rope_parameters", None) or {}
+    )
     return (
         config.model_type in SUPPORTED
         and getattr(config, "hidden_act", "silu") == "silu"

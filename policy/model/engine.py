@@ -1,8 +1,9 @@
 """Inference: batches of any size through static shapes, as fast as the device allows.
 
-A request batch is packed into one row per sample. On CUDA one captured graph per bucket of batch sizes copies the
-rows to the device, runs the model and copies the outputs back, so that a batch costs one launch; larger batches run
-in slices of the largest bucket. On a CPU the rows run as they are. The engine knows shapes, not tasks.
+A request batch is packed into one row per sample. On CUDA one captured graph per bucket of batch
+sizes copies the rows to the device, runs the model and copies the outputs back, so that a batch
+costs one launch; larger batches run in slices of the largest bucket. On a CPU the rows run as they
+are. The engine knows shapes, not tasks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.model.backbone import LlmBackbone
-from policy.model.decoder import Attention, LeanDecoder, broadcast_attention, fused_attention, supported
+from policy.model.decoder import (
+    Attention,
+    LeanDecoder,
+    broadcast_attention,
+    fused_attention,
+    supported,
+)
 from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
 from policy.model.packed import pack_linears, packable
@@ -26,10 +33,12 @@ from policy.model.packing import Packing
 Variant = Literal["eager", "lean", "packed", "graph", "compile", "compile-broadcast", "autotune"]
 """How the forward pass runs:
 
-- eager: the training model as it is; lean: with `LeanDecoder`; packed: lean with `PackedLinear` (CPU);
-- graph: lean in CUDA graphs; compile: lean, its blocks compiled, in CUDA graphs (on a CPU without them);
-- compile-broadcast: that with `broadcast_attention`; autotune: that with the compiler's search for the fastest
-  matrix products.
+- eager: the training model as it is; lean: with `LeanDecoder`; packed: lean with `PackedLinear`
+  (CPU);
+- graph: lean in CUDA graphs; compile: lean, its blocks compiled, in CUDA graphs (on a CPU without
+  them);
+- compile-broadcast: that with `broadcast_attention`; autotune: that with the compiler's search for
+  the fastest matrix products.
 """
 
 COMPILED: tuple[Variant, ...] = ("compile", "compile-broadcast", "autotune")
@@ -59,7 +68,9 @@ class Engine:
         module = inference_module(
             model.for_inference(self.device, dtype),
             lean=variant != "eager",
-            attend=broadcast_attention if variant in ("compile-broadcast", "autotune") else fused_attention,
+            attend=broadcast_attention
+            if variant in ("compile-broadcast", "autotune")
+            else fused_attention,
         )
         if variant == "packed" and isinstance(module, _Chain):
             pack_linears(module.decoder, model.task.tokens(model.config))
@@ -75,7 +86,9 @@ class Engine:
             self._runners.append(_DirectRunner(module, self.packing, self.buckets[-1], self.device))
 
     def warm_up(self, rounds: int = 2) -> None:
-        """Run every bucket a few times, so that the first real batch meets no lazy initialisation."""
+        """Run every bucket a few times, so that the first real batch meets no lazy
+        initialisation.
+        """
         for runner in self._runners:
             for _ in range(rounds):
                 runner.run(runner.size)
@@ -84,7 +97,9 @@ class Engine:
                 self._runners[0].run(1)
 
     def run(self, inputs: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float32]:
-        """Outputs [n, ...] of a batch of n >= 0 samples; every input has n as its first dimension."""
+        """Outputs [n, ...] of a batch of n >= 0 samples; every input has n as its first
+        dimension.
+        """
         n = len(next(iter(inputs.values())))
         outputs = []
         for start in range(0, n, self.buckets[-1]):
@@ -105,7 +120,9 @@ class _Runner(Protocol):
 class _DirectRunner:
     """Calls the module on the rows that are in use."""
 
-    def __init__(self, module: nn.Module, packing: Packing, size: int, device: torch.device) -> None:
+    def __init__(
+        self, module: nn.Module, packing: Packing, size: int, device: torch.device
+    ) -> None:
         self.size = size
         self._module, self._packing, self._device = module, packing, device
         self._host = torch.zeros(size, packing.width)
@@ -128,7 +145,8 @@ class _GraphRunner:
         self._device = device
         self._host = torch.zeros(size, packing.width, pin_memory=True)
         self.rows = self._host.numpy()
-        # A graph keeps addresses, not tensors: whatever it reads that is not of its own pool must live as long as it.
+        # A graph keeps addresses, not tensors: whatever it reads that is not of its own pool must
+        # live as long as it.
         self._read = (module, rows := torch.zeros(size, packing.width, device=device))
 
         def forward() -> Tensor:
@@ -148,7 +166,9 @@ class _GraphRunner:
             with torch.cuda.graph(self._graph, pool=pool):
                 self._out.copy_(forward(), non_blocking=True)
         self._result = self._out.numpy()
-        self._done = torch.cuda.Event(blocking=True)  # who waits sleeps and leaves the core to others
+        self._done = torch.cuda.Event(
+            blocking=True
+        )  # who waits sleeps and leaves the core to others
 
     def run(self, count: int) -> NDArray[np.float32]:
         with torch.cuda.device(self._device):
@@ -158,13 +178,17 @@ class _GraphRunner:
         return self._result[:count]
 
 
-def inference_module(model: PolicyModel, *, lean: bool, attend: Attention = fused_attention) -> nn.Module:
+def inference_module(
+    model: PolicyModel, *, lean: bool, attend: Attention = fused_attention
+) -> nn.Module:
     """The model with adapters merged, its backbone replaced by the lean pass where that exists."""
     if isinstance(model.backbone, LlmBackbone):
         model.backbone.merge_adapters()
         if lean and supported(model.backbone.llm):
             tokens = model.task.tokens(model.config)
-            return _Chain(model.encoder, LeanDecoder(model.backbone.llm, tokens, attend), model.head)
+            return _Chain(
+                model.encoder, LeanDecoder(model.backbone.llm, tokens, attend), model.head
+            )
     return model
 
 
@@ -191,19 +215,23 @@ class _Chain(nn.Module):
 
 
 def best_variant(model: PolicyModel, device: str) -> Variant:
-    """The variant that measured fastest among those that are safe in a server (docs/reference/nioka.md)."""
+    """The variant that measured fastest among those that are safe in a server
+    (docs/reference/nioka.md).
+    """
     lean = isinstance(model.backbone, LlmBackbone) and supported(model.backbone.llm)
     if device.startswith("cuda"):
-        # The controls are small enough without a graph, and cuDNN's GRU cannot be replayed from one.
+        # The controls are small enough without a graph, and cuDNN's GRU cannot be replayed from
+        # one.
         return "graph" if lean else "eager"
     return "packed" if lean and packable(torch.bfloat16) else "lean"
 
 
 def make_engine(model: PolicyModel, device: str, variant: str) -> Engine:
-    """An engine as a server uses it: on CUDA an LLM in bf16, on a CPU in float32 but for packed bf16 weights.
+    """An engine as a server uses it: on CUDA an LLM in bf16, on a CPU in float32 but for packed
+    bf16 weights.
 
-    Controls stay in float32. On a CPU half of the cores compute: threads of one product wait for each other, and
-    beside a live network each wait may last a scheduler's time slice.
+    Controls stay in float32. On a CPU half of the cores compute: threads of one product wait for
+    each other, and beside a live network each wait may last a scheduler's time slice.
 
     Raises:
         ModelError: there is no such variant.
@@ -213,7 +241,9 @@ def make_engine(model: PolicyModel, device: str, variant: str) -> Engine:
     if not cuda:
         torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
     dtype = torch.bfloat16 if llm and (cuda or variant == "packed") else torch.float32
-    return Engine(model, device, dtype, variant=checked(variant), buckets=BUCKETS if cuda else (64,))
+    return Engine(
+        model, device, dtype, variant=checked(variant), buckets=BUCKETS if cuda else (64,)
+    )
 
 
 def default_engine(model: PolicyModel, device: str = "auto") -> Engine:

@@ -6,4 +6,6 @@ from policy.errors import PolicyError
 
 
 class ModelError(PolicyError):
-    """A model, checkpoint, dataset or training setting is unusable; the message names it and the remedy."""
+    """A model, checkpoint, dataset or training setting is unusable; the message names it and the
+    remedy.
+    """

@@ -37,7 +37,9 @@ class PolicyModel(nn.Module):
         return out
 
     def for_inference(self, device: str | torch.device, dtype: torch.dtype) -> PolicyModel:
-        """Eval mode, there, with the backbone in `dtype`; encoder and head, which are small, stay in float32."""
+        """Eval mode, there, with the backbone in `dtype`; encoder and head, which are small, stay
+        in float32.
+        """
         self.to(device).eval()
         cast_parameters(self.backbone, dtype)
         return self

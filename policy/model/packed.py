@@ -1,7 +1,8 @@
 """Linear layers with weights in the CPU library's own layout.
 
-PyTorch hands oneDNN plain weights, which it lays out anew at every call; for a handful of tokens that costs as much
-as the product. The compiler of PyTorch packs them once, through the operators used here.
+PyTorch hands oneDNN plain weights, which it lays out anew at every call; for a handful of tokens
+that costs as much as the product. The compiler of PyTorch packs them once, through the operators
+used here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ _OPERATORS = torch.ops.mkldnn
 
 
 class PackedLinear(nn.Module):
-    """The same function as an `nn.Linear`, for inference on a CPU with `rows` rows in the smallest batch."""
+    """The same function as an `nn.Linear`, for inference on a CPU with `rows` rows in the smallest
+    batch.
+    """
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
         super().__init__()

@@ -23,7 +23,11 @@ class Packing:
         self.width = start
 
     def fill(
-        self, rows: NDArray[np.float32], inputs: Mapping[str, NDArray[np.floating]], start: int, count: int
+        self,
+        rows: NDArray[np.float32],
+        inputs: Mapping[str, NDArray[np.floating]],
+        start: int,
+        count: int,
     ) -> None:
         """Write samples start … start + count of `inputs` into the first rows."""
         for name, shape, columns in self._parts:
@@ -34,4 +38,6 @@ class Packing:
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
         """Views of the inputs in rows [n, width]."""
-        return {name: rows[:, columns].view(len(rows), *shape) for name, shape, columns in self._parts}
+        return {
+            name: rows[:, columns].view(len(rows), *shape) for name, shape, columns in self._parts
+        }

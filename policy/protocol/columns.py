@@ -3,8 +3,9 @@
 pack(message.records, ACK_RECORDS, {"flow": slots, ...})
 unpack(message.records, ACK_RECORDS)["flow"]
 
-Where many messages come or go at once, `raw` checks each that came and `joined` makes arrays of all of them; `cut`
-makes the columns of all that go. A step of NumPy costs about as much for one message as for a hundred.
+Where many messages come or go at once, `raw` checks each that came and `joined` makes arrays of all
+of them; `cut` makes the columns of all that go. A step of NumPy costs about as much for one message
+as for a hundred.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,18 +80,24 @@ class ColumnError(ValueError):
 
 
 def pack(message: Message, layout: Layout, columns: Mapping[str, npt.ArrayLike]) -> None:
-    """Set every column of `message`, converted to its type on the wire. Raises ColumnError if lengths differ."""
+    """Set every column of `message`, converted to its type on the wire. Raises ColumnError if
+    lengths differ.
+    """
     length = None
     for name, kind in layout.items():
         values = np.ascontiguousarray(columns[name], kind)
         length = len(values) if length is None else length
         if len(values) != length:
-            raise ColumnError(f"{_name(message)}.{name} has {len(values)} elements, others {length}")
+            raise ColumnError(
+                f"{_name(message)}.{name} has {len(values)} elements, others {length}"
+            )
         setattr(message, name, values.tobytes())
 
 
 def raw(message: Message, layout: Layout) -> Raw:
-    """The columns of `message` as they are. Raises ColumnError if they are not whole elements, or differ in length."""
+    """The columns of `message` as they are. Raises ColumnError if they are not whole elements, or
+    differ in length.
+    """
     data: tuple[bytes, ...] = layout.fetch(message)
     length = None
     for (name, kind), column in zip(layout.items(), data, strict=True):
@@ -98,13 +105,16 @@ def raw(message: Message, layout: Layout) -> Raw:
             length = len(column) // kind.itemsize
         if len(column) != length * kind.itemsize:
             raise ColumnError(
-                f"{_name(message)}.{name}: {len(column)} bytes, expected {length} elements of {kind.itemsize}"
+                f"{_name(message)}.{name}: {len(column)} bytes, expected {length} elements of "
+                f"{kind.itemsize}"
             )
     return Raw(length or 0, data)
 
 
 def joined(parts: Sequence[Raw], layout: Layout, *names: str) -> npt.NDArray[Any]:
-    """These columns, all of one type, of all parts in order, as a read-only array of shape [len(names), n]."""
+    """These columns, all of one type, of all parts in order, as a read-only array of shape
+    [len(names), n].
+    """
     places = [layout.place[name] for name in names]
     data = b"".join([part.data[place] for place in places for part in parts])
     return np.frombuffer(data, layout[names[0]]).reshape(len(names), -1)
@@ -113,20 +123,30 @@ def joined(parts: Sequence[Raw], layout: Layout, *names: str) -> npt.NDArray[Any
 def cut(
     columns: Mapping[str, npt.ArrayLike], layout: Layout, starts: Sequence[int]
 ) -> Iterator[dict[str, bytes]]:
-    """Columns of several messages, as arguments to make each of. starts: where each begins; columns: of one length."""
+    """Columns of several messages, as arguments to make each of. starts: where each begins;
+    columns: of one length.
+    """
     data = [
         (name, kind.itemsize, np.ascontiguousarray(columns[name], kind).tobytes())
         for name, kind in layout.items()
     ]
     stops: list[int | None] = [*starts[1:], None]
     for start, stop in zip(starts, stops, strict=True):
-        yield {name: each[start * size : None if stop is None else stop * size] for name, size, each in data}
+        yield {
+            name: each[start * size : None if stop is None else stop * size]
+            for name, size, each in data
+        }
 
 
 def unpack(message: Message, layout: Layout) -> Columns:
-    """All columns as read-only arrays. Raises ColumnError if they are not whole elements, or differ in length."""
+    """All columns as read-only arrays. Raises ColumnError if they are not whole elements, or differ
+    in length.
+    """
     data = raw(message, layout).data
-    return {name: np.frombuffer(each, kind) for each, (name, kind) in zip(data, layout.items(), strict=True)}
+    return {
+        name: np.frombuffer(each, kind)
+        for each, (name, kind) in zip(data, layout.items(), strict=True)
+    }
 
 
 def _name(message: Message) -> str:

@@ -1,7 +1,9 @@
-"""Adaptive policy collaboration, second half: how many difficult flows the model can answer in time. Pure.
+"""Adaptive policy collaboration, second half: how many difficult flows the model can answer in
+time. Pure.
 
-The engine answers one batch after the other. How long a batch of n takes is learnt as it runs. A flow is admitted to
-the batch queue only if, by that model, its batch ends before its deadline and no earlier flow of it becomes late.
+The engine answers one batch after the other. How long a batch of n takes is learnt as it runs. A
+flow is admitted to the batch queue only if, by that model, its batch ends before its deadline and
+no earlier flow of it becomes late.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ class AdmissionConfig(BaseModel):
 
 
 class ServiceTime:
-    """Time of a batch by its size, in buckets of powers of two: mean and mean deviation, as TCP estimates RTTs
-    (RFC 6298: gains 1/8 and 1/4)."""
+    """Time of a batch by its size, in buckets of powers of two: mean and mean deviation, as TCP
+    estimates RTTs (RFC 6298: gains 1/8 and 1/4)."""
 
     def __init__(self, config: AdmissionConfig) -> None:
         self._deviations = config.deviations
@@ -59,9 +61,11 @@ class ServiceTime:
         self._plan()
 
     def age(self, now_ns: int) -> None:
-        """Shorten what was not measured for a while: else one slow batch would keep its size from ever being tried.
+        """Shorten what was not measured for a while: else one slow batch would keep its size from
+        ever being tried.
 
-        Sooner where no size was measured: then a slow batch may be keeping the model out altogether.
+        Sooner where no size was measured: then a slow batch may be keeping the model out
+        altogether.
         """
         idle = now_ns - int(self._seen_ns.max()) > IDLE_NS
         old = (self._mean > 0) & (idle | (now_ns - self._seen_ns > FORGET_NS))
@@ -75,8 +79,8 @@ class ServiceTime:
     def _plan(self) -> None:
         """Planned time of each bucket.
 
-        One never measured: in proportion to the next smaller one that was, but not above the next larger. Larger
-        batches are never planned to take less than smaller ones.
+        One never measured: in proportion to the next smaller one that was, but not above the next
+        larger. Larger batches are never planned to take less than smaller ones.
         """
         measured = np.flatnonzero(self._mean)
         plan = self._mean + self._deviations * self._deviation
@@ -104,10 +108,11 @@ class ServiceTime:
 
 
 class BatchQueue:
-    """Flows that wait for the engine, at most one entry each; the newest window of a flow is the one answered.
+    """Flows that wait for the engine, at most one entry each; the newest window of a flow is the
+    one answered.
 
-    Admitted flows wait in order of admission. Of more candidates than fit, those go first that have waited longest
-    since the model last took them, so a flow that stays difficult is served in turn.
+    Admitted flows wait in order of admission. Of more candidates than fit, those go first that have
+    waited longest since the model last took them, so a flow that stays difficult is served in turn.
     """
 
     def __init__(self, flows: int, config: AdmissionConfig) -> None:
@@ -160,7 +165,9 @@ class BatchQueue:
         """How many of the candidates, in this order, fit behind those who wait."""
         largest, queue = self._config.max_batch, np.concatenate((self._waiting, candidates))
         deadlines = self._deadlines(queue)
-        position = len(self._waiting) // largest * largest  # of the batch that the next candidate joins
+        position = (
+            len(self._waiting) // largest * largest
+        )  # of the batch that the next candidate joins
         start_ns += position // largest * self.service.planned_ns(largest)
         while position < len(queue):
             batch = deadlines[position : position + largest]

@@ -1,9 +1,10 @@
-"""Adaptive policy collaboration, first half: which flows are difficult. Pure, a compiled loop over flows.
+"""Adaptive policy collaboration, first half: which flows are difficult. Pure, a compiled loop over
+flows.
 
-Trailblazer (arXiv 2512.11839) sends flows in poor conditions to the LLM and the rest to a light policy by rules on
-latency, loss and rate, whose thresholds it does not publish; those here are this project's own. Each rule has
-hysteresis: it sets in at one threshold and ends only after `calm_windows` windows below a lower one, so a flow on the
-edge does not flap.
+Trailblazer (arXiv 2512.11839) sends flows in poor conditions to the LLM and the rest to a light
+policy by rules on latency, loss and rate, whose thresholds it does not publish; those here are this
+project's own. Each rule has hysteresis: it sets in at one threshold and ends only after
+`calm_windows` windows below a lower one, so a flow on the edge does not flap.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ Bools = NDArray[np.bool_]
 
 
 class Reason(IntFlag):
-    """Why a flow is difficult: bits of DecisionBatch.reasons, lowest first in the order of the rules below."""
+    """Why a flow is difficult: bits of DecisionBatch.reasons, lowest first in the order of the
+    rules below.
+    """
 
     LOSS = 1
     QUEUEING_DELAY = 2
@@ -56,7 +59,9 @@ class ApcConfig(BaseModel):
     """Slope of the mean RTT over the trend windows (seconds per second)."""
     rising_off: float = Field(default=0.03, ge=0)
     volatility_on: float = Field(default=0.35, ge=0)
-    """Standard deviation over mean of the delivery rate, over windows that the application did not limit."""
+    """Standard deviation over mean of the delivery rate, over windows that the application did not
+    limit.
+    """
     volatility_off: float = Field(default=0.20, ge=0)
     calm_windows: int = Field(default=5, ge=1)
     """Windows below the lower threshold that end a rule."""
@@ -87,8 +92,13 @@ class Scheduler:
         self._state[flows] = np.zeros(1, _STATE)[0]
 
     def reasons(self, batch: FlowBatch) -> NDArray[np.uint8]:
-        """Reason bits of every flow, 0 where it is easy, after one more window of each; uint8[n]."""
-        windows, valid = batch.windows[:, -self.history :].view(ROW)[..., 0], batch.valid[:, -self.history :]
+        """Reason bits of every flow, 0 where it is easy, after one more window of each;
+        uint8[n].
+        """
+        windows, valid = (
+            batch.windows[:, -self.history :].view(ROW)[..., 0],
+            batch.valid[:, -self.history :],
+        )
         bits = np.empty(len(batch), np.uint8)
         _update(self._state, self._limits, batch.flow, windows, valid, batch.min_rtt_ns, bits)
         return bits
@@ -107,7 +117,9 @@ def _loss(windows: Any, valid: Any) -> float:
 
 @inner
 def _rtt_slope(windows: Any, valid: Any) -> float:
-    """Least-squares slope of the mean RTT over time, from the windows that exist; 0 with fewer than three."""
+    """Least-squares slope of the mean RTT over time, from the windows that exist; 0 with fewer than
+    three.
+    """
     now = count = mean = 0.0
     for k in range(len(windows)):
         now += windows[k].duration_ns
@@ -128,7 +140,9 @@ def _rtt_slope(windows: Any, valid: Any) -> float:
 
 @inner
 def _volatility(windows: Any, valid: Any) -> float:
-    """Deviation over mean of the delivery rate, of windows not application-limited; 0 with fewer than three."""
+    """Deviation over mean of the delivery rate, of windows not application-limited; 0 with fewer
+    than three.
+    """
     mean = count = 0.0
     for k in range(len(windows)):
         if valid[k] and windows[k].app_limited_share < 0.5:
@@ -146,7 +160,9 @@ def _volatility(windows: Any, valid: Any) -> float:
 
 @inner
 def _hold(state: Any, rule: int, above: bool, below: bool, calm_windows: float) -> None:
-    """Rule number `rule` of Reason after one more window: `above` its upper or `below` its lower threshold."""
+    """Rule number `rule` of Reason after one more window: `above` its upper or `below` its lower
+    threshold.
+    """
     state.calm[rule] = min(state.calm[rule] + 1, int(calm_windows)) if below else 0
     if above:
         state.holds |= np.uint8(1 << rule)
@@ -184,7 +200,13 @@ def _update(
         rising = _rtt_slope(windows[i], valid[i])
         _hold(state, _RISING, rising > limit.rising_on, rising <= limit.rising_off, calm)
         volatility = _volatility(windows[i], valid[i])
-        _hold(state, _VOLATILE, volatility > limit.volatility_on, volatility <= limit.volatility_off, calm)
+        _hold(
+            state,
+            _VOLATILE,
+            volatility > limit.volatility_on,
+            volatility <= limit.volatility_off,
+            calm,
+        )
         outage = newest.acks == 0 and newest.inflight_bytes > 0
         _hold(state, _OUTAGE, outage, not outage, calm)
         bits[i] = state.holds

@@ -46,7 +46,9 @@ class ServerConfig(BaseModel):
     light: str = DEFAULT_LIGHT
     """The tier that answers at once under `apc`."""
     difficult: str | None = "auto"
-    """The tier for difficult flows under `apc`; null: none; auto: `llm` where it can be loaded, else none."""
+    """The tier for difficult flows under `apc`; null: none; auto: `llm` where it can be loaded,
+    else none.
+    """
     tiers: tuple[str, ...] = ()
     """Further model tiers to load, so that agents can ask for them alone."""
     models: dict[str, str] = Field(default_factory=dict)
@@ -76,7 +78,8 @@ class ServerConfig(BaseModel):
             raise ValueError("tls_cert and tls_key go together; set both or neither")
         if not self.is_unix and (self.tls_cert is None or self.token_file is None):
             raise ValueError(
-                f"listen: {self.listen} is on TCP and needs tls_cert, tls_key and token_file; or use unix:/path"
+                f"listen: {self.listen} is on TCP and needs tls_cert, tls_key and token_file; or "
+                "use unix:/path"
             )
         return self
 

@@ -1,8 +1,10 @@
-"""The server without its sockets and threads: messages in, decisions out. Pure; `now_ns` is the server's clock.
+"""The server without its sockets and threads: messages in, decisions out. Pure; `now_ns` is the
+server's clock.
 
-receive(...)   for each StateBatch: checks it, opens and closes flows, keeps the rest for the next tick
-tick(now)      folds all that came, lets the light tier answer and the scheduler admit: messages to send
-next_job(lane) the next batch for a model tier that is idle; finish(job, …): messages to send
+receive(...)   for each StateBatch: checks it, opens and closes flows, keeps the rest for the next
+tick tick(now)      folds all that came, lets the light tier answer and the scheduler admit:
+messages to send next_job(lane) the next batch for a model tier that is idle; finish(job, …):
+messages to send
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ class Job:
 
 
 def _lane(tier: Tier, config: ServerConfig) -> Lane:
-    largest = min(getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch)
+    largest = min(
+        getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch
+    )
     admission = config.admission.model_copy(update={"max_batch": largest})
     return Lane(tier, BatchQueue(config.limits.flows, admission), getattr(tier, "history", HISTORY))
 
@@ -72,7 +76,8 @@ class Core:
         metrics: Metrics,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """models: the model tiers that are loaded, by name; config.difficult is one of them or None.
+        """models: the model tiers that are loaded, by name; config.difficult is one of them or
+        None.
 
         clock: only to measure how long answers take.
         """
@@ -125,25 +130,33 @@ class Core:
         outgoing: Outgoing = []
         for policy, flows in self.streams.by_policy(slots).items():
             if policy in self.lanes:
-                self._competition.observe(self._history.batch(flows, self._folder.levels[flows, _MSS], 1))
+                self._competition.observe(
+                    self._history.batch(flows, self._folder.levels[flows, _MSS], 1)
+                )
                 self.lanes[policy].queue.join(flows)
                 continue
             name = self._config.light if policy == APC else policy
             light = self.light(name)
-            need = max(getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1)
+            need = max(
+                getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1
+            )
             batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
             self._competition.observe(batch)
             started_ns = self._clock()
             actions = self._competed(light, batch, light.decide(batch, now_ns))
             compute_ns = self._clock() - started_ns
-            reasons = self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
+            reasons = (
+                self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
+            )
             asked = self._table.asked(flows)
             outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
         return outgoing
 
     def _competed(self, tier: Tier, batch: FlowBatch, actions: Actions) -> Actions:
         """Tiers that keep queues short would starve beside flows that fill them."""
-        return self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
+        return (
+            self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
+        )
 
     def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
         """Find the difficult flows and queue those that can be answered in time."""
@@ -164,7 +177,9 @@ class Core:
     def light(self, name: str) -> Tier:
         """A light tier, built when first asked for."""
         if name not in self._light:
-            self._light[name] = create(name, TierContext(self._config.limits.flows, seed=self._config.seed))
+            self._light[name] = create(
+                name, TierContext(self._config.limits.flows, seed=self._config.seed)
+            )
         return self._light[name]
 
     def _deadline_ns(self, slots: Ints) -> Ints:
@@ -192,7 +207,9 @@ class Core:
         return Job(lane, batch, self._table.asked(slots), self._reasons[slots], now_ns)
 
     def finish(self, job: Job, actions: Actions | None, now_ns: int) -> Outgoing:
-        """The lane's answer, None if it failed. Late or superseded answers are counted, and under APC not sent."""
+        """The lane's answer, None if it failed. Late or superseded answers are counted, and under
+        APC not sent.
+        """
         lane, slots, name = job.lane, job.batch.flow, job.lane.tier.name
         lane.busy = False
         compute_ns = now_ns - job.taken_ns
@@ -207,13 +224,19 @@ class Core:
         late = live & (now_ns - asked.arrival_ns > self.streams.patience_ns(slots))
         self.metrics.late[name] += int(np.count_nonzero(late))
         drop = self.streams.collaborating(slots) & (late | superseded)
-        for reason, mask in (("flow_ended", ~live), ("late", drop & late), ("superseded", drop & ~late)):
+        for reason, mask in (
+            ("flow_ended", ~live),
+            ("late", drop & late),
+            ("superseded", drop & ~late),
+        ):
             if count := int(np.count_nonzero(mask)):
                 self.metrics.dropped[name, reason] += count
         actions = self._competed(lane.tier, job.batch, actions)
         kept = np.flatnonzero(live & ~drop)
         chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
-        return self._answers(name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns)
+        return self._answers(
+            name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns
+        )
 
     # Messages
 
@@ -253,7 +276,9 @@ class Core:
         outgoing: Outgoing = []
         messages = col.cut(columns, col.DECISIONS, starts.tolist())
         for index, sequence, packed in zip(owner[starts].tolist(), newest, messages, strict=True):
-            decisions = pb.DecisionBatch(sequence=sequence, tier=tier, compute_ns=compute_ns, **packed)
+            decisions = pb.DecisionBatch(
+                sequence=sequence, tier=tier, compute_ns=compute_ns, **packed
+            )
             outgoing.append((self.streams.session(index), pb.ServerMessage(decisions=decisions)))
         return outgoing
 

@@ -17,7 +17,9 @@ UNKNOWN, STALE = -1, -2
 
 @dataclass(eq=False)
 class Session:
-    """One stream. index: its place in tables of sessions; slots, generations: by the agent's slot number."""
+    """One stream. index: its place in tables of sessions; slots, generations: by the agent's slot
+    number.
+    """
 
     index: int
     agent_id: str
@@ -38,7 +40,9 @@ class Session:
             self.generations = np.concatenate((self.generations, np.zeros(more, np.int64)))
 
     def lookup(self, *named: Raw) -> Ints:
-        """Slots of the flows that the first two columns name; UNKNOWN or STALE where there is none."""
+        """Slots of the flows that the first two columns name; UNKNOWN or STALE where there is
+        none.
+        """
         flow = np.frombuffer(b"".join([raw.data[0] for raw in named]), np.uint32)
         generation = np.frombuffer(b"".join([raw.data[1] for raw in named]), np.uint32)
         if not len(flow):
@@ -58,7 +62,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Asked:
-    """What n flows want decided: their newest windows; int64[n] each. epoch: changes whenever the slot is reused."""
+    """What n flows want decided: their newest windows; int64[n] each. epoch: changes whenever the
+    slot is reused.
+    """
 
     slot: Ints
     epoch: Ints
@@ -80,7 +86,9 @@ class FlowTable:
         self.generation = np.zeros(slots, np.uint32)
         self.window: Ints = np.zeros(slots, np.int64)  # newest closed
         self.end_ns: Ints = np.zeros(slots, np.int64)  # of that window
-        self.arrival_ns: Ints = np.zeros(slots, np.int64)  # of the batch that closed it, server's clock
+        self.arrival_ns: Ints = np.zeros(
+            slots, np.int64
+        )  # of the batch that closed it, server's clock
         self.sequence: Ints = np.zeros(slots, np.int64)  # of that batch
         self._epoch: Ints = np.zeros(slots, np.int64)
         self._free = list(range(slots - 1, -1, -1))
@@ -112,7 +120,11 @@ class FlowTable:
     def asked(self, slots: Ints) -> Asked:
         """The newest windows of open flows."""
         return Asked(
-            slots, self._epoch[slots], self.window[slots], self.arrival_ns[slots], self.sequence[slots]
+            slots,
+            self._epoch[slots],
+            self.window[slots],
+            self.arrival_ns[slots],
+            self.sequence[slots],
         )
 
     def is_open(self, asked: Asked) -> NDArray[np.bool_]:

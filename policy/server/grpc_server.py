@@ -1,4 +1,6 @@
-"""The policy server's gRPC edge: one event loop for streams and light decisions; a thread waits for each model tier."""
+"""The policy server's gRPC edge: one event loop for streams and light decisions; a thread waits for
+each model tier.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ class Outbox:
 
 
 class PolicyService:
-    """The Policy service. Everything but waiting for model tiers runs in the event loop's thread."""
+    """The Policy service. Everything but waiting for model tiers runs in the event loop's
+    thread.
+    """
 
     def __init__(
         self, config: ServerConfig, tiers: dict[str, Tier], metrics: Metrics, token: str | None
@@ -87,7 +91,9 @@ class PolicyService:
         self._threads = {name: ThreadPoolExecutor(1, f"tier-{name}") for name in tiers}
 
     async def Decide(  # noqa: N802 (gRPC's name)
-        self, request_iterator: object, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]
+        self,
+        request_iterator: object,
+        context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage],
     ) -> None:
         """One agent's stream."""
         if self._token is not None and not self._authorised(context):
@@ -121,7 +127,10 @@ class PolicyService:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is draining")
         except TimeoutError:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no Hello came")
-        except (ProtocolError, DecodeError) as error:  # DecodeError: of context.read(), no protobuf at all
+        except (
+            ProtocolError,
+            DecodeError,
+        ) as error:  # DecodeError: of context.read(), no protobuf at all
             self._metrics.rejected["protocol_error"] += 1
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except LimitError as error:
@@ -139,11 +148,14 @@ class PolicyService:
         """A message from its bytes. Raises LimitError or DecodeError, in `context.read()`."""
         if len(data) > self._config.limits.message_bytes:
             raise LimitError(
-                f"a message of {len(data)} bytes; the server's limit is {self._config.limits.message_bytes}"
+                f"a message of {len(data)} bytes; the server's limit is "
+                f"{self._config.limits.message_bytes}"
             )
         return pb.AgentMessage.FromString(data)
 
-    def _authorised(self, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]) -> bool:
+    def _authorised(
+        self, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]
+    ) -> bool:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         given = given.encode() if isinstance(given, str) else bytes(given)
         return hmac.compare_digest(given, f"Bearer {self._token}".encode())
@@ -161,7 +173,8 @@ class PolicyService:
                 asyncio.get_running_loop().call_later(LAZY_S, self._tick_if_due)
 
     def _schedule_tick(self) -> None:
-        """Tick at once when idle; after a tick not before as much time again has passed, at most MAX_PAUSE_S.
+        """Tick at once when idle; after a tick not before as much time again has passed, at most
+        MAX_PAUSE_S.
 
         A tick costs nearly the same for one message as for ten, so under load messages share them.
         """
@@ -206,7 +219,9 @@ class PolicyService:
         """Let a model tier decide on its own thread. Whatever it raises, the light tier goes on."""
         loop, tier, actions = asyncio.get_running_loop(), job.lane.tier, None
         try:
-            actions = await loop.run_in_executor(self._threads[name], tier.decide, job.batch, job.taken_ns)
+            actions = await loop.run_in_executor(
+                self._threads[name], tier.decide, job.batch, job.taken_ns
+            )
             _check(actions, len(job.batch))
         except WorkerDied as error:
             log.error("tier %s failed on a batch of %d: %s", name, len(job.batch), error)
@@ -264,10 +279,14 @@ async def _serve(config: ServerConfig, tiers: dict[str, Tier]) -> None:
     decide = grpc.stream_stream_rpc_method_handler(
         service.Decide, service.parse, pb.ServerMessage.SerializeToString
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Decide": decide}),))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(_SERVICE, {"Decide": decide}),)
+    )
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection((_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection(
+        (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
     for name in (_SERVICE, ""):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     with (

@@ -1,4 +1,6 @@
-"""From the columns of many StateBatch messages to records and closed windows that can be trusted. Pure, vectorised."""
+"""From the columns of many StateBatch messages to records and closed windows that can be trusted.
+Pure, vectorised.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ _UINT32S = (
 class Part:
     """What one message brought.
 
-    slots: int64[records and windows, in this order], negative where no open flow was meant (flows.UNKNOWN, STALE).
+    slots: int64[records and windows, in this order], negative where no open flow was meant
+    (flows.UNKNOWN, STALE).
     """
 
     session: Session
@@ -71,15 +74,21 @@ class Rejections:
         slots: Ints,
         checks: Sequence[tuple[str, NDArray[np.bool_]]],
     ) -> Ints | None:
-        """Count each entry that is wrong under the first reason that it gives; returns the others, None if all are.
+        """Count each entry that is wrong under the first reason that it gives; returns the others,
+        None if all are.
 
-        lengths: entries of each part; slots: int64[n], negative ones are wrong; checks: reasons and where they apply.
+        lengths: entries of each part; slots: int64[n], negative ones are wrong; checks: reasons and
+        where they apply.
         """
         if not (slots < 0).any() and not any(mask.any() for _, mask in checks):
             return None
         source = np.repeat(np.arange(len(parts)), lengths)
         good = np.ones(len(slots), bool)
-        for reason, mask in (("stale_generation", slots == STALE), ("unknown_flow", slots < 0), *checks):
+        for reason, mask in (
+            ("stale_generation", slots == STALE),
+            ("unknown_flow", slots < 0),
+            *checks,
+        ):
             first = mask & good
             good &= ~first
             for part, count in enumerate(np.bincount(source[first], minlength=len(parts))):
@@ -91,7 +100,9 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
     """The records of all parts that are fit for use."""
     raws = [part.records for part in parts]
     lengths = [raw.length for raw in raws]
-    slot = np.concatenate([part.slots[:length] for part, length in zip(parts, lengths, strict=True)])
+    slot = np.concatenate(
+        [part.slots[:length] for part, length in zip(parts, lengths, strict=True)]
+    )
     int64s = joined(raws, ACK_RECORDS, *COUNTERS, "at_ns", "retransmitted_bytes")
     at_ns = int64s[_AT]
     rtt_us = joined(raws, ACK_RECORDS, "rtt_us")[0]
@@ -127,14 +138,18 @@ def records_of(parts: list[Part], rejections: Rejections) -> Records:
 
 
 def closings_of(parts: list[Part], table: FlowTable, rejections: Rejections) -> Closed:
-    """The windows of all parts that come after the ones before of their flows. Updates the table."""
+    """The windows of all parts that come after the ones before of their flows. Updates the
+    table.
+    """
     raws = [part.windows for part in parts]
     lengths = [raw.length for raw in raws]
     slot = np.concatenate([part.slots[part.records.length :] for part in parts])
     window, end_ns = joined(raws, WINDOWS, "window", "end_ns")
     sent_ns = np.repeat([part.sent_ns for part in parts], lengths)
     source = np.repeat(np.arange(len(parts)), lengths)
-    good = rejections.sift(parts, lengths, slot, (("bad_time", (end_ns <= 0) | (end_ns > sent_ns)),))
+    good = rejections.sift(
+        parts, lengths, slot, (("bad_time", (end_ns <= 0) | (end_ns > sent_ns)),)
+    )
     if good is not None:
         slot, window, end_ns, source = slot[good], window[good], end_ns[good], source[good]
     grew = (window > table.window[slot]) & (end_ns > table.end_ns[slot])

@@ -1,4 +1,6 @@
-"""Where the server listens, and who may speak to it: unix socket, or TCP with TLS and a bearer token."""
+"""Where the server listens, and who may speak to it: unix socket, or TCP with TLS and a bearer
+token.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ UNIX_PATH_BYTES = 107  # sockaddr_un, less the final zero
 def options(config: ServerConfig) -> list[tuple[str, int]]:
     """gRPC options: limits, and pings that find agents which vanished."""
     return [
-        # The service refuses and counts what is beyond the limit; gRPC refuses what would take too much memory to read.
+        # The service refuses and counts what is beyond the limit; gRPC refuses what would take too
+        # much memory to read.
         ("grpc.max_receive_message_length", _REFUSED_UNREAD * config.limits.message_bytes),
         ("grpc.max_send_message_length", config.limits.message_bytes),
         ("grpc.max_concurrent_streams", config.limits.streams + 8),
@@ -39,14 +42,17 @@ def token(config: ServerConfig) -> str | None:
     text = _read(config.token_file).decode("ascii", "replace").strip()
     if len(text) < 16:
         raise PolicyError(
-            f"{config.token_file}: a token needs at least 16 characters; make one: openssl rand -hex 32"
+            f"{config.token_file}: a token needs at least 16 characters; make one: openssl rand "
+            "-hex 32"
         )
     return text
 
 
 @contextmanager
 def bound(server: grpc.aio.Server, config: ServerConfig) -> Iterator[str]:
-    """Bind the server; gives the address as agents write it. Removes the unix socket at the end. Raises PolicyError."""
+    """Bind the server; gives the address as agents write it. Removes the unix socket at the end.
+    Raises PolicyError.
+    """
     if config.is_unix:
         path = Path(config.listen.removeprefix("unix:"))
         _claim(path)
@@ -64,14 +70,20 @@ def bound(server: grpc.aio.Server, config: ServerConfig) -> Iterator[str]:
         credentials = grpc.ssl_server_credentials([pair])
         port = _bind(lambda: server.add_secure_port(config.listen, credentials), config.listen)
     except ValueError as error:
-        raise PolicyError(f"tls_cert {config.tls_cert}, tls_key {config.tls_key}: {error}") from None
+        raise PolicyError(
+            f"tls_cert {config.tls_cert}, tls_key {config.tls_key}: {error}"
+        ) from None
     yield f"{config.listen.rpartition(':')[0]}:{port}"
 
 
 def _claim(path: Path) -> None:
-    """Make way for a socket at `path`: a dead server's is removed, a live one's and other files are not."""
+    """Make way for a socket at `path`: a dead server's is removed, a live one's and other files are
+    not.
+    """
     if len(str(path).encode()) > UNIX_PATH_BYTES:
-        raise PolicyError(f"unix:{path}: longer than {UNIX_PATH_BYTES} bytes; choose a shorter path")
+        raise PolicyError(
+            f"unix:{path}: longer than {UNIX_PATH_BYTES} bytes; choose a shorter path"
+        )
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -117,7 +129,9 @@ def exporter(config: ServerConfig, registry: CollectorRegistry) -> Iterator[str 
     try:
         server, thread = start_http_server(config.metrics, addr="127.0.0.1", registry=registry)
     except OSError as error:
-        raise PolicyError(f"metrics: cannot listen on port {config.metrics}: {error.strerror}") from None
+        raise PolicyError(
+            f"metrics: cannot listen on port {config.metrics}: {error.strerror}"
+        ) from None
     try:
         yield f"http://127.0.0.1:{server.server_port}/metrics"
     finally:

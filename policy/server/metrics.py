@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 BOUNDS_S = np.array([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0])
@@ -67,9 +72,15 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """See Collector."""
         yield _counter("decisions", "Decisions sent", ["tier"], self.decisions)
-        yield _counter("deadline_misses", "Answers later than the agent's deadline", ["tier"], self.late)
-        yield _counter("answers_dropped", "Answers computed but not sent", ["tier", "reason"], self.dropped)
-        yield _counter("rejected", "Records, windows, flows and batches not used", ["reason"], self.rejected)
+        yield _counter(
+            "deadline_misses", "Answers later than the agent's deadline", ["tier"], self.late
+        )
+        yield _counter(
+            "answers_dropped", "Answers computed but not sent", ["tier", "reason"], self.dropped
+        )
+        yield _counter(
+            "rejected", "Records, windows, flows and batches not used", ["reason"], self.rejected
+        )
         yield _counter(
             "difficult_windows", "Windows that a rule of APC held difficult", ["rule"], self.reasons
         )
@@ -83,9 +94,13 @@ class Metrics(Collector):
         yield GaugeMetricFamily("tbtest_flows", "Open flows", self.flows)
         yield GaugeMetricFamily("tbtest_streams", "Connected agents", self.streams)
         yield GaugeMetricFamily(
-            "tbtest_competing_flows", "Flows that compete with another for the queue", self.competing()
+            "tbtest_competing_flows",
+            "Flows that compete with another for the queue",
+            self.competing(),
         )
-        queue = GaugeMetricFamily("tbtest_queue_flows", "Flows that wait for a tier", labels=["tier"])
+        queue = GaugeMetricFamily(
+            "tbtest_queue_flows", "Flows that wait for a tier", labels=["tier"]
+        )
         for tier, length in list(self.queue.items()):
             queue.add_metric([tier], length)
         yield queue

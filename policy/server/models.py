@@ -1,4 +1,6 @@
-"""Loads the tiers that a configuration names, each model in a process of its own (`policy.worker`)."""
+"""Loads the tiers that a configuration names, each model in a process of its own
+(`policy.worker`).
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ AUTO_TIER = "llm"
 
 @contextmanager
 def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Tier], str]]:
-    """The configuration with `difficult` settled, the loaded tiers by name, and what to tell the user (or "").
+    """The configuration with `difficult` settled, the loaded tiers by name, and what to tell the
+    user (or "").
 
-    The tiers' processes end with the context. Raises PolicyError if a tier that was named cannot be had.
+    The tiers' processes end with the context. Raises PolicyError if a tier that was named cannot be
+    had.
     """
     note, tiers = "", {}
     difficult = config.difficult

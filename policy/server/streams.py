@@ -35,12 +35,16 @@ class LimitError(PolicyError):
 class Streams:
     """Takes messages apart and keeps what the next tick is to fold.
 
-    models: names of the model tiers that are served; on_open: called with the slots of new flows and the starts of
-    their first windows, int64[n] each.
+    models: names of the model tiers that are served; on_open: called with the slots of new flows
+    and the starts of their first windows, int64[n] each.
     """
 
     def __init__(
-        self, config: ServerConfig, models: list[str], metrics: Metrics, on_open: Callable[[Ints, Ints], None]
+        self,
+        config: ServerConfig,
+        models: list[str],
+        metrics: Metrics,
+        on_open: Callable[[Ints, Ints], None],
     ) -> None:
         self.table = FlowTable(config.limits.flows)
         self.parts: list[Part] = []
@@ -61,7 +65,9 @@ class Streams:
         policy = hello.policy or APC
         if policy != APC and policy not in LIGHT and policy not in self._models:
             known = ", ".join((APC, *LIGHT, *self._models))
-            raise ProtocolError(f"policy {policy[:80]!r} is not served here; this server has {known}")
+            raise ProtocolError(
+                f"policy {policy[:80]!r} is not served here; this server has {known}"
+            )
         if not 5_000_000 <= hello.window_ns <= 10_000_000_000:
             raise ProtocolError(f"window_ns {hello.window_ns} is not within 5e6 .. 10e9")
         if not 1_000_000 <= hello.deadline_ns <= 60_000_000_000:
@@ -94,7 +100,9 @@ class Streams:
         self._metrics.streams -= 1
 
     def receive(self, session: Session, state: pb.StateBatch, now_ns: int) -> None:
-        """Take a batch. Raises ProtocolError for columns that do not fit together, LimitError for too many records."""
+        """Take a batch. Raises ProtocolError for columns that do not fit together, LimitError for
+        too many records.
+        """
         try:
             records = col.raw(state.records, col.ACK_RECORDS)
             windows = col.raw(state.windows, col.WINDOWS)
@@ -103,7 +111,12 @@ class Streams:
         except col.ColumnError as error:
             raise ProtocolError(str(error)) from None
         limit = self._config.limits.records_per_batch
-        for name, raw in (("records", records), ("opens", opens), ("windows", windows), ("closes", closes)):
+        for name, raw in (
+            ("records", records),
+            ("opens", opens),
+            ("windows", windows),
+            ("closes", closes),
+        ):
             if raw.length > limit:
                 raise LimitError(f"{raw.length} {name} in a batch; the server's limit is {limit}")
         if state.sequence <= session.sequence or state.sequence >= 2**63:
@@ -113,7 +126,9 @@ class Streams:
         if opens.length:
             self._open(session, col.unpack(state.opens, col.OPENS), state.sent_ns)
         slots = session.lookup(records, windows)
-        self.parts.append(Part(session, state.sequence, state.sent_ns, now_ns, records, windows, slots))
+        self.parts.append(
+            Part(session, state.sequence, state.sent_ns, now_ns, records, windows, slots)
+        )
         if closes.length:
             self._close(session, closes)
 
@@ -164,19 +179,29 @@ class Streams:
         names = list(dict.fromkeys(session.policy for session in self._sessions if session))
         if len(names) == 1:
             return {names[0]: slots}
-        number = np.array([names.index(session.policy) if session else -1 for session in self._sessions])
+        number = np.array(
+            [names.index(session.policy) if session else -1 for session in self._sessions]
+        )
         wanted = number[self.table.session[slots]]
-        return {name: slots[wanted == place] for place, name in enumerate(names) if (wanted == place).any()}
+        return {
+            name: slots[wanted == place]
+            for place, name in enumerate(names)
+            if (wanted == place).any()
+        }
 
     def collaborating(self, slots: Ints) -> NDArray[np.bool_]:
         """Which of these open flows are under APC."""
-        under = np.array([session is not None and session.policy == APC for session in self._sessions])
+        under = np.array(
+            [session is not None and session.policy == APC for session in self._sessions]
+        )
         chosen: NDArray[np.bool_] = under[self.table.session[slots]]
         return chosen
 
     def patience_ns(self, slots: Ints) -> Ints:
         """How long after its batch's arrival the answer on each of these open flows is of use."""
-        patience = np.array([session.deadline_ns if session else 0 for session in self._sessions], np.int64)
+        patience = np.array(
+            [session.deadline_ns if session else 0 for session in self._sessions], np.int64
+        )
         return patience[self.table.session[slots]]
 
     def alone(self, policy: str) -> bool:

@@ -27,7 +27,9 @@ class Task(Protocol):
         ...
 
     def encoder(self, config: ModelConfig, hidden: int, scale: float) -> nn.Module:
-        """A module from `Inputs` to tokens [n, T, hidden] whose root mean square starts near `scale`."""
+        """A module from `Inputs` to tokens [n, T, hidden] whose root mean square starts near
+        `scale`.
+        """
         ...
 
     def head(self, config: ModelConfig, hidden: int) -> nn.Module:
@@ -35,7 +37,9 @@ class Task(Protocol):
         ...
 
     def loss(self, output: Tensor, targets: Inputs, overestimation_weight: float) -> Tensor:
-        """Mean loss; `overestimation_weight` above 1 punishes asking for too much more than too little."""
+        """Mean loss; `overestimation_weight` above 1 punishes asking for too much more than too
+        little.
+        """
         ...
 
     def measures(

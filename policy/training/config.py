@@ -1,4 +1,6 @@
-"""Settings of a training run: YAML, `--set key=value` and the record in a checkpoint are this one type."""
+"""Settings of a training run: YAML, `--set key=value` and the record in a checkpoint are this one
+type.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,12 @@ class TrainConfig(BaseModel):
 
     model: ModelConfig = ModelConfig()
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    batch_size: int = Field(default=256, gt=0, description="samples per optimiser step, over all processes")
-    micro_batch: int = Field(default=256, gt=0, description="samples per forward pass; gradients accumulate")
+    batch_size: int = Field(
+        default=256, gt=0, description="samples per optimiser step, over all processes"
+    )
+    micro_batch: int = Field(
+        default=256, gt=0, description="samples per forward pass; gradients accumulate"
+    )
     max_steps: int = Field(default=4000, gt=0)
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -38,12 +44,20 @@ class TrainConfig(BaseModel):
         description="1: mean squared error; above: asking for too much costs this many times more",
     )
     evaluate_every: int = Field(default=200, gt=0)
-    evaluate_samples: int = Field(default=8192, gt=0, description="validation samples looked at each time")
-    patience: int = Field(default=8, gt=0, description="evaluations without progress before stopping")
-    precision: Literal["auto", "no", "bf16"] = Field(default="auto", description="auto: bf16 on CUDA")
+    evaluate_samples: int = Field(
+        default=8192, gt=0, description="validation samples looked at each time"
+    )
+    patience: int = Field(
+        default=8, gt=0, description="evaluations without progress before stopping"
+    )
+    precision: Literal["auto", "no", "bf16"] = Field(
+        default="auto", description="auto: bf16 on CUDA"
+    )
 
 
-def load_config(path: Path | None, assignments: tuple[str, ...] = (), kind: str | None = None) -> TrainConfig:
+def load_config(
+    path: Path | None, assignments: tuple[str, ...] = (), kind: str | None = None
+) -> TrainConfig:
     """Settings from a YAML file, changed by `key.inner=value` assignments and the model kind.
 
     Raises:

@@ -19,8 +19,12 @@ Measures = dict[str, dict[str, float]]
 """family -> measure -> mean; "all" is over every sample."""
 
 
-def evaluate(model: PolicyModel, samples: Samples, device: torch.device, limit: int = 65536) -> Measures:
-    """Mean error measures of a model by trace family, on at most `limit` samples drawn without replacement."""
+def evaluate(
+    model: PolicyModel, samples: Samples, device: torch.device, limit: int = 65536
+) -> Measures:
+    """Mean error measures of a model by trace family, on at most `limit` samples drawn without
+    replacement.
+    """
     indices = sample_indices(samples, limit)
     output, targets = predict(model, samples, indices, device)
     return _by_family(model.task, output, targets, samples.families[indices])
@@ -34,7 +38,9 @@ def evaluate_baselines(task: Task, samples: Samples, limit: int = 65536) -> dict
     for name, output in samples.baselines.items():
         known = ~np.isnan(output[indices])
         kept = {key: value[known] for key, value in targets.items()}
-        results[name] = _by_family(task, output[indices][known], kept, samples.families[indices][known])
+        results[name] = _by_family(
+            task, output[indices][known], kept, samples.families[indices][known]
+        )
     return results
 
 
@@ -50,7 +56,9 @@ def _by_family(
     families: NDArray[np.str_],
 ) -> Measures:
     values = task.measures(output, targets)
-    groups = {"all": np.ones(len(families), bool)} | {str(f): families == f for f in np.unique(families)}
+    groups = {"all": np.ones(len(families), bool)} | {
+        str(f): families == f for f in np.unique(families)
+    }
     return {
         name: {measure: float(np.mean(value[mask])) for measure, value in values.items()}
         for name, mask in groups.items()
@@ -66,7 +74,9 @@ def model_card(
     best_seed: int,
     others: Mapping[str, Measures],
 ) -> str:
-    """README.md of a checkpoint: data, seeds, and errors on the test traces beside those of other policies."""
+    """README.md of a checkpoint: data, seeds, and errors on the test traces beside those of other
+    policies.
+    """
     ours = seeds[best_seed][1]
     spread = [measures["all"]["mape"] for _, measures in seeds.values()]
     model = config.model
@@ -75,27 +85,35 @@ def model_card(
         if model.backbone.architecture is None
         else model.backbone.architecture["model_type"]
     )
+    pretrained = model.backbone.pretrained and model.backbone.architecture is None
+    control = model.control
     backbone = (
-        f"{what}, {'pretrained' if model.backbone.pretrained and model.backbone.architecture is None else 'random'} "
+        f"{what}, "
+        f"{'pretrained' if pretrained else 'random'} "
         f"weights, {model.backbone.layers or 'all'} blocks, LoRA rank {model.backbone.lora.rank}"
         if model.kind == "nioka"
-        else f"{model.kind} trained from scratch, {model.control.layers} layers of {model.control.hidden}"
+        else f"{model.kind} trained from scratch, {control.layers} layers of {control.hidden}"
     )
     lines = [
         f"# {name}",
         "",
         f"- Task: {model.task}; objective: {model.objective}; history of {model.history} windows.",
         f"- Backbone: {backbone}.",
-        f"- Loss: squared error of the log2 rate, over-estimation weighted {config.overestimation_weight:g}.",
-        f"- Data: {dataset['rows']} windows of {dataset['traces']} source traces; split by source trace.",
-        f"- Seeds: {', '.join(map(str, seeds))}; this is seed {best_seed}, chosen on validation traces "
+        "- Loss: squared error of the log2 rate, over-estimation weighted "
+        f"{config.overestimation_weight:g}.",
+        f"- Data: {dataset['rows']} windows of {dataset['traces']} source traces; split by source "
+        "trace.",
+        f"- Seeds: {', '.join(map(str, seeds))}; this is seed {best_seed}, chosen on validation "
+        "traces "
         f"(loss {seeds[best_seed][0].best_loss:.4f} at step {seeds[best_seed][0].best_step}).",
         f"- MAPE on test traces over seeds: mean {100 * float(np.mean(spread)):.1f} %, "
-        f"standard deviation {100 * float(np.std(spread, ddof=1 if len(spread) > 1 else 0)):.1f} points.",
+        f"standard deviation {100 * float(np.std(spread, ddof=1 if len(spread) > 1 else 0)):.1f} "
+        "points.",
         "",
         "## Errors against the hindsight action on test traces",
         "",
-        "Relative error of the rate, in per cent; over and under are its one-sided parts, so that they add up to MAPE.",
+        "Relative error of the rate, in per cent; over and under are its one-sided parts, so that "
+        "they add up to MAPE.",
         "",
         "| trace family | policy | MAPE | over | under |",
         "|---|---|---:|---:|---:|",
@@ -105,7 +123,8 @@ def model_card(
             if family in measures:
                 row = measures[family]
                 cells = " | ".join(
-                    f"{100 * row[measure]:.1f}" for measure in ("mape", "overestimation", "underestimation")
+                    f"{100 * row[measure]:.1f}"
+                    for measure in ("mape", "overestimation", "underestimation")
                 )
                 lines.append(f"| {family} | {policy} | {cells} |")
     lines += ["", "These are open-loop errors; closed-loop results come from `tbtest run`.", ""]

@@ -26,13 +26,14 @@ def train(
     compare: Sequence[Path] = (),
     on_progress: Callable[[int, Progress], None] = lambda seed, progress: None,
 ) -> Path:
-    """Train all seeds of `config` and write `out/checkpoint`, the one that did best on the validation traces.
+    """Train all seeds of `config` and write `out/checkpoint`, the one that did best on the
+    validation traces.
 
-    `out/seed-<k>/` holds each seed's TensorBoard logs and the state from which an interrupted run resumes.
-    `compare` are checkpoints evaluated on the same test samples, for the card.
+    `out/seed-<k>/` holds each seed's TensorBoard logs and the state from which an interrupted run
+    resumes. `compare` are checkpoints evaluated on the same test samples, for the card.
 
-    Raises:
-        ModelError: the dataset, settings, a checkpoint to compare with, or a state to resume is unusable.
+    Raises: ModelError: the dataset, settings, a checkpoint to compare with, or a state to resume is
+        unusable.
     """
     table = schema.read(dataset)
     samples = {split: CongestionSamples(table, split, config.model) for split in schema.SPLITS}

@@ -1,8 +1,9 @@
 """The training loop: one seed of one model on one dataset.
 
-AdamW with linear warm-up and cosine decay, gradient clipping, early stopping on validation traces. Samples are drawn
-by (seed, epoch) and dropout by (seed, step), so that a resumed run continues exactly where it was. PyTorch and
-Accelerate: one CPU, one GPU or several (`accelerate launch $(which tbtest) train …`) run the same code.
+AdamW with linear warm-up and cosine decay, gradient clipping, early stopping on validation traces.
+Samples are drawn by (seed, epoch) and dropout by (seed, step), so that a resumed run continues
+exactly where it was. PyTorch and Accelerate: one CPU, one GPU or several (`accelerate launch
+$(which tbtest) train …`) run the same code.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def train_one(
 ) -> tuple[PolicyModel, Progress]:
     """Train to the end, resuming from `folder` if a state of the same settings lies there.
 
-    Writes `logs/` (TensorBoard) and `state/` into `folder`. Returns the model with its best weights, in eval mode.
+    Writes `logs/` (TensorBoard) and `state/` into `folder`. Returns the model with its best
+    weights, in eval mode.
 
     Raises:
         ModelError: the state in `folder` is of other settings, or the loss is not a number.
@@ -61,13 +63,17 @@ def train_one(
     mixed = accelerator.mixed_precision == "bf16"
     model = PolicyModel(config.model, torch.bfloat16 if mixed else torch.float32)
     learned = model.trained_parameters()
-    optimiser = torch.optim.AdamW(learned.values(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        learned.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     prepared, optimiser = accelerator.prepare(model, optimiser)
     state = _State(folder / "state", config, seed)
     progress = state.restore(learned, optimiser)
     best = {name: value.detach().clone() for name, value in state.best(learned).items()}
     writer = (
-        SummaryWriter(str(folder / "logs"), purge_step=progress.step) if accelerator.is_main_process else None
+        SummaryWriter(str(folder / "logs"), purge_step=progress.step)
+        if accelerator.is_main_process
+        else None
     )
     batches = _Batches(config, seed, len(train), accelerator)
     try:
@@ -77,9 +83,13 @@ def train_one(
                 accelerator, prepared, optimiser, config, seed, train, batches, progress.step
             )
             if not np.isfinite(progress.loss):
-                raise ModelError(f"the loss is {progress.loss} at step {progress.step}; lower learning_rate")
+                raise ModelError(
+                    f"the loss is {progress.loss} at step {progress.step}; lower learning_rate"
+                )
             if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
-                progress.validation_loss = validation_loss(model, config, validation, accelerator.device)
+                progress.validation_loss = validation_loss(
+                    model, config, validation, accelerator.device
+                )
                 if progress.validation_loss < progress.best_loss:
                     progress.best_loss, progress.best_step = progress.validation_loss, progress.step
                     progress.stale = 0
@@ -109,9 +119,13 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 class _Batches:
-    """Indices of each step's samples for this process: shuffled epochs, a function of (seed, step) alone."""
+    """Indices of each step's samples for this process: shuffled epochs, a function of (seed, step)
+    alone.
+    """
 
-    def __init__(self, config: TrainConfig, seed: int, count: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: TrainConfig, seed: int, count: int, accelerator: Accelerator
+    ) -> None:
         self._size = min(config.batch_size, count)
         self._per_epoch = count // self._size
         self._count, self._seed = count, seed
@@ -149,7 +163,9 @@ def _step(
         inputs, targets = samples.batch(part)
         with accelerator.autocast():
             output = model(on_device(inputs, accelerator.device))
-        loss = _task_loss(accelerator.unwrap_model(model), output, targets, config, accelerator.device)
+        loss = _task_loss(
+            accelerator.unwrap_model(model), output, targets, config, accelerator.device
+        )
         loss = loss * (len(part) / len(indices))
         accelerator.backward(loss)
         total += loss.detach()
@@ -160,7 +176,9 @@ def _step(
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a half cosine down to `final_rate` (Loshchilov, Hutter, arXiv 1608.03983, one cycle)."""
+    """Linear warm-up, then a half cosine down to `final_rate` (Loshchilov, Hutter, arXiv
+    1608.03983, one cycle).
+    """
     warm = min(1.0, step / max(config.warmup_steps, 1))
     course = 0.5 * (1 + math.cos(math.pi * min(step / config.max_steps, 1.0)))
     return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * course)
@@ -174,14 +192,23 @@ def _task_loss(
 
 def on_device(arrays: Arrays, device: torch.device) -> dict[str, Tensor]:
     """The arrays as tensors there."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in arrays.items()}
+    return {
+        name: torch.from_numpy(array).to(device, non_blocking=True)
+        for name, array in arrays.items()
+    }
 
 
 @torch.inference_mode()
 def predict(
-    model: PolicyModel, samples: Samples, indices: NDArray[np.int64], device: torch.device, batch: int = 1024
+    model: PolicyModel,
+    samples: Samples,
+    indices: NDArray[np.int64],
+    device: torch.device,
+    batch: int = 1024,
 ) -> tuple[NDArray[np.float32], Arrays]:
-    """Outputs and targets of the samples, dropout off; nothing is carried from one sample to another."""
+    """Outputs and targets of the samples, dropout off; nothing is carried from one sample to
+    another.
+    """
     model.eval()
     outputs, targets = [], []
     for start in range(0, len(indices), batch):
@@ -203,7 +230,9 @@ def validation_loss(
 
 
 class _State:
-    """Weights, best weights and optimiser moments between runs; safetensors and JSON, replaced as a whole."""
+    """Weights, best weights and optimiser moments between runs; safetensors and JSON, replaced as a
+    whole.
+    """
 
     def __init__(self, folder: Path, config: TrainConfig, seed: int) -> None:
         self._folder = folder
@@ -222,7 +251,9 @@ class _State:
         tensors = {f"now.{name}": value.detach() for name, value in learned.items()}
         tensors |= {f"best.{name}": value for name, value in best.items()}
         for index, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+            tensors |= {
+                f"adam.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()
+            }
         file = self._folder / f"{progress.step}.safetensors"
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, file)
         record = {"settings": self._settings, "tensors": file.name, "progress": vars(progress)}
@@ -233,7 +264,9 @@ class _State:
             if old != file:
                 old.unlink()
 
-    def restore(self, learned: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer) -> Progress:
+    def restore(
+        self, learned: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
+    ) -> Progress:
         record_path = self._folder / "state.json"
         if not record_path.exists():
             return Progress()
@@ -241,7 +274,8 @@ class _State:
         if record["settings"] != self._settings:
             changed = [k for k in self._settings if record["settings"].get(k) != self._settings[k]]
             raise ModelError(
-                f"{self._folder} belongs to other settings ({', '.join(changed)}); choose another --out"
+                f"{self._folder} belongs to other settings ({', '.join(changed)}); choose another "
+                "--out"
             )
         tensors = load_file(self._folder / record["tensors"])
         with torch.no_grad():

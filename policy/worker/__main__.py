@@ -1,8 +1,8 @@
 """The worker process: loads one tier and decides for the batches that it finds in shared memory.
 
-`python -m policy.worker NAME CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`: the tier's name, its
-TierContext as JSON, for how many flows at most, the inherited socket's descriptor, the server's process id.
-It lives until the server closes its end of the channel, or dies.
+`python -m policy.worker NAME CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`: the
+tier's name, its TierContext as JSON, for how many flows at most, the inherited socket's descriptor,
+the server's process id. It lives until the server closes its end of the channel, or dies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from policy.worker.memory import SharedRows
 from policy.worker.process import DONE, REQUEST, Loaded
 
 NICENESS = 5
-"""On a machine with few cores the light tier's answers come first; measured: docs/reference/policy-server.md."""
+"""On a machine with few cores the light tier's answers come first; measured:
+docs/reference/policy-server.md.
+"""
 _PR_SET_PDEATHSIG = 1
 
 

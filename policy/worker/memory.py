@@ -15,7 +15,9 @@ _ACTIONS = ("pacing_rate_bps", "cwnd_packets")
 
 
 class SharedRows:
-    """Rows for `rows` flows with `history` windows each. Both sides map the same file; who may write, they agree on."""
+    """Rows for `rows` flows with `history` windows each. Both sides map the same file; who may
+    write, they agree on.
+    """
 
     def __init__(self, memory: int, rows: int, history: int) -> None:
         """memory: file descriptor of a memfd, which may be closed afterwards. Raises OSError."""
@@ -34,9 +36,13 @@ class SharedRows:
         self._columns = {name: table[name] for name in (*_BATCH, *_ACTIONS)}
 
     def write(self, batch: FlowBatch, start: int, stop: int) -> None:
-        """Put flows start … stop of a batch into the first rows. Raises ValueError if it has another history."""
+        """Put flows start … stop of a batch into the first rows. Raises ValueError if it has
+        another history.
+        """
         if batch.windows.shape[1] != self.history:
-            raise ValueError(f"{batch.windows.shape[1]} windows per flow; the model reads {self.history}")
+            raise ValueError(
+                f"{batch.windows.shape[1]} windows per flow; the model reads {self.history}"
+            )
         for name in _BATCH:
             self._columns[name][: stop - start] = getattr(batch, name)[start:stop]
 

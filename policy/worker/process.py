@@ -1,6 +1,7 @@
 """One worker process as the server sees it: started, asked, ended.
 
-Its batches travel through shared memory; a socket pair, whose messages keep their bounds, says that one is there.
+Its batches travel through shared memory; a socket pair, whose messages keep their bounds, says that
+one is there.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class WorkerDied(RuntimeError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker says of its tier when it is ready: the tier's attributes, max_batch also the rows shared."""
+    """What a worker says of its tier when it is ready: the tier's attributes, max_batch also the
+    rows shared.
+    """
 
     max_batch: int
     history: int
@@ -65,7 +68,8 @@ class WorkerProcess:
     def ready(self) -> Loaded:
         """Wait until the tier is loaded.
 
-        Raises PolicyError with what the tier's construction raised, WorkerDied or OSError; then the process has ended.
+        Raises PolicyError with what the tier's construction raised, WorkerDied or OSError; then the
+        process has ended.
         """
         message, memory = self._receive()
         try:
@@ -83,7 +87,9 @@ class WorkerProcess:
         return loaded
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """What the tier decides; the interpreter is free meanwhile. Raises WorkerDied, or ValueError (history)."""
+        """What the tier decides; the interpreter is free meanwhile. Raises WorkerDied, or
+        ValueError (history).
+        """
         actions = Actions(np.empty(len(batch)), np.empty(len(batch)))
         for start in range(0, len(batch), self._shared.rows):
             stop = min(start + self._shared.rows, len(batch))
@@ -113,7 +119,9 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def end(self) -> None:
-        """End it, by force where a batch takes too long; who waits for an answer gets WorkerDied. From any thread."""
+        """End it, by force where a batch takes too long; who waits for an answer gets WorkerDied.
+        From any thread.
+        """
         with suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         try:

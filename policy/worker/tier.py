@@ -16,13 +16,17 @@ RESTART_S = 5.0
 
 
 class WorkerTier:
-    """The model tier `name` for the server. `decide` and `recover` are for one thread, `close` for any.
+    """The model tier `name` for the server. `decide` and `recover` are for one thread, `close` for
+    any.
 
-    The kernel ends a process with the thread that started it, so the one that constructs and the one that recovers
-    are to live on. Only for tiers that keep no state of flows, as models do: `forget` is not passed on.
+    The kernel ends a process with the thread that started it, so the one that constructs and the
+    one that recovers are to live on. Only for tiers that keep no state of flows, as models do:
+    `forget` is not passed on.
     """
 
-    def __init__(self, name: str, context: TierContext, rows: int, restart_s: float = RESTART_S) -> None:
+    def __init__(
+        self, name: str, context: TierContext, rows: int, restart_s: float = RESTART_S
+    ) -> None:
         """Load it; returns when it is ready.
 
         Args:
@@ -55,7 +59,9 @@ class WorkerTier:
         return self._process.decide(batch, now_ns)
 
     def recover(self) -> None:
-        """Return when there is a process to decide; it is started anew, as often as needed, if there is none."""
+        """Return when there is a process to decide; it is started anew, as often as needed, if
+        there is none.
+        """
         while not self._process.alive:
             if self._closed.wait(max(self._started_s + self._restart_s - time.monotonic(), 0.0)):
                 return

@@ -1,9 +1,11 @@
-"""Run the tests that need a distribution's kernel inside one, in software emulation: `make test-vm`.
+"""Run the tests that need a distribution's kernel inside one, in software emulation: `make
+test-vm`.
 
     .venv/bin/python scripts/vm [--kernel NAME]... [--timeout S] [-- COMMAND...]
 
-COMMAND runs instead of the tests, e.g. `.venv/bin/tbtest doctor`, as root, from the repository's folder. The guest sees
-this machine's files, read-only: what it writes is gone with it, but for /run/job, which is --results.
+COMMAND runs instead of the tests, e.g. `.venv/bin/tbtest doctor`, as root, from the repository's
+folder. The guest sees this machine's files, read-only: what it writes is gone with it, but for
+/run/job, which is --results.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/vm", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kernel", action="append", choices=KERNELS, help="one after another (6.1)")
+    parser.add_argument(
+        "--kernel", action="append", choices=KERNELS, help="one after another (6.1)"
+    )
     parser.add_argument(
         "--timeout", type=float, default=600, help="seconds after which a guest is ended (600)"
     )
@@ -48,10 +52,14 @@ def main() -> int:
 
 
 def pytest_argv(marks: Sequence[str], extra: Sequence[str]) -> list[str]:
-    """pytest with these marks. Only files that mention one are named: importing all tests would take minutes."""
+    """pytest with these marks. Only files that mention one are named: importing all tests would
+    take minutes.
+    """
     mentioned = re.compile(rf"\bmark\.({'|'.join(marks)})\b")
     files = [
-        str(path) for path in sorted(Path("tests").rglob("test_*.py")) if mentioned.search(path.read_text())
+        str(path)
+        for path in sorted(Path("tests").rglob("test_*.py"))
+        if mentioned.search(path.read_text())
     ]
     options = [
         "-v",

@@ -1,6 +1,7 @@
 """Process 1 of a guest: runs the job's command, writes down its status and switches the guest off.
 
-Needs nothing but the standard library: what does not work in the guest shall show in the command's output.
+Needs nothing but the standard library: what does not work in the guest shall show in the command's
+output.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def main() -> None:
 
 
 def _run(argv: list[str]) -> int:
-    """The command's exit status. Orphans become our children and must not stay zombies: tests look for them."""
+    """The command's exit status. Orphans become our children and must not stay zombies: tests look
+    for them.
+    """
     command = subprocess.Popen(argv)
     while True:
         pid, status = os.wait()

@@ -1,4 +1,6 @@
-"""What a guest boots from: a kernel with its modules, the tools the host lacks, and an initramfs that joins them."""
+"""What a guest boots from: a kernel with its modules, the tools the host lacks, and an initramfs
+that joins them.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,12 @@ class Image:
 
 
 def image(name: str, find_packages: Callable[[], Sequence[str]], folder: Path) -> Image:
-    """The image of that name, with its initramfs in ``folder``; downloaded the first time. Raises UserError."""
-    tools = _unpacked("tools", lambda: ["busybox-static", "kmod", *packages.not_installed([_OPENVSWITCH])])
+    """The image of that name, with its initramfs in ``folder``; downloaded the first time. Raises
+    UserError.
+    """
+    tools = _unpacked(
+        "tools", lambda: ["busybox-static", "kmod", *packages.not_installed([_OPENVSWITCH])]
+    )
     modules = _unpacked(name, find_packages)
     (kernel,) = [*modules.glob("boot/vmlinuz-*"), *modules.glob("usr/bin/linux.uml")]
     (version,) = modules.glob("usr/lib/modules/*")
@@ -56,8 +62,12 @@ def _unpacked(name: str, find_packages: Callable[[], Sequence[str]]) -> Path:
         for uml in folder.glob("usr/lib/uml/modules/*"):  # where modprobe looks
             (folder / "usr/lib/modules").mkdir(exist_ok=True)
             (folder / "usr/lib/modules" / uml.name).symlink_to(f"../uml/modules/{uml.name}")
-        for daemon in folder.glob("usr/lib/openvswitch-switch/ovs-vswitchd"):  # a Debian alternative
-            (folder / "usr/sbin" / daemon.name).symlink_to(f"../lib/{daemon.parent.name}/{daemon.name}")
+        for daemon in folder.glob(
+            "usr/lib/openvswitch-switch/ovs-vswitchd"
+        ):  # a Debian alternative
+            (folder / "usr/sbin" / daemon.name).symlink_to(
+                f"../lib/{daemon.parent.name}/{daemon.name}"
+            )
         (folder / "packages.json").write_text(json.dumps(found))
     return folder
 
@@ -99,7 +109,9 @@ def _plain(module: Path) -> str:
 
 
 def _load_order(version: Path) -> list[Path]:
-    """Files of the boot modules, each after those that it needs. What is built into the kernel is not listed."""
+    """Files of the boot modules, each after those that it needs. What is built into the kernel is
+    not listed.
+    """
     needs = {}
     for line in (version / "modules.dep").read_text().splitlines():
         path, _, needed = line.partition(":")
@@ -114,7 +126,9 @@ def _load_order(version: Path) -> list[Path]:
 
 
 def _archive(files: Iterable[tuple[str, int, bytes]]) -> Iterable[bytes]:
-    """A cpio archive in the "newc" format (Linux, Documentation/driver-api/early-userspace/buffer-format.rst)."""
+    """A cpio archive in the "newc" format (Linux,
+    Documentation/driver-api/early-userspace/buffer-format.rst).
+    """
     for number, (path, mode, content) in enumerate([*files, ("TRAILER!!!", 0, b"")], start=1):
         name = path.encode() + b"\0"
         fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)

@@ -1,4 +1,6 @@
-"""Guests: a kernel in QEMU's software emulation or User-Mode Linux, with the host's files, running one command."""
+"""Guests: a kernel in QEMU's software emulation or User-Mode Linux, with the host's files, running
+one command.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,14 @@ class Kernel:
 KERNELS = {
     kernel.name: kernel
     for kernel in (
-        Kernel("6.1", lambda: [packages.image_of("linux-image-amd64")], ("netem", "ovs", "ebpf_stock")),
-        Kernel("6.12", lambda: [packages.image_of("linux-image-6.12-amd64")], ("netem", "ovs", "ebpf_stock")),
+        Kernel(
+            "6.1", lambda: [packages.image_of("linux-image-amd64")], ("netem", "ovs", "ebpf_stock")
+        ),
+        Kernel(
+            "6.12",
+            lambda: [packages.image_of("linux-image-6.12-amd64")],
+            ("netem", "ovs", "ebpf_stock"),
+        ),
         Kernel("uml", lambda: ["user-mode-linux"], ("netem", "ovs"), uml=True),  # has no eBPF JIT
     )
 }
@@ -63,8 +71,9 @@ def run(
 ) -> Outcome:
     """Boot the kernel, run the command in the repository's folder, echo what it prints.
 
-    What the guest writes into /run/job is kept in ``results``, if given. Raises UserError where something is missing,
-    if the guest ends before the command does, and after ``timeout_s``; the guest is gone in any case.
+    What the guest writes into /run/job is kept in ``results``, if given. Raises UserError where
+    something is missing, if the guest ends before the command does, and after ``timeout_s``; the
+    guest is gone in any case.
     """
     begun = time.monotonic()
     with Scope(state_dir=_state_dir()) as scope:
@@ -134,7 +143,10 @@ def _qemu(found: Image, job: Path) -> list[str]:
     ):
         path = str(folder).replace(",", ",,")
         access = "" if tag == "job" else ",readonly=on"
-        argv += ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{access}"]
+        argv += [
+            "-virtfs",
+            f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{access}",
+        ]
     return argv
 
 
@@ -143,8 +155,14 @@ def _uml(found: Image, job: Path, tmp: Path) -> list[str]:
     for folder in folders.values():
         if " " in str(folder):
             raise UserError(
-                f"{folder}: User-Mode Linux takes no folders with spaces; set TBTEST_CACHE and TMPDIR"
+                f"{folder}: User-Mode Linux takes no folders with spaces; set TBTEST_CACHE and "
+                "TMPDIR"
             )
-    argv = [str(found.kernel), f"mem={_MEMORY_MIB}M", f"initrd={found.initramfs}", f"uml_dir={tmp}/"]
+    argv = [
+        str(found.kernel),
+        f"mem={_MEMORY_MIB}M",
+        f"initrd={found.initramfs}",
+        f"uml_dir={tmp}/",
+    ]
     argv += ["con0=null,fd:1", "con=null", "ssl=null", "share=hostfs", *_KERNEL_OPTIONS.split()]
     return [*argv, *(f"{name}={folder}" for name, folder in folders.items())]

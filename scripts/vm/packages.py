@@ -12,7 +12,8 @@ from pathlib import Path
 
 from testbed.errors import UserError
 
-# Debian's are links into usr/ on the host; a folder of that name laid over it would hide the host's.
+# Debian's are links into usr/ on the host; a folder of that name laid over it would hide the
+# host's.
 _MERGED = ("bin", "sbin", "lib", "lib64")
 
 
@@ -27,20 +28,29 @@ def apt(*argv: str, folder: Path | None = None) -> str:
     try:
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise UserError(f"{argv[0]} is missing: test-vm takes its kernels from Debian's packages") from error
-    if done.returncode:
-        complaints = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["failed"]
         raise UserError(
-            f"{' '.join(argv)}: {complaints[-1]}; as root run apt-get update and try again, and check the network"
+            f"{argv[0]} is missing: test-vm takes its kernels from Debian's packages"
+        ) from error
+    if done.returncode:
+        complaints = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
+            "failed"
+        ]
+        raise UserError(
+            f"{' '.join(argv)}: {complaints[-1]}; as root run apt-get update and try again, and "
+            "check the network"
         )
     return done.stdout
 
 
 def image_of(meta: str) -> str:
     """The package with the kernel that a meta package such as linux-image-amd64 stands for."""
-    found = re.search(r"^\s*Depends: (linux-image-\d\S+)", apt("apt-cache", "depends", meta), re.MULTILINE)
+    found = re.search(
+        r"^\s*Depends: (linux-image-\d\S+)", apt("apt-cache", "depends", meta), re.MULTILINE
+    )
     if found is None:
-        raise UserError(f"apt offers no kernel as {meta}; use a Debian 12 system with its security archive")
+        raise UserError(
+            f"apt offers no kernel as {meta}; use a Debian 12 system with its security archive"
+        )
     return found[1]
 
 
@@ -48,7 +58,8 @@ def not_installed(packages: Sequence[str]) -> list[str]:
     """``package=version`` of those and their dependencies that this system lacks."""
     plan = apt("apt-get", "install", "--simulate", "--no-install-recommends", *packages)
     return [
-        f"{name}={version}" for name, version in re.findall(r"^Inst (\S+) .*?\((\S+)", plan, re.MULTILINE)
+        f"{name}={version}"
+        for name, version in re.findall(r"^Inst (\S+) .*?\((\S+)", plan, re.MULTILINE)
     ]
 
 
@@ -62,7 +73,9 @@ def unpack(packages: Sequence[str], into: Path) -> None:
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
         apt("apt-get", "download", *packages, folder=Path(folder))
         for package in sorted(Path(folder).iterdir()):
-            archive = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
+            archive = subprocess.Popen(
+                ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
+            )
             extract = [
                 "tar",
                 "--extract",
@@ -70,11 +83,15 @@ def unpack(packages: Sequence[str], into: Path) -> None:
                 "--no-same-owner",
                 "--exclude=./usr/share/doc",
             ]
-            done = subprocess.run([*extract, "--directory", into], stdin=archive.stdout, check=False)
+            done = subprocess.run(
+                [*extract, "--directory", into], stdin=archive.stdout, check=False
+            )
             assert archive.stdout is not None
             archive.stdout.close()
             if archive.wait() or done.returncode:
-                raise UserError(f"{package.name} could not be unpacked into {into}: is the disk full?")
+                raise UserError(
+                    f"{package.name} could not be unpacked into {into}: is the disk full?"
+                )
 
 
 def require_program(name: str, package: str) -> str:

@@ -9,7 +9,8 @@ import click
 
 from testbed.errors import UserError
 
-# Command -> its module in this package. Modules are imported late so that `tbtest --help` needs neither torch nor root.
+# Command -> its module in this package. Modules are imported late so that `tbtest --help` needs
+# neither torch nor root.
 _COMMANDS = {
     "run": "run",
     "report": "report",
@@ -42,14 +43,16 @@ class _LateGroup(click.Group):
 
 
 @click.command(
-    cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=_LateGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="tbtest", prog_name="tbtest")
 def cli() -> None:
     """A testbed for learned congestion control on live Linux TCP.
 
-    Builds a network out of Linux namespaces, replays recorded bandwidth on its bottleneck, runs real traffic under
-    several congestion controllers side by side, and reports video stall rate, throughput and delay.
+    Builds a network out of Linux namespaces, replays recorded bandwidth on its bottleneck, runs
+    real traffic under several congestion controllers side by side, and reports video stall rate,
+    throughput and delay.
 
     \b
     Compare the kernel's controllers on a bundled trace:
@@ -64,7 +67,9 @@ def cli() -> None:
 
 
 def _is_user_error(error: BaseException) -> bool:
-    """Whether ``error`` is one that a user can mend: testbed's, or the error class of a package below it."""
+    """Whether ``error`` is one that a user can mend: testbed's, or the error class of a package
+    below it.
+    """
     own = type(error).__module__.partition(".")[0] in {
         "traces",
         "analysis",
@@ -78,7 +83,9 @@ def _is_user_error(error: BaseException) -> bool:
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and status 2, an interrupt is status 130."""
+    """Entry point: a user's mistake is one line on stderr and status 2, an interrupt is status
+    130.
+    """
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -93,7 +100,10 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
-            text = f"{error.filename}: {error.strerror}; is it the right path, may you write there, is the disk full?"
+            text = (
+                f"{error.filename}: {error.strerror}; is it the right path, may you write there, "
+                "is the disk full?"
+            )
         elif _is_user_error(error):
             text = str(error)
         else:

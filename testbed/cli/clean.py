@@ -17,16 +17,18 @@ from testbed.system.leftovers import clean as remove_leftovers
 def clean(run_id: str | None, as_json: bool) -> None:
     """Remove what dead runs left behind, and nothing else.
 
-    A run that ends, fails or is interrupted removes everything itself. One that was killed (kill -9, out of memory)
-    cannot: its state file in /run/tbtest lists its processes, temporary files and what it pinned in /sys/fs/bpf. Live
-    runs are left alone.
+    A run that ends, fails or is interrupted removes everything itself. One that was killed (kill
+    -9, out of memory) cannot: its state file in /run/tbtest lists its processes, temporary files
+    and what it pinned in /sys/fs/bpf. Live runs are left alone.
     """
     report = remove_leftovers(run_id)
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
         for run in report.cleaned:
-            click.echo(f"{run.run_id}: {len(run.processes)} processes, {len(run.paths)} paths removed")
+            click.echo(
+                f"{run.run_id}: {len(run.processes)} processes, {len(run.paths)} paths removed"
+            )
             for line in (*run.processes, *run.paths):
                 click.echo(f"  {line}")
             for line in run.stuck:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the dataset."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the dataset.",
 )
 @click.option(
     "--traces",
@@ -32,12 +35,18 @@ if TYPE_CHECKING:
     show_default="half of the cores",
     help="Scenarios that run at the same time.",
 )
-@click.option("--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all.")
 @click.option(
-    "--simulated", is_flag=True, help="Simulate what can be, instead of running it: minutes, no root."
+    "--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all."
+)
+@click.option(
+    "--simulated",
+    is_flag=True,
+    help="Simulate what can be, instead of running it: minutes, no root.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
+)
 def collect(
     grid_file: Path | None,
     out: Path,
@@ -50,9 +59,9 @@ def collect(
 ) -> None:
     """Run a grid of scenarios and write the experience as a dataset for `tbtest train`.
 
-    Every combination of trace, round trip, buffer and traffic that the grid names is run under each of its
-    controllers. The same command again goes on where it stopped. Needs root. Without GRID.yaml, a grid of the
-    bundled traces.
+    Every combination of trace, round trip, buffer and traffic that the grid names is run under each
+    of its controllers. The same command again goes on where it stopped. Needs root. Without
+    GRID.yaml, a grid of the bundled traces.
 
     \b
         tbtest collect grids/collect.yaml --out experience --jobs 8
@@ -64,7 +73,9 @@ def collect(
 
     collection = plan(read_grid(grid_file) if grid_file else Grid(), traces, out)
     if dry_run:
-        click.echo(json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection))
+        click.echo(
+            json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection)
+        )
         return
     if simulated:
         _simulate(collection, jobs, as_json)
@@ -98,7 +109,13 @@ def _simulate(collection: Collection, processes: int, as_json: bool) -> None:
 
 def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> None:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from testbed.collect.slots import Outcome, run_jobs
     from testbed.errors import UserError
@@ -128,7 +145,9 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
             rows += outcome.rows
             if outcome.error is not None:
                 failures.append(f"{outcome.job.id}: {outcome.error}")
-                console.print(f"{outcome.job.id} failed: {outcome.error}", highlight=False, markup=False)
+                console.print(
+                    f"{outcome.job.id} failed: {outcome.error}", highlight=False, markup=False
+                )
             elif not console.is_terminal:
                 console.print(f"{outcome.job.id}: {outcome.rows} rows", highlight=False)
             progress.update(total, advance=1, rows=rows, failed=len(failures))
@@ -159,7 +178,8 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
 
 def _result_text(result: dict[str, Any]) -> str:
     return (
-        f"{result['dataset']}: {result['new_rows']} new rows of {result['scenarios'] - result['done_before']} "
+        f"{result['dataset']}: {result['new_rows']} new rows of "
+        f"{result['scenarios'] - result['done_before']} "
         f"scenarios, {result['done_before']} done before, {result['failed']} failed"
     )
 
@@ -171,20 +191,24 @@ def _planned(collection: Collection) -> dict[str, Any]:
             source.name: {"family": source.family, "split": collection.splits[source.name]}
             for source in collection.sources
         },
-        "scenarios": [{"id": job.id, "done": job.id not in left, **job.scenario} for job in collection.jobs],
+        "scenarios": [
+            {"id": job.id, "done": job.id not in left, **job.scenario} for job in collection.jobs
+        ],
     }
 
 
 def _plan_text(collection: Collection) -> str:
     planned = _planned(collection)
     lines = [
-        f"trace {name}: {about['family']}, {about['split']}" for name, about in planned["traces"].items()
+        f"trace {name}: {about['family']}, {about['split']}"
+        for name, about in planned["traces"].items()
     ]
     for scenario in planned["scenarios"]:
         traffic = f"{scenario['flows']} x {scenario['flow']}"
         state = ", done" if scenario["done"] else ""
         lines.append(
-            f"{scenario['id']}: rtt {scenario['rtt']}, buffer {scenario['buffer']}, {traffic}{state}"
+            f"{scenario['id']}: rtt {scenario['rtt']}, buffer {scenario['buffer']}, "
+            f"{traffic}{state}"
         )
     left = [scenario for scenario in planned["scenarios"] if not scenario["done"]]
     return "\n".join([*lines, f"{len(left)} of {len(planned['scenarios'])} scenarios to run"])

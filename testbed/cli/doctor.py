@@ -50,7 +50,9 @@ def _show(findings: list[Finding], blocked: list[Finding]) -> None:
     console.print(table)
     for finding in findings:
         if finding.state != "ok":
-            console.print(f"\n[bold]{finding.name}[/]: {escape(finding.cost)}.\n  {escape(finding.remedy)}")
+            console.print(
+                f"\n[bold]{finding.name}[/]: {escape(finding.cost)}.\n  {escape(finding.remedy)}"
+            )
     if blocked:
         names = ", ".join(finding.name for finding in blocked)
         console.print(f"\n[red]`tbtest run` cannot run here[/]: {names}")

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 @click.option(
     "--schemes",
     metavar="NAMES",
-    help="Instead of the grid's: policy, policy:llm, policy:light, policy:gru, policy:mlp, policy:transformer, "
-    "bbr, cubic, reno, oracle, or any other name that --cc takes.",
+    help=(
+        "Instead of the grid's: policy, policy:llm, policy:light, policy:gru, policy:mlp, "
+        "policy:transformer, bbr, cubic, reno, oracle, or any other name that --cc takes."
+    ),
 )
 @click.option(
     "--traces",
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
     "--collection",
     type=click.Path(exists=True, path_type=Path),
     metavar="DIR|FILE",
-    help="Run on the traces of a dataset of `tbtest collect` instead of the grid's own, those of --split alone.",
+    help=(
+        "Run on the traces of a dataset of `tbtest collect` instead of the grid's own, those of "
+        "--split alone."
+    ),
 )
 @click.option(
     "--split",
@@ -54,7 +59,9 @@ if TYPE_CHECKING:
     help="Set any key of the grid; may be repeated.",
 )
 @click.option(
-    "--quick", is_flag=True, help="Cells of at most 5 s, one of each kind of traffic per trace: minutes."
+    "--quick",
+    is_flag=True,
+    help="Cells of at most 5 s, one of each kind of traffic per trace: minutes.",
 )
 @click.option(
     "--jobs",
@@ -65,18 +72,30 @@ if TYPE_CHECKING:
 @click.option(
     "--executor",
     type=click.Choice(["ray", "processes"]),
-    help="How cells are spread; default: ray where it is installed, else processes of this machine.",
+    help=(
+        "How cells are spread; default: ray where it is installed, else processes of this machine."
+    ),
 )
 @click.option(
-    "--ray-address", metavar="ADDR", help="A running Ray cluster: auto, or host:port. Default: this machine."
+    "--ray-address",
+    metavar="ADDR",
+    help="A running Ray cluster: auto, or host:port. Default: this machine.",
 )
 @click.option(
-    "--policy-server", metavar="ADDR", help="Use this policy server instead of starting one per host."
+    "--policy-server",
+    metavar="ADDR",
+    help="Use this policy server instead of starting one per host.",
 )
-@click.option("--baseline", metavar="SCHEME", help="What schemes are paired with; default: bbr, else cubic.")
-@click.option("--keep-runs", is_flag=True, help="Keep the run folders under DIR/runs, logs and all.")
 @click.option(
-    "--report-only", is_flag=True, help="Run nothing; rebuild table and report of the cells that are done."
+    "--baseline", metavar="SCHEME", help="What schemes are paired with; default: bbr, else cubic."
+)
+@click.option(
+    "--keep-runs", is_flag=True, help="Keep the run folders under DIR/runs, logs and all."
+)
+@click.option(
+    "--report-only",
+    is_flag=True,
+    help="Run nothing; rebuild table and report of the cells that are done.",
 )
 @click.option(
     "--pool",
@@ -87,7 +106,9 @@ if TYPE_CHECKING:
     help="Run nothing; report these leagues' tables as one in --out; may be repeated.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
+)
 def league(
     grid_file: Path | None,
     out: Path,
@@ -110,9 +131,9 @@ def league(
 ) -> None:
     """Run every scheme on every scenario of a grid, and report who wins where.
 
-    A cell is one scheme on one scenario; the cells of a scenario share trace, settings and seed, and run in random
-    order. The same command again goes on where it stopped. Writes league.parquet, league.md and league.html. Needs
-    root. Without GRID.yaml, a grid of generated traces.
+    A cell is one scheme on one scenario; the cells of a scenario share trace, settings and seed,
+    and run in random order. The same command again goes on where it stopped. Writes league.parquet,
+    league.md and league.html. Needs root. Without GRID.yaml, a grid of generated traces.
 
     \b
         tbtest league --quick --schemes bbr,cubic,policy:light --out quick
@@ -158,7 +179,8 @@ def league(
     click.echo(json.dumps(result) if as_json else _result_text(result))
     if failures:
         raise UserError(
-            f"{len(failures)} cells failed; the first: {failures[0]}; the same command tries them again"
+            f"{len(failures)} cells failed; the first: {failures[0]}; the same command tries them "
+            "again"
         )
 
 
@@ -174,7 +196,13 @@ def _run(
 ) -> list[str]:
     """Run what is left; returns what went wrong."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from testbed.league.executors import run_cells
     from testbed.run.prepared import require_root
@@ -215,7 +243,9 @@ def _run(
             policy_server=policy_server,
             slots=slots,
             keep_runs=keep_runs,
-            on_start=lambda job: progress.update(total, description=f"{job.about['trace']} {job.scheme}"),
+            on_start=lambda job: progress.update(
+                total, description=f"{job.about['trace']} {job.scheme}"
+            ),
             on_end=ended,
         )
     return failures
@@ -223,7 +253,8 @@ def _run(
 
 def _result_text(result: dict[str, Any]) -> str:
     return (
-        f"{result['league']}: {result['done']} of {result['cells']} cells done, {result['failed']} failed; see "
+        f"{result['league']}: {result['done']} of {result['cells']} cells done, {result['failed']} "
+        "failed; see "
         f"{result['league']}/league.html and league.md, the table is league.parquet"
     )
 
@@ -250,9 +281,12 @@ def _plan_text(planned: League) -> str:
     for cell in listed["cells"]:
         state = ", done" if cell["done"] else ""
         lines.append(
-            f"{cell['id']}: {cell['scheme']}, {cell['traffic']}, rtt {cell['rtt_ms']:g}ms, buffer {cell['buffer']}, "
+            f"{cell['id']}: {cell['scheme']}, {cell['traffic']}, rtt {cell['rtt_ms']:g}ms, buffer "
+            f"{cell['buffer']}, "
             f"seed {cell['seed']}{state}"
         )
     seconds = sum(cell["duration_s"] for cell in listed["cells"] if not cell["done"])
     left = sum(not cell["done"] for cell in listed["cells"])
-    return "\n".join([*lines, f"{left} of {len(listed['cells'])} cells to run, {seconds:.0f} s of traffic"])
+    return "\n".join(
+        [*lines, f"{left} of {len(listed['cells'])} cells to run, {seconds:.0f} s of traffic"]
+    )

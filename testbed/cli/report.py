@@ -1,4 +1,6 @@
-"""``tbtest report`` and ``tbtest compare``: from run folders to tables and pages. No root needed."""
+"""``tbtest report`` and ``tbtest compare``: from run folders to tables and pages. No root
+needed.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,25 @@ def report(run: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("runs", type=_FOLDER, nargs=-1, required=True)
 @click.option(
-    "--baseline", metavar="CC", help="Compare every controller with this one; default: the first by name."
+    "--baseline",
+    metavar="CC",
+    help="Compare every controller with this one; default: the first by name.",
 )
 @click.option(
-    "--out", type=_FOLDER, default=Path("compare.html"), show_default=True, help="The page to write."
+    "--out",
+    type=_FOLDER,
+    default=Path("compare.html"),
+    show_default=True,
+    help="The page to write.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of the table.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the comparison as JSON instead of the table."
+)
 def compare(runs: tuple[Path, ...], baseline: str | None, out: Path, as_json: bool) -> None:
     """Compare controllers over several run folders RUNS, in one table and plot.
 
-    Cells are paired where scenario, trace, seed and repeat are the same; differences have 95 % bootstrap intervals.
+    Cells are paired where scenario, trace, seed and repeat are the same; differences have 95 %
+    bootstrap intervals.
     """
     from analysis.compare import compare_runs, comparison_table, write_page
 

@@ -33,8 +33,11 @@ _FLAG_KEYS = {
 }
 
 
-def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[str, ...]) -> Scenario:
-    """The scenario that a file, flags and --set mean together; flags win over the file, --set over both.
+def scenario_from(
+    file: Path | None, flags: dict[str, Any], assignments: tuple[str, ...]
+) -> Scenario:
+    """The scenario that a file, flags and --set mean together; flags win over the file, --set over
+    both.
 
     Raises UserError naming the source of a mistake.
     """
@@ -52,41 +55,75 @@ def scenario_from(file: Path | None, flags: dict[str, Any], assignments: tuple[s
 
 
 @click.command()
-@click.argument("scenario_file", metavar="[SCENARIO.yaml]", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--topology", metavar="NAME|FILE:CLASS", help="dumbbell (default), parking-lot, chain, star, or your own."
+@click.argument(
+    "scenario_file", metavar="[SCENARIO.yaml]", required=False, type=click.Path(path_type=Path)
 )
-@click.option("--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,...")
-@click.option("--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`.")
-@click.option("--trace-start", metavar="TIME", help="Begin there in the trace: 90s, or random (seeded).")
-@click.option("--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit.")
+@click.option(
+    "--topology",
+    metavar="NAME|FILE:CLASS",
+    help="dumbbell (default), parking-lot, chain, star, or your own.",
+)
+@click.option(
+    "--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,..."
+)
+@click.option(
+    "--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`."
+)
+@click.option(
+    "--trace-start", metavar="TIME", help="Begin there in the trace: 90s, or random (seeded)."
+)
+@click.option(
+    "--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit."
+)
 @click.option("--flow", metavar="KIND", help="Measured traffic: video (default) or bulk.")
-@click.option("--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller.")
+@click.option(
+    "--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller."
+)
 @click.option("--rtt", metavar="TIME", help="Propagation round trip, half each way: 40ms.")
 @click.option(
-    "--buffer", metavar="SIZE", help="Bottleneck queue limit: 8bdp (default; of the mean rate) or 60kB."
+    "--buffer",
+    metavar="SIZE",
+    help="Bottleneck queue limit: 8bdp (default; of the mean rate) or 60kB.",
 )
 @click.option("--queue", metavar="KIND", help="droptail (default) or codel.")
 @click.option(
-    "--loss", metavar="LOSS", help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott)."
+    "--loss",
+    metavar="LOSS",
+    help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott).",
 )
 @click.option("--jitter", metavar="TIME", help="Extra random delay up to this, without reordering.")
 @click.option("--duration", metavar="TIME", help="Length of each cell: 30s.")
-@click.option("--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed.")
+@click.option(
+    "--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed."
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of everything random.")
 @click.option("--link-backend", metavar="NAME", help="auto (default), relay or tc.")
-@click.option("--policy-server", metavar="ADDR", help="Use this policy server instead of starting one.")
+@click.option(
+    "--policy-server", metavar="ADDR", help="Use this policy server instead of starting one."
+)
 @click.option("--pcap", is_flag=True, help="Capture packets at both ends of the bottleneck.")
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Set any scenario key; may be repeated."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set any scenario key; may be repeated.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run folder; default runs/<utc>-<id>."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Run folder; default runs/<utc>-<id>.",
 )
-@click.option("--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop.")
+@click.option(
+    "--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop."
+)
 @click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print the metrics as JSON instead of tables and progress."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the metrics as JSON instead of tables and progress.",
 )
 def run(
     scenario_file: Path | None,
@@ -99,13 +136,13 @@ def run(
 ) -> None:
     """Compare congestion controllers on one scenario.
 
-    Each controller runs in fresh namespaces on the same trace with the same seeds, in random order; the run folder
-    then holds every log, metrics.json and report.html. Needs root.
+    Each controller runs in fresh namespaces on the same trace with the same seeds, in random order;
+    the run folder then holds every log, metrics.json and report.html. Needs root.
 
     \b
-        tbtest run --topology dumbbell
-        tbtest run --cc bbr,cubic --trace lte-walking --flow bulk --rtt 60ms --buffer 4bdp --repeats 5
-        tbtest run --rate 12mbit --loss ge:1%,30% --print-scenario > lossy.yaml && tbtest run lossy.yaml
+        tbtest run --topology dumbbell tbtest run --cc bbr,cubic --trace lte-walking --flow bulk
+        --rtt 60ms --buffer 4bdp --repeats 5 tbtest run --rate 12mbit --loss ge:1%,30%
+        --print-scenario > lossy.yaml && tbtest run lossy.yaml
     """
     scenario = scenario_from(scenario_file, flags, assignments)
     if print_scenario:

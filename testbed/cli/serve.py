@@ -18,19 +18,28 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--listen",
     metavar="unix:PATH|HOST:PORT",
-    help="Where agents connect; default unix:/tmp/tbtest-policy.sock. TCP needs --tls-cert, --tls-key, --token-file.",
+    help=(
+        "Where agents connect; default unix:/tmp/tbtest-policy.sock. TCP needs --tls-cert, "
+        "--tls-key, --token-file."
+    ),
 )
 @click.option("--tls-cert", type=_FILE, help="Certificate chain (PEM).")
 @click.option("--tls-key", type=_FILE, help="Its private key (PEM).")
 @click.option("--token-file", type=_FILE, help="File with the bearer token that agents must send.")
-@click.option("--policy", "light", metavar="TIER", help="Light tier under apc; default persistence.")
+@click.option(
+    "--policy", "light", metavar="TIER", help="Light tier under apc; default persistence."
+)
 @click.option(
     "--tiers",
     metavar="TIER[,TIER…]",
-    help="Model tiers to serve; the first takes the difficult flows under apc; 'none': light tiers alone. "
-    "Default: llm where it can be loaded.",
+    help=(
+        "Model tiers to serve; the first takes the difficult flows under apc; 'none': light tiers "
+        "alone. Default: llm where it can be loaded."
+    ),
 )
-@click.option("--model", metavar="DIR", help="Checkpoint of the first of --tiers; default: the bundled one.")
+@click.option(
+    "--model", metavar="DIR", help="Checkpoint of the first of --tiers; default: the bundled one."
+)
 @click.option("--device", help="Where models run: auto, cpu, cuda, …")
 @click.option(
     "--metrics",
@@ -52,13 +61,14 @@ def serve(
 ) -> None:
     """Answer agents: decide for their flows, window by window.
 
-    Prints `ready ADDRESS` when it serves. SIGTERM or Ctrl-C ends it after what is under way has been answered.
+    Prints `ready ADDRESS` when it serves. SIGTERM or Ctrl-C ends it after what is under way has
+    been answered.
 
     \b
     For agents on this machine, light rules alone:
         tbtest serve --tiers none
-    For agents elsewhere, with the LLM on a GPU and metrics:
-        tbtest serve --listen 0.0.0.0:7443 --tls-cert cert.pem --tls-key key.pem --token-file token \\
+    For agents elsewhere, with the LLM on a GPU and metrics: tbtest serve --listen 0.0.0.0:7443
+        --tls-cert cert.pem --tls-key key.pem --token-file token \\
                      --tiers llm --device cuda --metrics 9100
     """
     from policy.__main__ import run

@@ -17,8 +17,9 @@ from topologies import TOPOLOGIES, Topology
 def topologies(as_json: bool) -> None:
     """List the topologies and their options.
 
-    Options are set in the scenario's topology_options, or by --set topology_options.KEY=VALUE; flows and rtt have
-    flags of their own. A topology of your own is named by file and class: --topology path/to/file.py:ClassName.
+    Options are set in the scenario's topology_options, or by --set topology_options.KEY=VALUE;
+    flows and rtt have flags of their own. A topology of your own is named by file and class:
+    --topology path/to/file.py:ClassName.
     """
     if as_json:
         rows = [describe(name, topology) for name, topology in TOPOLOGIES.items()]
@@ -30,7 +31,8 @@ def topologies(as_json: bool) -> None:
         for option in describe(name, topology)["options"]:
             if option["name"] not in ("flows", "rtt_ns"):
                 console.print(
-                    f"    {option['name']} = {escape(json.dumps(option['default']))}  {escape(option['description'])}"
+                    f"    {option['name']} = {escape(json.dumps(option['default']))}  "
+                    f"{escape(option['description'])}"
                 )
 
 

@@ -11,7 +11,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from testbed.cli.traces_about import about, bundled_entries, form, imported_entries, print_warnings, with_span
+from testbed.cli.traces_about import (
+    about,
+    bundled_entries,
+    form,
+    imported_entries,
+    print_warnings,
+    with_span,
+)
 from testbed.units import parse_duration_ns
 from traces.draw import default_window_ns, text_chart, write_html
 from traces.errors import TraceError
@@ -36,8 +43,9 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for 
 def traces() -> None:
     """Look at, convert, generate and import bandwidth traces.
 
-    A trace is given by its name (bundled, or imported by you) or by a file. Formats: Mahimahi, `seconds Mbit/s` text,
-    JSON list of {duration_ms, bandwidth_kbps, latency_ms}, OpenNetLab JSON, CSV with named columns, Parquet.
+    A trace is given by its name (bundled, or imported by you) or by a file. Formats: Mahimahi,
+    `seconds Mbit/s` text, JSON list of {duration_ms, bandwidth_kbps, latency_ms}, OpenNetLab JSON,
+    CSV with named columns, Parquet.
     """
 
 
@@ -48,13 +56,18 @@ def list_traces(as_json: bool) -> None:
     entries = [*bundled_entries(), *imported_entries()]
     if as_json:
         generators = {
-            name: {"description": generator.description, "parameters": model().model_dump(mode="json")}
+            name: {
+                "description": generator.description,
+                "parameters": model().model_dump(mode="json"),
+            }
             for name, (generator, model) in GENERATORS.items()
         }
         click.echo(json.dumps({"traces": entries, "generators": generators}, indent=2))
         return
     console = Console()
-    table = Table("name", "mean Mbit/s", "length", "about", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "name", "mean Mbit/s", "length", "about", box=None, header_style="bold", pad_edge=False
+    )
     for entry in entries:
         table.add_row(
             str(entry["name"]),
@@ -71,12 +84,18 @@ def list_traces(as_json: bool) -> None:
 @traces.command()
 @click.argument("trace", metavar="FILE|NAME")
 @_from_format
-@click.option("--window", metavar="TIME", help="Window of the statistics and of --html; 100ms if left out.")
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write an interactive plot to this file."
+    "--window", metavar="TIME", help="Window of the statistics and of --html; 100ms if left out."
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an interactive plot to this file.",
 )
 @_as_json
-def show(trace: str, source_format: str | None, window: str | None, html: Path | None, as_json: bool) -> None:
+def show(
+    trace: str, source_format: str | None, window: str | None, html: Path | None, as_json: bool
+) -> None:
     """Draw a trace and print its statistics.
 
     An outage is a stretch of windows below 1 % of the mean rate.
@@ -102,12 +121,15 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
         # JSON knows no NaN: the autocorrelation of a constant rate is null.
         statistics = asdict(found)
         statistics["autocorrelation"] = {
-            str(lag): None if value != value else value for lag, value in found.autocorrelation.items()
+            str(lag): None if value != value else value
+            for lag, value in found.autocorrelation.items()
         }
         click.echo(json.dumps(shown_about | {"statistics": statistics}, indent=2))
         return
     console = Console()
-    console.print(f"[bold]{file.trace.name}[/bold]  {file.format}, {form(file.trace)}", highlight=False)
+    console.print(
+        f"[bold]{file.trace.name}[/bold]  {file.format}, {form(file.trace)}", highlight=False
+    )
     for line in text_chart(shown, max(20, min(console.width, 120) - 12)):
         console.print(line, highlight=False, markup=False, no_wrap=True)
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -116,7 +138,9 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
     quantiles = " / ".join(f"{percentiles[p] / 1e6:.2f}" for p in (5, 25, 50, 75, 95))
     table.add_row("p5 / p25 / p50 / p75 / p95", f"{quantiles} Mbit/s")
     correlations = ", ".join(
-        f"{value:.2f} at {lag:g} s" for lag, value in found.autocorrelation.items() if value == value
+        f"{value:.2f} at {lag:g} s"
+        for lag, value in found.autocorrelation.items()
+        if value == value
     )
     table.add_row("autocorrelation", correlations or "-")
     table.add_row(
@@ -136,12 +160,18 @@ def show(trace: str, source_format: str | None, window: str | None, html: Path |
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @_from_format
 @click.option(
-    "--to", "target_format", type=click.Choice(_FORMAT_NAMES), help="By OUTPUT's suffix if left out."
+    "--to",
+    "target_format",
+    type=click.Choice(_FORMAT_NAMES),
+    help="By OUTPUT's suffix if left out.",
 )
 @click.option("--scale", type=float, metavar="FACTOR", help="Multiply the capacity.")
 @click.option("--clip", metavar="TIME", help="Keep the beginning only, for instance 60s.")
 @click.option(
-    "--bin", "bin_width", metavar="TIME", help="Replace what happens within this time by its mean rate."
+    "--bin",
+    "bin_width",
+    metavar="TIME",
+    help="Replace what happens within this time by its mean rate.",
 )
 @click.option("--no-delay", is_flag=True, help="Leave the trace's own delay out.")
 def convert(
@@ -156,8 +186,8 @@ def convert(
 ) -> None:
     """Write a trace in another format: OUTPUT.mahimahi, .mahimahi.gz, .json, .csv or .parquet.
 
-    CSV and Parquet keep everything. Mahimahi has no delay and no loss and whole milliseconds; JSON has no delivery
-    opportunities (use --bin) and no loss.
+    CSV and Parquet keep everything. Mahimahi has no delay and no loss and whole milliseconds; JSON
+    has no delivery opportunities (use --bin) and no loss.
     """
     file = read_trace_file(trace, source_format)
     result = _without_delay(file.trace) if no_delay else file.trace
@@ -175,7 +205,9 @@ def convert(
 @traces.command("generate")
 @click.argument("generator", metavar="GENERATOR")
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same trace.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed gives the same trace."
+)
 @click.option("--duration", default="60s", show_default=True, metavar="TIME")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="A parameter; may be repeated."
@@ -200,7 +232,9 @@ def generate_trace(
         tbtest traces generate steps --name updown --set levels_mbps='[20, 5]' --set step_s=5
     """
     if output is None and name is None:
-        raise TraceError("nowhere to put the trace: give an OUTPUT file, or --name for your library")
+        raise TraceError(
+            "nowhere to put the trace: give an OUTPUT file, or --name for your library"
+        )
     parameters = dict(_assignment(text) for text in assignments)
     duration_ns = parse_duration_ns(duration)
     result = generate(generator, seed, duration_ns / NS_PER_S, parameters, name)
@@ -222,7 +256,10 @@ def generate_trace(
 @_from_format
 @click.option("--name", help="Name in the library; the file's own if left out.")
 @click.option(
-    "--unit-scale", type=float, metavar="FACTOR", help="Multiply the rates: 8 for kB/s labelled kbit/s."
+    "--unit-scale",
+    type=float,
+    metavar="FACTOR",
+    help="Multiply the rates: 8 for kB/s labelled kbit/s.",
 )
 @click.option(
     "--loss-scale",
@@ -245,20 +282,26 @@ def import_traces(
 ) -> None:
     """Check trace files and keep them in your library, to be used by name: tbtest run --trace NAME.
 
-    The library is the folder tbtest/traces in $XDG_DATA_HOME (or ~/.local/share). Warns of known mistakes in
-    published sets. Every file is checked before the first is kept.
+    The library is the folder tbtest/traces in $XDG_DATA_HOME (or ~/.local/share). Warns of known
+    mistakes in published sets. Every file is checked before the first is kept.
     """
     if name is not None and len(files) > 1:
-        raise TraceError("--name is for one file; leave it out to import several under their own names")
+        raise TraceError(
+            "--name is for one file; leave it out to import several under their own names"
+        )
     read = [read_trace_file(path, source_format) for path in files]
     names = [name or trace_name(file.path) for file in read]
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
-        raise TraceError(f"two of the files would be called {twice}; import them one by one with --name")
+        raise TraceError(
+            f"two of the files would be called {twice}; import them one by one with --name"
+        )
     checked = []
     for file, own_name in zip(read, names, strict=True):
         trace = replace(_without_delay(file.trace) if no_delay else file.trace, name=own_name)
-        trace = _scaled_loss(trace.scaled(unit_scale) if unit_scale is not None else trace, loss_scale)
+        trace = _scaled_loss(
+            trace.scaled(unit_scale) if unit_scale is not None else trace, loss_scale
+        )
         provenance = {
             "file": file.path.name,
             "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
@@ -273,7 +316,9 @@ def import_traces(
     ]
     if as_json:
         click.echo(
-            json.dumps([about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2)
+            json.dumps(
+                [about(t) | {"file": str(path), "warnings": w} for t, w, path in kept], indent=2
+            )
         )
         return
     for trace, warnings, _ in kept:
@@ -282,7 +327,11 @@ def import_traces(
 
 
 def _without_delay(trace: Trace) -> Trace:
-    return replace(trace, steps=replace(trace.steps, delay_ns=None)) if trace.steps is not None else trace
+    return (
+        replace(trace, steps=replace(trace.steps, delay_ns=None))
+        if trace.steps is not None
+        else trace
+    )
 
 
 def _scaled_loss(trace: Trace, factor: float | None) -> Trace:
@@ -292,7 +341,9 @@ def _scaled_loss(trace: Trace, factor: float | None) -> Trace:
 
 
 def _assignment(text: str) -> tuple[str, object]:
-    """`key=value`; the value is JSON where it can be read as such, text otherwise. Raises TraceError."""
+    """`key=value`; the value is JSON where it can be read as such, text otherwise. Raises
+    TraceError.
+    """
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise TraceError(f"--set {text}: write it like --set rate_mbps=20")

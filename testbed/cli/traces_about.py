@@ -28,8 +28,13 @@ def imported_entries() -> Iterable[dict[str, Any]]:
     for name in imported_names():
         path = user_library() / f"{name}.parquet"
         source = read_provenance(path)
-        origin = source.get("file") or f"generator {source.get('generator')}, seed {source.get('seed')}"
-        yield about(read_parquet(path)) | {"origin": "imported", "description": f"imported: {origin}"}
+        origin = (
+            source.get("file") or f"generator {source.get('generator')}, seed {source.get('seed')}"
+        )
+        yield about(read_parquet(path)) | {
+            "origin": "imported",
+            "description": f"imported: {origin}",
+        }
 
 
 def about(trace: Trace) -> dict[str, Any]:
@@ -62,9 +67,13 @@ def form(trace: Trace) -> str:
 
 
 def with_span(trace: Trace) -> Trace:
-    """A trace to look at: one whose last value holds for ever is shown for a little while of that."""
+    """A trace to look at: one whose last value holds for ever is shown for a little while of
+    that.
+    """
     if trace.period_ns is None and trace.steps is not None:
-        return replace(trace, period_ns=max(trace.duration_ns * 5 // 4, trace.duration_ns + NS_PER_S))
+        return replace(
+            trace, period_ns=max(trace.duration_ns * 5 // 4, trace.duration_ns + NS_PER_S)
+        )
     return trace
 
 

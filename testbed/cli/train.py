@@ -27,10 +27,17 @@ KINDS = ("nioka", "gru", "mlp", "transformer")
     help="Settings in YAML; see docs/reference/nioka.md.",
 )
 @click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change one setting; repeatable."
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting; repeatable.",
 )
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the results."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the results.",
 )
 @click.option(
     "--compare",
@@ -50,8 +57,8 @@ def train(
 ) -> None:
     """Train NIOKA or a control on the experience in DATASET.
 
-    Trains every seed, keeps the one that does best on the validation traces as OUT/checkpoint, and writes its model
-    card. An interrupted run resumes when the same command is given again.
+    Trains every seed, keeps the one that does best on the validation traces as OUT/checkpoint, and
+    writes its model card. An interrupted run resumes when the same command is given again.
 
     \b
     The first experiment: a frozen LLM, only encoder and head learn:
@@ -75,13 +82,20 @@ def train(
     columns = (
         TextColumn("seed {task.fields[seed]}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total}  loss {task.fields[loss]:.4f}  {task.fields[validation]}"),
+        TextColumn(
+            "{task.completed}/{task.total}  loss {task.fields[loss]:.4f}  {task.fields[validation]}"
+        ),
         TimeRemainingColumn(),
     )
     with Bars(*columns) as bars:
         rows = {
             seed: bars.add_task(
-                "", total=settings.max_steps, seed=seed, loss=float("nan"), validation="", start=False
+                "",
+                total=settings.max_steps,
+                seed=seed,
+                loss=float("nan"),
+                validation="",
+                start=False,
             )
             for seed in settings.seeds
         }
@@ -92,7 +106,9 @@ def train(
                 rows[seed],
                 completed=progress.step,
                 loss=progress.loss,
-                validation=f"validation {progress.validation_loss:.4f}, best {progress.best_loss:.4f}",
+                validation=(
+                    f"validation {progress.validation_loss:.4f}, best {progress.best_loss:.4f}"
+                ),
             )
 
         folder = run_training(dataset, settings, out, compare=compare, on_progress=show)

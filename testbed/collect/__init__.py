@@ -1,1 +1,3 @@
-"""Experience for training: many scenarios in parallel, folded into the dataset of `policy.tasks.congestion.schema`."""
+"""Experience for training: many scenarios in parallel, folded into the dataset of
+`policy.tasks.congestion.schema`.
+"""

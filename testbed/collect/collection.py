@@ -1,4 +1,6 @@
-"""A collection: the grid resolved, what is done left out, the rest run in slots, the dataset described."""
+"""A collection: the grid resolved, what is done left out, the rest run in slots, the dataset
+described.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Collection:
         return [job for job in self.jobs if not part_path(self.out, job.id).exists()]
 
     def write(self) -> None:
-        """The traces, `dataset.json` and `collection.json`: the splits, and every scenario by the `run` of its rows."""
+        """The traces, `dataset.json` and `collection.json`: the splits, and every scenario by the
+        `run` of its rows.
+        """
         write_sources(self.sources, self.out / "traces")
         schema.describe(self.out, Target(), Reward())
         before = _recorded(self.out)

@@ -1,4 +1,6 @@
-"""From a finished cell to rows of the experience dataset (`policy.tasks.congestion.schema`): windows, labels, rewards."""
+"""From a finished cell to rows of the experience dataset (`policy.tasks.congestion.schema`):
+windows, labels, rewards.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ UNPACED = ("observe:cubic", "observe:aimd")
 """Behaviours that ask for no rate: their cwnd decides, so that what they sent is the action."""
 
 
-def run_columns(run: Path, about: Mapping[str, str], target: Target, reward: Reward) -> dict[str, Any]:
+def run_columns(
+    run: Path, about: Mapping[str, str], target: Target, reward: Reward
+) -> dict[str, Any]:
     """The rows of all cells of a finished run. about: source_trace, family, split and run.
 
     Raises OSError or KeyError where the folder is not that of a finished run with ACK records.
@@ -39,7 +43,10 @@ def run_columns(run: Path, about: Mapping[str, str], target: Target, reward: Rew
         for folder in sorted((run / "cells").iterdir())
         for columns in cell_columns(run, folder, about, target, reward)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) if parts else [] for name in SCHEMA.names}
+    return {
+        name: np.concatenate([part[name] for part in parts]) if parts else []
+        for name in SCHEMA.names
+    }
 
 
 def cell_columns(
@@ -55,7 +62,9 @@ def cell_columns(
         flow = flows.get(number)
         if flow is None or flow["bottleneck"] is None:
             continue
-        own = acks.filter(pc.and_(pc.equal(acks["flow"], number), pc.equal(acks["generation"], generation)))
+        own = acks.filter(
+            pc.and_(pc.equal(acks["flow"], number), pc.equal(acks["generation"], generation))
+        )
         windows = fold_flow(own, open_ns, flow["stop_ns"], target.window_ns)
         if (columns := _flow_columns(run, cell, flow, packets, windows, target, reward)) is None:
             continue
@@ -80,8 +89,8 @@ def _flow_columns(
 ) -> dict[str, Any] | None:
     """Columns of one flow but its names; None if it has no two windows with estimates.
 
-    Windows before the first bandwidth and RTT estimates are left out, as there is nothing yet to relate an action to,
-    and so is the last window, whose action shows in no later one.
+    Windows before the first bandwidth and RTT estimates are left out, as there is nothing yet to
+    relate an action to, and so is the last window, whose action shows in no later one.
     """
     rows, end_ns = windows.rows, windows.end_ns
     known = np.flatnonzero((rows[:, F["bandwidth_bps"]] > 0) & (rows[:, F["min_rtt_ns"]] > 0))
@@ -91,7 +100,9 @@ def _flow_columns(
     rows, end_ns, mss = rows[known[0] :], end_ns[known[0] :], windows.mss_bytes[known[0] :]
 
     link = flow["bottleneck"]
-    trace = read_parquet(run / next(each["trace"] for each in cell["links"] if each["link"] == link))
+    trace = read_parquet(
+        run / next(each["trace"] for each in cell["links"] if each["link"] == link)
+    )
     # Senders count payload, links count IP packets: capacity and queue are taken in payload.
     payload = float(np.median(mss)) / packet_bytes
     capacity = capacity_integral(trace, cell["start_ns"], cell["stop_ns"] + 10 * 10**9, payload)
@@ -112,7 +123,9 @@ def _flow_columns(
     )
     horizon_ns = max(target.horizon_windows * target.window_ns, flow["base_rtt_ns"])
     arrive_ns = end_ns + delay_ns
-    value = _rewards(rows, end_ns, capacity, cell["flows"], link, flow["base_rtt_ns"] - delay_ns, reward)
+    value = _rewards(
+        rows, end_ns, capacity, cell["flows"], link, flow["base_rtt_ns"] - delay_ns, reward
+    )
     bandwidth = rows[:, F["bandwidth_bps"]]
     columns = {
         "window": np.arange(len(rows)),
@@ -132,7 +145,9 @@ def _flow_columns(
 
 
 def taken_log2(rows: Floats, cc: str) -> Floats:
-    """The action chosen at each window's end, read off the window after it; that of the last is not known (0)."""
+    """The action chosen at each window's end, read off the window after it; that of the last is not
+    known (0).
+    """
     asked = rows[1:, F["send_rate_bps" if cc in UNPACED else "asked_rate_bps"]]
     return np.append(labels.action_log2(asked, rows[:-1, F["bandwidth_bps"]]), 0.0)
 
@@ -146,7 +161,9 @@ def _rewards(
     echo_ns: int,
     weights: Reward,
 ) -> Floats:
-    """Rewards of the windows. echo_ns: from leaving the bottleneck until the ACK is heard, without queues."""
+    """Rewards of the windows. echo_ns: from leaving the bottleneck until the ACK is heard, without
+    queues.
+    """
     duration = rows[:, F["duration_ns"]]
     left_ns = end_ns - echo_ns
     due = capacity.between(left_ns - duration, left_ns) * fair_share(flows, link, left_ns)
@@ -160,7 +177,9 @@ def _rewards(
     )
 
 
-def capacity_integral(trace: Trace, zero_ns: int, until_ns: int, payload: float) -> CapacityIntegral:
+def capacity_integral(
+    trace: Trace, zero_ns: int, until_ns: int, payload: float
+) -> CapacityIntegral:
     """The trace's bytes times `payload`, its time zero at zero_ns."""
     at_ns = np.arange(0, until_ns - zero_ns + _STEP_NS, _STEP_NS, dtype=np.int64)
     return CapacityIntegral(zero_ns + at_ns, trace.capacity_bytes(0, at_ns) * payload)

@@ -16,7 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from policy.tasks.congestion.schema import Split, assign_splits
 from testbed.buffer import Buffer
 from testbed.errors import UserError
-from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Loss, RateBps, Scenario, read_yaml
+from testbed.scenario import (
+    BufferSize,
+    CrossTraffic,
+    DurationNs,
+    Loss,
+    RateBps,
+    Scenario,
+    read_yaml,
+)
 from testbed.units import format_duration
 from traces.bundled import index as bundled
 
@@ -50,7 +58,9 @@ class Traffic(_Strict):
 
 
 class Splits(_Strict):
-    """Shares drawn within each family, or patterns of trace names; what neither takes is for training."""
+    """Shares drawn within each family, or patterns of trace names; what neither takes is for
+    training.
+    """
 
     validation: float | tuple[str, ...] = 0.15
     test: float | tuple[str, ...] = 0.15
@@ -58,14 +68,20 @@ class Splits(_Strict):
     @model_validator(mode="after")
     def _of_one_kind(self) -> Splits:
         if isinstance(self.validation, tuple) != isinstance(self.test, tuple):
-            raise ValueError("give shares for both validation and test, or patterns for both ([]: no trace)")
+            raise ValueError(
+                "give shares for both validation and test, or patterns for both ([]: no trace)"
+            )
         return self
 
 
 class Grid(_Strict):
-    """Every combination of traces, round trips, buffers and traffic; each is run under every controller."""
+    """Every combination of traces, round trips, buffers and traffic; each is run under every
+    controller.
+    """
 
-    traces: tuple[str | Generated, ...] = Field(default_factory=lambda: tuple(bundled()), min_length=1)
+    traces: tuple[str | Generated, ...] = Field(
+        default_factory=lambda: tuple(bundled()), min_length=1
+    )
     controllers: tuple[str, ...] = Field(
         default=(
             "observe:bbr",
@@ -84,7 +100,8 @@ class Grid(_Strict):
         default=(Buffer(bdp=1.0), Buffer(bdp=2.0), Buffer(bdp=4.0)), min_length=1
     )
     traffic: tuple[Traffic, ...] = Field(
-        default=(Traffic(flow="bulk"), Traffic(flow="video"), Traffic(flow="bulk", flows=2)), min_length=1
+        default=(Traffic(flow="bulk"), Traffic(flow="video"), Traffic(flow="bulk", flows=2)),
+        min_length=1,
     )
     topology: str = "dumbbell"
     topology_options: dict[str, Any] = Field(default_factory=dict)
@@ -93,7 +110,9 @@ class Grid(_Strict):
         default=4, ge=1, description="combinations drawn for each trace; null: all of them"
     )
     max_mean_rate_bps: RateBps | None = Field(
-        default=50e6, alias="max_mean_rate", description="faster traces are scaled down to it; null: none"
+        default=50e6,
+        alias="max_mean_rate",
+        description="faster traces are scaled down to it; null: none",
     )
     splits: Splits = Splits()
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -103,7 +122,9 @@ class Grid(_Strict):
     def _recorded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if name.partition(":")[0] not in ("policy", "observe"):
-                raise ValueError(f"{name!r} leaves no ACK records; use policy:TIER or observe:ALGORITHM")
+                raise ValueError(
+                    f"{name!r} leaves no ACK records; use policy:TIER or observe:ALGORITHM"
+                )
         return names
 
 
@@ -132,10 +153,11 @@ def read_grid(path: Path) -> Grid:
 def split_traces(
     splits: Splits, family_of: Mapping[str, str], seed: int, recorded: Mapping[str, str]
 ) -> dict[str, str]:
-    """The split of every trace. What is `recorded` stays: traces added later are drawn among themselves.
+    """The split of every trace. What is `recorded` stays: traces added later are drawn among
+    themselves.
 
-    Raises UserError for a pattern that meets no trace, a trace that two patterns claim, or one whose recorded split
-    differs from what a pattern says.
+    Raises UserError for a pattern that meets no trace, a trace that two patterns claim, or one
+    whose recorded split differs from what a pattern says.
     """
     if isinstance(splits.validation, float) and isinstance(splits.test, float):
         new = {name: family for name, family in family_of.items() if name not in recorded}
@@ -150,12 +172,15 @@ def split_traces(
                 raise UserError(f"splits.{split}: {pattern!r} meets no trace of the grid")
             for name in met:
                 if asked.setdefault(name, split) != split:
-                    raise UserError(f"splits: trace {name} is in validation and in test; change a pattern")
+                    raise UserError(
+                        f"splits: trace {name} is in validation and in test; change a pattern"
+                    )
     result = {name: asked.get(name, "train") for name in family_of}
     for name, split in result.items():
         if recorded.get(name, split) != split:
             raise UserError(
-                f"splits: trace {name} is in {recorded[name]} in the dataset, the grid says {split}; "
+                f"splits: trace {name} is in {recorded[name]} in the dataset, the grid says "
+                f"{split}; "
                 "change the grid or collect into another --out"
             )
     return result
@@ -164,7 +189,8 @@ def split_traces(
 def expand(
     grid: Grid, paths: Mapping[str, str], family_of: Mapping[str, str], splits: Mapping[str, str]
 ) -> list[Job]:
-    """The grid's jobs, by trace. A job's id depends on its own settings alone, so that a grid may grow.
+    """The grid's jobs, by trace. A job's id depends on its own settings alone, so that a grid may
+    grow.
 
     paths: the file of each trace.
     """
@@ -188,9 +214,12 @@ def expand(
             try:
                 scenario = Scenario.model_validate(settings)
             except ValidationError as error:
-                raise UserError(f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+                raise UserError(
+                    f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+                ) from error
             text = json.dumps(
-                [grid.seed, grid.max_mean_rate_bps, scenario.model_dump(mode="json")], sort_keys=True
+                [grid.seed, grid.max_mean_rate_bps, scenario.model_dump(mode="json")],
+                sort_keys=True,
             )
             digest = hashlib.sha256(text.encode()).hexdigest()
             seed = int(digest[:7], 16)

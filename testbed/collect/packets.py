@@ -24,7 +24,9 @@ class _Counter:
 
     def until(self, at_ns: Ints) -> Floats:
         """Bytes up to and including each time."""
-        total: Floats = self._total[np.searchsorted(self._at_ns, at_ns, side="right")].astype(np.float64)
+        total: Floats = self._total[np.searchsorted(self._at_ns, at_ns, side="right")].astype(
+            np.float64
+        )
         return total
 
 
@@ -54,8 +56,12 @@ class BottleneckLog:
         return self._arrived.until(to_ns) - self._arrived.until(from_ns)
 
 
-def upstream_delay_ns(packets: pa.Table, flow: int, bottleneck: int, delay_of: dict[int, int]) -> int:
-    """Propagation from the sender to the bottleneck's queue: the delays of the links that data cross before it."""
+def upstream_delay_ns(
+    packets: pa.Table, flow: int, bottleneck: int, delay_of: dict[int, int]
+) -> int:
+    """Propagation from the sender to the bottleneck's queue: the delays of the links that data
+    cross before it.
+    """
     first = _first_seen(packets, flow)
     if bottleneck not in first:
         return 0
@@ -69,7 +75,9 @@ def largest_packet_bytes(packets: pa.Table, flow: int) -> int | None:
 
 
 def _first_seen(packets: pa.Table, flow: int) -> dict[int, int]:
-    seen = packets.filter(_data_of(packets, flow)).group_by("link").aggregate([("enqueue_ns", "min")])
+    seen = (
+        packets.filter(_data_of(packets, flow)).group_by("link").aggregate([("enqueue_ns", "min")])
+    )
     return dict(zip(seen["link"].to_pylist(), seen["enqueue_ns_min"].to_pylist(), strict=True))
 
 

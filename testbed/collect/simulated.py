@@ -1,7 +1,7 @@
 """Experience from the simulator instead of the testbed: minutes for what takes hours live.
 
-Only scenarios whose trace is for training are simulated, so that validation and test always judge on live experience;
-and only single flows without cross traffic or loss.
+Only scenarios whose trace is for training are simulated, so that validation and test always judge
+on live experience; and only single flows without cross traffic or loss.
 """
 
 from __future__ import annotations
@@ -80,15 +80,17 @@ def run_simulated(
 ) -> None:
     """Simulate the jobs under each of their controllers and write one part per job, whole.
 
-    Raises UserError for a controller that cannot be simulated, and PolicyError or ModelError for a tier that cannot
-    be built.
+    Raises UserError for a controller that cannot be simulated, and PolicyError or ModelError for a
+    tier that cannot be built.
     """
     groups: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.scenario["flow"], job.scenario["duration"]), []).append(job)
     size = min(_BATCH, max(1, -(-len(jobs) // processes)))
     batches = [
-        group[start : start + size] for group in groups.values() for start in range(0, len(group), size)
+        group[start : start + size]
+        for group in groups.values()
+        for start in range(0, len(group), size)
     ]
     # Fresh processes: what forks beside the threads of a numerical library may hang.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -108,15 +110,26 @@ def _run_batch(jobs: Sequence[Job], out: Path) -> int:
     parts: list[list[dict[str, Any]]] = [[] for _ in jobs]
     for cc in scenarios[0].cc:
         recorder = _Recorder(_controller(cc, len(jobs), seed), len(jobs))
-        video = Video(len(jobs), len(links.capacity_bps), seed) if scenarios[0].flow == "video" else None
+        video = (
+            Video(len(jobs), len(links.capacity_bps), seed)
+            if scenarios[0].flow == "video"
+            else None
+        )
         simulate(links, recorder, source=video)
         for index, job in enumerate(jobs):
             columns = recorder.columns(index, links, cc)
             count = len(columns["window"])
             run = f"{_PREFIX}{job.id}"
-            names = {"source_trace": job.source_trace, "family": job.family, "split": job.split, "run": run}
+            names = {
+                "source_trace": job.source_trace,
+                "family": job.family,
+                "split": job.split,
+                "run": run,
+            }
             names |= {"cell": cc, "cc": cc, "episode": f"{run}/{cc}"}
-            parts[index].append({**{key: np.full(count, value) for key, value in names.items()}, **columns})
+            parts[index].append(
+                {**{key: np.full(count, value) for key, value in names.items()}, **columns}
+            )
     rows = 0
     for job, cells in zip(jobs, parts, strict=True):
         table = {name: np.concatenate([cell[name] for cell in cells]) for name in cells[0]}
@@ -132,7 +145,9 @@ def _links(jobs: Sequence[Job], scenarios: Sequence[Scenario]) -> Links:
         trace = read_parquet(Path(job.scenario["trace"]))
         trace = trace.starting_at(trace_start_ns(scenario, trace))
         capacity.append(trace.capacity_bytes(edges_ns[:-1], edges_ns[1:]) * (8e9 / STEP_NS))
-        buffers.append(scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns))
+        buffers.append(
+            scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns)
+        )
     rtt_ns = np.array([scenario.rtt_ns for scenario in scenarios], np.int64)
     return Links(np.stack(capacity, axis=1), rtt_ns // STEP_NS, np.array(buffers, np.float64))
 
@@ -172,7 +187,10 @@ class _Recorder:
     def on_records(self, records: Records, now_ns: int) -> None:
         """See Controller."""
         self._inner.on_records(records, now_ns)
-        self.pacing_rate_bps, self.cwnd_packets = self._inner.pacing_rate_bps, self._inner.cwnd_packets
+        self.pacing_rate_bps, self.cwnd_packets = (
+            self._inner.pacing_rate_bps,
+            self._inner.cwnd_packets,
+        )
         closing = self._all if now_ns % self._window_ns == 0 else self._all[:0]
         rows, _, _ = self._folder.fold(records, closing, np.full(len(closing), now_ns))
         if len(closing):
@@ -180,7 +198,9 @@ class _Recorder:
             self._queues.append(self._queue)
 
     def columns(self, link: int, links: Links, cc: str) -> dict[str, Any]:
-        """The columns of one link but its names: as live, from the first estimates on and without the last window."""
+        """The columns of one link but its names: as live, from the first estimates on and without
+        the last window.
+        """
         rows = np.stack([each[link] for each in self._rows])
         queue = np.array([each[link] for each in self._queues])
         known = np.flatnonzero((rows[:, F["bandwidth_bps"]] > 0) & (rows[:, F["min_rtt_ns"]] > 0))
@@ -189,12 +209,19 @@ class _Recorder:
         rows, queue, end_ns = rows[first:], queue[first:], end_ns[first:]
         capacity_bps, rtt_ns = links.capacity_bps[:, link], int(links.rtt_ms[link]) * STEP_NS
         steps = np.arange(len(capacity_bps) + 1) * STEP_NS
-        capacity = CapacityIntegral(steps, np.concatenate([[0.0], np.cumsum(capacity_bps * (STEP_NS / 8e9))]))
+        capacity = CapacityIntegral(
+            steps, np.concatenate([[0.0], np.cumsum(capacity_bps * (STEP_NS / 8e9))])
+        )
         target = Target()
         rate = labels.near_optimal_rate_bps(
-            end_ns, capacity, queue_bytes=queue, committed_bytes=0.0, forward_delay_ns=0.0, rtt_ns=rtt_ns,
+            end_ns,
+            capacity,
+            queue_bytes=queue,
+            committed_bytes=0.0,
+            forward_delay_ns=0.0,
+            rtt_ns=rtt_ns,
             target=target,
-        )  # fmt: skip
+        )
         horizon_ns = max(target.horizon_windows * target.window_ns, rtt_ns)
         left_ns = end_ns - rtt_ns
         reward = labels.rewards(

@@ -1,7 +1,8 @@
-"""One scenario in a process of its own: ``python -m testbed.collect.slot JOB.json OUT [--keep-runs]``.
+"""One scenario in a process of its own: ``python -m testbed.collect.slot JOB.json OUT
+[--keep-runs]``.
 
-Runs it with all its controllers, writes its part of the dataset, and prints the number of rows. The part is written
-last and whole: where it exists, the scenario is done.
+Runs it with all its controllers, writes its part of the dataset, and prints the number of rows. The
+part is written last and whole: where it exists, the scenario is done.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def part_path(out: Path, job_id: str) -> Path:
 
 
 def run_job(job: Job, out: Path, *, keep_runs: bool) -> int:
-    """Run a job and write its part; returns the number of rows. Raises UserError, also if any cell failed."""
+    """Run a job and write its part; returns the number of rows. Raises UserError, also if any cell
+    failed.
+    """
     folder = out / "runs" / job.id
     shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was interrupted
     prepared = resolve(parse_scenario(job.scenario, job.id))

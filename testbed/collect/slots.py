@@ -1,4 +1,6 @@
-"""Parallel slots: jobs as processes, a few at a time, all ended in order when the collection is interrupted."""
+"""Parallel slots: jobs as processes, a few at a time, all ended in order when the collection is
+interrupted.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Named(Protocol):
 
 J = TypeVar("J", bound=Named)
 Command = Callable[[J, Path], Sequence[str]]
-"""The program that does a job; it prints one line when it has. The folder is for its input, gone when it has ended."""
+"""The program that does a job; it prints one line when it has. The folder is for its input, gone
+when it has ended.
+"""
 
 
 @dataclass
@@ -69,7 +73,9 @@ def run_jobs(
     on_start: Callable[[Job], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
-    """Run all jobs of a collection, at most `slots` at a time. A job that fails does not stop the others."""
+    """Run all jobs of a collection, at most `slots` at a time. A job that fails does not stop the
+    others.
+    """
 
     def command(job: Job, folder: Path) -> list[str]:
         path = folder / "job.json"

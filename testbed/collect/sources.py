@@ -1,4 +1,6 @@
-"""The source traces of a grid: found, generated, scaled where too fast, and written where the slots find them."""
+"""The source traces of a grid: found, generated, scaled where too fast, and written where the slots
+find them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ IMPORTED = "imported"
 
 @dataclass(frozen=True)
 class Source:
-    """A trace and the family that results are told apart by: its generator, or the folder of its file."""
+    """A trace and the family that results are told apart by: its generator, or the folder of its
+    file.
+    """
 
     trace: Trace
     family: str
@@ -38,8 +42,9 @@ class Source:
 def resolve_sources(grid: Grid, patterns: Sequence[str] = ()) -> list[Source]:
     """All source traces of the grid and of further patterns.
 
-    Raises UserError for a pattern without files, for two traces of one name, and for two that carry the same: they
-    could end up in different splits. Raises TraceError for a trace that cannot be read.
+    Raises UserError for a pattern without files, for two traces of one name, and for two that carry
+    the same: they could end up in different splits. Raises TraceError for a trace that cannot be
+    read.
     """
     found = [source for entry in (*grid.traces, *patterns) for source in _sources_of(entry)]
     seen: dict[str, str] = {}
@@ -47,7 +52,8 @@ def resolve_sources(grid: Grid, patterns: Sequence[str] = ()) -> list[Source]:
         for key in (source.name, _content(source.trace)):
             if key in seen:
                 raise UserError(
-                    f"traces: {source.name} and {seen[key]} have the same name or the same capacity; leave one out"
+                    f"traces: {source.name} and {seen[key]} have the same name or the same "
+                    "capacity; leave one out"
                 )
         seen |= {source.name: source.name, _content(source.trace): source.name}
     limit = grid.max_mean_rate_bps

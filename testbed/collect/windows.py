@@ -25,7 +25,8 @@ _MSS = LEVELS.index("mss_bytes")
 class FlowWindows:
     """Windows of one flow. end_ns: int64[n]; rows: float64[n, F]; mss_bytes, gcc_bps: float64[n].
 
-    gcc_bps is what the `gcc` tier, fed the same windows from the first one on, would have asked for.
+    gcc_bps is what the `gcc` tier, fed the same windows from the first one on, would have asked
+    for.
     """
 
     end_ns: Ints
@@ -62,7 +63,9 @@ def records_of(acks: pa.Table) -> Records:
 
 
 def fold_flow(acks: pa.Table, open_ns: int, until_ns: int, window_ns: int) -> FlowWindows:
-    """All whole windows of a flow between its opening and `until_ns`. acks: its rows of `acks.parquet`."""
+    """All whole windows of a flow between its opening and `until_ns`. acks: its rows of
+    `acks.parquet`.
+    """
     records = records_of(acks.sort_by("at_ns"))
     end_ns = np.arange(open_ns + window_ns, until_ns + 1, window_ns, dtype=np.int64)
     bounds = np.concatenate(([0], np.searchsorted(records.at_ns, end_ns, side="left")))

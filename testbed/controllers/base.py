@@ -1,6 +1,7 @@
 """Congestion controllers by the names that ``--cc`` takes.
 
-The kernel's own are chosen per socket; ``policy[:tier]`` is the eBPF datapath driven by the agent and a policy server.
+The kernel's own are chosen per socket; ``policy[:tier]`` is the eBPF datapath driven by the agent
+and a policy server.
 """
 
 from __future__ import annotations
@@ -33,28 +34,39 @@ class CongestionController(Protocol):
         """Once per run, before the first cell: what outlives cells (the policy server)."""
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
-        """Once per cell: what lives as long as it (the agent). Returns the TCP_CONGESTION name for the sockets."""
+        """Once per cell: what lives as long as it (the agent). Returns the TCP_CONGESTION name for
+        the sockets.
+        """
 
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
-        """Once per cell, when the traces' time zero is known and still ahead: what an oracle needs to know.
+        """Once per cell, when the traces' time zero is known and still ahead: what an oracle needs
+        to know.
 
         Raises UserError if it cannot use it.
         """
 
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
-        """Once per cell, after the traffic: end what ``attach`` started; what it has to say for cell.json."""
+        """Once per cell, after the traffic: end what ``attach`` started; what it has to say for
+        cell.json.
+        """
 
 
 def available_in_kernel() -> list[str]:
     """Controllers loaded into this kernel, as it lists them."""
-    listed = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text(encoding="ascii").split()
+    listed = (
+        Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        .read_text(encoding="ascii")
+        .split()
+    )
     return [
         name for name in listed if not re.fullmatch(r"tb[0-9a-f]{6}", name)
     ]  # agents' own, see agent/spawn.py
 
 
 def can_select(name: str) -> bool:
-    """Whether a socket takes ``name``; the kernel loads the module if it has one, and the choice is read back."""
+    """Whether a socket takes ``name``; the kernel loads the module if it has one, and the choice is
+    read back.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
@@ -74,8 +86,10 @@ class KernelController:
         """See CongestionController."""
         if not 0 < len(self.name) < 16 or not self.name.isascii() or not can_select(self.name):
             raise UserError(
-                f"cc {self.name!r}: this kernel does not offer it; it has {', '.join(available_in_kernel())} "
-                f"(others may need `modprobe tcp_{self.name}`), and the testbed adds policy and policy:TIER"
+                f"cc {self.name!r}: this kernel does not offer it; it has "
+                f"{', '.join(available_in_kernel())} "
+                f"(others may need `modprobe tcp_{self.name}`), and the testbed adds policy and "
+                "policy:TIER"
             )
 
     def prepare(self, run: Scope, run_dir: Path) -> None:

@@ -1,4 +1,6 @@
-"""What `policy:oracle` is told of a cell: the bottleneck's capacity on the host's clock, its delays and its flows."""
+"""What `policy:oracle` is told of a cell: the bottleneck's capacity on the host's clock, its delays
+and its flows.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,23 @@ def foresight(
 ) -> Foresight:
     """The facts of a cell whose traces begin at ``start_ns``.
 
-    The oracle does not see which flow is which: raises UserError where measured flows differ in delays or in how many
-    flows they share their bottleneck with, or pass no bottleneck.
+    The oracle does not see which flow is which: raises UserError where measured flows differ in
+    delays or in how many flows they share their bottleneck with, or pass no bottleneck.
     """
     pairs = [flow.pair for flow in flows if flow.role == "measured"]
     views = {_view(pair, network, flows) for pair in pairs}
     if len(views) != 1 or pairs[0].bottleneck is None:
         raise UserError(
-            "cc 'policy:oracle': it needs measured flows that meet a bottleneck, all with the same delays and equally "
+            "cc 'policy:oracle': it needs measured flows that meet a bottleneck, all with the same "
+            "delays and equally "
             "many flows on it; use another topology"
         )
     link = pairs[0].bottleneck
     capacity = network.links[link].spec.forward.capacity
     if capacity is None:
-        raise UserError(f"cc 'policy:oracle': the bottleneck {link} has no capacity limit; give it a trace")
+        raise UserError(
+            f"cc 'policy:oracle': the bottleneck {link} has no capacity limit; give it a trace"
+        )
     last_ns = max(flow.stop_ns for flow in flows) + _BEYOND_NS
     at_ns = np.arange(0, last_ns, _STEP_NS, dtype=np.int64)
     return Foresight(

@@ -1,8 +1,9 @@
-"""Controllers that live in user space: ``policy[:tier]`` and, for experience, ``observe:<kernel algorithm>``.
+"""Controllers that live in user space: ``policy[:tier]`` and, for experience, ``observe:<kernel
+algorithm>``.
 
-Both use the agent on the sender's side. ``policy`` asks a policy server, ours unless the scenario names one;
-``policy:oracle``, which is told the trace on this host's clock, always asks one of its own. ``observe`` only records,
-with the kernel's own algorithm in control of the datapath.
+Both use the agent on the sender's side. ``policy`` asks a policy server, ours unless the scenario
+names one; ``policy:oracle``, which is told the trace on this host's clock, always asks one of its
+own. ``observe`` only records, with the kernel's own algorithm in control of the datapath.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ APC = "apc"
 ORACLE = "oracle"
 OBSERVABLE = ("bbr", "cubic", "aimd")
 _SERVER_READY_S = 120.0  # loading the LLM takes half a minute the first time
-_AGENT_KEYS = frozenset({"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"})
+_AGENT_KEYS = frozenset(
+    {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
+)
 
 
 class _ServerProcess:
@@ -54,7 +57,9 @@ class _ServerProcess:
             path = run.tmp / f"{self._name}.json"
             path.write_text(config.model_dump_json(), encoding="utf-8")
             log = run_dir / f"{self._name}.log"
-            self._process = run.spawn([sys.executable, "-m", "policy", str(path)], name=self._name, log=log)
+            self._process = run.spawn(
+                [sys.executable, "-m", "policy", str(path)], name=self._name, log=log
+            )
             ready = self._process.read_line(_SERVER_READY_S)
             if not ready.startswith("ready "):
                 raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")
@@ -65,7 +70,9 @@ class _ServerProcess:
 class PolicyController:
     """``policy`` (APC) or ``policy:<tier>``."""
 
-    def __init__(self, tier: str, tiers: Sequence[str], scenario: Scenario, server: _ServerProcess) -> None:
+    def __init__(
+        self, tier: str, tiers: Sequence[str], scenario: Scenario, server: _ServerProcess
+    ) -> None:
         """``tiers``: what all controllers of the run ask of the server."""
         self.name = "policy" if tier == APC else f"policy:{tier}"
         self._tier = tier
@@ -81,7 +88,8 @@ class PolicyController:
         known = (APC, *tier_names())
         if self._tier not in known:
             raise UserError(
-                f"cc {self.name!r}: no such tier; known: {', '.join(f'policy:{tier}' for tier in known)}"
+                f"cc {self.name!r}: no such tier; known: "
+                f"{', '.join(f'policy:{tier}' for tier in known)}"
             )
         self._agent_config("tbcheck", Path(), self._external or "unix:/nowhere", ())
         if self._external is None:
@@ -89,7 +97,9 @@ class PolicyController:
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
-        self._address = self._external or self._server.address(run, run_dir, self._server_settings())
+        self._address = self._external or self._server.address(
+            run, run_dir, self._server_settings()
+        )
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -123,21 +133,28 @@ class PolicyController:
         )
 
     def _server_settings(self) -> dict[str, Any]:
-        """The scenario's ``policy`` without the agent's keys, and the models that the run's controllers ask for."""
+        """The scenario's ``policy`` without the agent's keys, and the models that the run's
+        controllers ask for.
+        """
         settings = {
-            key: value for key, value in self._options.items() if key not in _AGENT_KEYS and key != ORACLE
+            key: value
+            for key, value in self._options.items()
+            if key not in _AGENT_KEYS and key != ORACLE
         }
         models = {tier for tier in self._tiers if tier in MODELS}
         settings.setdefault("tiers", sorted(models))
         if APC not in self._tiers:
-            settings.setdefault("difficult", None)  # nobody asks for APC: spare the loading of its model
+            settings.setdefault(
+                "difficult", None
+            )  # nobody asks for APC: spare the loading of its model
         return settings
 
 
 class OracleController(PolicyController):
     """``policy:oracle``: its server is this run's own and is told each cell's trace through a file.
 
-    Of the scenario's ``policy`` it takes the agent's keys and ``oracle`` (`policy.tasks.congestion.policies.oracle.OracleSettings`).
+    Of the scenario's ``policy`` it takes the agent's keys and ``oracle``
+    (`policy.tasks.congestion.policies.oracle.OracleSettings`).
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -180,7 +197,9 @@ class OracleController(PolicyController):
 
 
 class ObservedController:
-    """``observe:<algorithm>``: the kernel's own algorithm under the datapath, every ACK recorded."""
+    """``observe:<algorithm>``: the kernel's own algorithm under the datapath, every ACK
+    recorded.
+    """
 
     def __init__(self, name: str, algorithm: str) -> None:
         self.name = name
@@ -244,10 +263,14 @@ def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | No
     return summary
 
 
-def controllers(names: Sequence[str], scenario: Scenario) -> dict[str, PolicyController | ObservedController]:
+def controllers(
+    names: Sequence[str], scenario: Scenario
+) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
     server = _ServerProcess("policy-server")
-    asked = {name: name.partition(":")[2] or APC for name in names if name.partition(":")[0] == "policy"}
+    asked = {
+        name: name.partition(":")[2] or APC for name in names if name.partition(":")[0] == "policy"
+    }
     found: dict[str, PolicyController | ObservedController] = {}
     for name in names:
         kind, _, rest = name.partition(":")

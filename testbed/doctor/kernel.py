@@ -42,7 +42,9 @@ def version() -> Finding:
 
 def effective_capabilities(status: str) -> set[str]:
     """Names of those of ours that the text of /proc/self/status grants."""
-    (bits,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    (bits,) = (
+        int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")
+    )
     return {name for name, number in _CAPABILITIES.items() if bits >> number & 1}
 
 
@@ -56,8 +58,10 @@ def root() -> Finding:
         "root",
         "missing" if os.geteuid() != 0 or set(lacking) & set(_ESSENTIAL) else "limited",
         f"uid {os.geteuid()}, without {', '.join(lacking) or 'none'}",
-        cost="no networks can be built without the NET and ADMIN ones; BPF and PERFMON: no eBPF datapath; SYS_NICE: "
-        "the relay runs without real-time priority",
+        cost=(
+            "no networks can be built without the NET and ADMIN ones; BPF and PERFMON: no eBPF "
+            "datapath; SYS_NICE: the relay runs without real-time priority"
+        ),
         remedy=f"{_AS_ROOT}; in a container start it with --privileged",
         essential=True,
     )

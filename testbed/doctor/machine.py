@@ -16,7 +16,9 @@ from testbed.run.cpu import cpu_shares, read_cpu_times
 from testbed.system.state import read_states
 
 _PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
-_STARVED = "starved of processor time the emulation delays packets itself, which looks like congestion"
+_STARVED = (
+    "starved of processor time the emulation delays packets itself, which looks like congestion"
+)
 
 
 def cpu(interval_s: float = 0.5) -> Finding:
@@ -30,7 +32,8 @@ def cpu(interval_s: float = 0.5) -> Finding:
     return Finding(
         "processor",
         "ok" if enough else "limited",
-        f"{cores} cores, {shares['busy']:.0%} busy, {shares['steal']:.1%} stolen, load {os.getloadavg()[0]:.2f}",
+        f"{cores} cores, {shares['busy']:.0%} busy, {shares['steal']:.1%} stolen, load "
+        f"{os.getloadavg()[0]:.2f}",
         cost=_STARVED,
         remedy="stop other work; use a machine with two cores or more of its own",
     )
@@ -60,7 +63,10 @@ def timer() -> Finding:
         "ok" if p99_us < 1000 else "limited",
         f"wakes {p50_us:.0f} µs late (p50), {p99_us:.0f} µs (p99)",
         cost="packets leave late by as much; the report shows by how much",
-        remedy="stop other work; use a kernel with CONFIG_HIGH_RES_TIMERS, on a host that is not overcommitted",
+        remedy=(
+            "stop other work; use a kernel with CONFIG_HIGH_RES_TIMERS, on a host that is not "
+            "overcommitted"
+        ),
     )
 
 

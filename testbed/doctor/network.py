@@ -45,7 +45,9 @@ def congestion_controller(name: str, cost: str, essential: bool = False) -> Find
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
-        except PermissionError:  # only root may use those that the kernel does not offer to everyone
+        except (
+            PermissionError
+        ):  # only root may use those that the kernel does not offer to everyone
             problem = "" if name in _AVAILABLE.read_text().split() else "not loaded"
         except OSError as error:
             problem = error.strerror or str(error)

@@ -1,4 +1,6 @@
-"""All probes, in the order in which they are shown. To add one, write a function that returns a Finding."""
+"""All probes, in the order in which they are shown. To add one, write a function that returns a
+Finding.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,13 @@ def tool(name: str, package: str, cost: str, essential: bool = False) -> Finding
 
 tools: list[Callable[[], Finding]] = [
     partial(tool, "mnexec", "mininet", "no hosts and routers can be started", True),
-    partial(tool, "setpriv", "util-linux", "processes could outlive a killed run, so none is started", True),
+    partial(
+        tool,
+        "setpriv",
+        "util-linux",
+        "processes could outlive a killed run, so none is started",
+        True,
+    ),
     partial(tool, "bash", "bash", "Mininet's nodes are shells", True),
     partial(tool, "ip", "iproute2", "nothing in a run; handy for looking into namespaces"),
     partial(tool, "tc", "iproute2", "nothing in a run; handy for looking at qdiscs"),
@@ -65,9 +71,14 @@ def datapath() -> Finding:
     if ebpf is None:
         return Finding("policy datapath", "ok", "eBPF, every ACK")
     if reasons["portable"] is None:
-        cost = "`--cc policy` samples TCP_INFO and caps the pacing rate instead of seeing every ACK and setting cwnd"
+        cost = (
+            "`--cc policy` samples TCP_INFO and caps the pacing rate instead of seeing every ACK "
+            "and setting cwnd"
+        )
         return Finding("policy datapath", "limited", "TCP_INFO", cost, ebpf)
-    return Finding("policy datapath", "missing", "none", "no `--cc policy`", f"{ebpf}; {reasons['portable']}")
+    return Finding(
+        "policy datapath", "missing", "none", "no `--cc policy`", f"{ebpf}; {reasons['portable']}"
+    )
 
 
 def torch() -> Finding:
@@ -90,7 +101,10 @@ def relay() -> Finding:
         "relay",
         PROGRAM.exists(),
         str(PROGRAM) if PROGRAM.exists() else "not compiled",
-        cost="links can be emulated by tc only, far less exactly, and only where the kernel has netem",
+        cost=(
+            "links can be emulated by tc only, far less exactly, and only where the kernel has "
+            "netem"
+        ),
         remedy=f"make -C {PROGRAM.parent}",
         essential=True,
     )
@@ -103,13 +117,18 @@ def python_packages() -> Finding:
     except metadata.PackageNotFoundError:
         detail = "tbtest itself is not installed as a package; its requirements cannot be checked"
         return Finding(
-            "Python packages", "limited", detail, "nothing, if it runs from a checkout", "make setup"
+            "Python packages",
+            "limited",
+            detail,
+            "nothing, if it runs from a checkout",
+            "make setup",
         )
     lacking = []
     for entry in required:
         match = re.match(r"[A-Za-z0-9._-]+", entry)
         assert match is not None
-        # Requirements for other versions of Python carry a marker; the installer has decided about those.
+        # Requirements for other versions of Python carry a marker; the installer has decided about
+        # those.
         if ";" not in entry and not _installed(match[0]):
             lacking.append(match[0])
     return verdict(

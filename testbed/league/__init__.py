@@ -1,1 +1,3 @@
-"""The league: schemes against each other over many scenarios, paired by trace, settings and seed."""
+"""The league: schemes against each other over many scenarios, paired by trace, settings and
+seed.
+"""

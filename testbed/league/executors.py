@@ -1,4 +1,6 @@
-"""Where the cells of a league run: on Ray, on this machine or a cluster, or as processes of this machine."""
+"""Where the cells of a league run: on Ray, on this machine or a cluster, or as processes of this
+machine.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def ray_installed() -> bool:
 
 
 def chosen_executor(executor: str | None, ray_address: str | None) -> str:
-    """`ray` or `processes`. Raises UserError where Ray is asked for and absent, or an address is for nobody."""
+    """`ray` or `processes`. Raises UserError where Ray is asked for and absent, or an address is
+    for nobody.
+    """
     if executor == "processes":
         if ray_address is not None:
             raise UserError("--ray-address is for --executor ray; leave one of the two out")
@@ -27,7 +31,8 @@ def chosen_executor(executor: str | None, ray_address: str | None) -> str:
         return "ray"
     if executor == "ray" or ray_address is not None:
         raise UserError(
-            "Ray is not installed; run `pip install 'tbtest[league]'` (or `scripts/setup.sh policy league dev`), or "
+            "Ray is not installed; run `pip install 'tbtest[league]'` (or `scripts/setup.sh policy "
+            "league dev`), or "
             "use --executor processes, which needs nothing and spreads the cells over this machine"
         )
     return "processes"
@@ -45,7 +50,9 @@ def run_cells(
     on_start: OnStart,
     on_end: OnEnd,
 ) -> None:
-    """Run the jobs, in order, at most `slots` at a time (None: as many as the cores allow). Raises UserError."""
+    """Run the jobs, in order, at most `slots` at a time (None: as many as the cores allow). Raises
+    UserError.
+    """
     local_slots = slots or max(1, (os.cpu_count() or CORES_PER_SLOT) // CORES_PER_SLOT)
     if chosen_executor(executor, ray_address) == "processes":
         run_here(

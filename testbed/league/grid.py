@@ -27,11 +27,15 @@ ORACLE = "policy:oracle"
 _SHORT = {"oracle": ORACLE, "policy:light": f"policy:{DEFAULT_LIGHT}"}
 _QUICK_NS = 5 * NS_PER_S
 _QUICK_TRACES = 3  # of a family: enough for an interval
-_BULK_CUBIC, _BULK_BBR = (CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr"))
+_BULK_CUBIC, _BULK_BBR = (
+    CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr")
+)
 
 
 class LeagueGrid(BaseModel):
-    """Every combination of traces, round trips, buffers, traffic and seeds; each is a scenario for all schemes."""
+    """Every combination of traces, round trips, buffers, traffic and seeds; each is a scenario for
+    all schemes.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
@@ -44,7 +48,9 @@ class LeagueGrid(BaseModel):
             Generated(generate="5g-mmwave", seeds=(9201, 9202, 9203)),
         )
     )
-    schemes: tuple[str, ...] = Field(default=("policy", "policy:light", "bbr", "cubic"), min_length=1)
+    schemes: tuple[str, ...] = Field(
+        default=("policy", "policy:light", "bbr", "cubic"), min_length=1
+    )
     rtt_ns: tuple[DurationNs, ...] = Field(
         default=(20 * NS_PER_MS, 60 * NS_PER_MS, 120 * NS_PER_MS), alias="rtt", min_length=1
     )
@@ -72,13 +78,18 @@ class LeagueGrid(BaseModel):
         default=200 * NS_PER_MS, alias="stagger", description="flows start within this"
     )
     per_trace: int | None = Field(
-        default=10, ge=1, description="scenarios drawn for each trace, traffic in turn; null: all of them"
+        default=10,
+        ge=1,
+        description="scenarios drawn for each trace, traffic in turn; null: all of them",
     )
     max_mean_rate_bps: RateBps | None = Field(
-        default=50e6, alias="max_mean_rate", description="faster traces are scaled down to it; null: none"
+        default=50e6,
+        alias="max_mean_rate",
+        description="faster traces are scaled down to it; null: none",
     )
     splits: Splits | None = Field(
-        default=None, description="as in the grid that was collected with; null: no trace was trained on"
+        default=None,
+        description="as in the grid that was collected with; null: no trace was trained on",
     )
     split: Split = Field(default="test", description="only traces of this split")
     server: dict[str, Any] = Field(
@@ -96,7 +107,9 @@ class LeagueGrid(BaseModel):
         return full
 
     def quick(self) -> LeagueGrid:
-        """The same grid in minutes: short cells, few traces, one scenario of each traffic per trace, and one seed."""
+        """The same grid in minutes: short cells, few traces, one scenario of each traffic per
+        trace, and one seed.
+        """
         return self.model_copy(
             update={
                 "duration_ns": min(self.duration_ns, _QUICK_NS),
@@ -125,7 +138,9 @@ class Job(BaseModel):
         return str(self.about["scheme"])
 
     def served_by(self, address: str | None) -> Job:
-        """The job with the policy server to use. The oracle knows its own cell's trace, so it keeps its own server."""
+        """The job with the policy server to use. The oracle knows its own cell's trace, so it keeps
+        its own server.
+        """
         if address is None or not self.scheme.startswith("policy") or self.scheme == ORACLE:
             return self
         return self.model_copy(update={"scenario": {**self.scenario, "policy_server": address}})
@@ -163,13 +178,16 @@ def _cross_name(cross: CrossTraffic) -> str:
 
 
 def expand(grid: LeagueGrid, traces: Sequence[LeagueTrace], paths: dict[str, str]) -> list[Job]:
-    """The grid's cells in the order to run them: scenarios at random, the schemes of each together, at random too.
+    """The grid's cells in the order to run them: scenarios at random, the schemes of each together,
+    at random too.
 
-    A cell's id and a scenario's seed depend on their own settings alone, so that a grid may grow; all schemes of a
-    scenario have its seed. paths: the file of each trace. Raises UserError.
+    A cell's id and a scenario's seed depend on their own settings alone, so that a grid may grow;
+    all schemes of a scenario have its seed. paths: the file of each trace. Raises UserError.
     """
     scenarios = [
-        found for trace in sorted(traces, key=lambda each: each.name) for found in _scenarios(grid, trace)
+        found
+        for trace in sorted(traces, key=lambda each: each.name)
+        for found in _scenarios(grid, trace)
     ]
     order = np.random.Generator(np.random.PCG64(grid.seed))
     jobs = []
@@ -196,7 +214,9 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
         try:
             scenario = Scenario.model_validate(settings)
         except ValidationError as error:
-            raise UserError(f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+            raise UserError(
+                f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from error
         digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude_unset=True)])
         about = {
             "scenario": f"{trace.name}-{digest[:10]}",
@@ -218,7 +238,9 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
         yield scenario.model_copy(update={"seed": int(digest[:7], 16)}), about
 
 
-def _job(grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str) -> Job:
+def _job(
+    grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str
+) -> Job:
     data = scenario.model_dump(mode="json", by_alias=True) | {"cc": [scheme], "trace": path}
     name = f"{about['scenario']}.{scheme.replace(':', '.')}"
     if scheme.startswith("policy"):
@@ -230,7 +252,8 @@ def _job(grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: st
 
 
 def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:
-    """The trace's combinations: all, or `per_trace` at random, each kind of traffic as often as the others.
+    """The trace's combinations: all, or `per_trace` at random, each kind of traffic as often as the
+    others.
 
     A kind that the grid names several times has as many turns; no scenario is drawn twice.
     """
@@ -241,7 +264,8 @@ def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int
     if grid.per_trace is not None and grid.per_trace < len(every):
         rng = np.random.default_rng([grid.seed, *trace.encode()])
         shuffled = [every[index] for index in rng.permutation(len(every))]
-        # Which kinds of traffic get one more is drawn as well, so that over many traces none comes short.
+        # Which kinds of traffic get one more is drawn as well, so that over many traces none comes
+        # short.
         turns = rng.permutation(len(grid.traffic)).tolist()
         seen: Counter[int] = Counter()
         rounds = []

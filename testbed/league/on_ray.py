@@ -1,8 +1,9 @@
 """The league's cells on Ray: this machine by default, a cluster by its address.
 
-Ray only spreads the work. Each of its tasks starts the same slot process as without Ray, in a scope of its own; each
-host has one actor that owns its policy server. What travels: the job and its trace out, one row back. Every host of a
-cluster needs this package, root and the same Python; the table is written where the command was given.
+Ray only spreads the work. Each of its tasks starts the same slot process as without Ray, in a scope
+of its own; each host has one actor that owns its policy server. What travels: the job and its trace
+out, one row back. Every host of a cluster needs this package, root and the same Python; the table
+is written where the command was given.
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ def run_on_ray(
     on_start: OnStart,
     on_end: OnEnd,
 ) -> None:
-    """Run the jobs, in order, at most `slots` at a time (None: as many as the cluster's CPUs allow).
+    """Run the jobs, in order, at most `slots` at a time (None: as many as the cluster's CPUs
+    allow).
 
-    policy_server: address of a running one, instead of one per host. Raises UserError if Ray does not start or a
-    policy server ends.
+    policy_server: address of a running one, instead of one per host. Raises UserError if Ray does
+    not start or a policy server ends.
     """
     with Scope() as scope, ExitStack() as stack:
         cluster = _connect(stack, scope, address, slots)
@@ -92,7 +94,9 @@ def run_on_ray(
 def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | None) -> int:
     """Start Ray here, or join a cluster; returns how many slots there are. Raises UserError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leave CUDA_VISIBLE_DEVICES as it is
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # leave CUDA_VISIBLE_DEVICES as it is
     if address is not None:
         _reach(address)
     quiet = {"log_to_driver": False, "logging_level": "error"}
@@ -100,16 +104,20 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
         if address is not None:
             ray.init(address=address, **quiet)
         else:
-            # Its sockets' paths are limited to 107 characters, hence not inside the scope's own folder.
+            # Its sockets' paths are limited to 107 characters, hence not inside the scope's own
+            # folder.
             folder = f"/tmp/tbray-{scope.run_id.rpartition('-')[2]}"  # noqa: S108
             scope.record("tmp", folder)
             cpus = CORES_PER_SLOT * (slots or 1)
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet)
+            ray.init(
+                address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet
+            )
     except (RayError, OSError, RuntimeError, ValueError, ConnectionError) as error:
         where = f"cluster {address}" if address else "this machine"
         raise UserError(f"Ray on {where}: {error}; or use --executor processes") from error
     stack.callback(ray.shutdown)
-    signals.install()  # Ray has put handlers in place of the scope's that end the process without unwinding
+    # Ray has put handlers in place of the scope's that end the process without unwinding
+    signals.install()
     cluster = int(ray.cluster_resources().get("CPU", 0)) // CORES_PER_SLOT
     if cluster < 1:
         raise UserError(
@@ -127,13 +135,16 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"--ray-address {address}: nobody answers there: {error}; start Ray with `ray start --head`, or leave "
+            f"--ray-address {address}: nobody answers there: {error}; start Ray with `ray start "
+            "--head`, or leave "
             "the option out to run on this machine"
         ) from error
 
 
 class _Running:
-    """The tasks under way; on the way out they are cancelled and waited for, so that each ends its own network."""
+    """The tasks under way; on the way out they are cancelled and waited for, so that each ends its
+    own network.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[Any, Job] = {}
@@ -144,7 +155,9 @@ class _Running:
     def __exit__(self, *reason: object) -> None:
         for task in self.jobs:
             ray.cancel(task, force=False)
-        ray.wait(list(self.jobs), num_returns=len(self.jobs), timeout=_STOP_S) if self.jobs else None
+        ray.wait(
+            list(self.jobs), num_returns=len(self.jobs), timeout=_STOP_S
+        ) if self.jobs else None
 
 
 class _Servers:
@@ -164,7 +177,9 @@ class _Servers:
     def __enter__(self) -> _Servers:
         started = {name: host.start.remote(self._settings) for name, host in self._hosts.items()}
         try:
-            self.addresses = {name: ray.get(task, timeout=_START_S) for name, task in started.items()}
+            self.addresses = {
+                name: ray.get(task, timeout=_START_S) for name, task in started.items()
+            }
         except BaseException as error:
             self.__exit__()
             if isinstance(error, RayError):
@@ -214,7 +229,8 @@ def _run_cell(
 ) -> tuple[str, str | None]:
     """One slot on whatever host this is; the line that it printed, or what went wrong.
 
-    addresses: the policy server of each host; a host that joined later has none, and its cells start their own.
+    addresses: the policy server of each host; a host that joined later has none, and its cells
+    start their own.
     """
     job = Job.model_validate_json(job_json)
     if "policy_server" not in job.scenario or job.scenario["policy_server"] is None:
@@ -232,7 +248,8 @@ def _run_cell(
                     time.sleep(_POLL_S)
                 process.check()
                 return process.read_line(_READ_S), None
-            finally:  # also when the task is cancelled: with time to end its own network, agent and server
+            # also when the task is cancelled: with time to end its own network, agent and server
+            finally:
                 process.stop(SLOT_STOP_S)
     except UserError as error:
         return "", str(error)

@@ -1,4 +1,6 @@
-"""A league in a folder: its cells, those that are done, and the table, figures and text made of them."""
+"""A league in a folder: its cells, those that are done, and the table, figures and text made of
+them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ SCHEMA = 1
 _LOCAL_SHARE = 0.02  # of answers that the agent's own fallback gave instead of the scheme
 
 INTERVALS = (
-    "Intervals: 95 %, from 5000 resamples of source traces, since cells of one trace are not independent; none from "
+    "Intervals: 95 %, from 5000 resamples of source traces, since cells of one trace are not "
+    "independent; none from "
     "fewer than three traces. Pairs share trace, settings and seed."
 )
 
@@ -86,8 +89,12 @@ class League:
         return found
 
     def report(self, baseline: str | None) -> int:
-        """Write league.parquet, league.md and league.html of what is done; returns the number of cells."""
-        from analysis.league import build  # late: pandas and plotly are not for the time of the traffic
+        """Write league.parquet, league.md and league.html of what is done; returns the number of
+        cells.
+        """
+        from analysis.league import (
+            build,
+        )  # late: pandas and plotly are not for the time of the traffic
         from analysis.league.table import to_table
 
         rows = self.rows()
@@ -99,7 +106,8 @@ class League:
         families = Counter(trace.family for trace in self.traces)
         scenarios = len({job.about["scenario"] for job in self.jobs})
         notes = [
-            f"{done} of {len(self.jobs)} cells are done: {len(grid.schemes)} schemes on {scenarios} scenarios, "
+            f"{done} of {len(self.jobs)} cells are done: {len(grid.schemes)} schemes on "
+            f"{scenarios} scenarios, "
             f"{format_duration(grid.duration_ns)} each.",
             f"Traces of the split {grid.split!r}: "
             + ", ".join(f"{family} ({count})" for family, count in sorted(families.items()))
@@ -115,17 +123,21 @@ class League:
         ]
         if grid.split == "train":
             notes.append(
-                "These are training traces: no evidence of how a policy does on traces that it has not seen."
+                "These are training traces: no evidence of how a policy does on traces that it has "
+                "not seen."
             )
         if scaled := [trace for trace in self.traces if trace.scale != 1.0]:
             assert grid.max_mean_rate_bps is not None
             by_family = Counter(trace.family for trace in scaled)
             notes.append(
-                f"Scaled down to a mean of {format_rate(grid.max_mean_rate_bps)}, for side by side slots: "
+                f"Scaled down to a mean of {format_rate(grid.max_mean_rate_bps)}, for side by side "
+                "slots: "
                 + ", ".join(
-                    f"{count} of {families[family]} {family}" for family, count in sorted(by_family.items())
+                    f"{count} of {families[family]} {family}"
+                    for family, count in sorted(by_family.items())
                 )
-                + f" (factors {min(t.scale for t in scaled):.3g} to {max(t.scale for t in scaled):.3g})."
+                + f" (factors {min(t.scale for t in scaled):.3g}"
+                + f" to {max(t.scale for t in scaled):.3g})."
             )
         return notes
 
@@ -134,12 +146,15 @@ def cautions(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Why results should be read with care: what the links, the machine or the agents warned of."""
     found = []
     if warned := [row for row in rows if row["warnings"]]:
-        kinds = Counter(_kind(text) for row in warned for text in dict.fromkeys(row["warnings"].split("\n")))
+        kinds = Counter(
+            _kind(text) for row in warned for text in dict.fromkeys(row["warnings"].split("\n"))
+        )
         often = "; ".join(f"{text} ({count})" for text, count in kinds.most_common(3))
         found.append(f"{len(warned)} of {len(rows)} cells have warnings, most often: {often}.")
     if fallen := [row for row in rows if (row["local_share"] or 0) > _LOCAL_SHARE]:
         found.append(
-            f"In {len(fallen)} cells more than {_LOCAL_SHARE:.0%} of the answers were the agent's own fallback, not "
+            f"In {len(fallen)} cells more than {_LOCAL_SHARE:.0%} of the answers were the agent's "
+            "own fallback, not "
             "the policy's."
         )
     return found
@@ -160,8 +175,12 @@ def check_schemes(schemes: Sequence[str]) -> None:
             raise UserError(f"scheme {scheme}: {error}; leave it out with --schemes") from error
 
 
-def plan(grid: LeagueGrid, patterns: Sequence[str], out: Path, collection: Path | None = None) -> League:
+def plan(
+    grid: LeagueGrid, patterns: Sequence[str], out: Path, collection: Path | None = None
+) -> League:
     """What a grid means in this folder. Creates nothing. Raises UserError or TraceError."""
     traces = resolve_traces(grid, patterns, collection)
-    paths = {trace.name: str((out / "traces" / f"{trace.name}.parquet").resolve()) for trace in traces}
+    paths = {
+        trace.name: str((out / "traces" / f"{trace.name}.parquet").resolve()) for trace in traces
+    }
     return League(out, grid, traces, expand(grid, traces, paths))

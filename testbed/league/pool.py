@@ -10,7 +10,8 @@ from testbed.league.plan import INTERVALS, cautions
 
 
 def pool(leagues: Sequence[Path], out: Path, baseline: str | None) -> int:
-    """Write league.parquet, league.md and league.html of these leagues' tables; returns the number of cells.
+    """Write league.parquet, league.md and league.html of these leagues' tables; returns the number
+    of cells.
 
     leagues: tables, or folders with a league.parquet. Raises UserError, AnalysisError.
     """
@@ -22,7 +23,9 @@ def pool(leagues: Sequence[Path], out: Path, baseline: str | None) -> int:
     if twice := [str(path) for path, each in zip(paths, real, strict=True) if real.count(each) > 1]:
         raise UserError(f"--pool {twice[0]}: named twice; its cells would count twice")
     if out.resolve() in {each.parent for each in real}:
-        raise UserError(f"--out {out}: its own league.parquet would be overwritten; name another folder")
+        raise UserError(
+            f"--out {out}: its own league.parquet would be overwritten; name another folder"
+        )
     table = pooled([read_table(path) for path in paths])
     rows = table.to_pylist()
     notes = [

@@ -47,7 +47,8 @@ def run_here(
     on_start: OnStart,
     on_end: OnEnd,
 ) -> None:
-    """Run the jobs, at most `slots` at a time. A cell that fails does not stop the others, a dead policy server does.
+    """Run the jobs, at most `slots` at a time. A cell that fails does not stop the others, a dead
+    policy server does.
 
     policy_server: address of a running one, instead of our own.
     """

@@ -1,4 +1,6 @@
-"""One policy server per host for all cells of a league: loading the language model takes longer than a cell."""
+"""One policy server per host for all cells of a league: loading the language model takes longer
+than a cell.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _READY_S = 600.0  # several models, on a processor
 
 
 def server_settings(schemes: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings of a server with every tier that the schemes ask for; None if none of them needs a shared one."""
+    """Settings of a server with every tier that the schemes ask for; None if none of them needs a
+    shared one.
+    """
     tiers = {
         name.partition(":")[2] or APC
         for name in schemes
@@ -34,12 +38,16 @@ def server_settings(schemes: Sequence[str], settings: Mapping[str, Any]) -> dict
 
 
 def start_server(scope: Scope, settings: Mapping[str, Any], log: Path) -> tuple[Process, str]:
-    """Start a policy server that ends with the scope; returns it and its address. Raises UserError."""
+    """Start a policy server that ends with the scope; returns it and its address. Raises
+    UserError.
+    """
     listen = f"unix:{scope.tmp}/policy.sock"
     config = server_config.build({**settings, "listen": listen}, "server")
     path = scope.tmp / "policy.json"
     path.write_text(config.model_dump_json(), encoding="utf-8")
-    process = scope.spawn([sys.executable, "-m", "policy", str(path)], name="policy-server", log=log)
+    process = scope.spawn(
+        [sys.executable, "-m", "policy", str(path)], name="policy-server", log=log
+    )
     ready = process.read_line(_READY_S)
     if not ready.startswith("ready "):
         raise UserError(f"policy server: it said {ready!r} instead of ready; see {log}")

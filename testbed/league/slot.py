@@ -1,4 +1,5 @@
-"""One cell in a process of its own: ``python -m testbed.league.slot JOB.json RUN_FOLDER [--keep-run]``.
+"""One cell in a process of its own: ``python -m testbed.league.slot JOB.json RUN_FOLDER
+[--keep-run]``.
 
 Runs it, reads its logs, and prints the measured half of its row as one line of JSON.
 """

@@ -1,4 +1,6 @@
-"""The traces of a league: the grid's own, or those of a collection's split, so that nothing trained on slips in."""
+"""The traces of a league: the grid's own, or those of a collection's split, so that nothing trained
+on slips in.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,9 @@ def resolve_traces(
 ) -> list[LeagueTrace]:
     """The traces of the grid's split.
 
-    With a collection (`collection.json`): its traces of the split instead of the grid's own, and of `patterns` those
-    that it does not know; one that it has in another split is refused. Raises UserError or TraceError.
+    With a collection (`collection.json`): its traces of the split instead of the grid's own, and of
+    `patterns` those that it does not know; one that it has in another split is refused. Raises
+    UserError or TraceError.
     """
     if collection is None:
         sources = _sources(grid, (*grid.traces, *patterns))
@@ -58,13 +61,17 @@ def resolve_traces(
                 found.append(_scaled(source, grid.split, grid))
             elif known[source.name].split != grid.split:
                 raise UserError(
-                    f"trace {source.name} is in {known[source.name].split} in {collection}: a league on it would "
-                    f"flatter what was trained there; narrow --traces, or say --split {known[source.name].split}"
+                    f"trace {source.name} is in {known[source.name].split} in {collection}: a "
+                    "league on it would "
+                    "flatter what was trained there; narrow --traces, or say --split "
+                    f"{known[source.name].split}"
                 )
     chosen = [trace for trace in found if trace.split == grid.split]
     if not chosen:
         counts = Counter(trace.split for trace in found)
-        there = ", ".join(f"{count} for {split}" for split, count in sorted(counts.items())) or "none"
+        there = (
+            ", ".join(f"{count} for {split}" for split, count in sorted(counts.items())) or "none"
+        )
         raise UserError(f"no trace is in the split {grid.split!r}; there are {there}")
     return _drawn(chosen, grid)
 

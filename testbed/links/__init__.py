@@ -1,4 +1,6 @@
-"""Emulated links between two routers: rate, queue, delay and loss. Importing it registers the backends."""
+"""Emulated links between two routers: rate, queue, delay and loss. Importing it registers the
+backends.
+"""
 
 from testbed.links.base import backend, backend_names, register
 from testbed.links.relay.backend import RelayBackend

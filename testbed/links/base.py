@@ -1,7 +1,7 @@
 """What an emulated link is, and what a link backend must do.
 
-A direction of a link is, in this order: rate (a trace) with a byte-limited queue, loss, propagation delay
-with optional jitter.
+A direction of a link is, in this order: rate (a trace) with a byte-limited queue, loss, propagation
+delay with optional jitter.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class Queue:
             raise UserError(f"queue: unknown kind '{self.kind}'; known: droptail, codel")
         if self.limit_bytes < 1500:
             raise UserError(
-                f"queue: limit of {self.limit_bytes} bytes cannot hold one packet; give at least 1500"
+                f"queue: limit of {self.limit_bytes} bytes cannot hold one packet; give at least "
+                "1500"
             )
         if self.target_ns <= 0 or self.interval_ns <= 0:
             raise UserError("queue: CoDel's target and interval must be positive")
@@ -66,10 +67,11 @@ class Queue:
 
 @dataclass(frozen=True)
 class Loss:
-    """Per-packet loss behind the queue: the Gilbert-Elliott chain; independent loss is its one-state case.
+    """Per-packet loss behind the queue: the Gilbert-Elliott chain; independent loss is its
+    one-state case.
 
-    All four are probabilities per packet: of leaving the good and the bad state, and of losing a packet in
-    each.
+    All four are probabilities per packet: of leaving the good and the bad state, and of losing a
+    packet in each.
     """
 
     p_good_bad: float = 0.0
@@ -81,7 +83,9 @@ class Loss:
         for name in ("p_good_bad", "p_bad_good", "loss_good", "loss_bad"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
-                raise UserError(f"loss: {name} = {value} is no probability; give a fraction between 0 and 1")
+                raise UserError(
+                    f"loss: {name} = {value} is no probability; give a fraction between 0 and 1"
+                )
 
     @classmethod
     def random(cls, p: float) -> Loss:
@@ -100,8 +104,9 @@ class Loss:
 class Direction:
     """One direction of a link. Delays are one-way.
 
-    The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn independently of
-    `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets never overtake each other.
+    The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn
+    independently of `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets never
+    overtake each other.
     """
 
     capacity: Trace | None = None  # None: unlimited
@@ -114,7 +119,8 @@ class Direction:
     def __post_init__(self) -> None:
         if self.delay_ns < 0 or self.jitter_ns < 0:
             raise UserError(
-                f"link: delay {self.delay_ns} ns and jitter {self.jitter_ns} ns must not be negative"
+                f"link: delay {self.delay_ns} ns and jitter {self.jitter_ns} ns must not be "
+                "negative"
             )
 
 
@@ -138,7 +144,9 @@ class Attachment:
 
 @dataclass(frozen=True)
 class DirectionSample:
-    """Counters of one direction since the link opened; bytes of IP packets. Dropped: tail, AQM and random."""
+    """Counters of one direction since the link opened; bytes of IP packets. Dropped: tail, AQM and
+    random.
+    """
 
     offered_bytes: int
     delivered_bytes: int
@@ -170,10 +178,9 @@ class Percentiles:
 class DirectionRecord:
     """How truthfully one direction was emulated. None: nothing to judge by.
 
-    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog throughout,
-    float64[windows].
-    `lateness_ns`: by how much trace steps (tc) or packets (relay) were late.
-    `delay_error_ns`: one-way delay added by the link, less what was asked.
+    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog
+    throughout, float64[windows]. `lateness_ns`: by how much trace steps (tc) or packets (relay)
+    were late. `delay_error_ns`: one-way delay added by the link, less what was asked.
     """
 
     rate_error: npt.NDArray[np.float64]
@@ -185,9 +192,9 @@ class DirectionRecord:
 class LinkRecord:
     """What a link did, returned by Link.stop().
 
-    `packets` follows PACKET_SCHEMA with `link` = FORWARD or REVERSE, sorted by enqueue_ns. `per_packet` is
-    False where the backend cannot see packets; the table is then empty. `environment`: interface state read
-    back, for the manifest.
+    `packets` follows PACKET_SCHEMA with `link` = FORWARD or REVERSE, sorted by enqueue_ns.
+    `per_packet` is False where the backend cannot see packets; the table is then empty.
+    `environment`: interface state read back, for the manifest.
     """
 
     backend: str
@@ -200,7 +207,9 @@ class LinkRecord:
     environment: dict[str, str]
 
     def packets_numbered(self, first: int) -> pa.Table:
-        """The packets with `link` counted from `first` (forward) on, for a file that holds several links."""
+        """The packets with `link` counted from `first` (forward) on, for a file that holds several
+        links.
+        """
         column = np.asarray(self.packets["link"]).astype(np.uint8) + np.uint8(first)
         return self.packets.set_column(0, PACKET_SCHEMA.field("link"), pa.array(column, pa.uint8()))
 
@@ -209,13 +218,17 @@ class Link(Protocol):
     """An open link; packets pass from the moment it is opened."""
 
     def start(self, start_ns: int) -> None:
-        """Sets the traces' time zero (CLOCK_MONOTONIC). Before it, capacity is that of time zero."""
+        """Sets the traces' time zero (CLOCK_MONOTONIC). Before it, capacity is that of time
+        zero.
+        """
 
     def sample(self) -> LinkSample:
         """Reads the live counters; cheap."""
 
     def stop(self) -> LinkRecord:
-        """Ends the link and its interfaces and returns its record. Call once, before the scope ends."""
+        """Ends the link and its interfaces and returns its record. Call once, before the scope
+        ends.
+        """
 
 
 class LinkBackend(Protocol):
@@ -226,8 +239,11 @@ class LinkBackend(Protocol):
     def unavailable(self) -> str | None:
         """Why it cannot run here, with the remedy; None if it can."""
 
-    def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> Link:
-        """Creates both interfaces in their namespaces (address, MTU, offloads off) and lets packets pass.
+    def open(
+        self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+    ) -> Link:
+        """Creates both interfaces in their namespaces (address, MTU, offloads off) and lets packets
+        pass.
 
         Raises UserError if the link cannot be emulated as asked.
         """
@@ -247,7 +263,9 @@ def backend_names() -> list[str]:
 
 
 def backend(name: str) -> LinkBackend:
-    """The backend of that name, or the first available one for "auto". Raises UserError if there is none."""
+    """The backend of that name, or the first available one for "auto". Raises UserError if there is
+    none.
+    """
     if name != "auto" and name not in _factories:
         raise UserError(f"link backend: unknown '{name}'; known: auto, {', '.join(_factories)}")
     reasons = []

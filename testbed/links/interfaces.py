@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from testbed.links.base import Attachment
 
 MTU_BYTES = 1500
-# Packets that may wait for the relay while it is busy. The relay empties it at once, so that it is no part of the
-# emulated queue; it only has to outlast the longest time for which the relay does not run.
+# Packets that may wait for the relay while it is busy. The relay empties it at once, so that it is
+# no part of the emulated queue; it only has to outlast the longest time for which the relay does
+# not run.
 TUN_RING_PACKETS = 10_000
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
@@ -26,7 +27,8 @@ _TC_H_ROOT = 0xFFFFFFFF
 
 
 def open_tun(end: Attachment) -> int:
-    """Creates the end's TUN device in its namespace, ready for packets; it lives as long as the returned descriptor.
+    """Creates the end's TUN device in its namespace, ready for packets; it lives as long as the
+    returned descriptor.
 
     Raises UserError.
     """
@@ -40,7 +42,9 @@ def open_tun(end: Attachment) -> int:
             fcntl.ioctl(fd, _TUNSETIFF, request)
         except OSError as error:
             os.close(fd)
-            raise UserError(f"cannot create the interface {end.ifname}: {error.strerror}") from error
+            raise UserError(
+                f"cannot create the interface {end.ifname}: {error.strerror}"
+            ) from error
     try:
         configure(end, txqlen=TUN_RING_PACKETS, qdisc="noqueue")
     except BaseException:
@@ -52,7 +56,9 @@ def open_tun(end: Attachment) -> int:
 def open_veth(a: Attachment, b: Attachment, txqlen: int) -> None:
     """Creates a veth pair with an end in either namespace, ready for packets."""
     with a.netns.inside(), IPRoute() as ip:
-        ip.link("add", ifname=a.ifname, kind="veth", peer={"ifname": b.ifname, "net_ns_fd": b.netns.fd})
+        ip.link(
+            "add", ifname=a.ifname, kind="veth", peer={"ifname": b.ifname, "net_ns_fd": b.netns.fd}
+        )
     for end in (a, b):
         configure(end, txqlen)
 
@@ -65,7 +71,9 @@ def remove(end: Attachment) -> None:
 
 
 def configure(end: Attachment, txqlen: int, qdisc: str | None = None) -> None:
-    """Gives the interface its MTU, address and queue length, turns offloads off and brings it up."""
+    """Gives the interface its MTU, address and queue length, turns offloads off and brings it
+    up.
+    """
     offloads_off(end.netns, end.ifname)
     address, _, prefix = end.address.partition("/")
     with end.netns.inside(), IPRoute() as ip:

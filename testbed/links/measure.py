@@ -18,7 +18,9 @@ WINDOW_NS = 100_000_000
 PACKET_BYTES = 1500
 MAX_LATENESS_P99_NS = 2_000_000
 MAX_UNTRUE_SHARE = 0.05  # of the windows
-MAX_UNTRUE_ERROR = 0.02  # of a window's capacity, beyond the one packet that a window's edge may cut
+MAX_UNTRUE_ERROR = (
+    0.02  # of a window's capacity, beyond the one packet that a window's edge may cut
+)
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
@@ -26,7 +28,9 @@ Float64s = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Windows:
-    """Capacity and bytes served of every 100 ms window in which there was a backlog throughout; float64[windows]."""
+    """Capacity and bytes served of every 100 ms window in which there was a backlog throughout;
+    float64[windows].
+    """
 
     capacity_bytes: Float64s
     served_bytes: Float64s
@@ -56,8 +60,8 @@ def backlogged_windows(
 ) -> Windows:
     """Bytes served against capacity in the windows that the queue was never empty.
 
-    The packets, [n], are those that left the queue, sorted by enqueue_ns. `busy_until_ns` is when each should have
-    left it: the queue is busy from a packet's arrival until then.
+    The packets, [n], are those that left the queue, sorted by enqueue_ns. `busy_until_ns` is when
+    each should have left it: the queue is busy from a packet's arrival until then.
     """
     empty = Windows(np.empty(0), np.empty(0))
     if not len(enqueue_ns):
@@ -87,13 +91,18 @@ def percentiles(values: npt.NDArray[np.int64 | np.float64]) -> Percentiles | Non
     return Percentiles(float(p50), float(p99))
 
 
-def judge(packets: pa.Table, trace: Trace | None, zero_ns: int | None) -> tuple[DirectionRecord, list[str]]:
-    """What one direction's packets (PACKET_SCHEMA) say about its emulation, and what makes it doubtful.
+def judge(
+    packets: pa.Table, trace: Trace | None, zero_ns: int | None
+) -> tuple[DirectionRecord, list[str]]:
+    """What one direction's packets (PACKET_SCHEMA) say about its emulation, and what makes it
+    doubtful.
 
-    The link lets every error of time show in dequeue_ns, so that lateness and delay error are the same figure.
+    The link lets every error of time show in dequeue_ns, so that lateness and delay error are the
+    same figure.
     """
     columns = {
-        name: packets[name] for name in ("enqueue_ns", "dequeue_ns", "due_ns", "size_bytes", "verdict")
+        name: packets[name]
+        for name in ("enqueue_ns", "dequeue_ns", "due_ns", "size_bytes", "verdict")
     }
     left = columns["dequeue_ns"].is_valid().to_numpy()
     enqueue_ns, dequeue_ns, due_ns, size_bytes, verdict = (
@@ -102,7 +111,9 @@ def judge(packets: pa.Table, trace: Trace | None, zero_ns: int | None) -> tuple[
     lateness = percentiles((dequeue_ns - due_ns)[verdict == DELIVERED])
     warnings = []
     if lateness is not None and lateness.p99 > MAX_LATENESS_P99_NS:
-        warnings.append(f"packets left {lateness.p99 / 1e6:.1f} ms late (p99): the machine was too busy")
+        warnings.append(
+            f"packets left {lateness.p99 / 1e6:.1f} ms late (p99): the machine was too busy"
+        )
     windows = Windows(np.empty(0), np.empty(0))
     if trace is not None and zero_ns is not None:
         windows = backlogged_windows(

@@ -1,6 +1,7 @@
 """Addresses, routes and paths of a topology. Pure.
 
-Every link is a /30 of its own in 10.0.0.0/8: no bridge, no broadcast beyond two interfaces. IPv4 only.
+Every link is a /30 of its own in 10.0.0.0/8: no bridge, no broadcast beyond two interfaces. IPv4
+only.
 """
 
 from __future__ import annotations
@@ -67,12 +68,16 @@ class Plan:
         return found
 
     def address(self, node: str) -> str | None:
-        """The address by which traffic knows a node: that of its first link; None for a node without links."""
+        """The address by which traffic knows a node: that of its first link; None for a node
+        without links.
+        """
         links = self._at.get(node)
         return links[0].address(node) if links else None
 
     def path(self, source: str, destination: str) -> list[tuple[PlannedLink, bool]] | None:
-        """Links from source to destination, and whether each is passed from its a to its b; None if there is no way."""
+        """Links from source to destination, and whether each is passed from its a to its b; None if
+        there is no way.
+        """
         towards = self._towards.get(destination, {})
         if source not in towards:
             return None
@@ -84,12 +89,16 @@ class Plan:
         return path
 
     def routes(self, node: str) -> list[Route]:
-        """Routes to every subnet that ``node`` is not on, the most common gateway as the default route."""
+        """Routes to every subnet that ``node`` is not on, the most common gateway as the default
+        route.
+        """
         via: dict[str, str] = {}
         for link in self.links:
             if node in (link.a, link.b):
                 continue
-            ways = [self._towards[end][node] for end in (link.a, link.b) if node in self._towards[end]]
+            ways = [
+                self._towards[end][node] for end in (link.a, link.b) if node in self._towards[end]
+            ]
             if ways:
                 _, first = min(ways, key=lambda way: way[0])
                 assert first is not None

@@ -1,4 +1,6 @@
-"""Building a network: namespaces and links by Mininet and the link backend, addresses, routes and sysctls by us."""
+"""Building a network: namespaces and links by Mininet and the link backend, addresses, routes and
+sysctls by us.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ _ROUTER = {
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
 }
-# Every flow starts without memory of the last one, bursts do not depend on the RTT estimate, and socket buffers reach
-# 64 MB: more than twice the BDP of 1 Gbit/s and 200 ms, so that they are never the limit.
+# Every flow starts without memory of the last one, bursts do not depend on the RTT estimate, and
+# socket buffers reach 64 MB: more than twice the BDP of 1 Gbit/s and 200 ms, so that they are never
+# the limit.
 _HOST = {
     "net.ipv4.tcp_no_metrics_save": "1",
     "net.ipv4.tcp_tso_rtt_log": "0",
@@ -56,14 +59,21 @@ def build(
         sysctls[node.name] = write_sysctls(node.netns, {**_ALL, **(_ROUTER if router else _HOST)})
 
     def open_link(
-        index: int, emulated: Emulated, node1: NamespaceNode, node2: NamespaceNode, ifname1: str, ifname2: str
+        index: int,
+        emulated: Emulated,
+        node1: NamespaceNode,
+        node2: NamespaceNode,
+        ifname1: str,
+        ifname2: str,
     ) -> None:
         planned = plan.links[index]
         a = Attachment(node1.netns, ifname1, f"{planned.address(node1.name)}/30")
         b = Attachment(node2.netns, ifname2, f"{planned.address(node2.name)}/30")
         spec = link_spec(emulated, bottleneck, len(links))
         link = backend.open(scope, spec, a, b, log_dir)
-        links[emulated.name] = OpenLink(len(links), emulated.name, emulated.bottleneck, spec, link, a, b)
+        links[emulated.name] = OpenLink(
+            len(links), emulated.name, emulated.bottleneck, spec, link, a, b
+        )
 
     net = ScopedMininet(topology, scope, prepare, open_link)
     for node in net.hosts:
@@ -80,13 +90,18 @@ def build(
             routers[node.name] = node.netns
         elif address is not None:
             hosts[node.name] = Host(node.name, node.netns, address)
-    pairs = [_pair(index, pair, plan, declared, hosts, links) for index, pair in enumerate(topology.pairs())]
+    pairs = [
+        _pair(index, pair, plan, declared, hosts, links)
+        for index, pair in enumerate(topology.pairs())
+    ]
     environment = {"sysctls": sysctls, "offloads": offloads, "interfaces": interfaces}
     return Network(hosts, routers, pairs, links, environment)
 
 
 def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpec:
-    """What the backend is asked for: the run's bottleneck in the data direction, delay alone in the other."""
+    """What the backend is asked for: the run's bottleneck in the data direction, delay alone in the
+    other.
+    """
     seeds = [
         int(np.random.SeedSequence([bottleneck.seed, index, way]).generate_state(1)[0])
         for way in (FORWARD, REVERSE)
@@ -94,7 +109,9 @@ def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpe
     reverse = Direction(delay_ns=emulated.reverse_delay_ns, seed=seeds[REVERSE])
     if not emulated.bottleneck:
         return LinkSpec(
-            emulated.name, Direction(delay_ns=emulated.forward_delay_ns, seed=seeds[FORWARD]), reverse
+            emulated.name,
+            Direction(delay_ns=emulated.forward_delay_ns, seed=seeds[FORWARD]),
+            reverse,
         )
     forward = Direction(
         capacity=bottleneck.capacity,
@@ -108,12 +125,17 @@ def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpe
 
 
 def _plain_addresses(net: ScopedMininet, plan: Plan, node: NamespaceNode) -> dict[str, str]:
-    """Interface -> address with prefix length, of the node's plain links; a backend configures its own ends."""
+    """Interface -> address with prefix length, of the node's plain links; a backend configures its
+    own ends.
+    """
     addresses = {}
     for planned, link in zip(plan.links, net.links, strict=True):
         for interface in (link.intf1, link.intf2):
             if interface.node is node:
-                interface.ip, interface.prefixLen = planned.address(node.name), "30"  # for Mininet's own use
+                interface.ip, interface.prefixLen = (
+                    planned.address(node.name),
+                    "30",
+                )  # for Mininet's own use
                 if isinstance(link, VethLink):
                     addresses[interface.name] = f"{interface.ip}/30"
     return addresses
@@ -132,13 +154,18 @@ def _pair(
         if path is None:
             raise UserError(f"topology: there is no path from {source} to {destination}")
         steps = [(declared[link.index][2].get("emulated"), forward) for link, forward in path]
-        return tuple(PathLink(emulated.name, forward) for emulated, forward in steps if emulated is not None)
+        return tuple(
+            PathLink(emulated.name, forward) for emulated, forward in steps if emulated is not None
+        )
 
     def delay_ns(path: tuple[PathLink, ...]) -> int:
         specs = [(links[step.name].spec, step.forward) for step in path]
         return sum((spec.forward if forward else spec.reverse).delay_ns for spec, forward in specs)
 
-    there, back = emulated_path(pair.sender, pair.receiver), emulated_path(pair.receiver, pair.sender)
+    there, back = (
+        emulated_path(pair.sender, pair.receiver),
+        emulated_path(pair.receiver, pair.sender),
+    )
     bottlenecks = [step.name for step in there if step.forward and links[step.name].bottleneck]
     return Pair(
         index=index,

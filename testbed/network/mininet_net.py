@@ -1,7 +1,8 @@
 """Mininet's nodes and links under a scope.
 
-What Mininet would do beyond a run's own namespaces is replaced: it raises the host's sysctls (``fixLimits``), leaves
-shells behind that outlive a killed parent, and configures interfaces by ifconfig, printing errors instead of raising.
+What Mininet would do beyond a run's own namespaces is replaced: it raises the host's sysctls
+(``fixLimits``), leaves shells behind that outlive a killed parent, and configures interfaces by
+ifconfig, printing errors instead of raising.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _DESCRIPTORS = 16384  # 64 flows hold about 1000: three a node, four a process
 
 
 class NamespaceNode(Node):  # type: ignore[misc]  # Mininet has no types
-    """A host or router: a shell under mnexec that keeps the namespace alive and dies with the run."""
+    """A host or router: a shell under mnexec that keeps the namespace alive and dies with the
+    run.
+    """
 
     isSetup = True  # noqa: N815  # Mininet's own check wants ifconfig and ends the process; mnexec is checked below
 
@@ -91,7 +94,12 @@ class EmulatedLink(MininetLink):  # type: ignore[misc]
     """A link that a backend opens, between interfaces ``<name>-a`` and ``<name>-b``."""
 
     def __init__(
-        self, node1: Any, node2: Any, emulated: Emulated, open_link: Callable[[str, str], None], **params: Any
+        self,
+        node1: Any,
+        node2: Any,
+        emulated: Emulated,
+        open_link: Callable[[str, str], None],
+        **params: Any,
     ):
         self._open = open_link
         names = {"intfName1": f"{emulated.name}-a", "intfName2": f"{emulated.name}-b"}
@@ -111,7 +119,9 @@ class EmulatedLink(MininetLink):  # type: ignore[misc]
 
 
 class ScopedMininet(Mininet):  # type: ignore[misc]
-    """Builds the topology's nodes and links; each node belongs to the scope from its first moment."""
+    """Builds the topology's nodes and links; each node belongs to the scope from its first
+    moment.
+    """
 
     def __init__(
         self,
@@ -120,8 +130,8 @@ class ScopedMininet(Mininet):  # type: ignore[misc]
         prepare: Callable[[NamespaceNode, bool], None],
         open_link: Callable[[int, Emulated, Any, Any, str, str], None],
     ) -> None:
-        """``prepare(node, is_router)`` is called before a node has links; ``open_link(index, emulated, node1, node2,
-        ifname1, ifname2)`` creates both interfaces of that link.
+        """``prepare(node, is_router)`` is called before a node has links; ``open_link(index,
+        emulated, node1, node2, ifname1, ifname2)`` creates both interfaces of that link.
         """
         if shutil.which("mnexec") is None:
             raise UserError("mnexec is missing; install it with: apt-get install mininet")
@@ -129,13 +139,20 @@ class ScopedMininet(Mininet):  # type: ignore[misc]
         self._prepare = prepare
         self._open_link = open_link
         super().__init__(
-            topo=topology, host=NamespaceNode, link=VethLink, intf=_Interface, controller=None, build=False
+            topo=topology,
+            host=NamespaceNode,
+            link=VethLink,
+            intf=_Interface,
+            controller=None,
+            build=False,
         )
         self.build()
 
     @classmethod
     def init(cls) -> None:
-        """Mininet raises system-wide limits and sysctls here; ours to touch is this process's descriptor limit."""
+        """Mininet raises system-wide limits and sysctls here; ours to touch is this process's
+        descriptor limit.
+        """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _DESCRIPTORS)), hard))
 
@@ -147,7 +164,9 @@ class ScopedMininet(Mininet):  # type: ignore[misc]
         self._prepare(node, router)
         return node
 
-    def addLink(self, node1: Any, node2: Any, emulated: Emulated | None = None, **params: Any) -> Any:  # noqa: N802
+    def addLink(  # noqa: N802
+        self, node1: Any, node2: Any, emulated: Emulated | None = None, **params: Any
+    ) -> Any:
         """Makes the veth pair, or lets the backend open the link."""
         if emulated is None:
             return super().addLink(node1, node2, **params)
@@ -157,4 +176,6 @@ class ScopedMininet(Mininet):  # type: ignore[misc]
         def open_link(ifname1: str, ifname2: str) -> None:
             self._open_link(index, emulated, ends[0], ends[1], ifname1, ifname2)
 
-        return super().addLink(*ends, cls=EmulatedLink, emulated=emulated, open_link=open_link, **params)
+        return super().addLink(
+            *ends, cls=EmulatedLink, emulated=emulated, open_link=open_link, **params
+        )

@@ -13,7 +13,9 @@ from traces.model import Trace
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """What a run asks of bottleneck links, in the data direction. Every link draws its own seeds from ``seed``."""
+    """What a run asks of bottleneck links, in the data direction. Every link draws its own seeds
+    from ``seed``.
+    """
 
     capacity: Trace
     queue: Queue
@@ -54,7 +56,9 @@ class PathLink:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two hosts between which data flows. Delays are what the links on the path were asked to add, one-way."""
+    """Two hosts between which data flows. Delays are what the links on the path were asked to add,
+    one-way.
+    """
 
     index: int
     sender: Host
@@ -73,7 +77,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairCheck:
-    """An idle ping between a pair. ``rtt_ns`` is the smallest of three, None where an outage kept it from passing."""
+    """An idle ping between a pair. ``rtt_ns`` is the smallest of three, None where an outage kept
+    it from passing.
+    """
 
     pair: int
     rtt_ns: int | None
@@ -88,25 +94,35 @@ class Network:
     routers: dict[str, NetNs]
     pairs: list[Pair]
     links: dict[str, OpenLink]  # emulated links by name
-    environment: dict[str, Any]  # for the manifest, as read back: sysctls, interfaces and offloads per node
+    environment: dict[
+        str, Any
+    ]  # for the manifest, as read back: sysctls, interfaces and offloads per node
 
     def check(self, timeout_s: float = 3.0) -> list[PairCheck]:
-        """Ping every pair, before anything has started. Raises UserError if one cannot be reached."""
+        """Ping every pair, before anything has started. Raises UserError if one cannot be
+        reached.
+        """
         answers = ping_pairs(
-            [(pair.sender.netns, pair.sender.address, pair.receiver.address) for pair in self.pairs],
+            [
+                (pair.sender.netns, pair.sender.address, pair.receiver.address)
+                for pair in self.pairs
+            ],
             timeout_s=timeout_s + max((pair.base_rtt_ns for pair in self.pairs), default=0) / 1e9,
         )
         checks = []
         for pair, rtt_ns in zip(self.pairs, answers, strict=True):
             if rtt_ns is None and not self._outage_at_zero(pair):
                 raise PingFailed(
-                    f"{pair.receiver.name} cannot be reached from {pair.sender.name}: no echo came back"
+                    f"{pair.receiver.name} cannot be reached from {pair.sender.name}: no echo came "
+                    "back"
                 )
             checks.append(PairCheck(pair.index, rtt_ns, pair.base_rtt_ns))
         return checks
 
     def _outage_at_zero(self, pair: Pair) -> bool:
-        """Before its time zero a link has the capacity of time zero, which a trace may begin without."""
+        """Before its time zero a link has the capacity of time zero, which a trace may begin
+        without.
+        """
         for step in pair.path:
             spec = self.links[step.name].spec
             for direction in (spec.forward, spec.reverse):

@@ -35,11 +35,16 @@ def echo_request(identifier: int, sequence: int, sent_ns: int) -> bytes:
     """An ICMP echo request (RFC 792) that carries its sending time."""
     body = struct.pack("!q", sent_ns) + bytes(24)
     header = struct.pack("!BBHHH", _ECHO_REQUEST, 0, 0, identifier, sequence)
-    return struct.pack("!BBHHH", _ECHO_REQUEST, 0, checksum(header + body), identifier, sequence) + body
+    return (
+        struct.pack("!BBHHH", _ECHO_REQUEST, 0, checksum(header + body), identifier, sequence)
+        + body
+    )
 
 
 def parse_reply(packet: bytes) -> tuple[int, int] | None:
-    """(identifier, sending time in ns) of an echo reply in an IPv4 packet; None for anything else."""
+    """(identifier, sending time in ns) of an echo reply in an IPv4 packet; None for anything
+    else.
+    """
     icmp = packet[(packet[0] & 15) * 4 :]
     if len(icmp) < 16 or icmp[0] != _ECHO_REPLY:
         return None
@@ -49,7 +54,9 @@ def parse_reply(packet: bytes) -> tuple[int, int] | None:
 
 
 def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> list[int | None]:
-    """Smallest round trip in ns of three echoes for each (namespace, source, destination); None without an answer."""
+    """Smallest round trip in ns of three echoes for each (namespace, source, destination); None
+    without an answer.
+    """
     best: list[int | None] = [None] * len(pairs)
     replies = [0] * len(pairs)
     with ExitStack() as stack:
@@ -75,7 +82,8 @@ def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> lis
                     if replies[index] < _REPLIES:
                         with suppress(OSError):  # no route: an answer is what counts
                             sock.sendto(
-                                echo_request(index, sequence, time.monotonic_ns()), (pairs[index][2], 0)
+                                echo_request(index, sequence, time.monotonic_ns()),
+                                (pairs[index][2], 0),
                             )
                 sequence = (sequence + 1) & 0xFFFF
                 next_send = now + _INTERVAL_S

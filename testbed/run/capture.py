@@ -33,7 +33,17 @@ class Capture:
         )
         processes = []
         for name, end, direction in ends:
-            command = ["tcpdump", "-i", end.ifname, "-Q", direction, "-s", str(_SNAP_BYTES), "-n", "-U"]
+            command = [
+                "tcpdump",
+                "-i",
+                end.ifname,
+                "-Q",
+                direction,
+                "-s",
+                str(_SNAP_BYTES),
+                "-n",
+                "-U",
+            ]
             command += ["--time-stamp-precision=nano", "-B", "16384", "-Z", "root"]
             command += ["-w", str(folder / f"{name}.pcap"), "ip or ip6"]
             processes.append(cell.spawn(command, name=f"tcpdump-{name}", netns=end.netns))
@@ -42,8 +52,9 @@ class Capture:
         return cls(processes)
 
     def stop(self) -> None:
-        """End both, after the traffic has. tcpdump discards what lies in a block of the kernel's ring that is not full
-        yet; the kernel hands such a block over after a second (packet_mmap, TPACKET_V3), so wait for that."""
+        """End both, after the traffic has. tcpdump discards what lies in a block of the kernel's
+        ring that is not full yet; the kernel hands such a block over after a second (packet_mmap,
+        TPACKET_V3), so wait for that."""
         time.sleep(_BLOCK_TIMEOUT_S)
         for process in self._processes:
             process.stop()
@@ -56,5 +67,7 @@ def _await_file(path: Path, processes: list[Process]) -> None:
         for process in processes:
             process.check()
         if time.monotonic() > deadline:
-            raise UserError(f"{path.name}: tcpdump did not start; is the package tcpdump installed?")
+            raise UserError(
+                f"{path.name}: tcpdump did not start; is the package tcpdump installed?"
+            )
         time.sleep(0.02)

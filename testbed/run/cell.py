@@ -51,11 +51,13 @@ def run_cell(
 ) -> CellResult:
     """Run one cell into ``folder``. Everything it creates is gone on return, also on exceptions.
 
-    ``on_sample`` gets a reading of the first bottleneck and the time since the start (ns), ten times a second.
-    Raises UserError (ProcessFailed among them).
+    ``on_sample`` gets a reading of the first bottleneck and the time since the start (ns), ten
+    times a second. Raises UserError (ProcessFailed among them).
     """
     with run.child(plan.folder) as cell:
-        network = build(prepared.topology, prepared.backend, prepared.bottleneck(plan.seed), cell, folder)
+        network = build(
+            prepared.topology, prepared.backend, prepared.bottleneck(plan.seed), cell, folder
+        )
         checks = network.check()
         senders = [pair.sender.netns for pair in network.pairs if pair.role == "measured"]
         tcp_congestion = controller.attach(cell, senders, folder)
@@ -120,7 +122,9 @@ def _watch(
     stop_ns: int,
     on_sample: Callable[[LinkSample, int], None],
 ) -> None:
-    """Until the end: show what the bottleneck does, and notice at once when a traffic process fails."""
+    """Until the end: show what the bottleneck does, and notice at once when a traffic process
+    fails.
+    """
     bottleneck = next(link for link in network.links.values() if link.bottleneck)
     while (now_ns := time.monotonic_ns()) < stop_ns:
         on_sample(bottleneck.link.sample(), max(0, now_ns - start_ns))

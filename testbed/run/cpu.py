@@ -1,4 +1,6 @@
-"""How busy the machine was: /proc/stat sampled in a thread, because CPU starvation looks like congestion."""
+"""How busy the machine was: /proc/stat sampled in a thread, because CPU starvation looks like
+congestion.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def read_cpu_times(stat: str) -> dict[str, int]:
 
 
 def cpu_shares(before: dict[str, int], after: dict[str, int]) -> dict[str, float]:
-    """Fractions of all cores' time between two readings: busy (everything but idle and iowait), steal, softirq."""
+    """Fractions of all cores' time between two readings: busy (everything but idle and iowait),
+    steal, softirq.
+    """
     delta = {field: after[field] - before[field] for field in _FIELDS}
     total = max(1, sum(delta.values()))
     return {
@@ -31,7 +35,9 @@ def cpu_shares(before: dict[str, int], after: dict[str, int]) -> dict[str, float
 
 
 class CpuSampler:
-    """Context manager that samples every ``interval_ns`` into ``samples`` (rows of at_ns, busy, steal, softirq)."""
+    """Context manager that samples every ``interval_ns`` into ``samples`` (rows of at_ns, busy,
+    steal, softirq).
+    """
 
     def __init__(self, interval_ns: int = NS_PER_S // 2) -> None:
         self.samples: list[dict[str, float]] = []
@@ -44,7 +50,10 @@ class CpuSampler:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stop.set()
         self._thread.join()

@@ -1,4 +1,6 @@
-"""What a result depends on besides the scenario: kernel, sysctls, processor, versions. Recorded with every run."""
+"""What a result depends on besides the scenario: kernel, sysctls, processor, versions. Recorded
+with every run.
+"""
 
 from __future__ import annotations
 

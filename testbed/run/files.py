@@ -27,7 +27,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def new_run_folder(out: Path | None, run_id: str) -> Path:
-    """Create ``out``, or ``runs/<run_id>``. Raises UserError if it exists with content or cannot be made."""
+    """Create ``out``, or ``runs/<run_id>``. Raises UserError if it exists with content or cannot be
+    made.
+    """
     folder = out if out is not None else Path("runs") / run_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +38,9 @@ def new_run_folder(out: Path | None, run_id: str) -> Path:
         (folder / "cells").mkdir()
         (folder / "traces").mkdir()
     except OSError as error:
-        raise UserError(f"{folder}: cannot be created: {error.strerror}; choose another --out") from error
+        raise UserError(
+            f"{folder}: cannot be created: {error.strerror}; choose another --out"
+        ) from error
     return folder
 
 

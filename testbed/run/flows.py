@@ -32,7 +32,12 @@ def plan_flows(
     planned: list[PlannedFlow] = []
 
     def add(
-        pair: Pair, kind: str, congestion: str, options: dict[str, object], start_ns: int, cross: bool
+        pair: Pair,
+        kind: str,
+        congestion: str,
+        options: dict[str, object],
+        start_ns: int,
+        cross: bool,
     ) -> None:
         number = len(planned)
         spec = FlowSpec(
@@ -45,12 +50,21 @@ def plan_flows(
             options=options,
             log_dir=log_dir,
         )
-        planned.append(PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, duration_ns))
+        planned.append(
+            PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, duration_ns)
+        )
 
     measured = [pair for pair in network.pairs if pair.role == "measured"]
     options = prepared.flow_options.model_dump(mode="json")
     for pair, offset_ns in zip(measured, flow_offsets_ns(scenario, seed), strict=True):
         add(pair, scenario.flow, tcp_congestion, options, offset_ns, cross=False)
     for extra in scenario.cross_traffic:
-        add(network.pairs[extra.pair], extra.kind, extra.cc, dict(extra.options), extra.start_ns, cross=True)
+        add(
+            network.pairs[extra.pair],
+            extra.kind,
+            extra.cc,
+            dict(extra.options),
+            extra.start_ns,
+            cross=True,
+        )
     return planned

@@ -1,4 +1,6 @@
-"""What the links of a cell did: their packets in one file, and their own account of how truthful they were."""
+"""What the links of a cell did: their packets in one file, and their own account of how truthful
+they were.
+"""
 
 from __future__ import annotations
 

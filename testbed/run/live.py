@@ -26,7 +26,9 @@ def sparkline(values: list[float], top: float) -> str:
 
 
 class LiveView:
-    """Shows the run on a terminal; elsewhere prints one line per finished cell. A context manager."""
+    """Shows the run on a terminal; elsewhere prints one line per finished cell. A context
+    manager.
+    """
 
     def __init__(self, cells: int, *, quiet: bool) -> None:
         self._console = Console(file=sys.stderr, quiet=quiet)
@@ -52,7 +54,10 @@ class LiveView:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._console.is_terminal:
             self._live.__exit__(kind, error, trace)
@@ -66,7 +71,9 @@ class LiveView:
 
     def sample(self, sample: LinkSample, elapsed_ns: int) -> None:
         """Feed a reading of the bottleneck; rate and queueing delay follow from two in a row."""
-        self._progress.update(self._task, description=f"{self._title}  {elapsed_ns / NS_PER_S:4.0f} s")
+        self._progress.update(
+            self._task, description=f"{self._title}  {elapsed_ns / NS_PER_S:4.0f} s"
+        )
         last, self._last = self._last, sample
         if last is None or sample.at_ns <= last.at_ns:
             return
@@ -91,11 +98,18 @@ class LiveView:
         rates, delays = list(self._rates), list(self._delays)
         dropped = self._last.forward.dropped_packets
         lines = [
-            Text(f"rate    {rates[-1] / 1e6:8.2f} Mbit/s {sparkline(rates, max(rates))}", style="cyan"),
             Text(
-                f"queue   {delays[-1] / NS_PER_MS:8.0f} ms     {sparkline(delays, max(*delays, 50.0 * NS_PER_MS))}",
+                f"rate    {rates[-1] / 1e6:8.2f} Mbit/s {sparkline(rates, max(rates))}",
+                style="cyan",
+            ),
+            Text(
+                f"queue   {delays[-1] / NS_PER_MS:8.0f} ms     "
+                f"{sparkline(delays, max(*delays, 50.0 * NS_PER_MS))}",
                 style="yellow",
             ),
-            Text(f"backlog {self._last.forward.backlog_bytes / 1000:8.1f} kB      {dropped} packets dropped"),
+            Text(
+                f"backlog {self._last.forward.backlog_bytes / 1000:8.1f} kB      {dropped} packets "
+                "dropped"
+            ),
         ]
         return Group(*lines, self._progress)

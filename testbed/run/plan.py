@@ -30,9 +30,11 @@ def cell_seed(seed: int, repeat: int) -> int:
 
 
 def plan_cells(scenario: Scenario) -> list[CellPlan]:
-    """Cells in randomised complete blocks: each repeat holds every controller once, in seeded random order.
+    """Cells in randomised complete blocks: each repeat holds every controller once, in seeded
+    random order.
 
-    Blocks keep paired cells close in time, so that a slow drift of the machine hits all controllers alike.
+    Blocks keep paired cells close in time, so that a slow drift of the machine hits all controllers
+    alike.
     """
     order = np.random.Generator(np.random.PCG64(scenario.seed))
     cells: list[CellPlan] = []
@@ -44,7 +46,9 @@ def plan_cells(scenario: Scenario) -> list[CellPlan]:
 
 
 def flow_offsets_ns(scenario: Scenario, seed: int) -> list[int]:
-    """Start of each measured flow after the cell's start: the first at once, the others within ``stagger``."""
+    """Start of each measured flow after the cell's start: the first at once, the others within
+    ``stagger``.
+    """
     random = np.random.Generator(np.random.PCG64(seed))
     offsets = random.integers(0, scenario.stagger_ns + 1, size=scenario.flows)
     return [0, *(int(offset) for offset in offsets[1:])]

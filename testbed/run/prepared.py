@@ -1,4 +1,6 @@
-"""A scenario with every name resolved: all that can be wrong is found before anything is created."""
+"""A scenario with every name resolved: all that can be wrong is found before anything is
+created.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +65,15 @@ def resolve(scenario: Scenario) -> Prepared:
     for number, cross in enumerate(scenario.cross_traffic):
         if cross.pair >= pairs:
             raise UserError(
-                f"cross_traffic.{number}.pair: {cross.pair}, but {scenario.topology} has {pairs} pairs"
+                f"cross_traffic.{number}.pair: {cross.pair}, but {scenario.topology} has {pairs} "
+                "pairs"
             )
         parse_options(traffic_kind(cross.kind), cross.options)
         cc.KernelController(cross.cc).check()
         if cross.start_ns >= scenario.duration_ns:
             raise UserError(
-                f"cross_traffic.{number}.start: it would begin after the end; use less than duration"
+                f"cross_traffic.{number}.start: it would begin after the end; use less than "
+                "duration"
             )
     prepared = Prepared(
         scenario=scenario,
@@ -86,10 +90,11 @@ def resolve(scenario: Scenario) -> Prepared:
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:
-    """Where in its trace a scenario begins; at random in whole 100 ms, the same for every controller.
+    """Where in its trace a scenario begins; at random in whole 100 ms, the same for every
+    controller.
 
-    Not in an outage, where no flow could connect: if the first second has less than a tenth of the mean rate, another
-    place is drawn, up to 100 times.
+    Not in an outage, where no flow could connect: if the first second has less than a tenth of the
+    mean rate, another place is drawn, up to 100 times.
     """
     if scenario.trace_start != "random":
         return scenario.trace_start

@@ -47,7 +47,9 @@ def describe(scenario: Scenario) -> dict[str, Any]:
 class _Manifest:
     """manifest.json, rewritten after every change, so that it always says how far the run got."""
 
-    def __init__(self, folder: Path, run_id: str, prepared: Prepared, cells: list[CellPlan]) -> None:
+    def __init__(
+        self, folder: Path, run_id: str, prepared: Prepared, cells: list[CellPlan]
+    ) -> None:
         self._path = folder / "manifest.json"
         self._data: dict[str, Any] = {
             "schema": SCHEMA,
@@ -103,7 +105,8 @@ def _finished(manifest: _Manifest) -> Iterator[None]:
 def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
     """Run every cell, build the report, print the result; returns the run folder.
 
-    Raises UserError; a cell that fails does not stop the others, but makes the run end with an error.
+    Raises UserError; a cell that fails does not stop the others, but makes the run end with an
+    error.
     """
     require_root()
     prepared = resolve(scenario)
@@ -113,7 +116,9 @@ def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
     cells = len(plan_cells(scenario))
     if len(failures) == cells:
         raise UserError(f"every cell failed; the first: {failures[0]}; logs: {folder}")
-    from testbed.run.show import build_and_show  # late: pandas and plotly are not for the time of the traffic
+    from testbed.run.show import (
+        build_and_show,
+    )  # late: pandas and plotly are not for the time of the traffic
 
     build_and_show(folder, as_json)
     if failures:
@@ -165,7 +170,9 @@ def _run_and_write(
     cell_folder = folder / "cells" / plan.folder
     try:
         cell_folder.mkdir()
-        result = run_cell(scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, on_sample)
+        result = run_cell(
+            scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, on_sample
+        )
     except OSError as error:
         raise UserError(f"{cell_folder}: {error.strerror or error}; is the disk full?") from error
     write_json(

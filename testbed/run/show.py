@@ -1,4 +1,6 @@
-"""The report of a run folder, built and printed: the end of ``tbtest run`` and the whole of ``tbtest report``."""
+"""The report of a run folder, built and printed: the end of ``tbtest run`` and the whole of
+``tbtest report``.
+"""
 
 from __future__ import annotations
 
@@ -22,4 +24,6 @@ def build_and_show(folder: Path, as_json: bool) -> None:
     console.print(summary_table(metrics))
     for warning in metrics.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True, markup=False
+    )

@@ -1,4 +1,6 @@
-"""What dead runs left behind, and its removal: only what their state files list, or what carries their id."""
+"""What dead runs left behind, and its removal: only what their state files list, or what carries
+their id.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ class CleanReport:
 
 
 def clean(run_id: str | None = None, folder: Path = STATE_DIR) -> CleanReport:
-    """Remove what dead runs (or the one named) left. Namespaces and interfaces end with the processes in them.
+    """Remove what dead runs (or the one named) left. Namespaces and interfaces end with the
+    processes in them.
 
     Raises UserError if the run named is alive or unknown, or without root.
     """
@@ -47,7 +50,9 @@ def clean(run_id: str | None = None, folder: Path = STATE_DIR) -> CleanReport:
                 f"--run {run_id}: no such run; known: {known or 'none, there is nothing to clean'}"
             )
         if states[0] in alive:
-            raise UserError(f"--run {run_id}: the run is alive (pid {states[0].process.pid}); end it first")
+            raise UserError(
+                f"--run {run_id}: the run is alive (pid {states[0].process.pid}); end it first"
+            )
     cleaned = tuple(_clean_run(state) for state in states if state not in alive)
     return CleanReport(cleaned, tuple(state.run_id for state in alive), tuple(map(str, unreadable)))
 
@@ -82,10 +87,12 @@ def _clean_run(state: RunState) -> Cleaned:
 
 
 def _remove(recorded: RecordedPath) -> bool:
-    """Delete what was recorded; returns whether it was there. Raises AgentError or OSError where that cannot be done.
+    """Delete what was recorded; returns whether it was there. Raises AgentError or OSError where
+    that cannot be done.
 
-    Pins are more than files: before Linux 6.4 the controller behind them stays registered unless the agent's way of
-    removing them is taken. It also unmounts the BPF file system that an agent mounted, once nobody uses it.
+    Pins are more than files: before Linux 6.4 the controller behind them stays registered unless
+    the agent's way of removing them is taken. It also unmounts the BPF file system that an agent
+    mounted, once nobody uses it.
     """
     path = Path(recorded.path)
     if recorded.kind == "pin" and path.is_relative_to(bpffs.ROOT):

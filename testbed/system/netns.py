@@ -1,4 +1,6 @@
-"""A network namespace, held by a file descriptor: it has no name on the host and ends with its last process."""
+"""A network namespace, held by a file descriptor: it has no name on the host and ends with its last
+process.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,17 @@ def _setns(fd: int) -> None:
 
 
 class NetNs:
-    """Handle of a namespace. ``cookie`` is the kernel's own number for it, never used twice while it runs."""
+    """Handle of a namespace. ``cookie`` is the kernel's own number for it, never used twice while
+    it runs.
+    """
 
     def __init__(self, fd: int) -> None:
         """Takes over ``fd``, an open /proc/<pid>/ns/net."""
         self.fd = fd
         with self.inside(), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            self.cookie: int = struct.unpack("Q", probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))[0]
+            self.cookie: int = struct.unpack(
+                "Q", probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+            )[0]
 
     @classmethod
     def of(cls, pid: int) -> Self:
@@ -47,7 +53,9 @@ class NetNs:
 
     @classmethod
     def create(cls) -> Self:
-        """A fresh namespace without a process: it lasts as long as this handle. Raises OSError without root."""
+        """A fresh namespace without a process: it lasts as long as this handle. Raises OSError
+        without root.
+        """
         home = cls.current()
         with home.inside():  # leaving it brings the thread back home from the new one
             _checked("unshare", _libc.unshare(_CLONE_NEWNET))
@@ -56,7 +64,8 @@ class NetNs:
         return cls(fresh)
 
     def inside(self) -> _Inside:
-        """Context manager: the calling thread is in this namespace, and back where it was afterwards.
+        """Context manager: the calling thread is in this namespace, and back where it was
+        afterwards.
 
         Sockets opened and processes started inside stay in it.
         """
@@ -72,7 +81,10 @@ class NetNs:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -90,7 +102,10 @@ class _Inside:
             raise
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._return()
 

@@ -26,7 +26,9 @@ def _merging(ethtool: IoctlEthtool) -> dict[str, bool]:
 
 
 def read_offloads(netns: NetNs, ifname: str) -> dict[str, bool]:
-    """Features by which the interface could join or split packets, by the kernel's names, and whether they are on."""
+    """Features by which the interface could join or split packets, by the kernel's names, and
+    whether they are on.
+    """
     with netns.inside():
         ethtool = IoctlEthtool(ifname)
         try:
@@ -36,7 +38,9 @@ def read_offloads(netns: NetNs, ifname: str) -> dict[str, bool]:
 
 
 def offloads_off(netns: NetNs, ifname: str) -> dict[str, bool]:
-    """Turns every such feature off and returns the state read back. Raises UserError if one stays on."""
+    """Turns every such feature off and returns the state read back. Raises UserError if one stays
+    on.
+    """
     with netns.inside():
         ethtool = IoctlEthtool(ifname)
         try:
@@ -49,5 +53,7 @@ def offloads_off(netns: NetNs, ifname: str) -> dict[str, bool]:
             ethtool.close()
     still_on = [name for name, on in state.items() if on]
     if still_on:
-        raise UserError(f"{ifname}: the kernel keeps {', '.join(still_on)} on; packets would pass in bundles")
+        raise UserError(
+            f"{ifname}: the kernel keeps {', '.join(still_on)} on; packets would pass in bundles"
+        )
     return state

@@ -11,20 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Every process of a run carries its id in the environment, so that what it starts itself is found as well.
+# Every process of a run carries its id in the environment, so that what it starts itself is found
+# as well.
 RUN_VARIABLE = "TBTEST_RUN"
 
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process, told apart from a later one with the same pid by its start time (proc(5), field 22)."""
+    """A process, told apart from a later one with the same pid by its start time (proc(5), field
+    22).
+    """
 
     pid: int
     start_ticks: int  # since boot
 
     @classmethod
     def of(cls, pid: int) -> ProcessId | None:
-        """The process that has ``pid`` now; None if there is none or only its corpse (a zombie) is left."""
+        """The process that has ``pid`` now; None if there is none or only its corpse (a zombie) is
+        left.
+        """
         try:
             # The command name may hold spaces and brackets: fields are counted after the last one.
             fields = (
@@ -49,7 +54,9 @@ def kill(process: ProcessId, timeout_s: float = 5.0) -> bool:
     except ProcessLookupError:
         return True
     try:
-        if not process.alive():  # asked after opening: from here on the pidfd cannot mean another one
+        if (
+            not process.alive()
+        ):  # asked after opening: from here on the pidfd cannot mean another one
             return True
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

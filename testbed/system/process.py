@@ -17,20 +17,25 @@ from testbed.system.netns import NetNs
 from testbed.system.pids import RUN_VARIABLE, wait_pidfd
 
 _TAIL_LINES = 5
-# Bind the process's life to ours. A preexec_fn would run Python between fork and exec, which can deadlock beside other
-# threads (gRPC, samplers); util-linux's setpriv makes the same prctl in a process of its own, for about 2 ms. If we
-# died before the prctl, no signal would ever come: the shell compares its parent with us and gives up.
+# Bind the process's life to ours. A preexec_fn would run Python between fork and exec, which can
+# deadlock beside other threads (gRPC, samplers); util-linux's setpriv makes the same prctl in a
+# process of its own, for about 2 ms. If we died before the prctl, no signal would ever come: the
+# shell compares its parent with us and gives up.
 _BOUND = ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
 
 
 class ProcessFailed(UserError):  # noqa: N818
-    """A process ended, or kept silent, when it should have answered. The message holds the tail of its log."""
+    """A process ended, or kept silent, when it should have answered. The message holds the tail of
+    its log.
+    """
 
 
 def bound_argv(argv: Sequence[str]) -> list[str]:
-    """``argv`` run so that the kernel kills it when the calling thread dies (PR_SET_PDEATHSIG); same pid.
+    """``argv`` run so that the kernel kills it when the calling thread dies (PR_SET_PDEATHSIG);
+    same pid.
 
-    Only for the main thread: the signal comes at the end of the thread that forked, not of its process.
+    Only for the main thread: the signal comes at the end of the thread that forked, not of its
+    process.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
@@ -53,7 +58,9 @@ class Process:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """Start ``argv`` with stderr appended to ``log``. Raises ProcessFailed if there is no such program."""
+        """Start ``argv`` with stderr appended to ``log``. Raises ProcessFailed if there is no such
+        program.
+        """
         self.name = name
         self.log = log
         with log.open("ab") as log_file, netns.inside() if netns else nullcontext():
@@ -66,7 +73,8 @@ class Process:
                     bufsize=0,
                     env={**os.environ, **(env or {}), RUN_VARIABLE: run_id},
                     pass_fds=pass_fds,
-                    start_new_session=True,  # Ctrl-C in the terminal reaches the run only, which ends us in order
+                    # Ctrl-C in the terminal reaches the run only, which ends us in order
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise ProcessFailed(
@@ -77,7 +85,9 @@ class Process:
         self._buffer = b""
 
     def read_line(self, timeout_s: float) -> str:
-        """The next line of its stdout, without the line end. Raises ProcessFailed at its end or after ``timeout_s``."""
+        """The next line of its stdout, without the line end. Raises ProcessFailed at its end or
+        after ``timeout_s``.
+        """
         stdout = self._popen.stdout
         assert stdout is not None
         deadline = time.monotonic() + timeout_s
@@ -89,7 +99,9 @@ class Process:
                 raise self._failed(f"gave no answer within {timeout_s:g} s")
             chunk = stdout.read(65536)
             if not chunk:
-                raise self._failed("closed its output" if self._ended(1.0) is None else "ended early")
+                raise self._failed(
+                    "closed its output" if self._ended(1.0) is None else "ended early"
+                )
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace").rstrip("\r")
@@ -120,12 +132,16 @@ class Process:
             raise self._failed("ended")
 
     def terminate(self) -> None:
-        """SIGTERM, without waiting: to let many processes end side by side before ``stop`` waits for each."""
+        """SIGTERM, without waiting: to let many processes end side by side before ``stop`` waits
+        for each.
+        """
         if self.poll() is None:
             self._send(signal.SIGTERM)
 
     def stop(self, timeout_s: float = 5.0) -> int:
-        """SIGTERM, after ``timeout_s`` SIGKILL; returns its exit status. Does nothing more if it has ended."""
+        """SIGTERM, after ``timeout_s`` SIGKILL; returns its exit status. Does nothing more if it
+        has ended.
+        """
         for signum in (signal.SIGTERM, signal.SIGKILL):
             if self.poll() is not None:
                 break
@@ -153,7 +169,9 @@ class Process:
         status = self.poll()
         with_status = "" if status is None else f" with status {status}"
         lines = (
-            self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
+            self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if self.log.exists()
+            else []
         )
         tail = " | ".join(line.strip() for line in lines[-_TAIL_LINES:] if line.strip())
         return ProcessFailed(f"{self.name} {what}{with_status}; {self.log}: {tail or 'empty'}")

@@ -23,7 +23,8 @@ class Route:
 def create_veth(
     a: NetNs, a_name: str, b: NetNs, b_name: str, *, mtu_bytes: int = 1500, txqueuelen: int = 1000
 ) -> None:
-    """Make a veth pair with one end in each namespace, never visible in any other. Raises UserError.
+    """Make a veth pair with one end in each namespace, never visible in any other. Raises
+    UserError.
 
     A veth has no qdisc of its own, so that ``txqueuelen`` queues nothing unless one is added.
     """
@@ -42,7 +43,9 @@ def create_veth(
 
 
 def configure(netns: NetNs, addresses: Mapping[str, str]) -> None:
-    """Give interfaces their addresses ("10.0.1.1/30") and bring them and the loopback up. Raises UserError."""
+    """Give interfaces their addresses ("10.0.1.1/30") and bring them and the loopback up. Raises
+    UserError.
+    """
     with netns.inside(), IPRoute() as ip:
         try:
             ip.link("set", index=1, state="up")

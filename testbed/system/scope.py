@@ -31,7 +31,8 @@ def new_run_id() -> str:
 class Scope:
     """Context manager over everything a run creates outside its run folder.
 
-    While the outermost scope lasts, SIGINT, SIGTERM and SIGHUP raise ``Interrupted`` in the main thread.
+    While the outermost scope lasts, SIGINT, SIGTERM and SIGHUP raise ``Interrupted`` in the main
+    thread.
     """
 
     def __init__(
@@ -56,7 +57,10 @@ class Scope:
 
     @unbroken
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._close()
 
@@ -93,14 +97,17 @@ class Scope:
         return self._stack.enter_context(context_manager)
 
     def child(self, name: str) -> Scope:
-        """A scope inside this one, to be entered with ``with``: a cell of the run. Same state file."""
+        """A scope inside this one, to be entered with ``with``: a cell of the run. Same state
+        file.
+        """
         scope = Scope(state_dir=self._state_dir, parent=self)
         scope._name = name
         return scope
 
     @unbroken
     def record(self, kind: str, value: str) -> None:
-        """Write down the absolute path ``value`` BEFORE it is made; it is removed when the scope ends.
+        """Write down the absolute path ``value`` BEFORE it is made; it is removed when the scope
+        ends.
 
         ``kind`` is for the reader of the state file: "tmp", "pin" (a bpffs path), "log".
         """
@@ -119,10 +126,11 @@ class Scope:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> Process:
-        """Start a process that ends with the scope, at the latest with the run. From the main thread only.
+        """Start a process that ends with the scope, at the latest with the run. From the main
+        thread only.
 
-        stdin and stdout are pipes (``write_line``, ``read_line``); stderr goes to ``log``; ``env`` is added to the
-        environment. Raises ProcessFailed.
+        stdin and stdout are pipes (``write_line``, ``read_line``); stderr goes to ``log``; ``env``
+        is added to the environment. Raises ProcessFailed.
         """
         log = log or self.tmp / f"{name}.log"
         process = Process(
@@ -133,7 +141,9 @@ class Scope:
 
     @unbroken
     def adopt(self, name: str, pid: int, stop: Callable[[], Any]) -> None:
-        """Own a process that was started otherwise (see ``bound_argv`` and ``RUN_VARIABLE``); ``stop`` ends it."""
+        """Own a process that was started otherwise (see ``bound_argv`` and ``RUN_VARIABLE``);
+        ``stop`` ends it.
+        """
         self._stack.callback(self._end_process, pid, stop)
         if (process := ProcessId.of(pid)) is not None:
             self._state.add_process(SpawnedProcess(name, process))
@@ -153,7 +163,9 @@ class Scope:
 
 
 def remove_path(path: Path) -> bool:
-    """Delete a file or a folder with all in it, following no links. Returns whether it was there."""
+    """Delete a file or a folder with all in it, following no links. Returns whether it was
+    there.
+    """
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return True

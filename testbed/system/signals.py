@@ -1,11 +1,13 @@
-"""Signals as exceptions: SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, so that scopes unwind.
+"""Signals as exceptions: SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread, so that
+scopes unwind.
 
-Python may run a signal handler between any two instructions, also in the middle of a clean-up. What must not be
-cut in two is decorated with ``unbroken``: a signal that arrives inside waits until it has returned.
+Python may run a signal handler between any two instructions, also in the middle of a clean-up. What
+must not be cut in two is decorated with ``unbroken``: a signal that arrives inside waits until it
+has returned.
 
-An exception may also be lost: Python ignores it in a finaliser or a callback of a weak reference, and libraries catch
-what they should not. So a signal stays pending until the outermost scope has ended, and is raised anew after the next
-unbroken function while no such exception is under way.
+An exception may also be lost: Python ignores it in a finaliser or a callback of a weak reference,
+and libraries catch what they should not. So a signal stays pending until the outermost scope has
+ended, and is raised anew after the next unbroken function while no such exception is under way.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 def unbroken(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: no signal becomes an exception inside ``function``; a waiting one is raised after its return."""
+    """Decorator: no signal becomes an exception inside ``function``; a waiting one is raised after
+    its return.
+    """
 
     @functools.wraps(function)
     def shield(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,8 +55,8 @@ _shields: set[CodeType] = set()
 
 
 def _shielded(frame: FrameType | None) -> bool:
-    """Whether ``frame`` runs inside an unbroken function. The stack is asked, not a counter: a counter could itself
-    be interrupted before it is raised."""
+    """Whether ``frame`` runs inside an unbroken function. The stack is asked, not a counter: a
+    counter could itself be interrupted before it is raised."""
     while frame is not None:
         if frame.f_code in _shields:
             return True
@@ -75,9 +79,11 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
 
 
 def install() -> dict[int, Any]:
-    """Let the signals raise Interrupted, except those the caller's parent had ignored (nohup). Returns what was there.
+    """Let the signals raise Interrupted, except those the caller's parent had ignored (nohup).
+    Returns what was there.
 
-    In another than the main thread nothing is changed: Python delivers signals to the main thread only.
+    In another than the main thread nothing is changed: Python delivers signals to the main thread
+    only.
     """
     global _pending
     if threading.current_thread() is not threading.main_thread():

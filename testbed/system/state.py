@@ -48,14 +48,22 @@ class RunState:
 
     @classmethod
     def create(cls, run_id: str, folder: Path = STATE_DIR) -> Self:
-        """Write the state file of this process's run. Raises UserError without root or if the id is taken."""
+        """Write the state file of this process's run. Raises UserError without root or if the id is
+        taken.
+        """
         own = ProcessId.of(os.getpid())
         assert own is not None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if (folder / f"{run_id}.json").exists():
                 raise UserError(f"run {run_id}: the id is taken; see {folder / run_id}.json")
-            state = cls(run_id, own, sys.argv, datetime.now(UTC).isoformat(timespec="seconds"), folder=folder)
+            state = cls(
+                run_id,
+                own,
+                sys.argv,
+                datetime.now(UTC).isoformat(timespec="seconds"),
+                folder=folder,
+            )
             state.write()
         except PermissionError as error:
             raise UserError(
@@ -70,7 +78,9 @@ class RunState:
 
     @property
     def draft(self) -> Path:
-        """Where the next version is written. Its name says whose it is, should it be all that is left."""
+        """Where the next version is written. Its name says whose it is, should it be all that is
+        left.
+        """
         return self.folder / f"{self.run_id}~{self.process.pid}~{self.process.start_ticks}.draft"
 
     def add_process(self, spawned: SpawnedProcess) -> None:
@@ -125,7 +135,8 @@ def _parse(data: Any, folder: Path) -> RunState:
         command=data["command"],
         started_utc=data["started_utc"],
         processes=[
-            SpawnedProcess(entry["name"], ProcessId(**entry["process"])) for entry in data["processes"]
+            SpawnedProcess(entry["name"], ProcessId(**entry["process"]))
+            for entry in data["processes"]
         ],
         paths=[RecordedPath(**entry) for entry in data["paths"]],
         folder=folder,
@@ -133,7 +144,9 @@ def _parse(data: Any, folder: Path) -> RunState:
 
 
 def read_states(folder: Path = STATE_DIR) -> tuple[list[RunState], list[Path]]:
-    """All runs known, and the files there that cannot be understood. Raises UserError without the right to look."""
+    """All runs known, and the files there that cannot be understood. Raises UserError without the
+    right to look.
+    """
     states: dict[str, RunState] = {}
     unreadable = []
     try:
@@ -156,5 +169,7 @@ def read_states(folder: Path = STATE_DIR) -> tuple[list[RunState], list[Path]]:
         if path.suffix == ".draft" and run_id not in states:
             with contextlib.suppress(ValueError):
                 pid, start_ticks = map(int, owner.split("~"))
-                states[run_id] = RunState(run_id, ProcessId(pid, start_ticks), [], "", folder=folder)
+                states[run_id] = RunState(
+                    run_id, ProcessId(pid, start_ticks), [], "", folder=folder
+                )
     return list(states.values()), unreadable

@@ -16,11 +16,17 @@ def _path(name: str) -> Path:
 def read_sysctls(netns: NetNs, names: Iterable[str]) -> dict[str, str]:
     """The values of those that this kernel has, words separated by one space."""
     with netns.inside():  # /proc/sys/net shows the namespace of the reading thread
-        return {name: " ".join(_path(name).read_text().split()) for name in names if _path(name).exists()}
+        return {
+            name: " ".join(_path(name).read_text().split())
+            for name in names
+            if _path(name).exists()
+        }
 
 
 def write_sysctls(netns: NetNs, values: Mapping[str, str]) -> dict[str, str]:
-    """Set those that this kernel has and return them as read back. Raises UserError if one is not what was asked."""
+    """Set those that this kernel has and return them as read back. Raises UserError if one is not
+    what was asked.
+    """
     with netns.inside():
         for name, value in values.items():
             if _path(name).exists():

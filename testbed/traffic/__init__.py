@@ -1,4 +1,6 @@
-"""Traffic between host pairs: one process per end, one file per kind. Importing it registers the kinds."""
+"""Traffic between host pairs: one process per end, one file per kind. Importing it registers the
+kinds.
+"""
 
 from testbed.traffic.base import kind, kind_names
 

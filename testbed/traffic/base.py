@@ -88,7 +88,9 @@ def parse_options(found: TrafficKind, options: Mapping[str, Any]) -> Options:
         key = ".".join(str(part) for part in first["loc"])
         known = ", ".join(found.options_model.model_fields) or "none"
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{found.name} traffic: unknown option {key!r}; known: {known}") from error
+            raise UserError(
+                f"{found.name} traffic: unknown option {key!r}; known: {known}"
+            ) from error
         message = first["msg"].removeprefix("Value error, ")
         # Without a key it is options that do not fit together.
         option = f"option {key} = {first['input']!r}: " if key else ""

@@ -11,14 +11,18 @@ LOGS = ("goodput", "tcpinfo", "frames")
 
 
 def merge_logs(log_dir: Path) -> None:
-    """``goodput-0.parquet``, ``goodput-1.parquet``... become ``goodput.parquet``, sorted by flow; the parts go."""
+    """``goodput-0.parquet``, ``goodput-1.parquet``... become ``goodput.parquet``, sorted by flow;
+    the parts go.
+    """
     for log in LOGS:
         parts = [log_dir / f"{log}-{number}.parquet" for number in range(1000)]
         found = [part for part in parts if part.exists()]
         if not found:
             continue
         whole = log_dir / f"{log}.parquet.tmp"
-        pq.write_table(pa.concat_tables([pq.read_table(part) for part in found]), whole, compression="zstd")
+        pq.write_table(
+            pa.concat_tables([pq.read_table(part) for part in found]), whole, compression="zstd"
+        )
         whole.replace(log_dir / f"{log}.parquet")
         for part in found:
             part.unlink()

@@ -1,4 +1,6 @@
-"""On/off traffic: a TCP flow that is greedy for exponentially distributed times, and silent in between."""
+"""On/off traffic: a TCP flow that is greedy for exponentially distributed times, and silent in
+between.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,18 @@ from testbed.units import NS_PER_S
 class OnOffOptions(Options):
     """Mean lengths of the two periods."""
 
-    mean_on_s: float = Field(3.0, ge=0.01, le=3600, description="mean of the sending periods, in seconds")
-    mean_off_s: float = Field(3.0, ge=0.01, le=3600, description="mean of the silent periods, in seconds")
+    mean_on_s: float = Field(
+        3.0, ge=0.01, le=3600, description="mean of the sending periods, in seconds"
+    )
+    mean_off_s: float = Field(
+        3.0, ge=0.01, le=3600, description="mean of the silent periods, in seconds"
+    )
 
 
 def periods_ns(options: OnOffOptions, seed: int) -> Iterator[int]:
-    """Lengths of the periods without end: on, off, on... Drawn as needed, so that short ones cost no memory."""
+    """Lengths of the periods without end: on, off, on... Drawn as needed, so that short ones cost
+    no memory.
+    """
     random = np.random.Generator(np.random.PCG64(seed))
     while True:
         for mean_s in (options.mean_on_s, options.mean_off_s):
@@ -29,7 +37,9 @@ def periods_ns(options: OnOffOptions, seed: int) -> Iterator[int]:
 
 
 def is_on(lengths_ns: Iterator[int]) -> Callable[[int], bool]:
-    """Whether the flow sends at a time (ns since the start, never decreasing). It begins with an on period."""
+    """Whether the flow sends at a time (ns since the start, never decreasing). It begins with an on
+    period.
+    """
     on = True
     ends_ns = next(lengths_ns)
 

@@ -1,7 +1,8 @@
 """The life of a traffic process: read its config, say ready, wait for the start, log, end.
 
-An end stops at ``stop_ns``, on SIGTERM, or when its parent is gone (stdin closed before the start; afterwards the
-kernel kills it, see Scope.spawn). Its logs are written in every one of these cases but the last.
+An end stops at ``stop_ns``, on SIGTERM, or when its parent is gone (stdin closed before the start;
+afterwards the kernel kills it, see Scope.spawn). Its logs are written in every one of these cases
+but the last.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Terminated:
 def wait_for(fd: int, events: int, terminated: Terminated, until_ns: int | None = None) -> bool:
     """Whether ``fd`` is ready (poll(2) ``events``) before ``until_ns`` and before SIGTERM.
 
-    Waits in slices: after a signal handler Python goes on with the system call it was in (PEP 475), so that a plain
-    readline, accept or connect would outlive SIGTERM.
+    Waits in slices: after a signal handler Python goes on with the system call it was in (PEP 475),
+    so that a plain readline, accept or connect would outlive SIGTERM.
     """
     poller = select.poll()
     poller.register(fd, events)
@@ -67,7 +68,9 @@ def wait_for(fd: int, events: int, terminated: Terminated, until_ns: int | None 
 
 
 def await_start(terminated: Terminated) -> Interval | None:
-    """Say ready, read the interval from stdin and sleep until it begins. None: there is nothing to do any more."""
+    """Say ready, read the interval from stdin and sleep until it begins. None: there is nothing to
+    do any more.
+    """
     print("ready", flush=True)
     line = b""
     while not line.endswith(b"\n"):
@@ -88,7 +91,9 @@ def await_start(terminated: Terminated) -> Interval | None:
 
 
 def main(sender: Callable[[FlowSpec], None], receiver: Callable[[FlowSpec], None]) -> NoReturn:
-    """Entry point of a kind's module. Exit status 2 and one line on stderr for what the user or system got wrong."""
+    """Entry point of a kind's module. Exit status 2 and one line on stderr for what the user or
+    system got wrong.
+    """
     try:
         role, path = sys.argv[1:]
         spec = FlowSpec.model_validate_json(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,6 @@
-"""The receiving end of every kind of traffic: accept one connection, read it to its end, log goodput every 10 ms."""
+"""The receiving end of every kind of traffic: accept one connection, read it to its end, log
+goodput every 10 ms.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,14 @@ _INTERVAL_NS = 10 * NS_PER_MS
 def receive(spec: FlowSpec, read: Callable[[socket.socket], int]) -> None:
     """Receive into goodput-<flow>.parquet until the stop time, SIGTERM or the sender's end.
 
-    ``read`` takes what the socket holds, which is readable, and returns the number of bytes; 0 is the stream's end.
-    Raises OSError, and what ``read`` raises.
+    ``read`` takes what the socket holds, which is readable, and returns the number of bytes; 0 is
+    the stream's end. Raises OSError, and what ``read`` raises.
     """
     terminated = Terminated()
     waiting = listener(spec)
     log = RecordLog(
-        spec.log_dir / f"goodput-{spec.flow}.parquet", {"flow": "i", "at_ns": "q", "received_bytes": "q"}
+        spec.log_dir / f"goodput-{spec.flow}.parquet",
+        {"flow": "i", "at_ns": "q", "received_bytes": "q"},
     )
     try:
         interval = await_start(terminated)

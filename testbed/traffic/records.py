@@ -18,7 +18,9 @@ class RecordLog:
     """Appends records of one shape; ``write_parquet`` turns them into a file."""
 
     def __init__(self, path: Path, columns: dict[str, str], nullable: tuple[str, ...] = ()) -> None:
-        """``columns``: name -> struct code (i, q, d or ?) of the values; ``path``: of the Parquet file to be."""
+        """``columns``: name -> struct code (i, q, d or ?) of the values; ``path``: of the Parquet
+        file to be.
+        """
         self._path = path
         self._columns = columns
         self._nullable = nullable

@@ -28,14 +28,20 @@ def set_congestion(sock: socket.socket, name: str) -> None:
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
     except OSError as error:
-        raise UserError(f"congestion controller {name!r} cannot be set: {error.strerror}") from error
+        raise UserError(
+            f"congestion controller {name!r} cannot be set: {error.strerror}"
+        ) from error
     found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
     if found != name:
-        raise UserError(f"congestion controller {name!r} was asked for, but the kernel uses {found!r}")
+        raise UserError(
+            f"congestion controller {name!r} was asked for, but the kernel uses {found!r}"
+        )
 
 
 def bound_sender(spec: FlowSpec) -> socket.socket:
-    """A sender's socket, bound and under its congestion controller, not yet connected. Raises UserError, OSError."""
+    """A sender's socket, bound and under its congestion controller, not yet connected. Raises
+    UserError, OSError.
+    """
     sock = socket.socket(_family(spec.sender_address), socket.SOCK_STREAM)
     try:
         set_congestion(sock, spec.tcp_congestion)
@@ -48,10 +54,13 @@ def bound_sender(spec: FlowSpec) -> socket.socket:
     return sock
 
 
-def connect(sock: socket.socket, spec: FlowSpec, interval: Interval, terminated: Terminated) -> bool:
+def connect(
+    sock: socket.socket, spec: FlowSpec, interval: Interval, terminated: Terminated
+) -> bool:
     """Connect, leave the socket non-blocking, and check that the controller survived.
 
-    False: SIGTERM came first. Raises UserError, OSError (TimeoutError after 15 s or at the flow's end).
+    False: SIGTERM came first. Raises UserError, OSError (TimeoutError after 15 s or at the flow's
+    end).
     """
     sock.setblocking(False)
     status = sock.connect_ex((spec.receiver_address, spec.receiver_port))
@@ -81,7 +90,9 @@ def listener(spec: FlowSpec) -> socket.socket:
     return sock
 
 
-def accept(waiting: socket.socket, interval: Interval, terminated: Terminated) -> socket.socket | None:
+def accept(
+    waiting: socket.socket, interval: Interval, terminated: Terminated
+) -> socket.socket | None:
     """The sender's connection; None if it did not come in time or SIGTERM came first."""
     until_ns = min(time.monotonic_ns() + _ACCEPT_TIMEOUT_NS, interval.stop_ns)
     if not wait_for(waiting.fileno(), select.POLLIN, terminated, until_ns):

@@ -1,4 +1,6 @@
-"""The two ends of a greedy TCP stream: a sender that always has data while it is on, a receiver that counts bytes."""
+"""The two ends of a greedy TCP stream: a sender that always has data while it is on, a receiver
+that counts bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ _READ_PAUSE_S = 0.001  # between reads: a wake-up per packet would cost half a c
 
 
 def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
-    """Send as fast as TCP takes it while ``is_on(ns since start)``; returns at the stop time, on SIGTERM or when the
-    receiver has gone. Raises UserError, OSError."""
+    """Send as fast as TCP takes it while ``is_on(ns since start)``; returns at the stop time, on
+    SIGTERM or when the receiver has gone. Raises UserError, OSError."""
     terminated = Terminated()
     sock = bound_sender(spec)
     log = tcpinfo.TcpInfoLog(spec)

@@ -1,4 +1,6 @@
-"""TCP_INFO of a sender's socket: struct tcp_info of linux/tcp.h, sampled every 20 ms into tcpinfo-<flow>.parquet."""
+"""TCP_INFO of a sender's socket: struct tcp_info of linux/tcp.h, sampled every 20 ms into
+tcpinfo-<flow>.parquet.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,18 @@ from testbed.units import NS_PER_MS
 
 INTERVAL_NS = 20 * NS_PER_MS
 
-# linux/tcp.h, struct tcp_info up to tcpi_bytes_retrans (Linux 4.19 and later): eight byte-sized fields, 24 u32, then
-# pacing_rate, max_pacing_rate, bytes_acked, bytes_received, six u32, delivery_rate, three times, two u32, two u64.
+# linux/tcp.h, struct tcp_info up to tcpi_bytes_retrans (Linux 4.19 and later): eight byte-sized
+# fields, 24 u32, then pacing_rate, max_pacing_rate, bytes_acked, bytes_received, six u32,
+# delivery_rate, three times, two u32, two u64.
 _LAYOUT = struct.Struct("=8B24I4Q6I4Q2I2Q")
 _UNLIMITED = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class TcpInfo:
-    """The members that the testbed uses, in its units. Rates count payload bytes; NaN: none yet, or unlimited."""
+    """The members that the testbed uses, in its units. Rates count payload bytes; NaN: none yet, or
+    unlimited.
+    """
 
     srtt_ns: int
     min_rtt_ns: int
@@ -42,9 +47,13 @@ class TcpInfo:
 
 
 def parse(raw: bytes) -> TcpInfo:
-    """``raw`` as getsockopt(TCP_INFO) returned it. Raises ValueError if the kernel's struct is older than 4.19."""
+    """``raw`` as getsockopt(TCP_INFO) returned it. Raises ValueError if the kernel's struct is
+    older than 4.19.
+    """
     if len(raw) < _LAYOUT.size:
-        raise ValueError(f"TCP_INFO has {len(raw)} bytes, {_LAYOUT.size} are needed: Linux 4.19 or later")
+        raise ValueError(
+            f"TCP_INFO has {len(raw)} bytes, {_LAYOUT.size} are needed: Linux 4.19 or later"
+        )
     fields = _LAYOUT.unpack_from(raw)
     u8, u32, rest = fields[:8], fields[8:32], fields[32:]
     pacing, _, bytes_acked, _, segs_out, _, notsent, min_rtt_us, _, _, delivery, *_ = rest
@@ -79,14 +88,30 @@ class TcpInfoLog:
 
     def __init__(self, spec: FlowSpec) -> None:
         self._flow = spec.flow
-        columns = {"flow": "i", "at_ns": "q", "srtt_ns": "q", "min_rtt_ns": "q", "cwnd_packets": "q"}
+        columns = {
+            "flow": "i",
+            "at_ns": "q",
+            "srtt_ns": "q",
+            "min_rtt_ns": "q",
+            "cwnd_packets": "q",
+        }
         columns |= {"pacing_rate_bps": "d", "delivery_rate_bps": "d", "app_limited": "?"}
         columns |= dict.fromkeys(
-            ("bytes_sent", "bytes_retrans", "bytes_acked", "notsent_bytes", "segs_out", "total_retrans"), "q"
+            (
+                "bytes_sent",
+                "bytes_retrans",
+                "bytes_acked",
+                "notsent_bytes",
+                "segs_out",
+                "total_retrans",
+            ),
+            "q",
         )
         columns |= dict.fromkeys(("lost", "delivered", "mss_bytes", "rto_ns"), "q")
         self._log = RecordLog(
-            spec.log_dir / f"tcpinfo-{spec.flow}.parquet", columns, ("pacing_rate_bps", "delivery_rate_bps")
+            spec.log_dir / f"tcpinfo-{spec.flow}.parquet",
+            columns,
+            ("pacing_rate_bps", "delivery_rate_bps"),
         )
 
     def sample(self, sock: socket.socket, now_ns: int) -> TcpInfo:

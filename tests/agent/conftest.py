@@ -1,4 +1,6 @@
-"""A private pair of hosts with a shaped link, TCP flows between them, and agents as real processes."""
+"""A private pair of hosts with a shaped link, TCP flows between them, and agents as real
+processes.
+"""
 
 import ctypes
 import itertools
@@ -201,10 +203,19 @@ def network() -> Iterator[Network]:
             ip("-n", host.name, "link", "set", "lo", "up")
             ip("-n", host.name, "link", "set", "eth0", "up")
             subprocess.run(
-                ["ip", "netns", "exec", host.name, "sh", "-c",
-                 "ethtool -K eth0 tso off gso off gro off && echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log"],
-                check=True, capture_output=True,
-            )  # fmt: skip
+                [
+                    "ip",
+                    "netns",
+                    "exec",
+                    host.name,
+                    "sh",
+                    "-c",
+                    "ethtool -K eth0 tso off gso off gro off && echo 0 > "
+                    "/proc/sys/net/ipv4/tcp_tso_rtt_log",
+                ],
+                check=True,
+                capture_output=True,
+            )
         subprocess.run(
             ["tc", "-n", left.name, "qdisc", "add", "dev", "eth0", "root",
              "tbf", "rate", "20mbit", "burst", "3200", "limit", "60000"],
@@ -262,7 +273,11 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
 
     def start(again: RunningAgent | None = None, **settings: Any) -> RunningAgent:
         name = f"tb{os.getpid() % 0x10000:04x}{next(_numbers):03x}"
-        config = again.config if again else {"cc_name": name, "log_dir": str(tmp_path / name), **settings}
+        config = (
+            again.config
+            if again
+            else {"cc_name": name, "log_dir": str(tmp_path / name), **settings}
+        )
         path = tmp_path / f"{config['cc_name']}.json"
         path.write_text(json.dumps(config))
         process = subprocess.Popen(
@@ -332,7 +347,9 @@ class FakeServer(policy_pb2_grpc.PolicyServicer):
     def Decide(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:  # noqa: N802, gRPC's name
         self.hellos.append(next(requests).hello)
         yield policy_pb2.ServerMessage(
-            welcome=policy_pb2.Welcome(version=1, policy="fake", max_flows=64, max_records=self.max_records)
+            welcome=policy_pb2.Welcome(
+                version=1, policy="fake", max_flows=64, max_records=self.max_records
+            )
         )
         for message in requests:
             state = message.state

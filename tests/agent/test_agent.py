@@ -68,7 +68,9 @@ class Bench:
         self.folder = folder
         self.tier, self.client = FakeTier(), client
         self.log = AgentLog(folder, 0)
-        self.config = AgentConfig(cc_name="tb", log_dir=folder, **{"deadline_ns": 50 * MS, **config})
+        self.config = AgentConfig(
+            cc_name="tb", log_dir=folder, **{"deadline_ns": 50 * MS, **config}
+        )
         self.agent = Agent(self.config, self.tier, client, self.log, lambda: self.now)
         opened = np.zeros(1, OPEN_RECORD)
         opened["kind"], opened["generation"], opened["at_ns"], opened["local_port"] = (
@@ -98,9 +100,19 @@ class Bench:
     def answer(self, at_ms, window, rate=5e6, generation=1, slot=0, tier="gcc"):
         one = np.ones(1, np.int64)
         self.client.answers.append(
-            Answers(OPEN_NS + at_ms * MS, one * slot, one * generation, one * window, one * rate, one * 9.0,
-                    one, one, np.array([tier]), one.astype(np.uint8))
-        )  # fmt: skip
+            Answers(
+                OPEN_NS + at_ms * MS,
+                one * slot,
+                one * generation,
+                one * window,
+                one * rate,
+                one * 9.0,
+                one,
+                one,
+                np.array([tier]),
+                one.astype(np.uint8),
+            )
+        )
         self.step(at_ms)
 
     def tables(self):
@@ -149,20 +161,30 @@ def test_a_late_server_is_replaced_and_may_come_back(bench):
     ]
     assert tables["decisions"][0]["received_ns"] is None
     events = [
-        (row["event"], row["detail"]) for row in tables["events"] if row["event"] in ("tier", "server-silent")
+        (row["event"], row["detail"])
+        for row in tables["events"]
+        if row["event"] in ("tier", "server-silent")
     ]
-    assert events == [("server-silent", "the local policy answers"), ("tier", "local"), ("tier", "gcc")]
+    assert events == [
+        ("server-silent", "the local policy answers"),
+        ("tier", "local"),
+        ("tier", "gcc"),
+    ]
     assert "server-answers" in [row["event"] for row in tables["events"]]
 
 
 def test_every_window_of_a_silent_server_is_answered_locally_in_time(tmp_path):
-    """Also where the deadline is as long as a window: the next one closes at the moment this one is due."""
+    """Also where the deadline is as long as a window: the next one closes at the moment this one is
+    due.
+    """
     bench = Bench(tmp_path, FakeClient(), deadline_ns=100 * MS)
     for window in range(1, 6):
         bench.ack(100 * window + 1, 20_000 * window)
         bench.step(100 * window + 1)
     decisions = bench.tables()["decisions"]
-    assert [(row["window"], row["tier"]) for row in decisions] == [(window, "local") for window in range(4)]
+    assert [(row["window"], row["tier"]) for row in decisions] == [
+        (window, "local") for window in range(4)
+    ]
 
 
 def test_without_a_connection_the_local_policy_answers_at_once(bench):

@@ -12,14 +12,24 @@ W = 100
 
 def opened(slot=0, generation=1, at_ns=1000, port=40000, cookie=5):
     record = np.zeros(1, OPEN_RECORD)
-    record["kind"], record["slot"], record["generation"], record["at_ns"] = Kind.OPEN, slot, generation, at_ns
+    record["kind"], record["slot"], record["generation"], record["at_ns"] = (
+        Kind.OPEN,
+        slot,
+        generation,
+        at_ns,
+    )
     record["local_port"], record["netns_cookie"] = port, cookie
     return record.view(RECORD)
 
 
 def acks(times, slot=0, generation=1, kind=Kind.ACK):
     records = np.zeros(len(times), RECORD)
-    records["kind"], records["slot"], records["generation"], records["at_ns"] = kind, slot, generation, times
+    records["kind"], records["slot"], records["generation"], records["at_ns"] = (
+        kind,
+        slot,
+        generation,
+        times,
+    )
     return records
 
 
@@ -28,7 +38,9 @@ def batcher(**options):
 
 
 def windows(batch):
-    return [tuple(row) for row in batch.windows[["slot", "window", "end_ns", "close_ack_ns"]].tolist()]
+    return [
+        tuple(row) for row in batch.windows[["slot", "window", "end_ns", "close_ack_ns"]].tolist()
+    ]
 
 
 def test_the_first_ack_at_or_past_the_boundary_closes():
@@ -99,7 +111,9 @@ def test_windows_are_unique_ordered_and_past(gaps, cuts):
     assert taken == len(times)
     assert seen == sorted(set(seen))
     held = {(time - 1000) // W for time in times}
-    assert held - {max(held, default=0)} <= set(seen)  # each that held an ACK, but the one still open
+    assert held - {max(held, default=0)} <= set(
+        seen
+    )  # each that held an ACK, but the one still open
 
 
 def test_generations_tell_flows_in_one_slot_apart():
@@ -120,7 +134,12 @@ def test_a_flow_whose_open_was_lost_is_found_in_the_table():
     assert b.unknown == {2}
     assert b.take() is None
     table = np.zeros(4, FLOW)
-    table[2]["generation"], table[2]["live"], table[2]["open_ns"], table[2]["local_port"] = 9, 1, 2000, 40003
+    table[2]["generation"], table[2]["live"], table[2]["open_ns"], table[2]["local_port"] = (
+        9,
+        1,
+        2000,
+        40003,
+    )
     b.reconcile(table, [2], 2310)
     assert not b.unknown
     b.add(acks([2320, 2405], slot=2, generation=9))

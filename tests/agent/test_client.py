@@ -15,7 +15,9 @@ from agent.layout import RECORD
 def batch(serial=0, opens=(), closes=(), windows=1):
     records = np.zeros(2, RECORD)
     records["slot"], records["generation"], records["at_ns"] = 1, 1, serial
-    return Batch(list(opens), list(closes), records, np.array([(1, 1, serial, 5, 0)] * windows, WINDOW))
+    return Batch(
+        list(opens), list(closes), records, np.array([(1, 1, serial, 5, 0)] * windows, WINDOW)
+    )
 
 
 @pytest.fixture
@@ -68,11 +70,15 @@ def test_large_batches_are_split_as_the_server_asks(client, server, wait_for):
     server.states.clear()
     client.send(batch(), 0)
     wait_for(lambda: len(client.receive()), "answer")
-    assert [len(state.records.flow) // 4 for state in server.states if state.HasField("records")] == [1, 1]
+    assert [
+        len(state.records.flow) // 4 for state in server.states if state.HasField("records")
+    ] == [1, 1]
 
 
 def test_an_absent_server_is_reported_once(tmp_path, wait_for):
-    client = PolicyClient(AgentConfig(cc_name="tb", log_dir=tmp_path, server=f"unix:{tmp_path}/none.sock"))
+    client = PolicyClient(
+        AgentConfig(cc_name="tb", log_dir=tmp_path, server=f"unix:{tmp_path}/none.sock")
+    )
     seen = []
     wait_for(lambda: seen.extend(client.events()) or seen, "refusal")
     client.send(batch(), 0)

@@ -69,10 +69,14 @@ def test_splitting_keeps_everything_once(count, limit):
 
 def decisions(**columns):
     defaults = {
-        "flow": np.array([1, 2], "<u4"), "generation": np.array([1, 1], "<u4"), "window": np.array([0, 3], "<i8"),
-        "pacing_rate_bps": np.array([1e6, 2e6]), "cwnd_packets": np.array([10.0, 20.0]),
-        "queue_ns": np.array([5, 6], "<i8"), "reasons": np.array([0, 3], "u1"),
-    }  # fmt: skip
+        "flow": np.array([1, 2], "<u4"),
+        "generation": np.array([1, 1], "<u4"),
+        "window": np.array([0, 3], "<i8"),
+        "pacing_rate_bps": np.array([1e6, 2e6]),
+        "cwnd_packets": np.array([10.0, 20.0]),
+        "queue_ns": np.array([5, 6], "<i8"),
+        "reasons": np.array([0, 3], "u1"),
+    }
     packed = {name: column.tobytes() for name, column in (defaults | columns).items()}
     return DecisionBatch(sequence=1, tier="gcc", compute_ns=42, **packed)
 

@@ -45,7 +45,12 @@ def test_the_generation_is_void_while_rate_and_cwnd_change():
     CommandTable({name: Column(name) for name in COMMAND.names}).write(
         np.array([0]), np.array([5]), np.array([80.0]), np.array([9.0])
     )
-    assert log == [("generation", 0), ("pacing_rate_Bps", 10), ("cwnd_packets", 9), ("generation", 5)]
+    assert log == [
+        ("generation", 0),
+        ("pacing_rate_Bps", 10),
+        ("cwnd_packets", 9),
+        ("generation", 5),
+    ]
 
 
 @pytest.mark.parametrize("flows", [0, 1, 1000])

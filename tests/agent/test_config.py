@@ -1,4 +1,6 @@
-"""Configs are checked, with messages that name file, key and value; the command line says them in one line."""
+"""Configs are checked, with messages that name file, key and value; the command line says them in
+one line.
+"""
 
 import json
 

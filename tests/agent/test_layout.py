@@ -38,12 +38,16 @@ def compiled(tmp_path_factory):
         for index, field in enumerate(members):
             path = field if field in HEADS else nested + field
             comma = "," if index else ""
-            lines.append(f'printf("{comma}\\"{field}\\": %zu", offsetof(struct {structure}, {path}));')
+            lines.append(
+                f'printf("{comma}\\"{field}\\": %zu", offsetof(struct {structure}, {path}));'
+            )
         lines.append('puts("}]");')
     folder = tmp_path_factory.mktemp("layout")
     source = '#include <stddef.h>\n#include <stdio.h>\n#include "shared.h"\nint main(void) {\n'
     (folder / "layout.c").write_text(source + "\n".join(lines) + "\n}\n")
-    subprocess.run([compiler, "-w", "-I", FOLDER, "layout.c", "-o", "layout"], cwd=folder, check=True)
+    subprocess.run(
+        [compiler, "-w", "-I", FOLDER, "layout.c", "-o", "layout"], cwd=folder, check=True
+    )
     printed = subprocess.run([folder / "layout"], check=True, capture_output=True, text=True).stdout
     return {name: (size, members) for name, size, members in map(json.loads, printed.splitlines())}
 

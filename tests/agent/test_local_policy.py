@@ -78,13 +78,19 @@ def test_a_reused_slot_remembers_nothing():
 numbers = st.integers(0, 2**40)
 
 
-@given(st.lists(st.tuples(numbers, numbers, st.integers(0, 10**6), st.integers(0, 10**6)), max_size=20))
+@given(
+    st.lists(st.tuples(numbers, numbers, st.integers(0, 10**6), st.integers(0, 10**6)), max_size=20)
+)
 def test_whatever_the_counters_say_rates_are_finite_and_positive(samples):
     p = policy(8e6)
     at_s, delivered, lost = 2.0, 1_000_000, 0
     for more, more_lost, srtt_ms, min_rtt_ms in samples:
         at_s, delivered, lost = at_s + 0.1, delivered + more, lost + more_lost
-        p.observe(record(at_s, delivered, lost=lost, srtt_ms=srtt_ms // 1000, min_rtt_ms=min_rtt_ms // 1000))
+        p.observe(
+            record(
+                at_s, delivered, lost=lost, srtt_ms=srtt_ms // 1000, min_rtt_ms=min_rtt_ms // 1000
+            )
+        )
         rate, cwnd = p.decide(SLOTS)
         assert np.isfinite(rate).all()
         assert (rate >= 0).all()

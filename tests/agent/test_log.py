@@ -12,7 +12,10 @@ def records(count, at_ns=0):
     r["at_ns"] = at_ns + np.arange(count)
     r["slot"], r["generation"], r["mss_bytes"] = 1, 2, 1000
     r["rtt_us"] = np.where(np.arange(count) % 2, -1, 20_000)
-    r["sample_delivered_packets"], r["sample_interval_us"] = 10, np.where(np.arange(count) % 2, 0, 10_000)
+    r["sample_delivered_packets"], r["sample_interval_us"] = (
+        10,
+        np.where(np.arange(count) % 2, 0, 10_000),
+    )
     r["inflight_packets"], r["pacing_rate_Bps"], r["acked_bytes"] = 7, 125_000, 5
     r["flags"] = Flag.APP_LIMITED
     return r
@@ -49,7 +52,9 @@ def test_units_and_missing_samples(tmp_path):
     )
     events = pq.read_table(tmp_path / "events.parquet")
     assert events.schema.equals(EVENTS)
-    assert events.to_pylist() == [{"at_ns": 9, "flow": -1, "event": "server-lost", "detail": "gone"}]
+    assert events.to_pylist() == [
+        {"at_ns": 9, "flow": -1, "event": "server-lost", "detail": "gone"}
+    ]
     assert not list(tmp_path.glob("*.arrows*"))
 
 

@@ -1,4 +1,6 @@
-"""The agent's client and the real server over TCP: TLS, bearer token, and what is said where they do not fit."""
+"""The agent's client and the real server over TCP: TLS, bearer token, and what is said where they
+do not fit.
+"""
 
 import contextlib
 import json

@@ -98,11 +98,15 @@ _SCHEMAS = {
 
 
 def row(schema: pa.Schema, **values: Any) -> dict[str, Any]:
-    """A row of ``schema``: what is not given is null, or zero where the name does not end in _ns."""
+    """A row of ``schema``: what is not given is null, or zero where the name does not end in
+    _ns.
+    """
     unknown = set(values) - set(schema.names)
     assert not unknown, unknown
     defaults: dict[str, Any] = {
-        item.name: None if item.name.endswith("_ns") else (False if pa.types.is_boolean(item.type) else 0)
+        item.name: None
+        if item.name.endswith("_ns")
+        else (False if pa.types.is_boolean(item.type) else 0)
         for item in schema
     }
     return {**defaults, **values}
@@ -112,7 +116,9 @@ def packet(
     enqueue_ms: float, queue_ms: float = 10, *, flow: int = 0, size: int = 1500, verdict: int = 0,
     link: int = 0, ack: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """A packet that arrived so long after the start, waited so long, and then took the propagation delay."""
+    """A packet that arrived so long after the start, waited so long, and then took the propagation
+    delay.
+    """
     enqueue_ns = START_NS + round(enqueue_ms * MS)
     dequeue_ns = enqueue_ns + round(queue_ms * MS) if verdict in (0, 3) else None
     return row(
@@ -130,9 +136,15 @@ def packet(
 
 
 def frame(
-    number: int, captured_ms: float, *, shown_ms: float | None, delay_ms: float = 50, size: int = 1000,
-    flow: int = 0, sent: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+    number: int,
+    captured_ms: float,
+    *,
+    shown_ms: float | None,
+    delay_ms: float = 50,
+    size: int = 1000,
+    flow: int = 0,
+    sent: bool = True,
+) -> dict[str, Any]:
     """A frame; ``shown_ms`` counts from the start, None: it never arrived."""
     captured_ns = START_NS + round(captured_ms * MS)
     arrived = sent and shown_ms is not None
@@ -153,7 +165,9 @@ def frame(
 def steady_packets(
     rate_mbps: float, duration_s: float, queue_ms: float, flow: int = 0
 ) -> list[dict[str, Any]]:
-    """Full packets at even spacing that leave within the duration, all with the same queueing delay."""
+    """Full packets at even spacing that leave within the duration, all with the same queueing
+    delay.
+    """
     spacing_ms = 1500 * 8 / rate_mbps / 1000
     count = int((duration_s * 1000 - queue_ms) / spacing_ms)
     return [packet(number * spacing_ms, queue_ms, flow=flow) for number in range(count)]
@@ -258,7 +272,13 @@ def write_run(
     for index, cell in enumerate(cells):
         name = cell.folder or f"{index:03d}-{cell.cc.replace(':', '.')}-r{cell.repeat}"
         entries.append(
-            {"folder": name, "cc": cell.cc, "repeat": cell.repeat, "seed": cell.seed, "status": cell.status}
+            {
+                "folder": name,
+                "cc": cell.cc,
+                "repeat": cell.repeat,
+                "seed": cell.seed,
+                "status": cell.status,
+            }
         )
         if cell.status == "done":
             _write_cell(folder / "cells" / name, index, cell, f"traces/{trace.name}.parquet")
@@ -298,12 +318,19 @@ def _write_cell(folder: Path, index: int, cell: SyntheticCell, trace: str) -> No
         "warnings": list(cell.warnings),
     }
     (folder / "cell.json").write_text(json.dumps(data), encoding="utf-8")
-    logs: dict[str, list[dict[str, Any]] | None] = {"packets": [], "goodput": [], "tcpinfo": [], **cell.logs}
+    logs: dict[str, list[dict[str, Any]] | None] = {
+        "packets": [],
+        "goodput": [],
+        "tcpinfo": [],
+        **cell.logs,
+    }
     if any(flow["kind"] == "video" for flow in data["flows"]):
         logs.setdefault("frames", [])
     for name, rows in logs.items():
         if rows is not None:
-            pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMAS[name]), folder / f"{name}.parquet")
+            pq.write_table(
+                pa.Table.from_pylist(rows, schema=_SCHEMAS[name]), folder / f"{name}.parquet"
+            )
 
 
 def received(total_bytes: int, at_s: float = 1.0, flow: int = 0) -> dict[str, Any]:
@@ -326,7 +353,13 @@ def bulk_cell(
             "goodput": [received(0, 0.0), received(total_bytes)],
             "tcpinfo": [
                 row(TCPINFO, at_ns=START_NS, srtt_ns=0),
-                row(TCPINFO, at_ns=START_NS + S, srtt_ns=40 * MS, bytes_sent=total_bytes, bytes_retrans=0),
+                row(
+                    TCPINFO,
+                    at_ns=START_NS + S,
+                    srtt_ns=40 * MS,
+                    bytes_sent=total_bytes,
+                    bytes_retrans=0,
+                ),
             ],
         },
     )

@@ -18,10 +18,15 @@ def entry(comparison: Comparison, cc: str, metric: str = "throughput_mbps") -> E
 
 
 def test_cells_are_paired_by_conditions_seed_and_repeat_across_runs(tmp_path: Path) -> None:
-    # Repeats differ a lot, schemes by 1 Mbit/s within each: only pairing sees it. The schemes are in separate runs.
+    # Repeats differ a lot, schemes by 1 Mbit/s within each: only pairing sees it. The schemes are
+    # in separate runs.
     rates = {0: 2.0, 1: 5.0, 2: 9.0}
-    bbr = [bulk_cell("bbr", rate + 1, 10, repeat=repeat, seed=repeat) for repeat, rate in rates.items()]
-    cubic = [bulk_cell("cubic", rate, 50, repeat=repeat, seed=repeat) for repeat, rate in rates.items()]
+    bbr = [
+        bulk_cell("bbr", rate + 1, 10, repeat=repeat, seed=repeat) for repeat, rate in rates.items()
+    ]
+    cubic = [
+        bulk_cell("cubic", rate, 50, repeat=repeat, seed=repeat) for repeat, rate in rates.items()
+    ]
     folders = [
         write_run(tmp_path / "a", bbr, scenario={"cc": ["bbr"], "policy": {"tier": "x"}}),
         write_run(tmp_path / "b", cubic, scenario={"cc": ["cubic"]}),

@@ -12,9 +12,15 @@ from tests.analysis.synthetic import ACKS, DECISIONS, MS, START_NS, SyntheticCel
 
 
 def decision(
-    window: int, tier: str, closed_ms: float | None, applied_ms: float | None, rate_bps: float = 8e6, *,
-    missed: bool = False, flow: int = 0,
-) -> dict[str, Any]:  # fmt: skip
+    window: int,
+    tier: str,
+    closed_ms: float | None,
+    applied_ms: float | None,
+    rate_bps: float = 8e6,
+    *,
+    missed: bool = False,
+    flow: int = 0,
+) -> dict[str, Any]:
     at = lambda ms: None if ms is None else START_NS + round(ms * MS)  # noqa: E731
     return row(
         DECISIONS,
@@ -30,10 +36,17 @@ def decision(
 
 
 def ack(at_ms: float, delivered_bytes: int, *, limited: bool = False) -> dict[str, Any]:
-    return row(ACKS, at_ns=START_NS + round(at_ms * MS), delivered_bytes=delivered_bytes, app_limited=limited)
+    return row(
+        ACKS,
+        at_ns=START_NS + round(at_ms * MS),
+        delivered_bytes=delivered_bytes,
+        app_limited=limited,
+    )
 
 
-def measured(tmp_path: Path, decisions: list[dict], acks: list[dict] | None = None) -> DecisionMetrics | None:
+def measured(
+    tmp_path: Path, decisions: list[dict], acks: list[dict] | None = None
+) -> DecisionMetrics | None:
     cell, flow = load_cell(tmp_path, SyntheticCell(logs={"decisions": decisions, "acks": acks}))
     return decision_metrics(cell.log("decisions"), cell.log("acks"), flow)
 
@@ -63,9 +76,11 @@ def test_no_policy_no_metrics(tmp_path: Path) -> None:
 
 
 def test_asked_over_delivered(tmp_path: Path) -> None:
-    # 8 Mbit/s asked at 0 ms: 100 kB in 100 ms are delivered, just that. 16 Mbit/s asked at 200 ms: half of it comes.
-    # From 400 ms on the flow is application-limited, which says nothing.
-    decisions = [decision(n, "gru", 0, 200.0 * n, rate) for n, rate in enumerate((8e6, 16e6, 99e6, 1e6))]
+    # 8 Mbit/s asked at 0 ms: 100 kB in 100 ms are delivered, just that. 16 Mbit/s asked at 200 ms:
+    # half of it comes. From 400 ms on the flow is application-limited, which says nothing.
+    decisions = [
+        decision(n, "gru", 0, 200.0 * n, rate) for n, rate in enumerate((8e6, 16e6, 99e6, 1e6))
+    ]
     acks = [ack(0, 0), ack(100, 100_000), ack(200, 200_000), ack(300, 300_000), ack(400, 400_000)]
     acks += [ack(450, 400_001, limited=True), ack(500, 400_002, limited=True)]
     found = measured(tmp_path, decisions, acks)

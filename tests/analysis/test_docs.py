@@ -1,4 +1,6 @@
-"""docs/reference/metrics.md and docs/reference/formats.md name every key of metrics.json and every column that the metrics read."""
+"""docs/reference/metrics.md and docs/reference/formats.md name every key of metrics.json and every
+column that the metrics read.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def keys(model: type[BaseModel]) -> Iterator[str]:
 
 def test_every_metric_is_documented() -> None:
     text = (DOCS / "metrics.md").read_text(encoding="utf-8")
-    undocumented = [key for key in keys(Metrics) if key not in text and not key.startswith("stall_rate_")]
+    undocumented = [
+        key for key in keys(Metrics) if key not in text and not key.startswith("stall_rate_")
+    ]
     assert undocumented == []
     assert "`stall_rate_100ms`, `_200ms`, `_500ms`" in text
 

@@ -20,7 +20,9 @@ def measured(tmp_path: Path, *cells: SyntheticCell) -> Metrics:
 
 def test_rate_error_is_absolute_in_percent_over_all_cells(tmp_path: Path) -> None:
     metrics = measured(
-        tmp_path, SyntheticCell(link={"rate_error": [0.01, -0.03]}), SyntheticCell(link={"rate_error": [0.0]})
+        tmp_path,
+        SyntheticCell(link={"rate_error": [0.01, -0.03]}),
+        SyntheticCell(link={"rate_error": [0.0]}),
     )
     found = metrics.link.rate_error_pct
     assert (found.p50, found.max) == pytest.approx((1.0, 3.0))
@@ -55,9 +57,12 @@ def test_nothing_measured_is_null(tmp_path: Path) -> None:
             {"rate_error": [0.02, 0.02]},
             "the bottleneck's rate was off by 2.0 % (median of 100 ms windows), more than 1",
         ),
-        ({"step_lateness_ns": {"p50": 0, "p99": 9e6}}, "the trace was replayed 9.0 ms late (p99), more than 5"),
+        (
+            {"step_lateness_ns": {"p50": 0, "p99": 9e6}},
+            "the trace was replayed 9.0 ms late (p99), more than 5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_untrue_links_are_warned_of(tmp_path: Path, link: Mapping[str, Any], warning: str) -> None:
     assert measured(tmp_path, SyntheticCell(link=link)).warnings == [warning]
 
@@ -67,7 +72,9 @@ def test_a_starved_machine_and_the_cells_own_warnings_are_passed_on(tmp_path: Pa
         {"at_ns": 0, "busy": 1.0, "steal": 0.2, "softirq": 0},
         {"at_ns": 1, "busy": 0.94, "steal": 0, "softirq": 0},
     ]
-    warnings = measured(tmp_path, SyntheticCell(cpu=cpu, warnings=["relay link: lost records"])).warnings
+    warnings = measured(
+        tmp_path, SyntheticCell(cpu=cpu, warnings=["relay link: lost records"])
+    ).warnings
     assert warnings == [
         "000-bbr-r0: the host took 10% of the processors (steal)",
         "000-bbr-r0: the processors were 97% busy; starvation looks like congestion",

@@ -35,7 +35,12 @@ from traces.model import Opportunities, Steps, Trace, constant
 
 
 def test_goodput_is_what_had_arrived_when_the_flow_ended(tmp_path: Path) -> None:
-    rows = [received(0, 0.2), received(500_000, 0.6), received(900_000, 1.0), received(990_000, 1.01)]
+    rows = [
+        received(0, 0.2),
+        received(500_000, 0.6),
+        received(900_000, 1.0),
+        received(990_000, 1.01),
+    ]
     cell, flow = load_cell(
         tmp_path, SyntheticCell(flows=[{"start_ns": START_NS + S // 5}], logs={"goodput": rows})
     )
@@ -66,7 +71,9 @@ def test_utilisation_of_a_late_flow_is_of_its_own_time(tmp_path: Path) -> None:
     trace = Trace("steps", None, Steps(np.array([0, S // 2]), np.array([0.0, 8e6])))
     cell, flow = load_cell(
         tmp_path,
-        SyntheticCell(flows=[{"start_ns": START_NS + S * 3 // 4}], logs={"packets": [packet(800, 10)]}),
+        SyntheticCell(
+            flows=[{"start_ns": START_NS + S * 3 // 4}], logs={"packets": [packet(800, 10)]}
+        ),
         trace,
     )
     assert utilisation(cell, flow, cell.data_packets(flow)) == pytest.approx(1500 / 250_000)
@@ -123,7 +130,8 @@ def test_percentiles_interpolate_and_ignore_what_is_missing() -> None:
 
 def test_loss_counts_drops_but_not_what_was_still_queued(tmp_path: Path) -> None:
     packets = [
-        packet(number, verdict=verdict) for number, verdict in enumerate((0, 0, 0, 0, 0, 1, 2, 3, 4, 0))
+        packet(number, verdict=verdict)
+        for number, verdict in enumerate((0, 0, 0, 0, 0, 1, 2, 3, 4, 0))
     ]
     cell, flow = load_cell(tmp_path, SyntheticCell(logs={"packets": packets}))
     assert loss_rate(cell.data_packets(flow)) == pytest.approx(3 / 10)
@@ -151,7 +159,9 @@ def test_jain() -> None:
 
 
 @given(st.lists(st.floats(0.1, 1e9), min_size=1, max_size=20), st.floats(0.1, 1e3))
-def test_jain_lies_between_one_nth_and_one_and_has_no_unit(rates: list[float], factor: float) -> None:
+def test_jain_lies_between_one_nth_and_one_and_has_no_unit(
+    rates: list[float], factor: float
+) -> None:
     index = jain_index(rates)
     assert index is not None
     assert 1 / len(rates) - 1e-9 <= index <= 1 + 1e-9
@@ -184,7 +194,9 @@ def test_a_whole_cell(tmp_path: Path) -> None:
 
 def test_fairness_is_of_the_measured_flows_alone(tmp_path: Path) -> None:
     goodput = [received(300_000), received(100_000, flow=1), received(999_999, flow=2)]
-    cell, _ = load_cell(tmp_path, SyntheticCell(flows=[{}, {}, {"role": "cross"}], logs={"goodput": goodput}))
+    cell, _ = load_cell(
+        tmp_path, SyntheticCell(flows=[{}, {}, {"role": "cross"}], logs={"goodput": goodput})
+    )
     first, second = measure_cell(cell)
     assert first.jain == second.jain == pytest.approx(16 / (2 * 10))
 
@@ -219,4 +231,6 @@ def test_flows_of_a_cell_are_averaged_before_the_median(tmp_path: Path) -> None:
     assert rows["throughput_mbps"].median == pytest.approx(6)
     assert rows["throughput_mbps"].cells == 1
     assert rows["throughput_mbps"].ci95 is None
-    assert rows["owd_ms.p50"].median == pytest.approx(30)  # flow 1 has no packets and does not count
+    assert rows["owd_ms.p50"].median == pytest.approx(
+        30
+    )  # flow 1 has no packets and does not count

@@ -20,7 +20,11 @@ _RAW, _ETHERNET, _COOKED = 101, 1, 113
 
 
 def write(
-    path: Path, packets: Iterable[tuple[int, Packet | bytes]], linktype: int = _RAW, *, nano: bool = True
+    path: Path,
+    packets: Iterable[tuple[int, Packet | bytes]],
+    linktype: int = _RAW,
+    *,
+    nano: bool = True,
 ) -> None:
     with RawPcapWriter(str(path), linktype=linktype, nano=nano) as writer:
         writer.write_header(None)
@@ -57,7 +61,9 @@ def crossing(
 def test_known_loss_and_delay(tmp_path: Path, linktype: int, v6: bool, nano: bool) -> None:
     frames = [data(number, v6=v6) for number in range(100)]
     if linktype == _ETHERNET:
-        frames = [Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / frame for frame in frames]
+        frames = [
+            Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / frame for frame in frames
+        ]
     ingress, egress = crossing(frames, 20.5)
     kept = [entry for number, entry in enumerate(egress) if number % 10]  # every tenth is lost
     write(tmp_path / "in.pcap", ingress, linktype, nano=nano)
@@ -88,7 +94,10 @@ def test_flows_are_told_apart_and_others_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_retransmission_is_a_packet_of_its_own(tmp_path: Path) -> None:
-    once, again = data(1, ident=7), data(1, ident=8)  # the same bytes, sent twice; the first was lost
+    once, again = (
+        data(1, ident=7),
+        data(1, ident=8),
+    )  # the same bytes, sent twice; the first was lost
     ingress, egress = crossing([once, again], 10)
     write(tmp_path / "in.pcap", ingress)
     write(tmp_path / "out.pcap", egress[1:])

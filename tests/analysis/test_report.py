@@ -1,4 +1,6 @@
-"""metrics.json and report.html: valid, repeatable, self-contained, and safe against hostile names."""
+"""metrics.json and report.html: valid, repeatable, self-contained, and safe against hostile
+names.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements[tag] = self.elements.get(tag, 0) + 1
         self.loads += [
-            value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")
+            value or ""
+            for name, value in attrs
+            if name in ("src", "href", "srcset", "data", "action")
         ]
         assert not any(name.startswith("on") for name, _ in attrs)
 
@@ -61,7 +65,9 @@ def folder(tmp_path: Path) -> Path:
             "packets": [packet(number * 2, 5) for number in range(100)],
             "goodput": [received(150_000)],
             "frames": [frame(number, at_ms, shown_ms=at_ms) for number, at_ms in enumerate(shown)],
-            "decisions": [row(DECISIONS, applied_ns=START_NS + MS, tier="gru", pacing_rate_bps=5e6)],
+            "decisions": [
+                row(DECISIONS, applied_ns=START_NS + MS, tier="gru", pacing_rate_bps=5e6)
+            ],
             "events": [row(EVENTS, at_ns=START_NS + MS, event="open", detail="")],
         },
     )
@@ -92,7 +98,11 @@ def test_the_page_loads_nothing(folder: Path) -> None:
     titles = "".join(page.text)
     for title in ("Summary", "Capacity and delivered rate", "Queueing delay", "One-way delay"):
         assert title in titles
-    for title in ("Throughput against delay", "Displayed frames and stalls", "Decisions: policy:gru"):
+    for title in (
+        "Throughput against delay",
+        "Displayed frames and stalls",
+        "Decisions: policy:gru",
+    ):
         assert title in titles
 
 
@@ -104,7 +114,11 @@ def test_the_figures_are_json_and_show_the_stall(folder: Path) -> None:
     parsed = {name: json.loads(figure) for name, figure in figures.items()}
     stalls = [curve for curve in parsed["frames"]["data"] if curve["name"] == "stall"]
     assert [curve["hovertext"] for curve in stalls] == ["stall of 334 ms", "stall of 567 ms"]
-    assert [curve["name"] for curve in parsed["rate"]["data"]] == ["capacity", "cubic", "policy:gru"]
+    assert [curve["name"] for curve in parsed["rate"]["data"]] == [
+        "capacity",
+        "cubic",
+        "policy:gru",
+    ]
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -113,7 +127,9 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     cell.folder = "000-hostile"
     cell.warnings = [HOSTILE]
     cell.logs["decisions"] = [
-        row(DECISIONS, applied_ns=START_NS, tier=HOSTILE, pacing_rate_bps=1e6, deadline_missed=False)
+        row(
+            DECISIONS, applied_ns=START_NS, tier=HOSTILE, pacing_rate_bps=1e6, deadline_missed=False
+        )
     ]
     cell.logs["events"] = [row(EVENTS, at_ns=START_NS, event=HOSTILE, detail=HOSTILE)]
     scenario = {"topology": HOSTILE, HOSTILE: HOSTILE}

@@ -36,7 +36,9 @@ def test_a_good_folder(folder: Path) -> None:
 
 def test_unfinished_cells_are_left_out_and_said(tmp_path: Path) -> None:
     cells = [bulk_cell("bbr", 6, 10)]
-    cells += [SyntheticCell(cc="cubic", status=status) for status in ("interrupted", "failed", "planned")]
+    cells += [
+        SyntheticCell(cc="cubic", status=status) for status in ("interrupted", "failed", "planned")
+    ]
     run = load_run(write_run(tmp_path / "run", cells))
     assert [cell.cc for cell in run.cells] == ["bbr"]
     assert measure(run).warnings == [
@@ -80,7 +82,9 @@ def test_a_corrupt_log_is_named(folder: Path, name: str) -> None:
 def test_a_missing_trace_is_named(folder: Path) -> None:
     for trace in (folder / "traces").iterdir():
         trace.unlink()
-    with pytest.raises(AnalysisError, match=r"constant.*\.parquet: the replayed trace cannot be read"):
+    with pytest.raises(
+        AnalysisError, match=r"constant.*\.parquet: the replayed trace cannot be read"
+    ):
         measure(load_run(folder))
 
 
@@ -92,7 +96,9 @@ def test_a_log_without_its_columns_is_refused(folder: Path) -> None:
 
 
 def test_a_video_cell_without_frames_is_refused(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", [SyntheticCell(flows=[{"kind": "video"}], logs={"frames": None})])
+    folder = write_run(
+        tmp_path / "run", [SyntheticCell(flows=[{"kind": "video"}], logs={"frames": None})]
+    )
     with pytest.raises(AnalysisError, match=r"frames\.parquet: missing"):
         measure(load_run(folder))
 

@@ -51,12 +51,16 @@ def test_fewer_than_three_values_have_no_interval() -> None:
 
 
 def test_three_values_counted_out() -> None:
-    """The median of three draws from {0, 1, 2} is 0 with probability 7/27, more than 2.5 %: the whole range."""
+    """The median of three draws from {0, 1, 2} is 0 with probability 7/27, more than 2.5 %: the
+    whole range.
+    """
     assert median_ci95([0.0, 1.0, 2.0]) == (1.0, (0.0, 2.0))
 
 
 def test_coverage_of_a_known_median() -> None:
-    """Of 200 samples of 15 from a normal distribution about 95 % of the intervals hold its median."""
+    """Of 200 samples of 15 from a normal distribution about 95 % of the intervals hold its
+    median.
+    """
     random = np.random.Generator(np.random.PCG64(7))
     held = 0
     for _ in range(200):

@@ -9,13 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.metrics.video import VideoMetrics, display_gaps_ns, freeze_rate, stall_rate, video_metrics
+from analysis.metrics.video import (
+    VideoMetrics,
+    display_gaps_ns,
+    freeze_rate,
+    stall_rate,
+    video_metrics,
+)
 from tests.analysis.synthetic import MS, SyntheticCell, frame, load_cell
 
 
 def measured(tmp_path: Path, frames: list[dict], duration_s: float) -> VideoMetrics:
     cell, flow = load_cell(
-        tmp_path, SyntheticCell(duration_s=duration_s, flows=[{"kind": "video"}], logs={"frames": frames})
+        tmp_path,
+        SyntheticCell(duration_s=duration_s, flows=[{"kind": "video"}], logs={"frames": frames}),
     )
     found = video_metrics(cell.log("frames"), flow)
     assert found is not None
@@ -23,7 +30,8 @@ def measured(tmp_path: Path, frames: list[dict], duration_s: float) -> VideoMetr
 
 
 def test_stalls_by_hand(tmp_path: Path) -> None:
-    # Displayed at 0, 40, 80, 230, 480, 1080, 1120; the flow ends at 1160 ms: gaps 40 40 150 250 600 40 40.
+    # Displayed at 0, 40, 80, 230, 480, 1080, 1120; the flow ends at 1160 ms: gaps 40 40 150 250 600
+    # 40 40.
     shown = [0, 40, 80, 230, 480, 1080, 1120]
     frames = [frame(number, at_ms, shown_ms=at_ms, size=1250) for number, at_ms in enumerate(shown)]
     found = measured(tmp_path, frames, 1.16)
@@ -57,7 +65,10 @@ def test_frames_shown_at_one_instant_are_one_and_the_tail_does_not_count(tmp_pat
 
 
 def test_skipped_frames(tmp_path: Path) -> None:
-    frames = [frame(0, 0, shown_ms=0), *(frame(n, 33.0 * n, shown_ms=None, sent=False) for n in range(1, 4))]
+    frames = [
+        frame(0, 0, shown_ms=0),
+        *(frame(n, 33.0 * n, shown_ms=None, sent=False) for n in range(1, 4)),
+    ]
     assert measured(tmp_path, frames, 0.2).skipped_share == pytest.approx(3 / 4)
 
 
@@ -83,7 +94,8 @@ def test_stalls_are_longer_than_the_threshold_not_equal() -> None:
 
 
 def test_freezes_by_hand() -> None:
-    # Average 40: the bound is max(120, 190) = 190 ms. 189 is none, 190 is one, but the 189 has moved the average.
+    # Average 40: the bound is max(120, 190) = 190 ms. 189 is none, 190 is one, but the 189 has
+    # moved the average.
     assert freeze_rate(gaps(40, 40, 40, 189)) == 0
     assert freeze_rate(gaps(40, 40, 40, 190)) == pytest.approx(190 / 310)
     assert freeze_rate(gaps(40, 40, 40, 189, 190)) == 0

@@ -92,7 +92,8 @@ def test_a_base_class_is_asked_for(tmp_path: Path) -> None:
         load_class(f"{file}:Mine", Walker, "walker", KeyError)
     file = written(
         tmp_path,
-        f"import sys\nbase = sys.modules[{Walker.__module__!r}].Walker\nclass Mine(base):\n    pass\n",
+        f"import sys\nbase = sys.modules[{Walker.__module__!r}].Walker\nclass Mine(base):\n    "
+        "pass\n",
     )
     import sys
 

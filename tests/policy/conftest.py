@@ -17,7 +17,9 @@ WINDOW_NS = 100 * MS
 
 @dataclass
 class FakeAgent:
-    """n flows with an ACK every 20 ms, delivering 1 Mbit/s over 40 ms; time is its own and starts at one second."""
+    """n flows with an ACK every 20 ms, delivering 1 Mbit/s over 40 ms; time is its own and starts
+    at one second.
+    """
 
     flows: int = 2
     generation: int = 1
@@ -134,7 +136,10 @@ def gru(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from policy.model.model import PolicyModel
 
     config = ModelConfig(
-        kind="gru", history=8, control=ControlConfig(hidden=16, layers=1), encoder=EncoderConfig(channels=4)
+        kind="gru",
+        history=8,
+        control=ControlConfig(hidden=16, layers=1),
+        encoder=EncoderConfig(channels=4),
     )
     folder = tmp_path_factory.mktemp("gru") / "checkpoint"
     checkpoint.save(folder, PolicyModel(config), card="", training={})

@@ -26,7 +26,9 @@ def test_rates(text: str, value_bps: float) -> None:
     assert units.parse_rate_bps(text) == value_bps
 
 
-@pytest.mark.parametrize(("text", "value_bytes"), [("60kB", 60_000), ("64KiB", 65_536), ("1500B", 1500)])
+@pytest.mark.parametrize(
+    ("text", "value_bytes"), [("60kB", 60_000), ("64KiB", 65_536), ("1500B", 1500)]
+)
 def test_sizes(text: str, value_bytes: int) -> None:
     assert units.parse_size_bytes(text) == value_bytes
 

@@ -57,10 +57,18 @@ def test_parking_lot_has_cross_traffic_on_every_hop() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("dumbbell", {"hops": 3}, "Dumbbell: unknown option 'hops'; known: flows, rtt_ns, flow_rtts"),
+        (
+            "dumbbell",
+            {"hops": 3},
+            "Dumbbell: unknown option 'hops'; known: flows, rtt_ns, flow_rtts",
+        ),
         ("dumbbell", {"flows": 0}, "Dumbbell: option flows = 0"),
         ("dumbbell", {"flow_rtts": ["40"]}, "'40' is not a duration; write it like 40ms"),
-        ("dumbbell", {"flows": 2, "flow_rtts": ["40ms"]}, "flow_rtts names 1 round trips for 2 flows"),
+        (
+            "dumbbell",
+            {"flows": 2, "flow_rtts": ["40ms"]},
+            "flow_rtts names 1 round trips for 2 flows",
+        ),
         ("chain", {"hops": 2, "bottleneck": 3}, "bottleneck 3 lies behind the last of 2 hops"),
         ("parking-lot", {"bottlenecks": "many"}, "option bottlenecks = 'many'"),
     ],

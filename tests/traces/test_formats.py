@@ -1,4 +1,6 @@
-"""Each reader on a file small enough to check by hand, round trips, and every way in which a file can be wrong."""
+"""Each reader on a file small enough to check by hand, round trips, and every way in which a file
+can be wrong.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,10 @@ def test_opennetlab(tmp_path: Path) -> None:
         ' {"duration": 1500, "capacity": 300, "loss": 0.2, "rtt": 80, "jitter": 0}]'
     )
     file = read_trace_file(
-        written(tmp_path, f'{{"type": "video", "downlink": {{}}, "uplink": {{"trace_pattern": {pattern}}}}}')
+        written(
+            tmp_path,
+            f'{{"type": "video", "downlink": {{}}, "uplink": {{"trace_pattern": {pattern}}}}}',
+        )
     )
     assert file.format == "opennetlab"
     assert steps_of(file.trace) == ([0, 500 * MS], [1e6, 0.3e6])
@@ -111,7 +116,10 @@ def test_csv(tmp_path: Path, text: str, starts: list[int], rates: list[float], p
 
 def test_csv_delay_loss_and_no_period(tmp_path: Path) -> None:
     trace = load(
-        written(tmp_path, "# period_ns: none\ntime_s,capacity_mbps,rtt_ms,loss_pct\n0,1,30,5\n1,2,40,0\n")
+        written(
+            tmp_path,
+            "# period_ns: none\ntime_s,capacity_mbps,rtt_ms,loss_pct\n0,1,30,5\n1,2,40,0\n",
+        )
     )
     assert trace.period_ns is None
     assert trace.steps is not None
@@ -154,7 +162,11 @@ def test_csv_delay_loss_and_no_period(tmp_path: Path) -> None:
         ('[{"duration_ms": true, "bandwidth_kbps": 5}]', None, "element 0: duration_ms is True"),
         ('[{"duration_ms": 5, "bandwidth_kbps": null}]', None, "element 0: bandwidth_kbps is None"),
         ('[{"duration_ms": 5, "bandwidth_kbps": NaN}]', None, "element 0: bandwidth_kbps is nan"),
-        ('[{"duration_ms": 5, "bandwidth_kbps": 1' + "0" * 400 + "}]", None, "element 0: bandwidth_kbps"),
+        (
+            '[{"duration_ms": 5, "bandwidth_kbps": 1' + "0" * 400 + "}]",
+            None,
+            "element 0: bandwidth_kbps",
+        ),
         ('[{"duration_ms": 5, "bandwidth_kbps": 1' + "0" * 5000 + "}]", None, "number too long"),
         ('{"uplink": {"trace_pattern": []}}', None, "no uplink.trace_pattern"),
         ('{"uplink": {"trace_pattern": {"a": 1}}}', None, "trace_pattern is not a list"),
@@ -185,10 +197,13 @@ def test_bad_files_are_named_with_their_place(
 
 
 @given(
-    st.binary(max_size=300), st.sampled_from([None, "mahimahi", "seconds-mbit", "json", "opennetlab", "csv"])
+    st.binary(max_size=300),
+    st.sampled_from([None, "mahimahi", "seconds-mbit", "json", "opennetlab", "csv"]),
 )
 @RELAXED
-def test_garbage_never_escapes_as_another_error(tmp_path: Path, content: bytes, format: str | None) -> None:
+def test_garbage_never_escapes_as_another_error(
+    tmp_path: Path, content: bytes, format: str | None
+) -> None:
     path = written(tmp_path, content)
     with contextlib.suppress(TraceError):
         load(path, format)
@@ -196,7 +211,10 @@ def test_garbage_never_escapes_as_another_error(tmp_path: Path, content: bytes, 
 
 def test_size_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_module, "MAX_BYTES", 1000)
-    for path in (written(tmp_path, "1\n" * 600), written(tmp_path, gzip.compress(b"1\n" * 600), "bomb.gz")):
+    for path in (
+        written(tmp_path, "1\n" * 600),
+        written(tmp_path, gzip.compress(b"1\n" * 600), "bomb.gz"),
+    ):
         with pytest.raises(TraceError, match="larger than"):
             load(path)
 
@@ -223,10 +241,14 @@ def step_traces(draw: st.DrawFn, with_loss: bool = True) -> Trace:
     rates = draw(st.lists(RATES, min_size=len(gaps), max_size=len(gaps)))
     rates[0] = max(rates[0], 1.0)
     delays = draw(st.one_of(st.none(), st.just(np.arange(len(gaps)) * 1_234_567)))
-    loss = draw(st.one_of(st.none(), st.just(np.linspace(0, 1, len(gaps)))) if with_loss else st.none())
+    loss = draw(
+        st.one_of(st.none(), st.just(np.linspace(0, 1, len(gaps)))) if with_loss else st.none()
+    )
     repeats = draw(st.booleans()) if with_loss else True
     rates[-1] = max(rates[-1], 1.0)
-    return Trace("file", int(sum(gaps)) if repeats else None, Steps(starts, np.array(rates), delays, loss))
+    return Trace(
+        "file", int(sum(gaps)) if repeats else None, Steps(starts, np.array(rates), delays, loss)
+    )
 
 
 def assert_same(one: Trace, other: Trace, rel: float = 0.0) -> None:
@@ -253,9 +275,13 @@ def test_csv_and_parquet_are_lossless(tmp_path: Path, trace: Trace) -> None:
 
 
 @pytest.mark.parametrize("period_ns", [None, 7 * MS, 8 * MS])
-def test_opportunities_in_csv_and_parquet_are_lossless(tmp_path: Path, period_ns: int | None) -> None:
+def test_opportunities_in_csv_and_parquet_are_lossless(
+    tmp_path: Path, period_ns: int | None
+) -> None:
     trace = Trace(
-        "t", period_ns, opportunities=Opportunities(np.array([0, 1, 1, 7 * MS]), np.array([1, 2, 3, 1500]))
+        "t",
+        period_ns,
+        opportunities=Opportunities(np.array([0, 1, 1, 7 * MS]), np.array([1, 2, 3, 1500])),
     )
     for name in ("file.csv", "file.parquet"):
         save(trace, tmp_path / name)
@@ -270,13 +296,17 @@ def test_json_keeps_steps_and_delay(tmp_path: Path, trace: Trace) -> None:
     assert trace.steps is not None
     # A column of zeros is no column.
     if trace.steps.delay_ns is not None and not trace.steps.delay_ns.any():
-        trace = Trace("file", trace.period_ns, Steps(trace.steps.start_ns, trace.steps.capacity_bps))
+        trace = Trace(
+            "file", trace.period_ns, Steps(trace.steps.start_ns, trace.steps.capacity_bps)
+        )
     assert_same(back, trace, rel=1e-12)
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30))
 @RELAXED
-def test_rates_as_mahimahi_stay_within_one_and_a_half_packets(tmp_path: Path, megabits: list[int]) -> None:
+def test_rates_as_mahimahi_stay_within_one_and_a_half_packets(
+    tmp_path: Path, megabits: list[int]
+) -> None:
     rates = np.array([*megabits, 12.0]) * 1e6
     starts = np.arange(len(rates)) * 50 * MS
     trace = Trace("t", len(rates) * 50 * MS, Steps(starts, rates))
@@ -309,7 +339,9 @@ def test_rates_as_mahimahi_stay_within_one_and_a_half_packets(tmp_path: Path, me
         (Trace("t", S, Steps(np.array([0]), np.array([1e6]))), "no/x.csv", "there is no folder"),
     ],
 )
-def test_what_cannot_be_written_says_why(tmp_path: Path, trace: Trace, name: str, message: str) -> None:
+def test_what_cannot_be_written_says_why(
+    tmp_path: Path, trace: Trace, name: str, message: str
+) -> None:
     with pytest.raises(TraceError, match=message):
         save(trace, tmp_path / name)
     assert not (tmp_path / name).exists()

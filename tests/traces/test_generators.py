@@ -1,4 +1,6 @@
-"""Generators: the same seed gives the same trace, each one does what it says, and the fit finds what it was given."""
+"""Generators: the same seed gives the same trace, each one does what it says, and the fit finds
+what it was given.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,9 @@ def test_wifi_stays_on_the_ladder() -> None:
 
 
 def test_mean_can_be_asked_for() -> None:
-    trace = generate("lte", 1, 20_000, {"scenario": "city", "mean_mbps": 10, "opportunities": False})
+    trace = generate(
+        "lte", 1, 20_000, {"scenario": "city", "mean_mbps": 10, "opportunities": False}
+    )
     assert trace.mean_bps() == pytest.approx(10e6, rel=0.1)
 
 
@@ -117,7 +121,8 @@ def test_fit_finds_the_model_that_made_the_data() -> None:
         transitions=((0.5, 0.5, 0.0), (0.05, 0.85, 0.1), (0.0, 0.1, 0.9)),
     )
     rates = given.rates_mbps(50_000, np.random.Generator(np.random.PCG64(3)))
-    # The levels take the same share of time; where it is not quite so in the sample, the fit mixes them a little.
+    # The levels take the same share of time; where it is not quite so in the sample, the fit mixes
+    # them a little.
     found = fit([rates], states=2, smoothing_s=1, source="test")
     again = found.rates_mbps(50_000, np.random.Generator(np.random.PCG64(4)))
     was, now = (describe([series * 1e6], S) for series in (rates, again))

@@ -18,7 +18,9 @@ def steps(starts: list[int], rates: list[float], period_ns: int | None = None) -
 
 
 def opportunities(times: list[int], period_ns: int | None = None, size: int = 1500) -> Trace:
-    return Trace("t", period_ns, opportunities=Opportunities(np.array(times), np.full(len(times), size)))
+    return Trace(
+        "t", period_ns, opportunities=Opportunities(np.array(times), np.full(len(times), size))
+    )
 
 
 @st.composite
@@ -28,7 +30,11 @@ def any_trace(draw: st.DrawFn) -> Trace:
     if draw(st.booleans()):
         starts = np.concatenate(([0], np.cumsum(gaps)))
         rates = draw(
-            st.lists(st.one_of(st.just(0.0), st.floats(1e3, 1e9)), min_size=len(starts), max_size=len(starts))
+            st.lists(
+                st.one_of(st.just(0.0), st.floats(1e3, 1e9)),
+                min_size=len(starts),
+                max_size=len(starts),
+            )
         )
         rates[-1] = draw(st.floats(1e3, 1e9))
         period = draw(st.one_of(st.none(), st.integers(1, 3 * S)))
@@ -64,7 +70,8 @@ def test_last_step_holds_without_period() -> None:
 
 
 def test_opportunities_by_hand() -> None:
-    # The last lies at the period's end, as in Mahimahi: it and the next round's first are delivered at the same moment.
+    # The last lies at the period's end, as in Mahimahi: it and the next round's first are delivered
+    # at the same moment.
     trace = opportunities([0, 3, 3, 10], 10)
     delivered = [trace.capacity_bytes(0, t) / 1500 for t in (0, 1, 3, 4, 10, 11, 14, 20, 21)]
     assert delivered == [0, 1, 1, 3, 3, 5, 7, 7, 9]
@@ -119,7 +126,9 @@ def test_scaling(trace: Trace, start: int, length: int, factor: float) -> None:
     rounds = 1 if trace.period_ns is None else length // trace.period_ns + 2
     want = factor * trace.capacity_bytes(start, start + length)
     slack = 0.0 if trace.steps is not None else rounds
-    assert scaled.capacity_bytes(start, start + length) == pytest.approx(want, rel=1e-9, abs=1e-3 + slack)
+    assert scaled.capacity_bytes(start, start + length) == pytest.approx(
+        want, rel=1e-9, abs=1e-3 + slack
+    )
 
 
 @given(any_trace(), st.integers(1, 30 * S))
@@ -208,7 +217,9 @@ def test_a_trace_from_a_later_start_carries_what_the_whole_carries_there(
         return
     moved = trace.starting_at(offset_ns)
     ends = np.arange(0, 2_500_000_000, 97_000_000)
-    assert moved.capacity_bytes(0, ends) == pytest.approx(trace.capacity_bytes(offset_ns, ends + offset_ns))
+    assert moved.capacity_bytes(0, ends) == pytest.approx(
+        trace.capacity_bytes(offset_ns, ends + offset_ns)
+    )
 
 
 def test_a_start_past_the_end_is_refused() -> None:

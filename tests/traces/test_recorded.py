@@ -1,4 +1,6 @@
-"""The readers on traces recorded by others, where they are at hand: TBTEST_TRACES, or ../shared/traces."""
+"""The readers on traces recorded by others, where they are at hand: TBTEST_TRACES, or
+../shared/traces.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +42,8 @@ def test_mahimahi_is_kept_exactly(tmp_path: Path) -> None:
     trace = load(path)
     original = gzip.decompress(path.read_bytes()).decode()
     assert trace.opportunities is not None
-    assert trace.opportunities.at_ns.tolist() == [int(line) * 1_000_000 for line in original.split()]
+    assert trace.opportunities.at_ns.tolist() == [
+        int(line) * 1_000_000 for line in original.split()
+    ]
     save(trace, tmp_path / "copy.mahimahi")
     assert (tmp_path / "copy.mahimahi").read_text() == original

@@ -20,7 +20,9 @@ def test_rates_per_window() -> None:
 
 def test_the_last_opportunity_belongs_to_the_last_window() -> None:
     trace = Trace(
-        "t", 2 * S, opportunities=Opportunities(np.array([0, S, 2 * S]), np.array([1000, 2000, 4000]))
+        "t",
+        2 * S,
+        opportunities=Opportunities(np.array([0, S, 2 * S]), np.array([1000, 2000, 4000])),
     )
     assert rates_bps(trace, S).tolist() == [8e3, 48e3]
     # 0.75 s make two whole windows; what comes after them is left out.
@@ -28,7 +30,9 @@ def test_the_last_opportunity_belongs_to_the_last_window() -> None:
 
 
 def test_binned_keeps_the_bytes_and_the_delay_at_the_start() -> None:
-    steps = Steps(np.array([0, S // 2]), np.array([8e6, 4e6]), np.array([10, 20]), np.array([0.0, 0.5]))
+    steps = Steps(
+        np.array([0, S // 2]), np.array([8e6, 4e6]), np.array([10, 20]), np.array([0.0, 0.5])
+    )
     result = binned(Trace("t", 2 * S, steps), S)
     assert result.steps is not None
     assert result.steps.capacity_bps.tolist() == [6e6, 4e6]
@@ -36,7 +40,9 @@ def test_binned_keeps_the_bytes_and_the_delay_at_the_start() -> None:
     assert result.steps.loss is not None
     assert result.steps.delay_ns.tolist() == [10, 20]
     assert result.steps.loss.tolist() == [0, 0.5]
-    opportunities = Trace("t", S, opportunities=Opportunities(np.array([1, 2]), np.array([1000, 250])))
+    opportunities = Trace(
+        "t", S, opportunities=Opportunities(np.array([1, 2]), np.array([1000, 250]))
+    )
     assert binned(opportunities, S).mean_bps() == 10_000
 
 
@@ -51,7 +57,8 @@ def test_autocorrelation_of_an_alternating_series() -> None:
     series = np.array([1.0, -1.0] * 10)
     assert autocorrelation([series], 1) == pytest.approx(-1)
     assert autocorrelation([series], 2) == pytest.approx(1)
-    # Pooled around the common mean: two constant recordings of different level are fully correlated.
+    # Pooled around the common mean: two constant recordings of different level are fully
+    # correlated.
     assert autocorrelation([np.ones(5), np.zeros(5)], 3) == pytest.approx(1)
     assert math.isnan(autocorrelation([np.ones(5)], 1))
     assert math.isnan(autocorrelation([series], 50))

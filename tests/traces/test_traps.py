@@ -15,7 +15,9 @@ from traces.traps import suspicions
 def warnings(
     mean_bps: float, path: str, format: str = "json", delay: bool = False, period_s: int = 60
 ) -> str:
-    steps = Steps(np.array([0, 10**9]), np.array([mean_bps, mean_bps]), np.array([5, 5]) if delay else None)
+    steps = Steps(
+        np.array([0, 10**9]), np.array([mean_bps, mean_bps]), np.array([5, 5]) if delay else None
+    )
     return " ".join(suspicions(TraceFile(Trace("t", period_s * 10**9, steps), Path(path), format)))
 
 

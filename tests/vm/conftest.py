@@ -1,4 +1,6 @@
-"""What the tests on distribution kernels share. Rates are small: an emulated guest is ten times slower."""
+"""What the tests on distribution kernels share. Rates are small: an emulated guest is ten times
+slower.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def _without_openvswitch() -> str | None:
         return "Open vSwitch is not installed (apt-get install openvswitch-switch)"
     if shutil.which("modprobe"):
         subprocess.run(["modprobe", "-q", "openvswitch"], check=False)
-    return None if Path("/sys/module/openvswitch").exists() else "this kernel has no openvswitch module"
+    return (
+        None
+        if Path("/sys/module/openvswitch").exists()
+        else "this kernel has no openvswitch module"
+    )
 
 
 @pytest.fixture
@@ -63,7 +69,8 @@ Carry = Callable[..., Carried]
 
 @pytest.fixture
 def carry() -> Carry:
-    """carry(sender, receiver, receiver's address, congestion control, seconds): a bulk TCP flow, measured after 2 s.
+    """carry(sender, receiver, receiver's address, congestion control, seconds): a bulk TCP flow,
+    measured after 2 s.
 
     ``window_bytes`` bounds what is in flight.
     """
@@ -71,7 +78,12 @@ def carry() -> Carry:
 
 
 def _carry(
-    sender: NetNs, receiver: NetNs, address: str, cc: str, seconds: float, window_bytes: int | None = None
+    sender: NetNs,
+    receiver: NetNs,
+    address: str,
+    cc: str,
+    seconds: float,
+    window_bytes: int | None = None,
 ) -> Carried:
     with receiver.inside():
         listener = socket.create_server((address, 5000))

@@ -29,21 +29,30 @@ Record = Callable[[str, object], None]  # into junit.xml
 
 def dumbbell(scope: Scope, name: str, trace: Trace) -> Network:
     topology = topologies.create(topologies.find("dumbbell"), {"rtt_ns": RTT_MS * MS})
-    return build(topology, backend(name), Bottleneck(trace, Queue(limit_bytes=QUEUE_BYTES)), scope, scope.tmp)
+    return build(
+        topology, backend(name), Bottleneck(trace, Queue(limit_bytes=QUEUE_BYTES)), scope, scope.tmp
+    )
 
 
-def test_tc_and_relay_links_agree(scope: Scope, carry_pair: CarryPair, record_property: Record) -> None:
-    """Stated bounds: goodput within 3 %, the idle round trip within 20 ms, that under load within 10 %.
+def test_tc_and_relay_links_agree(
+    scope: Scope, carry_pair: CarryPair, record_property: Record
+) -> None:
+    """Stated bounds: goodput within 3 %, the idle round trip within 20 ms, that under load within
+    10 %.
 
     The receiver's window, four times the BDP, keeps the queue filled and never lets it overflow.
     """
     starts_ns = np.arange(4) * 1000 * MS
-    trace = Trace("steps", 4000 * MS, Steps(starts_ns, np.array([1.0, 1.25, 0.75, 1.0]) * RATE_BPS), None)
+    trace = Trace(
+        "steps", 4000 * MS, Steps(starts_ns, np.array([1.0, 1.25, 0.75, 1.0]) * RATE_BPS), None
+    )
     idle_ms, carried = {}, {}
     for name in ("relay", "tc"):
         with scope.child(name) as cell:
             network = dumbbell(cell, name, trace)
-            idle_ms[name] = min(check.rtt_ns or inf for _ in range(3) for check in network.check(10)) / 1e6
+            idle_ms[name] = (
+                min(check.rtt_ns or inf for _ in range(3) for check in network.check(10)) / 1e6
+            )
             carried[name] = carry_pair(network, "cubic", 8.0, window_bytes=50_000)
     record_property("idle_ms", idle_ms)
     record_property("carried", carried)
@@ -63,7 +72,9 @@ def test_bbr_paced_by_fq_fills_the_link_and_not_its_queue(
     with network.hosts["s1"].netns.inside():
         subprocess.run(["tc", "qdisc", "add", *device, "root", "fq"], check=True)
         carried = carry_pair(network, "bbr", 8.0)
-        shown = subprocess.run(["tc", "-s", "-j", "qdisc", "show", *device], check=True, capture_output=True)
+        shown = subprocess.run(
+            ["tc", "-s", "-j", "qdisc", "show", *device], check=True, capture_output=True
+        )
     (fq,) = json.loads(shown.stdout)
     record_property("carried", carried)
     record_property("throttled", fq["throttled"])

@@ -29,8 +29,13 @@ RATE_BPS = 1e6
 
 @pytest.fixture(scope="module")
 def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NetNs]:
-    """A namespace with an Open vSwitch of its own: database, sockets and kernel datapath are nobody else's."""
-    with Scope(state_dir=tmp_path_factory.mktemp("state")) as scope, pytest.MonkeyPatch.context() as patch:
+    """A namespace with an Open vSwitch of its own: database, sockets and kernel datapath are nobody
+    else's.
+    """
+    with (
+        Scope(state_dir=tmp_path_factory.mktemp("state")) as scope,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         netns = scope.enter(NetNs.create())
         for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"):
             patch.setenv(name, str(scope.tmp))
@@ -100,7 +105,10 @@ def test_hosts_reach_each_other_through_the_kernel_s_datapath(office: Mininet) -
 
 @pytest.mark.netem
 def test_a_tc_link_behind_the_switch_carries_its_rate(
-    office: Mininet, scope: Scope, carry: Callable[..., Any], record_property: Callable[[str, object], None]
+    office: Mininet,
+    scope: Scope,
+    carry: Callable[..., Any],
+    record_property: Callable[[str, object], None],
 ) -> None:
     h1, r1, far = (scope.enter(NetNs.of(office[name].pid)) for name in ("h1", "r1", "far"))
     forward = Direction(constant(RATE_BPS), Queue(limit_bytes=40_000), delay_ns=20 * MS)

@@ -33,9 +33,12 @@ class Line:
             Attachment(scope.enter(NetNs.create()), name, f"10.9.0.{number}/30")
             for number, name in ((1, "up0"), (2, "down0"))
         ]
-        self.link = TcBackend().open(scope, LinkSpec("test", forward, Direction()), *ends, scope.tmp)
+        self.link = TcBackend().open(
+            scope, LinkSpec("test", forward, Direction()), *ends, scope.tmp
+        )
         self.sender, self.receiver = (scope.enter(self._udp(end, 5000)) for end in ends)
-        # SO_SNDBUFFORCE, SO_RCVBUFFORCE: what is queued counts against the sending socket, which would wait.
+        # SO_SNDBUFFORCE, SO_RCVBUFFORCE: what is queued counts against the sending socket, which
+        # would wait.
         self.sender.setsockopt(socket.SOL_SOCKET, 32, 16 << 20)
         self.receiver.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)
         self.receiver.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
@@ -52,7 +55,9 @@ class Line:
         return found
 
     def drain(self, packets: int) -> np.ndarray:
-        """Fills the queue at once; the kernel's stamps of its packets on arrival, int64[n] of the monotonic clock."""
+        """Fills the queue at once; the kernel's stamps of its packets on arrival, int64[n] of the
+        monotonic clock.
+        """
         since_ns = time.time_ns() - time.monotonic_ns()
         for _ in range(packets):
             self.sender.send(bytes(PAYLOAD_BYTES))
@@ -75,7 +80,9 @@ def first_within(tolerance: float, measure: Callable[[], float]) -> list[float]:
     return errors
 
 
-def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope, record_property: Record) -> None:
+def test_a_constant_rate_is_carried_within_two_per_cent(
+    scope: Scope, record_property: Record
+) -> None:
     line = Line(scope, Direction(capacity=constant(RATE_BPS), queue=QUEUE))
     line.link.start(time.monotonic_ns())
 
@@ -84,7 +91,8 @@ def test_a_constant_rate_is_carried_within_two_per_cent(scope: Scope, record_pro
             PACKETS // 5 :
         ]  # without what arrived while the queue was being filled
         return float(
-            (len(stamps_ns) - 1) * PACKET_BYTES * 8e9 / (stamps_ns[-1] - stamps_ns[0]) / RATE_BPS - 1
+            (len(stamps_ns) - 1) * PACKET_BYTES * 8e9 / (stamps_ns[-1] - stamps_ns[0]) / RATE_BPS
+            - 1
         )
 
     errors = first_within(0.02, error)
@@ -127,7 +135,8 @@ def test_a_delay_is_as_asked(scope: Scope, delay_ms: int, record_property: Recor
         passed_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
         time.sleep(0.02)
     record_property("min_and_median_ms", (min(passed_ms), float(np.median(passed_ms))))
-    # 128 bytes take a millisecond at 1 Mbit/s. The rest above the delay is the guest waking up late.
+    # 128 bytes take a millisecond at 1 Mbit/s. The rest above the delay is the guest waking up
+    # late.
     assert min(passed_ms) >= delay_ms
     assert min(passed_ms) < delay_ms + 3
     assert np.median(passed_ms) < delay_ms + 8
@@ -143,7 +152,9 @@ def test_random_loss_is_as_asked(scope: Scope, record_property: Record) -> None:
             received += _received(line.receiver)
     record_property("lost", (sent - received) / sent)
     # Binomial, four standard deviations; netem's losses have no seed.
-    assert (sent - received) / sent == pytest.approx(asked, abs=4 * (asked * (1 - asked) / sent) ** 0.5)
+    assert (sent - received) / sent == pytest.approx(
+        asked, abs=4 * (asked * (1 - asked) / sent) ** 0.5
+    )
 
 
 def _received(receiver: socket.socket) -> int:

@@ -1,4 +1,6 @@
-"""The traces that come with the package. All are generated: index.json says by what, and `regenerate` does it again."""
+"""The traces that come with the package. All are generated: index.json says by what, and
+`regenerate` does it again.
+"""
 
 from __future__ import annotations
 

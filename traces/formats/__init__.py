@@ -20,7 +20,9 @@ def format_named(name: str) -> TraceFormat:
     for known in FORMATS:
         if known.name == name:
             return known
-    raise TraceError(f"no trace format {name!r}; there are {', '.join(known.name for known in FORMATS)}")
+    raise TraceError(
+        f"no trace format {name!r}; there are {', '.join(known.name for known in FORMATS)}"
+    )
 
 
 def detect_format(text: str) -> TraceFormat | None:

@@ -1,4 +1,6 @@
-"""What a trace format is, and the list of them. To add one: write its file and name it in `FORMATS`."""
+"""What a trace format is, and the list of them. To add one: write its file and name it in
+`FORMATS`.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,14 @@ class TraceFormat(Protocol):
     description: str
 
     def matches(self, text: str) -> bool:
-        """Whether a file that begins like `text` may be of this format; decides only when no name is given."""
+        """Whether a file that begins like `text` may be of this format; decides only when no name
+        is given.
+        """
 
     def read(self, source: Source, name: str) -> Trace:
-        """The trace in `source`. Raises TraceError that names the line or element and the remedy."""
+        """The trace in `source`. Raises TraceError that names the line or element and the
+        remedy.
+        """
 
     def write(self, trace: Trace, path: Path) -> None:
         """Raises TraceError when the format cannot hold the trace."""
@@ -51,17 +57,20 @@ def first_line(text: str) -> str:
 
 
 def spans_ns(source: Source, places: list[str], times_ns: list[int]) -> tuple[Int64s, int]:
-    """Starts (shifted to begin at 0) and period of samples taken at `times_ns`, each holding until the next.
+    """Starts (shifted to begin at 0) and period of samples taken at `times_ns`, each holding until
+    the next.
 
-    The last sample lasts as long as the median of the others (1 s if it is alone). Recorders that write whole
-    seconds put two samples into one second now and then: samples with the same time share the span until the
-    next one evenly. Raises TraceError where time runs backwards.
+    The last sample lasts as long as the median of the others (1 s if it is alone). Recorders that
+    write whole seconds put two samples into one second now and then: samples with the same time
+    share the span until the next one evenly. Raises TraceError where time runs backwards.
     """
     times = np.array(times_ns, dtype=np.int64)
     gaps = np.diff(times)
     if (gaps < 0).any():
         index = int(np.argmax(gaps < 0)) + 1
-        raise source.error(places[index], "its time is before that of the line above; sort the file by time")
+        raise source.error(
+            places[index], "its time is before that of the line above; sort the file by time"
+        )
     distinct, counts = np.unique(times, return_counts=True)
     last_ns = int(np.median(np.diff(distinct))) if len(distinct) > 1 else NS_PER_S
     ends = np.append(distinct[1:], distinct[-1] + last_ns)
@@ -88,6 +97,7 @@ def periodic_ns(trace: Trace, path: Path, format_name: str) -> int:
     """The period of a trace for a format whose traces always repeat. Raises TraceError."""
     if trace.period_ns is None:
         raise TraceError(
-            f"{path}: {trace.name} does not repeat and every {format_name} trace does; write CSV or Parquet"
+            f"{path}: {trace.name} does not repeat and every {format_name} trace does; write CSV "
+            "or Parquet"
         )
     return trace.period_ns

@@ -1,11 +1,12 @@
-"""CSV with named columns, `quantity_unit` each: time or duration, capacity, and optionally delay (one-way) and loss.
+"""CSV with named columns, `quantity_unit` each: time or duration, capacity, and optionally delay
+(one-way) and loss.
 
     time_s,capacity_mbps            0,12 / 1,8.5       each row holds until the next
     duration_ms,bandwidth_kbps,rtt_ms,loss             rows follow one another
     at_ns,size_bytes                                   delivery opportunities
 
-Other columns are left alone. A comment line `# period_ns: 60000000000` (or `none`) sets the period exactly; the
-writer puts it there, which makes the format lossless.
+Other columns are left alone. A comment line `# period_ns: 60000000000` (or `none`) sets the period
+exactly; the writer puts it there, which makes the format lossless.
 """
 
 from __future__ import annotations
@@ -61,11 +62,15 @@ class Csv:
         if "at_ns" in columns:
             at_ns, sizes = _integers(columns["at_ns"]), _integers(columns["size_bytes"])
             _check_sorted(source, places, at_ns)
-            return Trace(name, _period(source, int(at_ns[-1])), opportunities=Opportunities(at_ns, sizes))
+            return Trace(
+                name, _period(source, int(at_ns[-1])), opportunities=Opportunities(at_ns, sizes)
+            )
         if "duration_ns" in columns:
             durations_ns = _integers(columns["duration_ns"])
             if (durations_ns == 0).any():
-                raise source.error(places[int(np.argmax(durations_ns == 0))], "its duration is 0; remove it")
+                raise source.error(
+                    places[int(np.argmax(durations_ns == 0))], "its duration is 0; remove it"
+                )
             start_ns, period_ns = starts_from_durations(durations_ns)
         else:
             start_ns, period_ns = spans_ns(source, places, _integers(columns["start_ns"]).tolist())
@@ -104,7 +109,9 @@ def _columns(source: Source) -> tuple[list[str], dict[str, Float64s]]:
         places.append(place)
         for index, (quantity, unit) in known.items():
             high = _QUANTITIES[quantity][2] / unit
-            values[quantity].append(source.number(row[index].strip(), place, header[index], 0, high) * unit)
+            values[quantity].append(
+                source.number(row[index].strip(), place, header[index], 0, high) * unit
+            )
     if not places:
         raise source.error("", "has a header but no row")
     return places, {quantity: np.array(column) for quantity, column in values.items()}
@@ -118,15 +125,19 @@ def _header(source: Source, header: list[str], place: str) -> dict[int, tuple[st
         for quantity, (words, units, _) in _QUANTITIES.items():
             if word in words and unit in units:
                 if quantity in {found for found, _ in known.values()}:
-                    raise source.error(place, f"{cell} gives {quantity} a second time; keep one column")
+                    raise source.error(
+                        place, f"{cell} gives {quantity} a second time; keep one column"
+                    )
                 known[index] = (quantity, units[unit])
     found = {quantity for quantity, _ in known.values()}
     if not (
-        {"at_ns", "size_bytes"} <= found or ("capacity_bps" in found and found & {"start_ns", "duration_ns"})
+        {"at_ns", "size_bytes"} <= found
+        or ("capacity_bps" in found and found & {"start_ns", "duration_ns"})
     ):
         raise source.error(
             place,
-            f"the columns {', '.join(header)[:80]} are no trace; needed: time_s or duration_s, and capacity_mbps "
+            f"the columns {', '.join(header)[:80]} are no trace; needed: time_s or duration_s, and "
+            "capacity_mbps "
             "(units s, ms, us, ns; bps, kbps, mbps, gbps), or at_ns and size_bytes",
         )
     return known
@@ -143,7 +154,9 @@ def _check_sorted(source: Source, places: list[str], at_ns: Int64s) -> None:
     backwards = np.diff(at_ns) < 0
     if backwards.any():
         place = places[int(np.argmax(backwards)) + 1]
-        raise source.error(place, "its time is before that of the line above; sort the file by time")
+        raise source.error(
+            place, "its time is before that of the line above; sort the file by time"
+        )
 
 
 def _integers(values: Float64s) -> Int64s:

@@ -41,7 +41,9 @@ def field(
     high: float,
     default: float | None = None,
 ) -> float:
-    """The number `element[key]` within [0, high]. Raises TraceError naming the element and the key."""
+    """The number `element[key]` within [0, high]. Raises TraceError naming the element and the
+    key.
+    """
     place = f"element {index}"
     if key not in element:
         if default is None:

@@ -1,7 +1,8 @@
-"""JSON list of `{duration_ms, bandwidth_kbps, latency_ms}`, the form of Sabre and of the sets that come with it.
+"""JSON list of `{duration_ms, bandwidth_kbps, latency_ms}`, the form of Sabre and of the sets that
+come with it.
 
-Sabre adds `latency_ms` once to every request (Spiteri et al., MMSys 2018): it is a round-trip time. The model's delay
-is one-way, so half of it is read here and twice the delay written.
+Sabre adds `latency_ms` once to every request (Spiteri et al., MMSys 2018): it is a round-trip time.
+The model's delay is one-way, so half of it is read here and twice the delay written.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class JsonList:
             if durations_ns[index] == 0:
                 raise source.error(f"element {index}", "duration_ms is 0; remove the element")
             rates_bps[index] = field(source, row, index, "bandwidth_kbps", MAX_RATE_BPS / 1e3) * 1e3
-            rtts_ms[index] = field(source, row, index, "latency_ms", 2 * MAX_DELAY_NS / NS_PER_MS, 0)
+            rtts_ms[index] = field(
+                source, row, index, "latency_ms", 2 * MAX_DELAY_NS / NS_PER_MS, 0
+            )
         start_ns, period_ns = starts_from_durations(durations_ns)
         delay_ns = none_if_zero(np.rint(rtts_ms / 2 * NS_PER_MS))
         steps = Steps(start_ns, rates_bps, None if delay_ns is None else delay_ns.astype(np.int64))
@@ -58,7 +61,9 @@ class JsonList:
             {
                 "duration_ms": _plain(duration_ns / NS_PER_MS),
                 "bandwidth_kbps": _plain(rate_bps / 1e3),
-                "latency_ms": 0 if delays_ns is None else _plain(2 * int(delays_ns[index]) / NS_PER_MS),
+                "latency_ms": 0
+                if delays_ns is None
+                else _plain(2 * int(delays_ns[index]) / NS_PER_MS),
             }
             for index, (duration_ns, rate_bps) in enumerate(
                 zip(

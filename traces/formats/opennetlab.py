@@ -1,9 +1,10 @@
 """OpenNetLab (AlphaRTC) JSON: `{"type", "uplink": {"trace_pattern": [...]}, "downlink": {...}}`.
 
-An element of `trace_pattern` has `duration` (ms), `capacity` (kbit/s) and may have `loss`, `rtt` (ms, of which half is
-read as the one-way delay), `jitter` (ms) and `time`. The uplink is the emulated direction in the published sets; the
-downlink is read where the uplink is empty. `loss` is a fraction in the traces of AlphaRTC's gym and a percentage in
-those of onl-emu, and no field says which: values above 1 are percentages, others are taken for fractions, with a note.
+An element of `trace_pattern` has `duration` (ms), `capacity` (kbit/s) and may have `loss`, `rtt`
+(ms, of which half is read as the one-way delay), `jitter` (ms) and `time`. The uplink is the
+emulated direction in the published sets; the downlink is read where the uplink is empty. `loss` is
+a fraction in the traces of AlphaRTC's gym and a percentage in those of onl-emu, and no field says
+which: values above 1 are percentages, others are taken for fractions, with a note.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class OpenNetLab(ReadOnly):
             rates_bps[index] = field(source, row, index, "capacity", MAX_RATE_BPS / 1e3) * 1e3
             rtts_ms[index] = field(source, row, index, "rtt", 2 * MAX_DELAY_NS / NS_PER_MS, 0)
             losses[index] = field(source, row, index, "loss", 100, 0)
-            jitter = jitter or field(source, row, index, "jitter", 2 * MAX_DELAY_NS / NS_PER_MS, 0) > 0
+            jitter = (
+                jitter or field(source, row, index, "jitter", 2 * MAX_DELAY_NS / NS_PER_MS, 0) > 0
+            )
         if jitter:
             source.notes.append("its jitter is left out: give a link jitter instead")
         if losses.max() > 1:
@@ -50,7 +53,8 @@ class OpenNetLab(ReadOnly):
             losses /= 100
         elif losses.any():
             source.notes.append(
-                f"its loss, up to {losses.max():g}, was read as a fraction; some sets mean per cent (--loss-scale 0.01)"
+                f"its loss, up to {losses.max():g}, was read as a fraction; some sets mean per "
+                "cent (--loss-scale 0.01)"
             )
         start_ns, period_ns = starts_from_durations(durations_ns)
         delay_ns = none_if_zero(np.rint(rtts_ms / 2 * NS_PER_MS))
@@ -71,4 +75,6 @@ def _pattern(source: Source, document: object) -> object:
                 if direction == "uplink" and (document.get("downlink") or {}):
                     source.notes.append("its uplink was read; the downlink is left out")
                 return part["trace_pattern"]
-    raise source.error("", "has no uplink.trace_pattern or downlink.trace_pattern; is it OpenNetLab JSON?")
+    raise source.error(
+        "", "has no uplink.trace_pattern or downlink.trace_pattern; is it OpenNetLab JSON?"
+    )

@@ -1,4 +1,6 @@
-"""`seconds Mbit/s` text: one sample per line, which holds until the next. Pensieve, Lumos5G and many others use it."""
+"""`seconds Mbit/s` text: one sample per line, which holds until the next. Pensieve, Lumos5G and
+many others use it.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ class SecondsMbit(ReadOnly):
             if len(fields) != 2:
                 raise source.error(place, f"{line[:40]!r} is not of the form `seconds Mbit/s`")
             places.append(place)
-            times_ns.append(round(source.number(fields[0], place, "the time (s)", 0, MAX_TIME_S) * NS_PER_S))
-            rates_bps.append(source.number(fields[1], place, "the rate (Mbit/s)", 0, MAX_RATE_MBPS) * 1e6)
+            times_ns.append(
+                round(source.number(fields[0], place, "the time (s)", 0, MAX_TIME_S) * NS_PER_S)
+            )
+            rates_bps.append(
+                source.number(fields[1], place, "the rate (Mbit/s)", 0, MAX_RATE_MBPS) * 1e6
+            )
         if not places:
             raise source.error("", "holds no sample")
         start_ns, period_ns = spans_ns(source, places, times_ns)

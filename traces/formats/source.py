@@ -16,7 +16,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Source:
-    """A file's name (for messages) and its text; `notes` collects what a reader had to leave out."""
+    """A file's name (for messages) and its text; `notes` collects what a reader had to leave
+    out.
+    """
 
     name: str
     text: str
@@ -31,10 +33,14 @@ class Source:
 
     def error(self, place: str, problem: str) -> TraceError:
         """An error at `place` ("line 7", "element 3", or "" for the file as a whole)."""
-        return TraceError(f"{self.name}, {place}: {problem}" if place else f"{self.name}: {problem}")
+        return TraceError(
+            f"{self.name}, {place}: {problem}" if place else f"{self.name}: {problem}"
+        )
 
     def number(self, value: object, place: str, what: str, low: float, high: float) -> float:
-        """`value` (text or a JSON value) as a finite number within [low, high]. Raises TraceError."""
+        """`value` (text or a JSON value) as a finite number within [low, high]. Raises
+        TraceError.
+        """
         not_a_number = self.error(place, f"{what} is {_shown(value)}; a number is needed")
         if not isinstance(value, str | int | float) or isinstance(value, bool) or "_" in str(value):
             raise not_a_number
@@ -46,13 +52,17 @@ class Source:
             raise not_a_number from None
         if math.isnan(number) or not low <= number <= high:
             raise self.error(
-                place, f"{what} is {_shown(value)}; it must lie between {low:g} and {high:g}; check the unit"
+                place,
+                f"{what} is {_shown(value)}; it must lie between {low:g} and {high:g}; check the "
+                "unit",
             )
         return number
 
 
 def read_source(path: Path) -> Source:
-    """The text of `path`, decompressed if it is gzip. Raises TraceError; OSError becomes one too."""
+    """The text of `path`, decompressed if it is gzip. Raises TraceError; OSError becomes one
+    too.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -65,7 +75,9 @@ def read_source(path: Path) -> Source:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise TraceError(f"{path}: is not text (byte {error.start}); is it a trace at all?") from None
+        raise TraceError(
+            f"{path}: is not text (byte {error.start}); is it a trace at all?"
+        ) from None
     if "\0" in text:
         raise TraceError(f"{path}: is not text (byte {text.index(chr(0))}); is it a trace at all?")
     if not text.strip():
@@ -81,7 +93,9 @@ def _gunzip(path: Path, raw: bytes) -> bytes:
         try:
             text += inflate.decompress(raw, MAX_BYTES + 1 - len(text))
         except zlib.error as error:
-            raise TraceError(f"{path}: the gzip data is damaged ({error}); fetch the file again") from None
+            raise TraceError(
+                f"{path}: the gzip data is damaged ({error}); fetch the file again"
+            ) from None
         if len(text) > MAX_BYTES:
             break
         if not inflate.eof:

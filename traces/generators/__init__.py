@@ -40,11 +40,15 @@ def generate(
     parameters: Mapping[str, object] | None = None,
     name: str | None = None,
 ) -> Trace:
-    """A repeating trace; the same arguments give the same trace. Raises TraceError that names the parameter."""
+    """A repeating trace; the same arguments give the same trace. Raises TraceError that names the
+    parameter.
+    """
     if generator not in GENERATORS:
         raise TraceError(f"no trace generator {generator!r}; there are {', '.join(GENERATORS)}")
     if not 0.001 <= duration_s <= MAX_TIME_NS / NS_PER_S:
-        raise TraceError(f"a duration of {duration_s:g} s is out of range; give 0.001 s to 100 days")
+        raise TraceError(
+            f"a duration of {duration_s:g} s is out of range; give 0.001 s to 100 days"
+        )
     if seed < 0:
         raise TraceError(f"the seed is {seed}; give a whole number of 0 or more")
     made, model = GENERATORS[generator]
@@ -54,7 +58,8 @@ def generate(
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise TraceError(
-            f"generator {generator}: {key}: {first['msg']}; its parameters are {', '.join(model.model_fields)}"
+            f"generator {generator}: {key}: {first['msg']}; its parameters are "
+            f"{', '.join(model.model_fields)}"
         ) from None
     rng = np.random.Generator(np.random.PCG64(seed))
     trace = made.generate(checked, round(duration_s * NS_PER_S), rng)

@@ -1,4 +1,6 @@
-"""What a trace generator is. A generator is a pure function of its parameters, a duration and a random stream."""
+"""What a trace generator is. A generator is a pure function of its parameters, a duration and a
+random stream.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ P = TypeVar("P", bound=Parameters, contravariant=True)
 
 
 class Generator(Protocol[P]):
-    """One kind of trace. The result repeats after `duration_ns` and depends on nothing but the arguments."""
+    """One kind of trace. The result repeats after `duration_ns` and depends on nothing but the
+    arguments.
+    """
 
     name: str
     description: str
@@ -34,9 +38,15 @@ class Generator(Protocol[P]):
 
 
 def steps_trace(
-    name: str, start_ns: Int64s, rates_mbps: Float64s, duration_ns: int, delay_ns: Int64s | None = None
+    name: str,
+    start_ns: Int64s,
+    rates_mbps: Float64s,
+    duration_ns: int,
+    delay_ns: Int64s | None = None,
 ) -> Trace:
-    """A repeating trace of steps, its rates rounded to kbit/s so that the last bits of libm do not show."""
+    """A repeating trace of steps, its rates rounded to kbit/s so that the last bits of libm do not
+    show.
+    """
     return Trace(name, duration_ns, Steps(start_ns, np.round(rates_mbps * 1e3) * 1e3, delay_ns))
 
 
@@ -48,7 +58,8 @@ def regular_starts(duration_ns: int, step_ns: int) -> Int64s:
 def dwell_starts(
     duration_ns: int, means_s: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Int64s, Int64s]:
-    """Starts of alternating stretches with exponential lengths of the given means, and 0 or 1 for which one it is.
+    """Starts of alternating stretches with exponential lengths of the given means, and 0 or 1 for
+    which one it is.
 
     No stretch is shorter than a millisecond.
     """

@@ -1,4 +1,6 @@
-"""LTE-like and 5G-mmWave-like traces: Markov-modulated rates, fitted to recordings by scripts/fit_traces.py."""
+"""LTE-like and 5G-mmWave-like traces: Markov-modulated rates, fitted to recordings by
+scripts/fit_traces.py.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class Cellular:
         self.name, self.technology, self.description = name, technology, description
 
     def generate(
-        self, parameters: LteParameters | MmWaveParameters, duration_ns: int, rng: np.random.Generator
+        self,
+        parameters: LteParameters | MmWaveParameters,
+        duration_ns: int,
+        rng: np.random.Generator,
     ) -> Trace:
         model = fitted_models()[f"{self.technology}-{parameters.scenario}"]
         start_ns = regular_starts(duration_ns, STEP_NS)
@@ -54,4 +59,6 @@ class Cellular:
         if parameters.mean_mbps is not None:
             rates *= parameters.mean_mbps / model.mean_mbps()
         trace = steps_trace(self.name, start_ns, rates, duration_ns)
-        return with_bursts(trace, parameters.burst_packets, rng) if parameters.opportunities else trace
+        return (
+            with_bursts(trace, parameters.burst_packets, rng) if parameters.opportunities else trace
+        )

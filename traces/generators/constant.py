@@ -16,5 +16,7 @@ class Constant:
     name = "constant"
     description = "one rate throughout"
 
-    def generate(self, parameters: ConstantParameters, duration_ns: int, rng: np.random.Generator) -> Trace:
+    def generate(
+        self, parameters: ConstantParameters, duration_ns: int, rng: np.random.Generator
+    ) -> Trace:
         return steps_trace(self.name, np.array([0]), np.array([parameters.rate_mbps]), duration_ns)

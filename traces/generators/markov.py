@@ -1,8 +1,9 @@
 """The Markov-modulated rate model behind the cellular generators, and its fit to recorded rates.
 
-Each second is in one of k + 1 states: 0 is an outage, the others are levels of the smoothed rate. The chain's
-transitions carry the slow changes; within a state the rate is log-normal about the level, with first-order
-autocorrelation of its own. (Markov-modulated sources: Fischer and Meier-Hellstern, Performance Evaluation 18, 1993.)
+Each second is in one of k + 1 states: 0 is an outage, the others are levels of the smoothed rate.
+The chain's transitions carry the slow changes; within a state the rate is log-normal about the
+level, with first-order autocorrelation of its own. (Markov-modulated sources: Fischer and
+Meier-Hellstern, Performance Evaluation 18, 1993.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ STEP_NS = 1_000_000_000  # the recordings have one sample a second
 
 
 class MarkovModel(BaseModel):
-    """Fitted parameters: levels in Mbit/s (state 0 is the outage), log-standard deviation per state, transitions."""
+    """Fitted parameters: levels in Mbit/s (state 0 is the outage), log-standard deviation per
+    state, transitions.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,11 +63,15 @@ class MarkovModel(BaseModel):
             state = int(np.searchsorted(cumulative[state], uniform[index]))
             previous = rho * previous + np.sqrt(1 - rho * rho) * noise[(index + 1) % count]
         sigma = np.array(self.log_std)[states]
-        return np.asarray(np.array(self.levels_mbps)[states] * np.exp(sigma * deviation - sigma * sigma / 2))
+        return np.asarray(
+            np.array(self.levels_mbps)[states] * np.exp(sigma * deviation - sigma * sigma / 2)
+        )
 
 
 def fit(series_mbps: Sequence[Float64s], states: int, smoothing_s: int, source: str) -> MarkovModel:
-    """The model of recorded rates, one float64[n] per recording, one sample a second; smoothing_s is odd."""
+    """The model of recorded rates, one float64[n] per recording, one sample a second; smoothing_s
+    is odd.
+    """
     pooled = np.concatenate(series_mbps)
     outage_mbps = pooled.mean() * OUTAGE_SHARE
     smooth = [_moving_mean(one, smoothing_s) for one in series_mbps]

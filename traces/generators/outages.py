@@ -1,4 +1,6 @@
-"""A link that fails: full rate and nothing in turn, with exponential durations (an alternating renewal process)."""
+"""A link that fails: full rate and nothing in turn, with exponential durations (an alternating
+renewal process).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,12 @@ class Outages:
     name = "outages"
     description = "one rate, interrupted by outages of random length"
 
-    def generate(self, parameters: OutageParameters, duration_ns: int, rng: np.random.Generator) -> Trace:
-        start_ns, down = dwell_starts(duration_ns, (parameters.up_mean_s, parameters.down_mean_s), rng)
-        return steps_trace(self.name, start_ns, np.where(down == 1, 0.0, parameters.rate_mbps), duration_ns)
+    def generate(
+        self, parameters: OutageParameters, duration_ns: int, rng: np.random.Generator
+    ) -> Trace:
+        start_ns, down = dwell_starts(
+            duration_ns, (parameters.up_mean_s, parameters.down_mean_s), rng
+        )
+        return steps_trace(
+            self.name, start_ns, np.where(down == 1, 0.0, parameters.rate_mbps), duration_ns
+        )

@@ -1,7 +1,9 @@
-"""A low-orbit satellite link: every 15 s the terminal is given another satellite, with another rate and delay.
+"""A low-orbit satellite link: every 15 s the terminal is given another satellite, with another rate
+and delay.
 
-The 15 s grid is Starlink's, measured by Tanveer et al., "Making Sense of Constellations" (LEO-NET 2023). Rates, delays
-and the gap at a hand-over are plausible, not fitted: the project has no recording to fit them to.
+The 15 s grid is Starlink's, measured by Tanveer et al., "Making Sense of Constellations" (LEO-NET
+2023). Rates, delays and the gap at a hand-over are plausible, not fitted: the project has no
+recording to fit them to.
 """
 
 from __future__ import annotations
@@ -20,8 +22,12 @@ DelayMs = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 
 class SatelliteParameters(Parameters):
     mean_mbps: Mbps = 60.0
-    spread: Annotated[float, Field(ge=0, le=2)] = 0.35  # log-standard deviation from satellite to satellite
-    flicker: Annotated[float, Field(ge=0, le=2)] = 0.12  # log-standard deviation from 500 ms to 500 ms
+    spread: Annotated[float, Field(ge=0, le=2)] = (
+        0.35  # log-standard deviation from satellite to satellite
+    )
+    flicker: Annotated[float, Field(ge=0, le=2)] = (
+        0.12  # log-standard deviation from 500 ms to 500 ms
+    )
     interval_s: Annotated[float, Field(ge=1, le=3600)] = 15.0
     gap_mean_s: Seconds = 0.12
     gap_chance: Share = 0.6  # of a hand-over that interrupts the link
@@ -32,7 +38,9 @@ class Satellite:
     name = "satellite"
     description = "low-orbit hand-over every 15 s: new rate, new delay, a short gap (not fitted)"
 
-    def generate(self, parameters: SatelliteParameters, duration_ns: int, rng: np.random.Generator) -> Trace:
+    def generate(
+        self, parameters: SatelliteParameters, duration_ns: int, rng: np.random.Generator
+    ) -> Trace:
         starts, rates, delays = [], [], []
         interval_ns = round(parameters.interval_s * NS_PER_S)
         for begin_ns in range(0, duration_ns, interval_ns):
@@ -51,7 +59,9 @@ class Satellite:
                 rates.append(level * _lognormal(parameters.flicker, rng))
                 delays.append(delay_ns)
                 at_ns = (at_ns // STEP_NS + 1) * STEP_NS
-        return steps_trace(self.name, np.array(starts), np.array(rates), duration_ns, np.array(delays))
+        return steps_trace(
+            self.name, np.array(starts), np.array(rates), duration_ns, np.array(delays)
+        )
 
 
 def _lognormal(sigma: float, rng: np.random.Generator) -> float:

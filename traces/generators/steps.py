@@ -22,7 +22,11 @@ class RateSteps:
     name = "steps"
     description = "given rates in turn, each held for the same time"
 
-    def generate(self, parameters: StepsParameters, duration_ns: int, rng: np.random.Generator) -> Trace:
+    def generate(
+        self, parameters: StepsParameters, duration_ns: int, rng: np.random.Generator
+    ) -> Trace:
         start_ns = regular_starts(duration_ns, round(parameters.step_s * NS_PER_S))
         levels = np.array(parameters.levels_mbps)
-        return steps_trace(self.name, start_ns, levels[np.arange(len(start_ns)) % len(levels)], duration_ns)
+        return steps_trace(
+            self.name, start_ns, levels[np.arange(len(start_ns)) % len(levels)], duration_ns
+        )

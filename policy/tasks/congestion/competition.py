@@ -1,17 +1,21 @@
-"""Beside a flow that fills the bottleneck's queue: who is, and what to ask for then. Pure, a compiled loop over flows.
+"""Beside a flow that fills the bottleneck's queue: who is, and what to ask for then. Pure, a
+compiled loop over flows.
 
-A controller that keeps the queue short starves beside one that fills it, because every cut makes room for the other.
-Copa (Arun, Balakrishnan, NSDI 2018) therefore competes while its queue does not empty. But where capacity varies, a
-queue may stand because capacity fell, and a flow that competes with itself only adds to it. The two are told apart by
-probing: alone, a flow that sends half of what is delivered empties the queue, whatever the capacity does meanwhile
-short of falling by half within an RTT; beside another flow the queue stays. When alone a probe costs little, since
-the queue keeps the link busy.
+A controller that keeps the queue short starves beside one that fills it, because every cut makes
+room for the other. Copa (Arun, Balakrishnan, NSDI 2018) therefore competes while its queue does not
+empty. But where capacity varies, a queue may stand because capacity fell, and a flow that competes
+with itself only adds to it. The two are told apart by probing: alone, a flow that sends half of
+what is delivered empties the queue, whatever the capacity does meanwhile short of falling by half
+within an RTT; beside another flow the queue stays. When alone a probe costs little, since the queue
+keeps the link busy.
 
-    calm     the controller decides. If the queue has stood for a while: probe
-    probe    half of what is delivered. If the queue empties: calm. If it had the time to and did not: compete. CUBIC's
+    calm     the controller decides. If the queue has stood for a while: probe probe    half of what
+    is delivered. If the queue empties: calm. If it had the time to and did not: compete. CUBIC's
              clock goes on meanwhile: it would never leave the plateau below W_max otherwise
-    compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by half per RTT for as long as what
-             is delivered follows; alone it would not. Now and then: probe, to see whether the other has left
+    compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by half per RTT for as
+    long as what
+             is delivered follows; alone it would not. Now and then: probe, to see whether the other
+             has left
 """
 
 from __future__ import annotations
@@ -39,7 +43,9 @@ RENO_FRIENDLY = 0.53  # packets per RTT (RFC 9438, 4.3)
 
 
 class CompetitionConfig(BaseModel):
-    """When to compete, and how hard. Chosen in `policy.tasks.congestion.simulator` (docs/reference/policy-server.md)."""
+    """When to compete, and how hard. Chosen in `policy.tasks.congestion.simulator`
+    (docs/reference/policy-server.md).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -57,7 +63,9 @@ class CompetitionConfig(BaseModel):
     probe_gain: float = Field(default=0.5, gt=0, lt=1)
     """Rate of a probe over what is delivered."""
     memory_ms: float = Field(default=5000.0, gt=0)
-    """Half-life of what a flow had in flight before it was squeezed, with which it begins to compete."""
+    """Half-life of what a flow had in flight before it was squeezed, with which it begins to
+    compete.
+    """
     growth: float = Field(default=1.5, gt=1)
     """Of cwnd per RTT at first, until …"""
     cuts: int = Field(default=2, ge=1)
@@ -69,7 +77,9 @@ class CompetitionConfig(BaseModel):
     compete_ms: float = Field(default=6000.0, gt=0)
     """Time between probes while competing, …"""
     probe_share: float = Field(default=0.2, gt=0, lt=1)
-    """… and longer where probes would take more than this share of the time: one lasts as long as a deep queue."""
+    """… and longer where probes would take more than this share of the time: one lasts as long as a
+    deep queue.
+    """
 
 
 class Phase(IntEnum):
@@ -130,19 +140,26 @@ class Competition:
         if not self.phase(batch.flow).any():
             return actions
         asked = Actions(
-            *(np.array(each, np.float64) for each in (actions.pacing_rate_bps, actions.cwnd_packets))
+            *(
+                np.array(each, np.float64)
+                for each in (actions.pacing_rate_bps, actions.cwnd_packets)
+            )
         )
         _apply(self._state, self._limits, *_seen(batch), asked.pacing_rate_bps, asked.cwnd_packets)
         return asked
 
 
 def _seen(batch: FlowBatch) -> tuple[Ints, NDArray[np.void], Floats, Floats]:
-    """What the loops take of a batch: flows, their newest windows as records, minimum RTTs, segment sizes."""
+    """What the loops take of a batch: flows, their newest windows as records, minimum RTTs, segment
+    sizes.
+    """
     return batch.flow, batch.windows[:, -1].view(ROW)[:, 0], batch.min_rtt_ns, batch.mss_bytes
 
 
 _i8, _f8 = types.int64, types.float64
-_states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, settings_type(CompetitionConfig)))
+_states, _limits = (
+    numba.from_dtype(kind)[::1] for kind in (_STATE, settings_type(CompetitionConfig))
+)
 _batch = (read_only(_i8), read_only(numba.from_dtype(ROW)), read_only(_f8), read_only(_f8))
 # From another file, whose changes `policy.compiled` does not see: RFC 9438 stays as it is.
 _cubic_window = inner(cubic_window)
@@ -163,7 +180,9 @@ def _enter(state: Any, phase: int, window: Any) -> None:
 
 @inner
 def _resize(state: Any, limit: Any, window: Any, srtt_ns: float, used: bool) -> bool:
-    """Cwnd of a flow that competes, grown only while it is used (RFC 7661); says whether it was cut."""
+    """Cwnd of a flow that competes, grown only while it is used (RFC 7661); says whether it was
+    cut.
+    """
     state.since_cut_ns += window.duration_ns
     if state.phase != _GROW and state.phase != _COMPETE:
         return False
@@ -265,11 +284,14 @@ def _apply(
         state: Any = states[flows[i]]
         window: Any = windows[i]
         if state.phase == _PROBE:
-            # What is delivered falls with the probe where another flow takes its place: to a half at most.
+            # What is delivered falls with the probe where another flow takes its place: to a half
+            # at most.
             probe_bps = gain * max(window.delivery_rate_bps, gain * state.stage_bps)
             if probe_bps > 0:
                 pacing_rate_bps[i] = probe_bps
         elif state.phase != _CALM:
-            own_bps = PACING_GAIN * state.cwnd * mss_bytes[i] * 8e9 / _srtt_ns(window, min_rtt_ns[i])
+            own_bps = (
+                PACING_GAIN * state.cwnd * mss_bytes[i] * 8e9 / _srtt_ns(window, min_rtt_ns[i])
+            )
             if own_bps > pacing_rate_bps[i]:
                 pacing_rate_bps[i], cwnd_packets[i] = own_bps, state.cwnd

@@ -21,7 +21,9 @@ class CongestionSamples:
     def __init__(self, table: pa.Table, split: Split, config: ModelConfig) -> None:
         rows = table.filter(pc.equal(table["split"], split))
         if rows.num_rows == 0:
-            raise ModelError(f"the dataset has no rows in its {split} split; collect with more traces")
+            raise ModelError(
+                f"the dataset has no rows in its {split} split; collect with more traces"
+            )
         self._config = config
         self._windows = np.stack([_floats(rows, name) for name in FIELDS], axis=1)
         self._mss = _floats(rows, "mss_bytes")
@@ -61,7 +63,9 @@ class CongestionSamples:
         return inputs, {"action_log2": self._action[indices]}
 
     def target_return(self, quantile: float = 0.9) -> float:
-        """The return that a decision transformer is asked for at run time: a high one of those seen."""
+        """The return that a decision transformer is asked for at run time: a high one of those
+        seen.
+        """
         return float(np.quantile(self._return_to_go, quantile))
 
 

@@ -1,11 +1,11 @@
 """From a window history to token vectors in the backbone's embedding space.
 
-One causal 1D CNN per feature group reads the history and strides over `patch` windows, a linear projector maps the
-result into the backbone's hidden size, a learned time embedding marks the step, and one LayerNorm is shared by all
-tokens (NetLLM, SIGCOMM'24, and Trailblazer, arXiv 2512.11839). The sequence is a decision transformer's
-(arXiv 2106.01345): for each step [return-to-go], [action in effect], state. A decision is read at the last state
-token. Windows that do not exist are zeros with a zero in the validity channel, so shapes are static and no attention
-mask is needed.
+One causal 1D CNN per feature group reads the history and strides over `patch` windows, a linear
+projector maps the result into the backbone's hidden size, a learned time embedding marks the step,
+and one LayerNorm is shared by all tokens (NetLLM, SIGCOMM'24, and Trailblazer, arXiv 2512.11839).
+The sequence is a decision transformer's (arXiv 2106.01345): for each step [return-to-go], [action
+in effect], state. A decision is read at the last state token. Windows that do not exist are zeros
+with a zero in the validity channel, so shapes are static and no attention mask is needed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ _ACTION = CHANNELS.index("action")
 def tokens_per_step(config: ModelConfig) -> int:
     """Tokens that one patch of windows becomes."""
     states = len(GROUPS) if config.encoder.state_tokens == "group" else 1
-    return states + int(config.encoder.action_token) + int(config.objective == "decision-transformer")
+    return (
+        states + int(config.encoder.action_token) + int(config.objective == "decision-transformer")
+    )
 
 
 class GroupCnn(nn.Module):
-    """[n, w, channels + 1] -> [n, w / patch, out]: a causal convolution, then one that strides over a patch."""
+    """[n, w, channels + 1] -> [n, w / patch, out]: a causal convolution, then one that strides over
+    a patch.
+    """
 
     def __init__(self, channels: int, out: int, kernel: int, patch: int) -> None:
         super().__init__()
@@ -51,7 +55,8 @@ class WindowEncoder(nn.Module):
         self.patch = encoder.patch
         self.group_tokens = encoder.state_tokens == "group"
         self.cnns = nn.ModuleList(
-            GroupCnn(len(group.channels), encoder.channels, encoder.kernel, encoder.patch) for group in GROUPS
+            GroupCnn(len(group.channels), encoder.channels, encoder.kernel, encoder.patch)
+            for group in GROUPS
         )
         width = encoder.channels
         self.projectors = nn.ModuleList(
@@ -60,7 +65,9 @@ class WindowEncoder(nn.Module):
             else [nn.Linear(width * len(GROUPS), hidden)]
         )
         self.action = nn.Linear(encoder.patch, hidden) if encoder.action_token else None
-        self.return_to_go = nn.Linear(1, hidden) if config.objective == "decision-transformer" else None
+        self.return_to_go = (
+            nn.Linear(1, hidden) if config.objective == "decision-transformer" else None
+        )
         self.time = nn.Embedding(config.steps, hidden)
         self.norm = nn.LayerNorm(hidden)
         nn.init.constant_(self.norm.weight, scale)
@@ -68,12 +75,17 @@ class WindowEncoder(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         valid = inputs["valid"]
         features = normalise(
-            inputs["windows"], valid, inputs["bandwidth_bps"], inputs["min_rtt_ns"], inputs["mss_bytes"]
+            inputs["windows"],
+            valid,
+            inputs["bandwidth_bps"],
+            inputs["min_rtt_ns"],
+            inputs["mss_bytes"],
         )
         exists = valid.float()[..., None]
         groups = features.split([len(group.channels) for group in GROUPS], dim=-1)
         states = [
-            cnn(torch.cat([group, exists], dim=-1)) for cnn, group in zip(self.cnns, groups, strict=True)
+            cnn(torch.cat([group, exists], dim=-1))
+            for cnn, group in zip(self.cnns, groups, strict=True)
         ]
         if not self.group_tokens:
             states = [torch.cat(states, dim=-1)]

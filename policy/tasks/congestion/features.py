@@ -1,8 +1,9 @@
 """Scale-free features of a flow's window history.
 
-Every rate is a log ratio to the flow's own bandwidth estimate, every time to its minimum RTT, every amount in
-flight to its bandwidth-delay product, so that a flow at 1 Mbit/s and one at 1 Gbit/s in the same situation look
-the same. The arithmetic runs in float32 on the device that holds the windows, vectorised over flows.
+Every rate is a log ratio to the flow's own bandwidth estimate, every time to its minimum RTT, every
+amount in flight to its bandwidth-delay product, so that a flow at 1 Mbit/s and one at 1 Gbit/s in
+the same situation look the same. The arithmetic runs in float32 on the device that holds the
+windows, vectorised over flows.
 """
 
 from __future__ import annotations
@@ -46,13 +47,12 @@ def normalise(
 ) -> Tensor:
     """Features of each window, relative to the flow's estimates at the time of the decision.
 
-    Args:
-        windows: [n, w, F], physical units, columns in the order of `policy.tasks.congestion.fields.FIELDS`.
-        valid: [n, w], non-zero where the window exists.
+    Args: windows: [n, w, F], physical units, columns in the order of
+        `policy.tasks.congestion.fields.FIELDS`. valid: [n, w], non-zero where the window exists.
         bandwidth_bps, min_rtt_ns, mss_bytes: [n].
 
-    Returns:
-        float32 [n, w, len(CHANNELS)], 0 where the window does not exist; all values are of order one.
+    Returns: float32 [n, w, len(CHANNELS)], 0 where the window does not exist; all values are of
+        order one.
     """
     rows = torch.nan_to_num(windows.float(), nan=0.0, posinf=_LONG_AGO_NS, neginf=0.0)
     bandwidth = bandwidth_bps.float().clamp(min=_MIN_BANDWIDTH_BPS)[:, None]
@@ -80,7 +80,10 @@ def normalise(
         "rtt_mean": log_ratio("rtt_mean_ns", min_rtt),
         "rtt_min": log_ratio("rtt_min_ns", min_rtt),
         "srtt": log_ratio("srtt_ns", min_rtt),
-        "queueing": torch.log2(1 + (field("queueing_delay_ns").clamp(min=0.0) / min_rtt).clamp(max=63.0)) / 2,
+        "queueing": torch.log2(
+            1 + (field("queueing_delay_ns").clamp(min=0.0) / min_rtt).clamp(max=63.0)
+        )
+        / 2,
         "gradient": torch.asinh(field("rtt_gradient").clamp(-10.0, 10.0)),
         "loss_rate": torch.log2(1 + 63 * field("loss_rate").clamp(0.0, 1.0)) / 2,
         "lost_packets": log_count(field("lost_bytes") / mss),

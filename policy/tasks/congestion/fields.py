@@ -1,5 +1,5 @@
-"""What is known of a flow: the columns of a window, the numbers of a record that windows are made of, and what is kept
-between them.
+"""What is known of a flow: the columns of a window, the numbers of a record that windows are made
+of, and what is kept between them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ FIELDS = (
     "duration_ns",  # of the window
     "acks",  # ACK records in it
     "acked_bytes",  # cumulatively acknowledged
-    "delivery_rate_bps",  # delivered (SACKed included), from the last ACK before to the last ACK in the window
+    # delivered (SACKed included), from the last ACK before to the last ACK in the window
+    "delivery_rate_bps",
     "send_rate_bps",  # sent, retransmissions included, over the same time
-    "rtt_mean_ns",  # of the RTT samples; without ACKs the last value, or the silence if longer and data is in flight
+    # of the RTT samples; without ACKs the last value, or the silence if longer and data is in
+    # flight
+    "rtt_mean_ns",
     "rtt_min_ns",
     "rtt_gradient",  # d rtt / d t within the window, least squares; dimensionless
     "srtt_ns",  # at the window's end, as all that follow unless they say otherwise
@@ -23,7 +26,8 @@ FIELDS = (
     "inflight_bytes",
     "cwnd_bytes",
     "ack_spacing_ns",  # mean time between ACKs; without ACKs the silence
-    "app_limited_share",  # of the ACKs whose rate sample is application-limited; without ACKs 1 if idle, else 0
+    # of the ACKs whose rate sample is application-limited; without ACKs 1 if idle, else 0
+    "app_limited_share",
     "ecn_share",  # of the delivered packets that carry a congestion mark
     "asked_rate_bps",  # pacing rate in force
     "action_log2",  # log2(asked_rate_bps / bandwidth_bps of the window before), clipped to [-3, 3]
@@ -44,10 +48,19 @@ COUNTERS = (
     "delivered_ce_packets",
 )
 """Cumulative, of a record."""
-LEVELS = ("srtt_ns", "min_rtt_ns", "mss_bytes", "cwnd_packets", "inflight_packets", "pacing_rate_bps")
+LEVELS = (
+    "srtt_ns",
+    "min_rtt_ns",
+    "mss_bytes",
+    "cwnd_packets",
+    "inflight_packets",
+    "pacing_rate_bps",
+)
 """As they were at a record, RTTs in ns."""
 MEMORY = 10
-"""Windows that the maximum of the bandwidth estimate spans (`policy.tasks.congestion.folding.estimated`)."""
+"""Windows that the maximum of the bandwidth estimate spans
+(`policy.tasks.congestion.folding.estimated`).
+"""
 
 ROW = np.dtype([(name, np.float64) for name in FIELDS])
 ESTIMATE = np.dtype(
@@ -76,7 +89,11 @@ FLOW = np.dtype(
         ("rtt", np.float64),
         ("t_rtt", np.float64),
         ("rtt_min_ns", np.float64),
-        ("base", np.float64, len(COUNTERS)),  # counters before the first record, less what they fell by
+        (
+            "base",
+            np.float64,
+            len(COUNTERS),
+        ),  # counters before the first record, less what they fell by
         # Of the windows before:
         ("base_ns", np.int64),  # the last record before the open window
         ("loss_ns", np.int64),

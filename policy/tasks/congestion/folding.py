@@ -1,9 +1,10 @@
 """The loops of `policy.tasks.congestion.windows`: one record and one flow at a time, compiled.
 
-A tick has few records of each of very many flows. Vectorised, folding them takes a sort and a hundred steps of NumPy,
-which cost more than the arithmetic in a small tick, and pass over all data again and again in a large one. As compiled
-loops it takes an eighth of the time in small ticks and a quarter in large ones. All that the loops depend on is in this
-file or in the types of their arguments: see `policy.compiled`.
+A tick has few records of each of very many flows. Vectorised, folding them takes a sort and a
+hundred steps of NumPy, which cost more than the arithmetic in a small tick, and pass over all data
+again and again in a large one. As compiled loops it takes an eighth of the time in small ticks and
+a quarter in large ones. All that the loops depend on is in this file or in the types of their
+arguments: see `policy.compiled`.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ _flows, _estimates, _rows = (numba.from_dtype(kind)[::1] for kind in (FLOW, ESTI
 def estimated(
     estimate: Any, delivery_rate_bps: float, sample_bps: float, steady: bool, standing_queue: bool
 ) -> float:
-    """A flow's bandwidth estimate after one more window [bit/s]: the maximum of its delivery rates over a few windows.
+    """A flow's bandwidth estimate after one more window [bit/s]: the maximum of its delivery rates
+    over a few windows.
 
-    The maximum filter is BBR's (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM Queue 2016;
-    draft-cardwell-iccrg-bbr-congestion-control): what is delivered is the least that the path can carry. It is
-    shortened while the bottleneck's queue never empties: then the delivery rate is the flow's share itself, and an
-    older maximum is history. A rate that is not steady counts only if it raises the estimate (tcp_bbr.c,
-    bbr_update_bw). Without a usable rate in memory the estimate stays: silence says nothing about the path.
+    The maximum filter is BBR's (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM
+    Queue 2016; draft-cardwell-iccrg-bbr-congestion-control): what is delivered is the least that
+    the path can carry. It is shortened while the bottleneck's queue never empties: then the
+    delivery rate is the flow's share itself, and an older maximum is history. A rate that is not
+    steady counts only if it raises the estimate (tcp_bbr.c, bbr_update_bw). Without a usable rate
+    in memory the estimate stays: silence says nothing about the path.
 
     Args:
         estimate: record of ESTIMATE, changed.
@@ -54,7 +57,8 @@ def estimated(
         standing_queue: the queue never emptied in it.
     """
     newest = delivery_rate_bps
-    # While the queue does not empty, the window's own rate is exact; else the newest sample may be ahead of it.
+    # While the queue does not empty, the window's own rate is exact; else the newest sample may be
+    # ahead of it.
     if steady and not standing_queue and sample_bps > newest:
         newest = sample_bps
     position = estimate.position
@@ -137,7 +141,9 @@ def _take(
 
 @inner
 def _gained(flow: Any, counter: int) -> float:
-    """By how much a counter has grown in the open window. Nonsense beyond 2**53 is rounded, and yet not negative."""
+    """By how much a counter has grown in the open window. Nonsense beyond 2**53 is rounded, and yet
+    not negative.
+    """
     gained: float = max(flow.counters[counter] - flow.base[counter], 0.0)
     return gained
 
@@ -195,7 +201,9 @@ def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
     row.since_loss_ns = -1.0 if flow.loss_ns == NEVER else float(end_ns - flow.loss_ns)
     steady = not quiet and app_limited < 0.5 and span <= 2 * duration
     standing_queue = not quiet and rtt_min - min_rtt > max(5e6, 0.1 * min_rtt)
-    row.bandwidth_bps = estimated(estimate, row.delivery_rate_bps, flow.rate_bps, steady, standing_queue)
+    row.bandwidth_bps = estimated(
+        estimate, row.delivery_rate_bps, flow.rate_bps, steady, standing_queue
+    )
 
     flow.start_ns, flow.base_ns = end_ns, flow.last_ns
     _reset(flow)
@@ -203,7 +211,9 @@ def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
 
 @compiled(_b1, _flows, read_only(_i8), read_only(_i8))
 def in_order(flows: NDArray[np.void], slot: Ints, at_ns: Ints) -> bool:
-    """Whether each record comes after those before of its flow, those held included; stale ones do not count."""
+    """Whether each record comes after those before of its flow, those held included; stale ones do
+    not count.
+    """
     ordered = True
     for i in range(len(slot)):
         flow: Any = flows[slot[i]]
@@ -234,7 +244,9 @@ _columns = (
 _closings = (read_only(_i8), _i8[::1], _rows)
 
 
-@compiled(types.Tuple((_i8, _i8)), _flows, _estimates, *_closings, _b1[::1], *_columns, read_only(_b1))
+@compiled(
+    types.Tuple((_i8, _i8)), _flows, _estimates, *_closings, _b1[::1], *_columns, read_only(_b1)
+)
 def take_records(
     flows: NDArray[np.void],
     estimates: NDArray[np.void],
@@ -250,10 +262,11 @@ def take_records(
     rate_bps: Floats,
     app_limited: Flags,
 ) -> tuple[int, int]:
-    """Add records, as in `policy.tasks.congestion.windows.Records` and in order of time per flow, to the windows that they belong to.
+    """Add records, as in `policy.tasks.congestion.windows.Records` and in order of time per flow,
+    to the windows that they belong to.
 
-    Makes the closings that they are past, and marks as `ahead`, and leaves out, what is past the last one of its flow.
-    Returns how many were stale and how many had a counter that fell.
+    Makes the closings that they are past, and marks as `ahead`, and leaves out, what is past the
+    last one of its flow. Returns how many were stale and how many had a counter that fell.
     """
     stale = fell = 0
     for i in range(len(slot)):

@@ -11,8 +11,8 @@ from policy.tasks.congestion.cwnd import cwnd_packets
 
 ALLOWED_QUEUE_NS = 10e6
 ALLOWED_QUEUE_RTT = 0.2
-"""Queue that cwnd leaves room for: this share of the minimum RTT if that is more. Chosen in the closed loop on
-validation traces (docs/results/training.md)."""
+"""Queue that cwnd leaves room for: this share of the minimum RTT if that is more. Chosen in the
+closed loop on validation traces (docs/results/training.md)."""
 
 
 class BoundedHead(nn.Module):
@@ -37,9 +37,10 @@ def rate_and_cwnd(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
-    cwnd holds bandwidth * 2^action * min RTT and the queue that is allowed (`policy.tasks.congestion.cwnd`). The pacing rate is
-    bandwidth * 2^action too, but not below the estimate: a smaller cwnd drains a queue within a round trip and lets go
-    as soon as ACKs come faster, where a lower rate would hold for all of the window.
+    cwnd holds bandwidth * 2^action * min RTT and the queue that is allowed
+    (`policy.tasks.congestion.cwnd`). The pacing rate is bandwidth * 2^action too, but not below the
+    estimate: a smaller cwnd drains a queue within a round trip and lets go as soon as ACKs come
+    faster, where a lower rate would hold for all of the window.
     """
     wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
     cwnd = cwnd_packets(

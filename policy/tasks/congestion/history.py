@@ -20,7 +20,9 @@ class History:
 
     def __init__(self, slots: int) -> None:
         self.count: Ints = np.zeros(slots, np.int64)  # windows the flow has had
-        self._rows: Floats = np.zeros((slots * HISTORY, len(FIELDS)))  # of slot s from s * HISTORY on
+        self._rows: Floats = np.zeros(
+            (slots * HISTORY, len(FIELDS))
+        )  # of slot s from s * HISTORY on
 
     def forget(self, slots: Ints) -> None:
         """These slots have new flows."""
@@ -32,11 +34,15 @@ class History:
         self.count[slots] += 1
 
     def batch(self, slots: Ints, mss_bytes: Floats, windows: int = HISTORY) -> FlowBatch:
-        """A copy of the newest `windows` rows of each slot, with the flow's estimates; mss_bytes 0 where unknown."""
+        """A copy of the newest `windows` rows of each slot, with the flow's estimates; mss_bytes 0
+        where unknown.
+        """
         count = self.count[slots]
         age = np.arange(windows)[::-1]
         valid = age < count[:, None]
-        rows = self._rows.take(slots[:, None] * HISTORY + (count[:, None] - 1 - age) % HISTORY, axis=0)
+        rows = self._rows.take(
+            slots[:, None] * HISTORY + (count[:, None] - 1 - age) % HISTORY, axis=0
+        )
         if not valid.all():
             rows[~valid] = 0.0
         newest = rows[:, -1]
@@ -45,4 +51,6 @@ class History:
         min_rtt = np.where(min_rtt > 0, min_rtt, DEFAULT_MIN_RTT_NS)
         bandwidth = newest[:, F["bandwidth_bps"]]
         initial = INITIAL_WINDOW_PACKETS * mss * 8e9 / min_rtt
-        return FlowBatch(slots, rows, valid, np.where(bandwidth > 0, bandwidth, initial), min_rtt, mss)
+        return FlowBatch(
+            slots, rows, valid, np.where(bandwidth > 0, bandwidth, initial), min_rtt, mss
+        )

@@ -1,18 +1,20 @@
-"""What the right action would have been, seen with hindsight of the capacity trace. Pure, vectorised over decisions.
+"""What the right action would have been, seen with hindsight of the capacity trace. Pure,
+vectorised over decisions.
 
-At time t a sender chooses the rate r for what arrives at the bottleneck from t + d on, with d the delay from sender
-to bottleneck. Bytes sent before t and not yet arrived are committed. With C(a, b) the bytes that the trace can carry
-in (a, b), the queue that the new rate meets is
+At time t a sender chooses the rate r for what arrives at the bottleneck from t + d on, with d the
+delay from sender to bottleneck. Bytes sent before t and not yet arrived are committed. With C(a, b)
+the bytes that the trace can carry in (a, b), the queue that the new rate meets is
 
     Q1 = max(0, Q(t) + committed - C(t, t + d)).
 
-Over the horizon H = max(windows * W, RTT), the constant rate that uses all of the capacity and leaves a queue worth
-the target delay D at its end solves Q1 + r H - C(t + d, t + d + H) = D C(t + d, t + d + H) / H:
+Over the horizon H = max(windows * W, RTT), the constant rate that uses all of the capacity and
+leaves a queue worth the target delay D at its end solves Q1 + r H - C(t + d, t + d + H) = D C(t +
+d, t + d + H) / H:
 
     r* = (C (1 + D / H) - Q1) / H,
 
-at least `floor` of the mean capacity, so that a flow is never told to fall silent. With several flows on the
-bottleneck, each is due its share of C and of the queue.
+at least `floor` of the mean capacity, so that a flow is never told to fall silent. With several
+flows on the bottleneck, each is due its share of C and of the queue.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ class Reward:
 
 
 class CapacityIntegral:
-    """Cumulative bytes that a trace can carry, from arrays of times and totals (both non-decreasing)."""
+    """Cumulative bytes that a trace can carry, from arrays of times and totals (both
+    non-decreasing).
+    """
 
     def __init__(self, at_ns: ArrayLike, cumulative_bytes: ArrayLike) -> None:
         self._at_ns = np.asarray(at_ns, np.float64)
@@ -75,17 +79,18 @@ def near_optimal_rate_bps(
 ) -> Floats:
     """r* of the module's text, in bit/s.
 
-    Args:
-        decision_ns: [n], when the new rate takes effect at the sender, on the capacity's clock.
-        queue_bytes: [n], backlog of the bottleneck then.
-        committed_bytes: [n], sent and not yet at the bottleneck (about send rate * forward delay).
-        forward_delay_ns, rtt_ns: [n] or scalars; propagation from sender to bottleneck, and round trip.
-        share: the flow's fair part of the bottleneck, in (0, 1].
+    Args: decision_ns: [n], when the new rate takes effect at the sender, on the capacity's clock.
+        queue_bytes: [n], backlog of the bottleneck then. committed_bytes: [n], sent and not yet at
+        the bottleneck (about send rate * forward delay). forward_delay_ns, rtt_ns: [n] or scalars;
+        propagation from sender to bottleneck, and round trip. share: the flow's fair part of the
+        bottleneck, in (0, 1].
     """
     target = target or Target()
     start = np.asarray(decision_ns, np.float64)
     arrive = start + np.asarray(forward_delay_ns, np.float64)
-    horizon = np.maximum(float(target.horizon_windows * target.window_ns), np.asarray(rtt_ns, np.float64))
+    horizon = np.maximum(
+        float(target.horizon_windows * target.window_ns), np.asarray(rtt_ns, np.float64)
+    )
     queue = np.asarray(queue_bytes, np.float64) + np.asarray(committed_bytes, np.float64)
     queue = np.maximum(queue - capacity.between(start, arrive), 0.0)
     due = np.asarray(share, np.float64)
@@ -112,26 +117,32 @@ def rewards(
     loss_rate: ArrayLike,
     weights: Reward | None = None,
 ) -> Floats:
-    """Reward of each window: share of the capacity delivered, less queueing delay in RTTs (at most 2) and loss.
+    """Reward of each window: share of the capacity delivered, less queueing delay in RTTs (at most
+    2) and loss.
 
-    r = min(delivered / capacity, 1) - delay * min(q / RTT, 2) - loss * loss_rate; where there was no capacity,
-    delivering nothing counts as all of it.
+    r = min(delivered / capacity, 1) - delay * min(q / RTT, 2) - loss * loss_rate; where there was
+    no capacity, delivering nothing counts as all of it.
     """
     weights = weights or Reward()
     capacity = np.asarray(capacity_bytes, np.float64)
     used = np.ones_like(capacity)
     np.divide(np.asarray(delivered_bytes, np.float64), capacity, out=used, where=capacity > 0)
-    delay = np.minimum(np.asarray(queueing_delay_ns, np.float64) / np.asarray(min_rtt_ns, np.float64), 2.0)
-    value: Floats = np.minimum(used, 1.0) - weights.delay * delay - weights.loss * np.asarray(loss_rate)
+    delay = np.minimum(
+        np.asarray(queueing_delay_ns, np.float64) / np.asarray(min_rtt_ns, np.float64), 2.0
+    )
+    value: Floats = (
+        np.minimum(used, 1.0) - weights.delay * delay - weights.loss * np.asarray(loss_rate)
+    )
     return value
 
 
 def returns_to_go(rewards_of_windows: ArrayLike, horizon_windows: int = 20) -> Floats:
-    """Mean reward of the coming windows of one flow: R_t = mean(r_{t+1} … r_{t+h}), fewer near the end.
+    """Mean reward of the coming windows of one flow: R_t = mean(r_{t+1} … r_{t+h}), fewer near the
+    end.
 
-    A flow has no known end, so that the sum to the end of an episode (arXiv 2106.01345) would measure its remaining
-    length; a mean over a horizon does not, and the target return need not be decremented at run time. The last
-    window, which has nothing behind it, gets its own reward.
+    A flow has no known end, so that the sum to the end of an episode (arXiv 2106.01345) would
+    measure its remaining length; a mean over a horizon does not, and the target return need not be
+    decremented at run time. The last window, which has nothing behind it, gets its own reward.
     """
     values = np.asarray(rewards_of_windows, np.float64)
     n = len(values)
@@ -141,5 +152,7 @@ def returns_to_go(rewards_of_windows: ArrayLike, horizon_windows: int = 20) -> F
     first = np.arange(1, n + 1)
     last = np.minimum(first + horizon_windows, n)
     counts = last - first
-    out: Floats = np.where(counts > 0, (totals[last] - totals[first]) / np.maximum(counts, 1), values)
+    out: Floats = np.where(
+        counts > 0, (totals[last] - totals[first]) / np.maximum(counts, 1), values
+    )
     return out

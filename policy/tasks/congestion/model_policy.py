@@ -20,12 +20,15 @@ from policy.tasks.congestion.head import rate_and_cwnd
 TIERS = {"llm": "nioka", "gru": "gru", "mlp": "mlp", "transformer": "transformer"}
 """Tier name -> the kind of model that answers for it."""
 VARIANT = "TBTEST_ENGINE"
-"""Environment variable: how the LLM's engine runs (`policy.model.engine.Variant`), instead of the default."""
+"""Environment variable: how the LLM's engine runs (`policy.model.engine.Variant`), instead of the
+default.
+"""
 
 
 RATE_GAIN = 1.06
-"""On every answer: a squared error of logarithms leads to the geometric mean of the rates that were right, which is
-below their mean. Chosen in the closed loop on validation traces (docs/results/training.md)."""
+"""On every answer: a squared error of logarithms leads to the geometric mean of the rates that were
+right, which is below their mean. Chosen in the closed loop on validation traces
+(docs/results/training.md)."""
 
 
 class ModelTier:
@@ -33,7 +36,9 @@ class ModelTier:
 
     yields = True
 
-    def __init__(self, name: str, engine: Engine, config: ModelConfig, target_return: float | None) -> None:
+    def __init__(
+        self, name: str, engine: Engine, config: ModelConfig, target_return: float | None
+    ) -> None:
         self.name = name
         self._engine = engine
         self.history = config.history
@@ -41,7 +46,9 @@ class ModelTier:
         self._target_return = target_return
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """Rate and cwnd for every flow. `now_ns` is not used: the answer depends on the windows alone."""
+        """Rate and cwnd for every flow. `now_ns` is not used: the answer depends on the windows
+        alone.
+        """
         action_log2 = self._engine.run(self._inputs(batch)) + np.log2(RATE_GAIN)
         rate_bps, cwnd_packets = rate_and_cwnd(
             action_log2, batch.bandwidth_bps, batch.min_rtt_ns, batch.mss_bytes
@@ -68,7 +75,9 @@ class ModelTier:
 def fit_history(
     windows: NDArray[np.float64], valid: NDArray[np.bool_], history: int
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The newest `history` windows of [n, w, F] and [n, w], with absent ones in front where there are fewer."""
+    """The newest `history` windows of [n, w, F] and [n, w], with absent ones in front where there
+    are fewer.
+    """
     n, w, fields = windows.shape
     if w >= history:
         return windows[:, w - history :], valid[:, w - history :]
@@ -79,24 +88,28 @@ def fit_history(
     )
 
 
-def load_tier(name: str, checkpoint_path: str | Path | None = None, device: str = "auto") -> ModelTier:
+def load_tier(
+    name: str, checkpoint_path: str | Path | None = None, device: str = "auto"
+) -> ModelTier:
     """The tier `name` ("llm", "gru", "mlp", "transformer"), loaded and warmed up.
 
-    Args:
-        checkpoint_path: folder or bundled name; by default the bundled checkpoint of the tier's name.
-        device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
+    Args: checkpoint_path: folder or bundled name; by default the bundled checkpoint of the tier's
+        name. device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", …
 
-    Raises:
-        ModelError: no such tier, checkpoint or engine variant, or the checkpoint is of another kind.
+    Raises: ModelError: no such tier, checkpoint or engine variant, or the checkpoint is of another
+        kind.
     """
     if name not in TIERS:
         raise ModelError(f"no model tier {name!r}; known: {', '.join(TIERS)}")
     folder = checkpoint.resolve(checkpoint_path or name)
-    # Where the compiler keeps its results, unless its own variable says so; loading a model would settle it otherwise.
+    # Where the compiler keeps its results, unless its own variable says so; loading a model would
+    # settle it otherwise.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
     model, info = checkpoint.load(folder)
     if info.model.kind != TIERS[name]:
-        raise ModelError(f"{folder} holds a {info.model.kind} model; tier {name!r} needs {TIERS[name]}")
+        raise ModelError(
+            f"{folder} holds a {info.model.kind} model; tier {name!r} needs {TIERS[name]}"
+        )
     device = resolve_device(device)
     variant = best_variant(model, device)
     if info.model.kind == "nioka" and VARIANT in os.environ:

@@ -1,14 +1,19 @@
 """The experience dataset: a folder of Parquet files, one row per decision window of a flow.
 
-`dataset.json` beside them holds {"schema": 1, "target": …, "reward": …} with the constants of the labels. Columns:
+`dataset.json` beside them holds {"schema": 1, "target": …, "reward": …} with the constants of the
+labels. Columns:
 
-- `source_trace` (name of the capacity trace that drove the bottleneck), `family` (where that trace comes from),
-  `split` ("train", "validation" or "test"; a function of the source trace alone), `run`, `cell`, `cc`
-- `episode` (unique for one flow of one cell in the whole dataset), `window` i32 (0, 1, … without gaps), `end_ns` i64
-- every field of `policy.tasks.congestion.fields.FIELDS` as float32, in its physical unit; `mss_bytes` float32
-- `taken_log2`: the action chosen at the end of this window, log2(next window's asked rate, or send rate where the
-  controller asks for none, / bandwidth estimate), clipped to [-1, 1]
-- `near_optimal_bps`, `near_optimal_log2`: the action in hindsight (`policy.tasks.congestion.labels`)
+- `source_trace` (name of the capacity trace that drove the bottleneck), `family` (where that trace
+  comes from), `split` ("train", "validation" or "test"; a function of the source trace alone),
+  `run`, `cell`, `cc`
+- `episode` (unique for one flow of one cell in the whole dataset), `window` i32 (0, 1, … without
+  gaps), `end_ns` i64
+- every field of `policy.tasks.congestion.fields.FIELDS` as float32, in its physical unit;
+  `mss_bytes` float32
+- `taken_log2`: the action chosen at the end of this window, log2(next window's asked rate, or send
+  rate where the controller asks for none, / bandwidth estimate), clipped to [-1, 1]
+- `near_optimal_bps`, `near_optimal_log2`: the action in hindsight
+  (`policy.tasks.congestion.labels`)
 - `reward` of this window and `return_to_go` behind it
 - `queue_bytes` at the bottleneck at `end_ns`, `capacity_bps` (mean over the label's horizon)
 - `gcc_bps` (nullable): what the `gcc` tier would have asked for here
@@ -74,7 +79,9 @@ def write_part(folder: Path, name: str, columns: Mapping[str, Any]) -> Path:
         raise ModelError(f"experience part {name!r}: missing or unknown columns {sorted(wrong)}")
     count = len(columns["window"])
     arrays = [
-        pa.nulls(count, field.type) if field.name not in columns else _array(columns[field.name], field.type)
+        pa.nulls(count, field.type)
+        if field.name not in columns
+        else _array(columns[field.name], field.type)
         for field in SCHEMA
     ]
     path = folder / f"{name}.parquet"
@@ -100,9 +107,13 @@ def read(folder: Path) -> pa.Table:
     try:
         version = json.loads(record_path.read_text())["schema"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise ModelError(f"{folder} is not an experience dataset: no readable dataset.json") from None
+        raise ModelError(
+            f"{folder} is not an experience dataset: no readable dataset.json"
+        ) from None
     if version != SCHEMA_VERSION:
-        raise ModelError(f"{record_path}: schema {version}, but this version reads {SCHEMA_VERSION}")
+        raise ModelError(
+            f"{record_path}: schema {version}, but this version reads {SCHEMA_VERSION}"
+        )
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise ModelError(f"{folder} holds no Parquet file")
@@ -120,15 +131,17 @@ def read(folder: Path) -> pa.Table:
         if split not in SPLITS:
             raise ModelError(f"{folder}: unknown split {split!r} for trace {trace!r}")
         if seen.setdefault(trace, split) != split:
-            raise ModelError(f"{folder}: trace {trace!r} is in two splits; results would be worthless")
+            raise ModelError(
+                f"{folder}: trace {trace!r} is in two splits; results would be worthless"
+            )
     return table
 
 
 def assign_splits(
     family_of: Mapping[str, str], *, validation: float = 0.15, test: float = 0.15, seed: int = 0
 ) -> dict[str, str]:
-    """Split for every source trace, drawn within each family; at least one trace of a family with three or more
-    goes to validation and one to test."""
+    """Split for every source trace, drawn within each family; at least one trace of a family with
+    three or more goes to validation and one to test."""
     splits: dict[str, str] = {}
     for family in sorted(set(family_of.values())):
         names = sorted(name for name, of in family_of.items() if of == family)
@@ -139,7 +152,11 @@ def assign_splits(
         n_test = max(least, round(test * len(names)))
         for index, name in enumerate(order):
             splits[name] = (
-                "validation" if index < n_validation else "test" if index < n_validation + n_test else "train"
+                "validation"
+                if index < n_validation
+                else "test"
+                if index < n_validation + n_test
+                else "train"
             )
     return splits
 

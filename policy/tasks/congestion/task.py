@@ -18,9 +18,9 @@ from policy.tasks.congestion.head import BoundedHead
 class CongestionTask:
     """Regression of a_t = log2(rate / bandwidth estimate), in [-1, 1].
 
-    Inputs: windows [w, F] in physical units, valid [w], bandwidth_bps, min_rtt_ns, mss_bytes, and for the decision
-    transformer return_to_go [w]. Target: action_log2, the hindsight near-optimal action (`near-optimal`) or the
-    behaviour's own (`decision-transformer`).
+    Inputs: windows [w, F] in physical units, valid [w], bandwidth_bps, min_rtt_ns, mss_bytes, and
+    for the decision transformer return_to_go [w]. Target: action_log2, the hindsight near-optimal
+    action (`near-optimal`) or the behaviour's own (`decision-transformer`).
     """
 
     name = "congestion"

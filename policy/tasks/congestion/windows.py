@@ -1,7 +1,8 @@
 """Decision windows: per-ACK records of many flows folded into rows of physical quantities.
 
-Everything that adds up comes from differences of the kernel's cumulative counters, so a missing record costs resolution
-and no bytes. A counter that falls (which a live flow's never do) starts a new base and adds nothing.
+Everything that adds up comes from differences of the kernel's cumulative counters, so a missing
+record costs resolution and no bytes. A counter that falls (which a live flow's never do) starts a
+new base and adds nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ Floats = NDArray[np.float64]
 class Records:
     """ACKs of many flows, any order between flows.
 
-    slot, at_ns: int64[n]; counters: int64[n, 6] as COUNTERS; levels: float64[n, 6] as LEVELS, min_rtt_ns 0 where
-    unknown; rtt_ns: float64[n], NaN: no sample; rate_bps: float64[n], delivery rate sample, NaN: none;
-    app_limited: bool[n].
+    slot, at_ns: int64[n]; counters: int64[n, 6] as COUNTERS; levels: float64[n, 6] as LEVELS,
+    min_rtt_ns 0 where unknown; rtt_ns: float64[n], NaN: no sample; rate_bps: float64[n], delivery
+    rate sample, NaN: none; app_limited: bool[n].
     """
 
     slot: Ints
@@ -53,7 +54,9 @@ class Records:
 
 
 class WindowFolder:
-    """Accumulates the open window of every flow and gives its row when it closes. Arrays are indexed by slot."""
+    """Accumulates the open window of every flow and gives its row when it closes. Arrays are
+    indexed by slot.
+    """
 
     def __init__(self, slots: int) -> None:
         self._flows = np.zeros(slots, FLOW)
@@ -73,10 +76,12 @@ class WindowFolder:
         self._estimates[slots] = np.zeros(1, ESTIMATE)[0]
 
     def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
-        """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i], oldest first.
+        """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i],
+        oldest first.
 
-        A record at or past the end belongs to the next window. Returns the rows, float64[len(slot), F]; how many
-        records were older than their flow's newest and left out; and how many had a counter that fell.
+        A record at or past the end belongs to the next window. Returns the rows, float64[len(slot),
+        F]; how many records were older than their flow's newest and left out; and how many had a
+        counter that fell.
         """
         parts = [records] if self._held is None else [self._held, records]
         if not folding.in_order(self._flows, records.slot, records.at_ns):
@@ -89,7 +94,9 @@ class WindowFolder:
         ahead, stale, fell = [], 0, 0
         for part in parts:
             past = np.empty(len(part), bool)
-            counts = folding.take_records(self._flows, self._estimates, *closings, past, *vars(part).values())
+            counts = folding.take_records(
+                self._flows, self._estimates, *closings, past, *vars(part).values()
+            )
             stale, fell = stale + counts[0], fell + counts[1]
             if past.any():
                 ahead.append(part.only(np.flatnonzero(past)))
@@ -99,7 +106,9 @@ class WindowFolder:
 
 
 def rounds(slot: Ints) -> list[NDArray[np.int64]]:
-    """Indices of `slot` in rounds such that no slot occurs twice in a round and its order is kept."""
+    """Indices of `slot` in rounds such that no slot occurs twice in a round and its order is
+    kept.
+    """
     if not len(slot):
         return []
     order = np.argsort(slot, kind="stable")

@@ -54,14 +54,18 @@ class RelayBackend:
             return f"the relay is not compiled; run 'make -C {PROGRAM.parent}'."
         return None
 
-    def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> Link:
+    def open(
+        self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+    ) -> Link:
         return RelayLink(scope, spec, a, b, log_dir)
 
 
 class RelayLink:
     """A running relay. The interfaces live as long as its process."""
 
-    def __init__(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> None:
+    def __init__(
+        self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+    ) -> None:
         self._spec, self._ends = spec, (a, b)
         self._zero_ns: int | None = None
         self._packet_log = log_dir.resolve() / f"link-{spec.name}.packets"
@@ -93,7 +97,9 @@ class RelayLink:
     def sample(self) -> LinkSample:
         self._check_running()
         counters = self._counters()
-        forward, reverse = (DirectionSample(*counters[base : base + 7]) for base in (0, _PER_DIRECTION))
+        forward, reverse = (
+            DirectionSample(*counters[base : base + 7]) for base in (0, _PER_DIRECTION)
+        )
         return LinkSample(time.monotonic_ns(), forward, reverse)
 
     def stop(self) -> LinkRecord:

@@ -46,13 +46,17 @@ def read_log(path: Path) -> pa.Table:
         **{name: records[name] for name in ("enqueue_ns", "size_bytes", "queue_bytes", "verdict")},
         **{name: _nullable(records[name]) for name in ("dequeue_ns", "deliver_ns", "due_ns")},
     }
-    return pa.table([pa.array(columns[field.name], field.type) for field in PACKET_SCHEMA], PACKET_SCHEMA)
+    return pa.table(
+        [pa.array(columns[field.name], field.type) for field in PACKET_SCHEMA], PACKET_SCHEMA
+    )
 
 
 def flows_of(
     source_port: npt.NDArray[np.uint16], destination_port: npt.NDArray[np.uint16]
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
-    """Flow number (-1: none) and whether the packet comes from the receiver, by the two ports, each [n]."""
+    """Flow number (-1: none) and whether the packet comes from the receiver, by the two ports, each
+    [n].
+    """
     source, destination = source_port.astype(np.int32), destination_port.astype(np.int32)
     forth, back = source - SENDER_PORT, destination - SENDER_PORT
     data = (forth == destination - RECEIVER_PORT) & (forth >= 0) & (forth < MAX_FLOWS)

@@ -1,4 +1,6 @@
-"""The text file that tells the relay what to emulate. The format is described in docs/reference/links.md."""
+"""The text file that tells the relay what to emulate. The format is described in
+docs/reference/links.md.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +70,10 @@ def _capacity(trace: Trace) -> Iterator[str]:
     loss = np.zeros(count) if steps.loss is None else steps.loss
     yield f"capacity steps {count} {period_ns}"
     rows = zip(
-        steps.start_ns.tolist(), steps.capacity_bps.tolist(), delay_ns.tolist(), loss.tolist(), strict=True
+        steps.start_ns.tolist(),
+        steps.capacity_bps.tolist(),
+        delay_ns.tolist(),
+        loss.tolist(),
+        strict=True,
     )
     yield from (f"{start} {rate!r} {delay} {lost!r}" for start, rate, delay, lost in rows)

@@ -1,4 +1,6 @@
-"""The `tc` backend: kernel qdiscs between two ends of a veth pair. Less exact than the relay; see docs/reference/links.md."""
+"""The `tc` backend: kernel qdiscs between two ends of a veth pair. Less exact than the relay; see
+docs/reference/links.md.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from testbed.system.scope import Scope
     from traces.model import Trace
 
-VETH_QUEUE_PACKETS = 1000  # of the device itself; HTB stands in front of it and veth never makes it wait
+VETH_QUEUE_PACKETS = (
+    1000  # of the device itself; HTB stands in front of it and veth never makes it wait
+)
 
 
 class TcBackend:
@@ -50,11 +54,14 @@ class TcBackend:
         if missing := missing_features():
             return (
                 f"the kernel has no {', '.join(missing)}; install its extra modules "
-                f"(on Ubuntu 'apt install linux-modules-extra-{os.uname().release}') or use the relay backend."
+                f"(on Ubuntu 'apt install linux-modules-extra-{os.uname().release}') or use the "
+                "relay backend."
             )
         return None
 
-    def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> Link:
+    def open(
+        self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+    ) -> Link:
         for label, direction in (("forward", spec.forward), ("reverse", spec.reverse)):
             _refuse_unsupported(f"link {spec.name}, {label}", direction)
         interfaces.open_veth(a, b, VETH_QUEUE_PACKETS)
@@ -72,7 +79,9 @@ def _refuse_unsupported(where: str, direction: Direction) -> None:
     elif steps and (steps.delay_ns is not None or steps.loss is not None):
         reason = "it cannot replay the trace's delay and loss"
     if reason:
-        raise UserError(f"{where}: the tc backend cannot emulate this: {reason}; use the relay backend")
+        raise UserError(
+            f"{where}: the tc backend cannot emulate this: {reason}; use the relay backend"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,9 @@ class _Side:
     ifb: str | None
 
     def read(self) -> DirectionSample:
-        """Counters from end to end. The kernel counts drops in packets only: their bytes are taken as full packets."""
+        """Counters from end to end. The kernel counts drops in packets only: their bytes are taken
+        as full packets.
+        """
         sent = read_interface(self.leaves, self.leaves.ifname)
         passed = read_interface(self.arrives, self.ifb) if self.ifb else sent
         lost = passed.dropped_packets if self.ifb else 0
@@ -105,7 +116,9 @@ class _Side:
 
     def record(self) -> DirectionRecord:
         played = self.player.played if self.player else Played()
-        return DirectionRecord(played.rate_error(), percentiles(np.asarray(played.lateness_ns)), None)
+        return DirectionRecord(
+            played.rate_error(), percentiles(np.asarray(played.lateness_ns)), None
+        )
 
 
 class TcLink:
@@ -166,13 +179,21 @@ class TcLink:
 
     def _doubts(self, forward: DirectionRecord, reverse: DirectionRecord) -> Iterator[str]:
         yield "tc keeps no packet log: delays and queueing are not measured"
-        for label, side, record in zip(("forward", "reverse"), self._sides, (forward, reverse), strict=True):
+        for label, side, record in zip(
+            ("forward", "reverse"), self._sides, (forward, reverse), strict=True
+        ):
             trace = side.direction.capacity
             if trace is not None and changes_faster_than(trace, WINDOW_NS):
-                yield f"{label}: the trace changes more often than ten times a second; tc replayed 100 ms means"
+                yield (
+                    f"{label}: the trace changes more often than ten times a second; tc replayed "
+                    "100 ms means"
+                )
             if len(record.rate_error) and np.median(np.abs(record.rate_error)) > MAX_UNTRUE_ERROR:
                 error = np.median(np.abs(record.rate_error))
-                yield f"{label}: half of the 100 ms windows were off the trace by more than {error:.0%}"
+                yield (
+                    f"{label}: half of the 100 ms windows were off the trace by more than "
+                    f"{error:.0%}"
+                )
             if side.direction.loss:
                 yield f"{label}: netem's losses do not follow the seed"
 

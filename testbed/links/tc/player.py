@@ -1,4 +1,6 @@
-"""Plays a trace on an HTB class: at most ten changes a second, each with what HTB did not carry added to the next."""
+"""Plays a trace on an HTB class: at most ten changes a second, each with what HTB did not carry
+added to the next.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,9 @@ LONGEST_OUTAGE_WINDOWS = 100  # ten seconds; a longer one leaks more
 class Correction:
     """The rate to ask for, window by window.
 
-    HTB throws its tokens away at every change, so a varying trace carries too little. What a window with a
-    backlog carried too little or too much is made up for once it is known: half of it in each following window,
-    and half of the capacity at most.
+    HTB throws its tokens away at every change, so a varying trace carries too little. What a window
+    with a backlog carried too little or too much is made up for once it is known: half of it in
+    each following window, and half of the capacity at most.
     """
 
     owed_bytes: float = 0.0
@@ -49,7 +51,9 @@ class Correction:
 
 @dataclass
 class Played:
-    """One entry per 100 ms window: how late the change was made, and capacity and bytes served if backlogged."""
+    """One entry per 100 ms window: how late the change was made, and capacity and bytes served if
+    backlogged.
+    """
 
     lateness_ns: list[int] = field(default_factory=list)
     capacity_bytes: list[float] = field(default_factory=list)
@@ -77,9 +81,9 @@ def outage_windows(trace: Trace, window: int) -> int:
 def outage_rate_bps(windows_left: int) -> float:
     """The rate in an outage with so many windows to come.
 
-    HTB knows no zero. It lets a packet go and then waits for as long as that took at the rate of the moment, also
-    after the rate has risen. So one packet goes at the beginning, paid for just after the last window has begun;
-    the one that goes then is paid for soon after the end.
+    HTB knows no zero. It lets a packet go and then waits for as long as that took at the rate of
+    the moment, also after the rate has risen. So one packet goes at the beginning, paid for just
+    after the last window has begun; the one that goes then is paid for soon after the end.
     """
     return FRAME_BYTES * 8e9 / ((max(windows_left - 1, 1) + 0.25) * WINDOW_NS)
 
@@ -127,7 +131,9 @@ class Player(threading.Thread):
         before, ended_bytes = shaper.read(), 1.0
         for window in count():
             edge_ns = self._zero_ns + window * WINDOW_NS
-            capacity_bytes = self._trace.capacity_bytes(window * WINDOW_NS, (window + 1) * WINDOW_NS)
+            capacity_bytes = self._trace.capacity_bytes(
+                window * WINDOW_NS, (window + 1) * WINDOW_NS
+            )
             asked_bps = correction.rate_bps(capacity_bytes)
             if not capacity_bytes:
                 left = outage_windows(self._trace, window)

@@ -1,4 +1,6 @@
-"""Which kernel features the tc backend needs and this kernel lacks, tried out in a namespace of its own."""
+"""Which kernel features the tc backend needs and this kernel lacks, tried out in a namespace of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ _PROBES = {
     "sch_htb": "qdisc add dev lo root htb",
     "sch_netem": "qdisc add dev lo root netem delay 1ms",
     "sch_ingress": "qdisc add dev lo ingress",
-    "act_mirred and cls_matchall": "filter add dev lo parent ffff: matchall action mirred egress redirect dev lo",
+    "act_mirred and cls_matchall": (
+        "filter add dev lo parent ffff: matchall action mirred egress redirect dev lo"
+    ),
 }
 
 
 @cache
 def missing_features() -> tuple[str, ...]:
-    """Names of the kernel modules that are neither built in nor loadable. Needs root. Raises OSError."""
+    """Names of the kernel modules that are neither built in nor loadable. Needs root. Raises
+    OSError.
+    """
     with ThreadPoolExecutor(1) as thread:  # its namespace ends with it
         return thread.submit(_missing).result()
 

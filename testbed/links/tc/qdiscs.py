@@ -1,6 +1,8 @@
-"""The qdiscs of a tc link: HTB and bfifo where packets leave one end, netem on an ifb where they reach the other.
+"""The qdiscs of a tc link: HTB and bfifo where packets leave one end, netem on an ifb where they
+reach the other.
 
-Set up once through the `tc` program; changed and read while the link runs through one netlink socket.
+Set up once through the `tc` program; changed and read while the link runs through one netlink
+socket.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from testbed.links.base import Attachment, Direction, DirectionSample, Loss
 
 ETHERNET_BYTES = 14
 FRAME_BYTES = 1514
-# Two packets: HTB sends that much at once at most, so that bursts cannot teach a sender a false bandwidth.
+# Two packets: HTB sends that much at once at most, so that bursts cannot teach a sender a false
+# bandwidth.
 BURST_BYTES = 2 * FRAME_BYTES
 MIN_RATE_BPS = 1000.0  # HTB knows no zero; below, the time of a burst no longer fits its 32 bits
 NETEM_LIMIT_PACKETS = 10_000_000  # netem's own queue must never drop
@@ -36,22 +39,32 @@ def tc(end: Attachment, *arguments: str) -> None:
 
 
 def set_up_rate(end: Attachment, direction: Direction, rate_bps: float) -> None:
-    """The bottleneck in front of what leaves `end`. Sizes are of IP packets: stab takes the Ethernet header off."""
+    """The bottleneck in front of what leaves `end`. Sizes are of IP packets: stab takes the
+    Ethernet header off.
+    """
     dev = end.ifname
-    tc(end, *f"qdisc add dev {dev} stab overhead -{ETHERNET_BYTES} root handle 1: htb default 1".split())
     tc(
         end,
-        *f"class add dev {dev} parent 1: classid 1:1 htb rate {_rate(rate_bps)}bps burst {BURST_BYTES} "
+        *f"qdisc add dev {dev} stab overhead -{ETHERNET_BYTES} root handle 1:".split(),
+        *["htb", "default", "1"],
+    )
+    tc(
+        end,
+        *f"class add dev {dev} parent 1: classid 1:1 htb rate {_rate(rate_bps)}bps "
+        f"burst {BURST_BYTES} "
         f"cburst {BURST_BYTES} quantum {FRAME_BYTES}".split(),
     )
     tc(
         end,
-        *f"qdisc add dev {dev} parent 1:1 handle 10: bfifo limit {direction.queue.limit_bytes}".split(),
+        *f"qdisc add dev {dev} parent 1:1 handle 10: bfifo".split(),
+        *f"limit {direction.queue.limit_bytes}".split(),
     )
 
 
 def set_up_delay(end: Attachment, direction: Direction) -> str | None:
-    """Delay and loss of what reaches `end`; returns the ifb's name, None if neither is asked for."""
+    """Delay and loss of what reaches `end`; returns the ifb's name, None if neither is asked
+    for.
+    """
     if not direction.delay_ns and not direction.loss:
         return None
     ifb = f"i{end.ifname}"[:15]
@@ -67,7 +80,8 @@ def set_up_delay(end: Attachment, direction: Direction) -> str | None:
     tc(end, *f"qdisc add dev {end.ifname} ingress".split())
     tc(
         end,
-        *f"filter add dev {end.ifname} parent ffff: matchall action mirred egress redirect dev {ifb}".split(),
+        *f"filter add dev {end.ifname} parent ffff: matchall".split(),
+        *f"action mirred egress redirect dev {ifb}".split(),
     )
     return ifb
 
@@ -77,7 +91,8 @@ def _netem_loss(loss: Loss) -> str:
         return f"loss random {loss.loss_good:.9%}"
     # netem's p, r, 1-h, 1-k
     return (
-        f"loss gemodel {loss.p_good_bad:.9%} {loss.p_bad_good:.9%} {loss.loss_bad:.9%} {loss.loss_good:.9%}"
+        f"loss gemodel {loss.p_good_bad:.9%} {loss.p_bad_good:.9%} {loss.loss_bad:.9%} "
+        f"{loss.loss_good:.9%}"
     )
 
 
@@ -88,7 +103,9 @@ def _rate(rate_bps: float) -> int:
 
 @dataclass(frozen=True)
 class Shaper:
-    """The bottleneck at the end whose interface has this index, through an open netlink socket in its namespace."""
+    """The bottleneck at the end whose interface has this index, through an open netlink socket in
+    its namespace.
+    """
 
     ip: IPRoute
     index: int
@@ -113,14 +130,18 @@ class Shaper:
 
 
 def read_interface(end: Attachment, ifname: str) -> DirectionSample:
-    """Counters of an interface in the end's namespace: those of its bottleneck or netem, else its own."""
+    """Counters of an interface in the end's namespace: those of its bottleneck or netem, else its
+    own.
+    """
     with end.netns.inside(), IPRoute() as ip:
         (index,) = ip.link_lookup(ifname=ifname)
         return _read(ip, index)
 
 
 def _read(ip: IPRoute, index: int) -> DirectionSample:
-    found = {message["handle"]: message.get_attr("TCA_STATS2") for message in ip.get_qdiscs(index=index)}
+    found = {
+        message["handle"]: message.get_attr("TCA_STATS2") for message in ip.get_qdiscs(index=index)
+    }
     if (stats := found.get(_FIFO)) is not None:
         return _sample(stats, header_bytes=0)  # stab has taken the header off
     if (stats := found.get(_ROOT)) is not None:

@@ -1,1 +1,3 @@
-"""Live video over TCP as real-time services send it: encoder, sender's queue, wire format, jitter buffer."""
+"""Live video over TCP as real-time services send it: encoder, sender's queue, wire format, jitter
+buffer.
+"""

@@ -1,6 +1,7 @@
 """How the encoder's target bitrate follows the network. Pure.
 
-The rule is the same for every congestion controller, so that only the controller differs between cells.
+The rule is the same for every congestion controller, so that only the controller differs between
+cells.
 """
 
 from __future__ import annotations
@@ -33,16 +34,20 @@ class Adaptation(Protocol):
 
 def adaptation(options: VideoOptions) -> Adaptation:
     """The rule that the options name."""
-    return TransportAdaptation(options) if options.adaptation == "transport" else BacklogAdaptation(options)
+    return (
+        TransportAdaptation(options)
+        if options.adaptation == "transport"
+        else BacklogAdaptation(options)
+    )
 
 
 class TransportAdaptation:
-    """Follows the rate that the congestion controller allows, as in real-time stacks (WebRTC hands its controller's
-    estimate to the encoder).
+    """Follows the rate that the congestion controller allows, as in real-time stacks (WebRTC hands
+    its controller's estimate to the encoder).
 
-    target = headroom * min(pacing rate, cwnd / srtt) - backlog / drain time. The pacing rate is what a controller
-    that paces asks for, cwnd / srtt what any other does. The target falls at once, and grows by ``growth_per_s`` a
-    second at most.
+    target = headroom * min(pacing rate, cwnd / srtt) - backlog / drain time. The pacing rate is
+    what a controller that paces asks for, cwnd / srtt what any other does. The target falls at
+    once, and grows by ``growth_per_s`` a second at most.
     """
 
     def __init__(self, options: VideoOptions) -> None:
@@ -64,19 +69,24 @@ class TransportAdaptation:
         elapsed_s = 0.0 if self._updated_ns is None else (now_ns - self._updated_ns) / NS_PER_S
         self._updated_ns = now_ns
         if not math.isnan(self._allowed_bps):
-            wanted_bps = options.headroom * self._allowed_bps - backlog_bytes * 8000 / options.drain_ms
+            wanted_bps = (
+                options.headroom * self._allowed_bps - backlog_bytes * 8000 / options.drain_ms
+            )
             grown_bps = self.target_bps * options.growth_per_s ** min(elapsed_s, 1.0)
             self.target_bps = options.bounded(min(wanted_bps, grown_bps))
         return self.target_bps
 
 
 class BacklogAdaptation:
-    """From the sender's backlog and delivery rate, as live streaming over TCP does that cannot see its transport.
+    """From the sender's backlog and delivery rate, as live streaming over TCP does that cannot see
+    its transport.
 
     - Up by ``rise`` when the backlog stayed under one average frame for ``rise_interval_ms``;
-    - down to ``drop`` times the delivery rate when the backlog exceeds ``drop_backlog_ms`` of the target;
+    - down to ``drop`` times the delivery rate when the backlog exceeds ``drop_backlog_ms`` of the
+      target;
     - held in between, and where a drop is due but no valid delivery rate is known.
-    A drop does not multiply the target by itself: while the delivery rate stays, a second one changes nothing.
+    A drop does not multiply the target by itself: while the delivery rate stays, a second one
+    changes nothing.
     """
 
     def __init__(self, options: VideoOptions) -> None:

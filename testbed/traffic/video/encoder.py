@@ -24,7 +24,9 @@ class Frame:
 
 
 class Encoder:
-    """Frame sizes: a group of n pictures has one I-frame of r times a P-frame, and n frames' worth of the target."""
+    """Frame sizes: a group of n pictures has one I-frame of r times a P-frame, and n frames' worth
+    of the target.
+    """
 
     def __init__(self, options: VideoOptions, seed: int) -> None:
         self._options = options
@@ -36,7 +38,9 @@ class Encoder:
         options = self._options
         keyframe = self._number % options.gop_frames == 0
         frame_bytes = target_bps / 8 / options.fps
-        p_bytes = frame_bytes * options.gop_frames / (options.gop_frames - 1 + options.keyframe_ratio)
+        p_bytes = (
+            frame_bytes * options.gop_frames / (options.gop_frames - 1 + options.keyframe_ratio)
+        )
         noise = math.exp(self._random.normal(-(options.size_noise**2) / 2, options.size_noise))
         size_bytes = round(p_bytes * (options.keyframe_ratio if keyframe else 1) * noise)
         size_bytes = min(max(64, size_bytes), MAX_FRAME_BYTES)

@@ -1,9 +1,10 @@
 """The receiver's jitter buffer: when a completed frame is displayed. Pure.
 
-Sender and receiver share one clock, so a frame is due for display at captured + jitter buffer: the same deadline for
-every controller. (A base taken from the first frame's delay would give a longer buffer, hence fewer stalls, to the
-controller that starts slowest.) One that is complete by then is displayed at that time,
-a late one as soon as it is complete, never before its predecessor. Skipped frames are never displayed.
+Sender and receiver share one clock, so a frame is due for display at captured + jitter buffer: the
+same deadline for every controller. (A base taken from the first frame's delay would give a longer
+buffer, hence fewer stalls, to the controller that starts slowest.) One that is complete by then is
+displayed at that time, a late one as soon as it is complete, never before its predecessor. Skipped
+frames are never displayed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Video traffic as processes: the sender paces captures and feeds the socket, the receiver plays."""
+"""Video traffic as processes: the sender paces captures and feeds the socket, the receiver
+plays.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from testbed.traffic.video.options import VideoOptions
 from testbed.traffic.video.queue import FrameQueue
 from testbed.units import NS_PER_MS, NS_PER_S
 
-# Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so that TCP never idles.
+# Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so
+# that TCP never idles.
 _NOTSENT_BYTES = 16 * 1024
 
 
@@ -35,7 +38,13 @@ class _Sender:
         self._adaptation = adaptation(self._options)
         self._queue = FrameQueue(round(self._options.max_frame_age_ms * NS_PER_MS), wire.encode)
         self._tcp_log = tcpinfo.TcpInfoLog(spec)
-        columns = {"flow": "i", "frame": "i", "keyframe": "?", "captured_ns": "q", "size_bytes": "q"}
+        columns = {
+            "flow": "i",
+            "frame": "i",
+            "keyframe": "?",
+            "captured_ns": "q",
+            "size_bytes": "q",
+        }
         self._frame_log = RecordLog(
             spec.log_dir / f"frames-sender-{spec.flow}.parquet",
             columns | {"target_bps": "d", "sent_ns": "q"},
@@ -77,7 +86,9 @@ class _Sender:
         for frame in self._queue.skip_stale(now_ns):
             self._log(frame, NULL)
         target_bps = self._adaptation.update(
-            now_ns, self._queue.backlog_bytes + notsent_bytes, sending=not self._queue.awaiting_keyframe
+            now_ns,
+            self._queue.backlog_bytes + notsent_bytes,
+            sending=not self._queue.awaiting_keyframe,
         )
         frame = self._encoder.encode(now_ns, target_bps)
         if not self._queue.add(frame):
@@ -113,7 +124,8 @@ def send(spec: FlowSpec) -> None:
         interval = await_start(terminated)
         if interval is not None and connect(sock, spec, interval, terminated):
             sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
-            # Captures begin once there is a connection: a call that is not set up yet shows no video.
+            # Captures begin once there is a connection: a call that is not set up yet shows no
+            # video.
             sender.run(time.monotonic_ns(), interval.stop_ns, terminated)
     except (ConnectionResetError, BrokenPipeError):
         pass  # the receiver ended first; what was measured stands
@@ -123,7 +135,9 @@ def send(spec: FlowSpec) -> None:
 
 
 def receive(spec: FlowSpec) -> None:
-    """The receiver's process. Raises OSError, and ValueError if something else than video arrives."""
+    """The receiver's process. Raises OSError, and ValueError if something else than video
+    arrives.
+    """
     options = VideoOptions.model_validate(spec.options)
     playout = JitterBuffer(round(options.jitter_buffer_ms * NS_PER_MS))
     decoder = wire.Decoder()
@@ -137,7 +151,9 @@ def receive(spec: FlowSpec) -> None:
         received = sock.recv_into(buffer)
         completed_ns = time.monotonic_ns()
         for frame in decoder.feed(memoryview(buffer)[:received]):
-            frames.append(frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns))
+            frames.append(
+                frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns)
+            )
         return received
 
     try:

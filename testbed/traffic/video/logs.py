@@ -1,4 +1,6 @@
-"""The two halves of a frame's history, sender's and receiver's, joined into frames-<flow>.parquet."""
+"""The two halves of a frame's history, sender's and receiver's, joined into
+frames-<flow>.parquet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Frames that wait in the sender for the socket to take them, and what becomes of those that waited too long. Pure."""
+"""Frames that wait in the sender for the socket to take them, and what becomes of those that waited
+too long. Pure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from testbed.traffic.video.encoder import Frame
 
 
 class FrameQueue:
-    """Frames in order. A frame of which a byte was written is always finished: TCP has no way back."""
+    """Frames in order. A frame of which a byte was written is always finished: TCP has no way
+    back.
+    """
 
     def __init__(self, max_age_ns: int, wire_bytes: Callable[[Frame], bytes]) -> None:
         """``wire_bytes`` gives what a frame looks like on the wire."""
@@ -30,7 +34,9 @@ class FrameQueue:
         return True
 
     def skip_stale(self, now_ns: int) -> list[Frame]:
-        """Drop frames up to the next I-frame if the oldest waiting one is too old to matter; returns them."""
+        """Drop frames up to the next I-frame if the oldest waiting one is too old to matter;
+        returns them.
+        """
         skipped: list[Frame] = []
         if not self._waiting or now_ns - self._waiting[0].captured_ns <= self._max_age_ns:
             return skipped
@@ -50,14 +56,18 @@ class FrameQueue:
         return bool(self._current or self._waiting)
 
     def begin(self) -> tuple[memoryview, Frame | None]:
-        """What to write next, and the frame if its first byte is in it. Only when there is something to write."""
+        """What to write next, and the frame if its first byte is in it. Only when there is
+        something to write.
+        """
         if self._current:
             return self._current, None
         frame = self._waiting[0]
         return memoryview(self._wire_bytes(frame)), frame
 
     def written(self, data: memoryview, size_bytes: int) -> None:
-        """The socket took the first ``size_bytes`` (at least one) of ``data``, which ``begin`` gave."""
+        """The socket took the first ``size_bytes`` (at least one) of ``data``, which ``begin``
+        gave.
+        """
         if not self._current:
             self._waiting.popleft()
         self._current = data[size_bytes:]

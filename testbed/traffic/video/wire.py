@@ -1,4 +1,6 @@
-"""Frames on the wire: a fixed header, then as many bytes as make up the frame's size, header included. Pure."""
+"""Frames on the wire: a fixed header, then as many bytes as make up the frame's size, header
+included. Pure.
+"""
 
 from __future__ import annotations
 

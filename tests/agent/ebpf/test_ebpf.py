@@ -21,7 +21,9 @@ def registered():
 
 
 @pytest.mark.parametrize("kernel", ["bbr", "aimd", "cubic"])
-def test_observed_kernel_algorithms_keep_control_and_every_ack_is_seen(network, start_agent, kernel):
+def test_observed_kernel_algorithms_keep_control_and_every_ack_is_seen(
+    network, start_agent, kernel
+):
     agent = start_agent(mode="observe", kernel=kernel)
     flow = network.flow(agent.cc)
     time.sleep(0.5)
@@ -62,7 +64,9 @@ def test_rate_and_cwnd_are_followed_and_clamped(network, start_agent, server):
     assert list(events(agent, "tier")["detail"])[-1] == "fake"
 
 
-def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(network, start_agent, server):
+def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(
+    network, start_agent, server
+):
     agent = start_agent(server=server.address)
     flow = network.flow(agent.cc)
     time.sleep(0.7)
@@ -77,12 +81,16 @@ def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(network,
     assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)
     again.stop()
     control = events(again, "control")
-    fallback = control[(control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)]
-    # The datapath said when: the record waited in the ring for the new agent. The last heartbeat was up to 25 ms old.
+    fallback = control[
+        (control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)
+    ]
+    # The datapath said when: the record waited in the ring for the new agent. The last heartbeat
+    # was up to 25 ms old.
     assert 100e6 < fallback["at_ns"].iloc[0] - killed_ns < 400e6
     assert control["detail"].iloc[-1] == "agent"
     assert events(again, "takeover")["detail"].tolist() == ["1 flows"]
-    # ACKs from before the kill, of the fallback and after: nothing logged was lost with the process.
+    # ACKs from before the kill, of the fallback and after: nothing logged was lost with the
+    # process.
     acks = again.table("acks")
     assert acks["at_ns"].iloc[0] < killed_ns
     assert (acks["delivered_bytes"].diff().dropna() >= 0).all()
@@ -104,7 +112,9 @@ def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, serv
     assert agent.summary()["dropped_records"] > 20
     assert len(events(agent, "overrun")) >= 1
     acks = agent.table("acks")
-    assert abs(acks["acked_bytes"].iloc[-1] - flow.received) < 200_000  # cumulative: the gap cost no bytes
+    assert (
+        abs(acks["acked_bytes"].iloc[-1] - flow.received) < 200_000
+    )  # cumulative: the gap cost no bytes
 
 
 @pytest.mark.parametrize("wake", ["window", "ack"])

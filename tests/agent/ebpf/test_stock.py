@@ -56,7 +56,9 @@ def test_commands_are_followed_and_the_kernel_takes_over_when_the_agent_dies(
     again.stop()
     events = again.table("events")
     control = events[events["event"] == "control"]
-    fallback = control[(control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)]
+    fallback = control[
+        (control["detail"] == f"kernel {again.kernel}") & (control["at_ns"] > killed_ns)
+    ]
     assert 0 < fallback["at_ns"].iloc[0] - killed_ns < 3e9  # 1 s after the last heartbeat
     assert events["detail"][events["event"] == "takeover"].tolist() == ["1 flows"]
     assert again.cc not in registered()

@@ -1,4 +1,6 @@
-"""The portable tier: snapshots into records, and a real agent on sockets of another process, with faults."""
+"""The portable tier: snapshots into records, and a real agent on sockets of another process, with
+faults.
+"""
 
 import os
 import signal
@@ -59,7 +61,9 @@ def test_socket_names_survive_the_pipe_to_the_guard():
 
 @pytest.fixture
 def transfer(network):
-    """A bulk sender as a process of its own, in the left host's namespace, and its receiver here."""
+    """A bulk sender as a process of its own, in the left host's namespace, and its receiver
+    here.
+    """
     listener = network.right.socket()
     listener.bind((network.right.address, 5000))
     listener.listen(1)
@@ -98,13 +102,17 @@ def pacing_cap(sender):
     """SO_MAX_PACING_RATE of the sender's socket, bytes per second; None where there is no cap."""
     (name,) = [name for name in borrow.find((40000, 40001), ()) if name.pid == sender.pid]
     with borrow.borrowed(name) as sock:
-        rate = struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, borrow.SO_MAX_PACING_RATE, 8))[0]
+        rate = struct.unpack(
+            "=Q", sock.getsockopt(socket.SOL_SOCKET, borrow.SO_MAX_PACING_RATE, 8)
+        )[0]
     return None if rate == borrow.UNLIMITED else rate
 
 
 @pytest.fixture
 def capped(network, start_agent, server, transfer, wait_for):
-    """An agent, and a sender whose rate it has capped; what the receiver gets is thrown away meanwhile."""
+    """An agent, and a sender whose rate it has capped; what the receiver gets is thrown away
+    meanwhile.
+    """
     agent = start_agent(
         tier="portable", kernel="aimd", server=server.address, netns_cookies=[network.left.cookie]
     )
@@ -158,11 +166,15 @@ def test_the_local_policy_caps_while_the_server_is_frozen_or_gone(capped, server
     events = agent.table("events")["event"].tolist()
     streams = [event for event in events if event in ("server-connected", "server-lost")]
     assert streams == ["server-connected", "server-lost", "server-connected"]
-    assert events.index("server-silent") < events.index("server-answers") < events.index("server-lost")
+    assert (
+        events.index("server-silent") < events.index("server-answers") < events.index("server-lost")
+    )
 
 
 @pytest.mark.root
-def test_rate_is_capped_and_the_guard_lifts_the_cap_of_a_killed_agent(network, start_agent, server, transfer):
+def test_rate_is_capped_and_the_guard_lifts_the_cap_of_a_killed_agent(
+    network, start_agent, server, transfer
+):
     agent = start_agent(
         tier="portable", kernel="aimd", server=server.address, netns_cookies=[network.left.cookie]
     )
@@ -188,12 +200,16 @@ def test_rate_is_capped_and_the_guard_lifts_the_cap_of_a_killed_agent(network, s
 
 @pytest.mark.root
 def test_a_senders_close_is_not_delayed_by_borrowing(network, start_agent, transfer):
-    agent = start_agent(tier="portable", kernel="cubic", mode="observe", netns_cookies=[network.left.cookie])
+    agent = start_agent(
+        tier="portable", kernel="cubic", mode="observe", netns_cookies=[network.left.cookie]
+    )
     sender, receiver = transfer(agent.cc)
     with receiver:
         rate_bps(receiver, 0.3)
         sender.kill()
         receiver.setblocking(True)
         receiver.settimeout(2.0)
-        while receiver.recv(1 << 18):  # until the end of the stream, which a held duplicate would keep away
+        while receiver.recv(
+            1 << 18
+        ):  # until the end of the stream, which a held duplicate would keep away
             pass

@@ -26,7 +26,10 @@ def test_weighted_median_is_that_of_the_repeated_values(pairs):
 
 
 def test_infinities_have_their_place():
-    assert weighted_medians(np.array([1.0, math.inf, math.inf]), np.ones((1, 3), np.int32))[0] == math.inf
+    assert (
+        weighted_medians(np.array([1.0, math.inf, math.inf]), np.ones((1, 3), np.int32))[0]
+        == math.inf
+    )
     assert weighted_medians(np.array([1.0, 2.0, math.inf]), np.ones((1, 3), np.int32))[0] == 2.0
 
 

@@ -55,14 +55,22 @@ def winners(frame):
 
 
 def test_a_winner_only_where_every_interval_separates():
-    clear = {"bbr": [10.0, 20, 30, 40, 50], "cubic": [12.0, 22, 33, 44, 55], "policy": [5.0, 10, 20, 30, 40]}
+    clear = {
+        "bbr": [10.0, 20, 30, 40, 50],
+        "cubic": [12.0, 22, 33, 44, 55],
+        "policy": [5.0, 10, 20, 30, 40],
+    }
     assert winners(table(clear)) == ["policy"]
     assert winners(table(clear | {"policy": [5.0, 10, 20, 60, 70]})) == []
     assert winners(table({"bbr": clear["bbr"]})) == []
 
 
 def test_the_oracle_never_wins_and_takes_no_win_away():
-    values = {"bbr": [10.0, 20, 30, 40, 50], "policy": [5.0, 10, 20, 30, 40], "policy:oracle": [1.0] * 5}
+    values = {
+        "bbr": [10.0, 20, 30, 40, 50],
+        "policy": [5.0, 10, 20, 30, 40],
+        "policy:oracle": [1.0] * 5,
+    }
     assert winners(table(values)) == ["policy"]
 
 
@@ -75,7 +83,12 @@ def test_all_families_come_first_and_video_alone_before_the_rest():
     ]
     found = [(group.family, group.traffic) for group in groups(to_frame(to_table(rows)), "bbr")]
     assert found[:4] == [(ALL, "video"), (ALL, "bulk"), (ALL, "bulk vs cubic"), (ALL, "bulk x2")]
-    assert found[4:] == [("lte", "video"), ("lte", "bulk"), ("lte", "bulk vs cubic"), ("wifi", "bulk x2")]
+    assert found[4:] == [
+        ("lte", "video"),
+        ("lte", "bulk"),
+        ("lte", "bulk vs cubic"),
+        ("wifi", "bulk x2"),
+    ]
 
 
 def test_one_family_is_not_told_twice():

@@ -42,8 +42,8 @@ def test_the_three_files(tmp_path):
     text = (tmp_path / "league.md").read_text()
     assert "## To reach" in text
     assert (
-        "| stall rate >100 ms, ratio | at most 0.5 | 0.33 [0.33, 0.33]: **met**<br>−2.00 [−2.00, −2.00] points"
-        in text
+        "| stall rate >100 ms, ratio | at most 0.5 | 0.33 [0.33, 0.33]: **met**<br>−2.00 [−2.00, "
+        "−2.00] points" in text
     )
     assert "in 100% of 6 cells, 6 traces | 0.40" in text
     assert "**1.00 [1.00, 1.00]**<br>Δ −2.00 [−2.00, −2.00]<br>better in 100%" in text

@@ -24,11 +24,17 @@ def goodput(*rows):
 
 
 def test_only_the_time_in_which_all_were_active_counts():
-    rows = goodput((0, 10, 500), (0, 50, 1000), (0, 100, 1300), (1, 60, 100), (1, 100, 900), (1, 110, 5000))
+    rows = goodput(
+        (0, 10, 500), (0, 50, 1000), (0, 100, 1300), (1, 60, 100), (1, 100, 900), (1, 110, 5000)
+    )
     # From 50 to 100: 300 of the measured flow, 900 of the other.
-    assert share_of_link(rows, cell(flow(0, "measured", 0), flow(1, "cross", 50))) == pytest.approx(0.25)
+    assert share_of_link(rows, cell(flow(0, "measured", 0), flow(1, "cross", 50))) == pytest.approx(
+        0.25
+    )
 
 
 def test_nothing_to_share():
     assert share_of_link(goodput((0, 10, 500)), cell(flow(0, "measured", 0))) is None
-    assert share_of_link(goodput((0, 0, 0)), cell(flow(0, "measured", 0), flow(1, "cross", 0))) is None
+    assert (
+        share_of_link(goodput((0, 0, 0)), cell(flow(0, "measured", 0), flow(1, "cross", 0))) is None
+    )

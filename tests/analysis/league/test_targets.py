@@ -1,4 +1,6 @@
-"""The targets, worked out by hand: the better rival per cell, ratios over nothing, and what counts as met."""
+"""The targets, worked out by hand: the better rival per cell, ratios over nothing, and what counts
+as met.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,8 @@ def test_the_better_of_the_two_is_taken_in_every_cell():
 
 
 def test_stalls_are_also_held_against_whoever_shows_the_larger_picture():
-    # (stalls, bitrate). a: bbr shows more: 0.1 / 0.2. b: cubic does: 0.3 / 0.1. c: equal, the first: 0.2 / 0.5.
-    # d: without a bitrate nobody shows more.
+    # (stalls, bitrate). a: bbr shows more: 0.1 / 0.2. b: cubic does: 0.3 / 0.1. c: equal, the
+    # first: 0.2 / 0.5. d: without a bitrate nobody shows more.
     table = {
         "a": ((0.1, 4.0), (0.2, 5.0), (0.0, 1.0)),
         "b": ((0.3, 4.0), (0.6, 2.0), (0.1, 3.0)),
@@ -71,7 +73,10 @@ def test_cells_without_stalls_count_as_met_and_are_left_out_of_the_second_row():
     # a, b: nobody stalls: 0. c: only the policy does: infinite. d: 0.3 / 0.4 = 0.75.
     table = {"a": (0, 0, 0.1), "b": (0, 0, 0), "c": (0.1, 0, 0.2), "d": (0.3, 0.4, 0.5)}
     found = results(
-        frame(cells("stall_200", {key: tuple(map(float, values)) for key, values in table.items()})), "policy"
+        frame(
+            cells("stall_200", {key: tuple(map(float, values)) for key, values in table.items()})
+        ),
+        "policy",
     )
     every = named(found, "stall rate >200 ms, ratio")
     assert every.value == pytest.approx(0.375)  # of 0, 0, 0.75, inf
@@ -105,13 +110,20 @@ def test_rates_are_held_against_the_faster_one():
 
 def test_a_cell_that_one_of_the_three_did_not_finish_is_left_out():
     table = {"a": (10.0, 20.0, 40.0), "b": (10.0, None, 10.0)}
-    found = named(results(frame(cells("qdelay_p95_ms", table)), "policy"), "queueing delay p95, ratio")
+    found = named(
+        results(frame(cells("qdelay_p95_ms", table)), "policy"), "queueing delay p95, ratio"
+    )
     assert found.cells == 1
     assert found.value == pytest.approx(0.5)
 
 
 def test_without_a_rival_there_is_nothing_to_judge():
-    assert results(frame([row("a", "policy", stall_100=0.1), row("a", "bbr", stall_100=0.2)]), "policy") == []
+    assert (
+        results(
+            frame([row("a", "policy", stall_100=0.1), row("a", "bbr", stall_100=0.2)]), "policy"
+        )
+        == []
+    )
 
 
 def test_sharing_is_judged_where_it_was_asked_for():
@@ -162,7 +174,9 @@ def test_a_family_counts_only_if_it_is_worse_in_all_three():
     assert found.judged == 4
     assert not found.met
     assert worse_on_all(frame(families(0.5, 2.0, 0.5)), "policy").met
-    assert not worse_on_all(frame([row("a", "policy")]), "policy").met  # nothing to judge is not met
+    assert not worse_on_all(
+        frame([row("a", "policy")]), "policy"
+    ).met  # nothing to judge is not met
 
 
 def test_the_oracle_and_the_kernels_own_are_not_judged():

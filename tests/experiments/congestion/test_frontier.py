@@ -15,7 +15,9 @@ NONE = np.zeros(1)
 
 
 def asked(controller: Clairvoyant | Informed, step: int, queue_bytes: float = 0.0) -> float:
-    controller.on_feedback(Feedback(step * STEP_NS, NONE, NONE, NONE, NONE, np.array([queue_bytes])))
+    controller.on_feedback(
+        Feedback(step * STEP_NS, NONE, NONE, NONE, NONE, np.array([queue_bytes]))
+    )
     return float(controller.pacing_rate_bps[0])
 
 

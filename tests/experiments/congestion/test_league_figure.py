@@ -42,7 +42,9 @@ def test_every_scheme_is_in_it(draw, tmp_path):
     answer = draw()
     assert answer.exit_code == 0, answer.output
     drawn = (tmp_path / "league.svg").read_text()
-    assert all(drawn.count(f">{scheme}<") == 2 for scheme in ("policy", "bbr", "cubic"))  # legend and axis
+    assert all(
+        drawn.count(f">{scheme}<") == 2 for scheme in ("policy", "bbr", "cubic")
+    )  # legend and axis
 
 
 def test_a_league_without_video_is_named(draw, tmp_path):

@@ -56,7 +56,9 @@ def test_answers_are_booked_by_flow_and_window() -> None:
     book.ask(np.array([0, 0]), np.array([1, 1]), 1_000_000)
     book.take(decisions("persistence", [0, 1], [0, 0]), 3_000_000)
     book.take(decisions("llm", [1], [0]), 11_000_000)
-    book.ask(np.array([1, 1]), np.array([2, 1]), 20_000_000)  # a window of flow 0 that nobody answers
+    book.ask(
+        np.array([1, 1]), np.array([2, 1]), 20_000_000
+    )  # a window of flow 0 that nobody answers
     book.ask(np.array([2, 1]), np.array([3, 1]), 90_000_000)  # after the time that counts
     answers = book.answers(1, 50_000_000, np.array([False, True]), 0.5)
     assert answers.light_ms.tolist() == [2.0, math.inf, 2.0]
@@ -82,7 +84,10 @@ def test_summary() -> None:
     assert (row["light_p50_ms"], row["light_p99_ms"], row["llm_p50_ms"]) == (4.0, 6.0, 150.0)
     assert (row["first_p50_ms"], row["first_p99_ms"]) == (6.0, None)  # of 2, 4, 6 and never
     table = tables({"about": {"device": "cpu", "cpus": 2}, "load": [row]})
-    assert "| 2 | 75% | APC | 6.0 | never | 6.0 | 150.0 | 150.0 | 1.0 | 99.0 | 25.00 | 25.0 | 33.3 |" in table
+    assert (
+        "| 2 | 75% | APC | 6.0 | never | 6.0 | 150.0 | 150.0 | 1.0 | 99.0 | 25.00 | 25.0 | 33.3 |"
+        in table
+    )
 
 
 def test_generators_are_joined() -> None:

@@ -35,7 +35,9 @@ def test_thresholds_scale_together_and_stay_valid() -> None:
 
 
 def test_each_group_of_flows_has_its_own_thresholds() -> None:
-    tier = Collaboration(Constant("persistence", 1e6), Constant("llm", 2e6), ("always", 1.0, 8.0, "never"), 1)
+    tier = Collaboration(
+        Constant("persistence", 1e6), Constant("llm", 2e6), ("always", 1.0, 8.0, "never"), 1
+    )
     windows = np.zeros((4, 5, len(FIELDS)))
     windows[..., F["acks"]] = 10
     windows[..., F["duration_ns"]] = 1e8

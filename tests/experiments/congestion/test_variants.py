@@ -28,7 +28,9 @@ class FakeTrainer:
         self.trained: list[tuple[str, int]] = []
         self.failing = failing
 
-    def __call__(self, dataset: Path, variant: Variant, budget: Budget, seed: int, folder: Path) -> None:
+    def __call__(
+        self, dataset: Path, variant: Variant, budget: Budget, seed: int, folder: Path
+    ) -> None:
         if variant.name == self.failing:
             raise click.ClickException("status 1")
         self.trained.append((variant.name, seed))
@@ -87,18 +89,30 @@ def test_scale_says_which_sizes_are_worse(tmp_path: Path) -> None:
     def runs(*mapes: float) -> dict[str, Any]:
         return {str(seed): run_record(mape, 0.3) for seed, mape in enumerate(mapes)}
 
-    engine = {"parameters": 1e6, "batches": {"1": {"p50_ms": 1.0, "p99_ms": 2.0, "decisions_per_s": 900.0}}}
+    engine = {
+        "parameters": 1e6,
+        "batches": {"1": {"p50_ms": 1.0, "p99_ms": 2.0, "decisions_per_s": 900.0}},
+    }
     results = {
-        "about": {"device": "cpu"}, "seeds": [0, 1, 2], "batches": [1], "largest": "30 blocks",
+        "about": {"device": "cpu"},
+        "seeds": [0, 1, 2],
+        "batches": [1],
+        "largest": "30 blocks",
         "variants": {
-            "4 blocks": runs(0.30, 0.31, 0.32), "8 blocks": runs(0.21, 0.20, 0.22), "30 blocks": runs(0.2, 0.21, 0.22),
+            "4 blocks": runs(0.30, 0.31, 0.32),
+            "8 blocks": runs(0.21, 0.20, 0.22),
+            "30 blocks": runs(0.2, 0.21, 0.22),
             "gru": runs(0.2, 0.2, 0.2),
         },
-        "engines": dict.fromkeys(("4 blocks", "8 blocks", "30 blocks", "gru", "larger, random"), engine),
-    }  # fmt: skip
+        "engines": dict.fromkeys(
+            ("4 blocks", "8 blocks", "30 blocks", "gru", "larger, random"), engine
+        ),
+    }
     assert "not up to 4 blocks: 4 blocks worse than 30 blocks" in scale.verdict(results)
     scale.write(tmp_path, results)
-    assert "| 4 blocks | 1.0 | 31.0 [28.5, 33.5] | +10.00 [+10.00, +10.00] |" in scale.tables(results)
+    assert "| 4 blocks | 1.0 | 31.0 [28.5, 33.5] | +10.00 [+10.00, +10.00] |" in scale.tables(
+        results
+    )
     assert (tmp_path / "figure.svg").read_text().startswith("<?xml")
     del results["variants"]["4 blocks"]
     assert scale.verdict(results).startswith("Early saturation: yes")
@@ -106,7 +120,9 @@ def test_scale_says_which_sizes_are_worse(tmp_path: Path) -> None:
 
 def test_pretrained_reports_contrasts(tmp_path: Path) -> None:
     runs = {
-        variant.name: {str(seed): run_record(0.2 + 0.01 * place + 0.001 * seed, 0.3) for seed in (0, 1)}
+        variant.name: {
+            str(seed): run_record(0.2 + 0.01 * place + 0.001 * seed, 0.3) for seed in (0, 1)
+        }
         for place, variant in enumerate(pretrained.VARIANTS)
     }
     results = {"about": {"device": "cpu"}, "seeds": [0, 1], "variants": runs}

@@ -40,7 +40,8 @@ def tiny():
     def make(**changes):
         backbone = changes.pop("backbone", {})
         return ModelConfig(
-            **{"control": {"hidden": 16, "layers": 2, "heads": 2}, "encoder": {"channels": 4}} | changes,
+            **{"control": {"hidden": 16, "layers": 2, "heads": 2}, "encoder": {"channels": 4}}
+            | changes,
             backbone=BackboneConfig(**{"architecture": ARCHITECTURES["qwen2"]} | backbone),
         )
 

@@ -90,6 +90,9 @@ def test_the_wheel_loads_and_is_pretrained():
     backbone = LlmBackbone(config, torch.bfloat16)
     assert backbone.hidden == 576
     assert len(backbone.llm.layers) == 2
-    assert LlmBackbone(config.model_copy(update={"pretrained": False})).fingerprint != backbone.fingerprint
+    assert (
+        LlmBackbone(config.model_copy(update={"pretrained": False})).fingerprint
+        != backbone.fingerprint
+    )
     out = backbone(torch.randn(1, 4, 576, dtype=torch.bfloat16) * backbone.scale)
     assert torch.isfinite(out).all()

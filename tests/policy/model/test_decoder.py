@@ -48,11 +48,18 @@ def test_other_architectures_are_not_claimed():
     assert not supported(LlmBackbone(BackboneConfig(architecture=shape, lora={"rank": 0})).llm)
 
 
-@given(length=st.integers(1, 9), groups=st.integers(1, 3), kv_heads=st.integers(1, 3), last=st.booleans())
+@given(
+    length=st.integers(1, 9),
+    groups=st.integers(1, 3),
+    kv_heads=st.integers(1, 3),
+    last=st.booleans(),
+)
 def test_both_attentions_agree(length, groups, kv_heads, last):
     generator = torch.Generator().manual_seed(length)
     q = torch.randn(2, groups * kv_heads, length, 4, generator=generator)
     k, v = torch.randn(2, 2, kv_heads, length, 4, generator=generator)
     if last:
         q = q[:, :, -1:]
-    torch.testing.assert_close(broadcast_attention(q, k, v), fused_attention(q, k, v), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        broadcast_attention(q, k, v), fused_attention(q, k, v), rtol=1e-4, atol=1e-5
+    )

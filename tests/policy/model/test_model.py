@@ -66,9 +66,9 @@ def test_bfloat16_keeps_rotary_frequencies_exact(tiny, tmp_path, source):
         from transformers import AutoConfig, AutoModel
 
         shape = dict(config.backbone.architecture)
-        AutoModel.from_config(AutoConfig.for_model(shape.pop("model_type"), **shape)).save_pretrained(
-            tmp_path
-        )
+        AutoModel.from_config(
+            AutoConfig.for_model(shape.pop("model_type"), **shape)
+        ).save_pretrained(tmp_path)
         config = tiny(backbone={"architecture": None, "id": str(tmp_path)})
     model = PolicyModel(config, torch.bfloat16).for_inference("cpu", torch.bfloat16)
     assert model.backbone.dtype == torch.bfloat16

@@ -51,7 +51,9 @@ def test_cut_and_joined_undo_each_other(lengths: list[int]) -> None:
     flow, window = np.arange(total), 7 * np.arange(total)
     columns = {"flow": flow, "generation": flow + 1, "window": window, "end_ns": window + 2**40}
     starts = np.cumsum([0, *lengths[:-1]]).tolist()
-    raws = [col.raw(pb.Windows(**each), col.WINDOWS) for each in col.cut(columns, col.WINDOWS, starts)]
+    raws = [
+        col.raw(pb.Windows(**each), col.WINDOWS) for each in col.cut(columns, col.WINDOWS, starts)
+    ]
     assert [raw.length for raw in raws] == lengths
     assert col.joined(raws, col.WINDOWS, "end_ns", "window").tolist() == [
         columns["end_ns"].tolist(),

@@ -1,4 +1,6 @@
-"""Admission never promises what its own model says cannot be kept, and serves difficult flows in turn."""
+"""Admission never promises what its own model says cannot be kept, and serves difficult flows in
+turn.
+"""
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +13,9 @@ CONFIG = AdmissionConfig(max_batch=8, margin=0.0)
 FLOWS = 64
 
 
-def queue(time_ms: float = 10.0, per_flow_ms: float = 2.0, config: AdmissionConfig = CONFIG) -> BatchQueue:
+def queue(
+    time_ms: float = 10.0, per_flow_ms: float = 2.0, config: AdmissionConfig = CONFIG
+) -> BatchQueue:
     """A queue that has learnt that n flows take time + n per_flow ms."""
     made = BatchQueue(FLOWS, config)
     for size in (1, 2, 4, 8):
@@ -37,7 +41,9 @@ def test_what_is_learnt() -> None:
     assert service.planned_ns(0) == 0
 
 
-@given(st.lists(st.tuples(st.integers(1, 8), st.integers(1, 500)), max_size=30), st.integers(0, 600))
+@given(
+    st.lists(st.tuples(st.integers(1, 8), st.integers(1, 500)), max_size=30), st.integers(0, 600)
+)
 def test_larger_batches_never_take_less_and_largest_is_their_inverse(
     seen: list[tuple[int, int]], available_ms: int
 ) -> None:
@@ -129,7 +135,9 @@ def test_removed_flows_are_not_taken() -> None:
 def test_by_its_own_model_no_admitted_flow_is_late(
     events: list[tuple[int, list[int], int]], time_ms: float, per_flow_ms: float
 ) -> None:
-    """If the engine takes just as long as planned, everything admitted is answered in time: nothing is given up."""
+    """If the engine takes just as long as planned, everything admitted is answered in time: nothing
+    is given up.
+    """
     q = queue(time_ms, per_flow_ms)
     now, busy_until, running = 0, 0, 0
     deadline: dict[int, int] = {}
@@ -166,7 +174,9 @@ def test_by_its_own_model_no_admitted_flow_is_late(
 @settings(max_examples=30, deadline=None)
 @given(st.integers(9, FLOWS), st.integers(30, 90))
 def test_no_flow_starves(difficult: int, deadline_ms: int) -> None:
-    """All flows stay difficult and want an answer every 100 ms: their turns differ by one at most."""
+    """All flows stay difficult and want an answer every 100 ms: their turns differ by one at
+    most.
+    """
     q = queue()
     served = np.zeros(difficult, np.int64)
     flows = np.arange(difficult)

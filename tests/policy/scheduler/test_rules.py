@@ -30,7 +30,9 @@ def batch(*histories: list[dict[str, float]]) -> FlowBatch:
                 windows[flow, -age, F[name]] = value
             valid[flow, -age] = True
     n = len(histories)
-    return FlowBatch(np.arange(n), windows, valid, np.full(n, 5e6), np.full(n, 40e6), np.full(n, 1448.0))
+    return FlowBatch(
+        np.arange(n), windows, valid, np.full(n, 5e6), np.full(n, 40e6), np.full(n, 1448.0)
+    )
 
 
 def reasons(*history: dict[str, float]) -> Reason:
@@ -57,7 +59,9 @@ def test_each_rule(history: list[dict[str, float]], expected: Reason) -> None:
 
 
 def test_a_varying_application_is_not_a_volatile_path() -> None:
-    history = [{"delivery_rate_bps": r, "app_limited_share": 1.0} for r in (1e6, 9e6, 2e6, 8e6, 1e6)]
+    history = [
+        {"delivery_rate_bps": r, "app_limited_share": 1.0} for r in (1e6, 9e6, 2e6, 8e6, 1e6)
+    ]
     assert reasons(*history) == Reason(0)
 
 
@@ -69,7 +73,9 @@ def test_a_young_flow_is_judged_on_what_there_is() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.0, 80e6), min_size=1, max_size=60))
 def test_hysteresis(delays: list[float]) -> None:
-    """Once above the upper threshold, a flow is easy again only after so many windows below the lower one."""
+    """Once above the upper threshold, a flow is easy again only after so many windows below the
+    lower one.
+    """
     scheduler = Scheduler(1, CONFIG)
     upper = max(CONFIG.queueing_on * 40e6, CONFIG.queueing_floor_ms * 1e6)
     lower = max(CONFIG.queueing_off * 40e6, CONFIG.queueing_floor_ms * 0.5e6)

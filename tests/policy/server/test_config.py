@@ -56,7 +56,11 @@ def test_the_module_prints_one_line_and_ends_with_2(tmp_path: Path) -> None:
     path = tmp_path / "server.yaml"
     path.write_text("light: llm\n")
     done = subprocess.run(
-        [sys.executable, "-m", "policy", path], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "policy", path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 2
     assert done.stdout == ""

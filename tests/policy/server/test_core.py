@@ -1,4 +1,6 @@
-"""The server without sockets: what it decides, what it refuses, and that nothing it is sent breaks it."""
+"""The server without sockets: what it decides, what it refuses, and that nothing it is sent breaks
+it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def core(model: Tier | None = None, **settings_: object) -> Core:
     small = {"flows": 16, "flows_per_stream": 8, "streams": 2, "records_per_batch": 100}
     config: ServerConfig = build({"difficult": None, "limits": small} | settings_, "test")
     models = {model.name: model} if model else {}
-    return Core(config.model_copy(update={"difficult": model.name if model else None}), models, Metrics())
+    return Core(
+        config.model_copy(update={"difficult": model.name if model else None}), models, Metrics()
+    )
 
 
 def connect(c: Core, agent: object, policy: str = "gcc") -> Session:
@@ -52,7 +56,9 @@ def answers(c: Core, now_ns: int = 0) -> list[pb.ServerMessage]:
 
 def decided(messages: list[pb.ServerMessage]) -> list[col.Columns]:
     return [
-        col.unpack(m.decisions, col.DECISIONS) for m in messages if m.WhichOneof("message") == "decisions"
+        col.unpack(m.decisions, col.DECISIONS)
+        for m in messages
+        if m.WhichOneof("message") == "decisions"
     ]
 
 
@@ -63,7 +69,9 @@ def rejected(messages: list[pb.ServerMessage]) -> Counter[str]:
     return counts
 
 
-def play(c: Core, session: Session, *states: pb.StateBatch, now_ns: int = 0) -> list[pb.ServerMessage]:
+def play(
+    c: Core, session: Session, *states: pb.StateBatch, now_ns: int = 0
+) -> list[pb.ServerMessage]:
     for state in states:
         c.streams.receive(session, state, now_ns)
     return answers(c, now_ns)
@@ -250,7 +258,9 @@ def test_columns_that_do_not_fit_end_the_stream(agent) -> None:
         c.streams.receive(session, state, 0)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_garbage_in_well_formed_columns_never_breaks_it(make_agent, data) -> None:
     c = core(FakeModel())
@@ -270,7 +280,9 @@ def test_garbage_in_well_formed_columns_never_breaks_it(make_agent, data) -> Non
 
 
 def difficult(make_agent, **settings_: object):
-    """A core whose flows are difficult and have just had a window; its session and first answers."""
+    """A core whose flows are difficult and have just had a window; its session and first
+    answers.
+    """
     c = core(FakeModel(), **settings_)
     agent = make_agent(queue_ms=100.0)
     session = connect(c, agent, "apc")
@@ -374,7 +386,10 @@ def test_the_agents_clock_does_not_matter(make_agent) -> None:
         c, agent = core(), make_agent(start_ns=start_ns)
         session = connect(c, agent)
         play(c, session, agent.opening())
-        return [decided(play(c, session, agent.window()))[0]["pacing_rate_bps"].tolist() for _ in range(5)]
+        return [
+            decided(play(c, session, agent.window()))[0]["pacing_rate_bps"].tolist()
+            for _ in range(5)
+        ]
 
     assert rates(1_000_000_000) == rates(3_600_000_000_000 + 1_000_000_000)
 

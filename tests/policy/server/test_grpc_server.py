@@ -47,7 +47,10 @@ class Server:
         config = folder / "config.yaml"
         defaults = {"listen": f"unix:{folder}/s", "difficult": None, "metrics": 0, "drain_s": 1.0}
         config.write_text(json.dumps(defaults | settings))
-        code = f"{prelude}\nimport sys\nfrom policy.__main__ import main\nsys.exit(main([{str(config)!r}]))"
+        code = (
+            f"{prelude}\nimport sys\nfrom policy.__main__ import "
+            f"main\nsys.exit(main([{str(config)!r}]))"
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -77,9 +80,13 @@ class Server:
 class Stream:
     """One agent's stream; reads in gRPC's own thread."""
 
-    def __init__(self, channel: grpc.Channel, metadata: list[tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self, channel: grpc.Channel, metadata: list[tuple[str, str]] | None = None
+    ) -> None:
         self._out: Queue[pb.AgentMessage | None] = Queue()
-        self.call = PolicyStub(channel).Decide(iter(self._out.get, None), metadata=metadata, timeout=60)
+        self.call = PolicyStub(channel).Decide(
+            iter(self._out.get, None), metadata=metadata, timeout=60
+        )
 
     def send(self, message: pb.Hello | pb.StateBatch) -> None:
         if isinstance(message, pb.Hello):
@@ -114,7 +121,9 @@ def connect(server: Server) -> Iterator[Callable[[], Stream]]:
     opened: list[tuple[grpc.Channel, Stream]] = []
 
     def make() -> Stream:
-        channel = grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
+        channel = grpc.insecure_channel(
+            server.address, options=[("grpc.use_local_subchannel_pool", 1)]
+        )
         opened.append((channel, Stream(channel)))
         return opened[-1][1]
 
@@ -225,7 +234,9 @@ def test_rejections_are_told(connect, agent) -> None:
     assert dict(got["rejected"].rejected.count) == {"bad_rate": 10}
 
 
-def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(tmp_path: Path, make_agent) -> None:
+def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(
+    tmp_path: Path, make_agent
+) -> None:
     server = Server(tmp_path, SLOW_TIER, difficult="slow", drain_s=10.0)
     agent = make_agent(queue_ms=100.0)
     with grpc.insecure_channel(server.address) as channel:
@@ -250,7 +261,9 @@ def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(tmp_path: Pa
 
 @pytest.mark.torch
 def test_a_model_has_a_process_that_may_die(tmp_path: Path, gru: Path, make_agent) -> None:
-    server = Server(tmp_path, difficult="gru", models={"gru": str(gru)}, device="cpu", log="warning")
+    server = Server(
+        tmp_path, difficult="gru", models={"gru": str(gru)}, device="cpu", log="warning"
+    )
     try:
         agent = make_agent(queue_ms=100.0)
         assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
@@ -263,7 +276,9 @@ def test_a_model_has_a_process_that_may_die(tmp_path: Path, gru: Path, make_agen
                 return [stream.receive().decisions.tier, stream.receive().decisions.tier]
 
             assert tiers_of_a_window() == ["persistence", "gru"]
-            children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+            children = Path(
+                f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+            ).read_text()
             os.kill(int(children), signal.SIGKILL)
             stream.send(agent.window())
             assert stream.receive().decisions.tier == "persistence"
@@ -281,10 +296,16 @@ def test_a_model_has_a_process_that_may_die(tmp_path: Path, gru: Path, make_agen
 def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(
-        json.dumps({"listen": f"unix:{tmp_path}/s", "difficult": "gru", "models": {"gru": "nowhere"}})
+        json.dumps(
+            {"listen": f"unix:{tmp_path}/s", "difficult": "gru", "models": {"gru": "nowhere"}}
+        )
     )
     failed = subprocess.run(
-        [sys.executable, "-m", "policy", config], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "policy", config],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert failed.returncode == 2
     (line,) = failed.stderr.splitlines()
@@ -294,17 +315,41 @@ def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
 def test_tcp_needs_tls_and_the_token(tmp_path: Path, agent) -> None:
     cert, key, token = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "token"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            key,
+            "-out",
+            cert,
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ],
+        check=True,
+        capture_output=True,
+    )
     token.write_text("0123456789abcdef0123\n")
     server = Server(
-        tmp_path / "s", listen="localhost:0", tls_cert=str(cert), tls_key=str(key), token_file=str(token)
+        tmp_path / "s",
+        listen="localhost:0",
+        tls_cert=str(cert),
+        tls_key=str(key),
+        token_file=str(token),
     )
     try:
-        with grpc.secure_channel(server.address, grpc.ssl_channel_credentials(cert.read_bytes())) as channel:
+        with grpc.secure_channel(
+            server.address, grpc.ssl_channel_credentials(cert.read_bytes())
+        ) as channel:
             for metadata in (None, [("authorization", "Bearer wrong")]):
                 stream = Stream(channel, metadata)
                 stream.send(agent.hello())
@@ -324,7 +369,11 @@ def test_the_address_of_a_live_server_is_not_taken(server: Server, tmp_path: Pat
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"listen": server.address, "difficult": None}))
     second = subprocess.run(
-        [sys.executable, "-m", "policy", config], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "policy", config],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert second.returncode == 2
     assert "another server listens there" in second.stderr

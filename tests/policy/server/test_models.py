@@ -30,7 +30,12 @@ def test_auto_with_a_model_that_does_not_load_is_the_light_tier_alone() -> None:
 
 @pytest.mark.torch
 def test_models_have_processes_and_end_with_the_context(gru: Path) -> None:
-    settings = {"difficult": "gru", "tiers": ["gcc", "gru"], "models": {"gru": str(gru)}, "device": "cpu"}
+    settings = {
+        "difficult": "gru",
+        "tiers": ["gcc", "gru"],
+        "models": {"gru": str(gru)},
+        "device": "cpu",
+    }
     with loaded(build(settings, "test")) as (config, tiers, note):
         assert (config.difficult, list(tiers), note) == ("gru", ["gru", "gcc"], "")
         assert isinstance(tiers["gcc"], Gcc)
@@ -46,7 +51,9 @@ def test_a_tier_that_was_named_must_load_and_leaves_no_process(
 ) -> None:
     closed: list[str] = []
     monkeypatch.setattr(
-        WorkerTier, "close", lambda tier, close=WorkerTier.close: (closed.append(tier.name), close(tier))
+        WorkerTier,
+        "close",
+        lambda tier, close=WorkerTier.close: (closed.append(tier.name), close(tier)),
     )
     settings = {"difficult": "gru", "tiers": ["mlp"], "models": {"gru": str(gru), "mlp": str(gru)}}
     with (

@@ -18,7 +18,9 @@ MSS = 1448.0
 
 
 def simulate(seed: int, windows: int) -> dict[str, np.ndarray]:
-    """One flow that explores around its estimate on a capacity that walks; columns of the experience schema."""
+    """One flow that explores around its estimate on a capacity that walks; columns of the
+    experience schema.
+    """
     rng = np.random.default_rng(seed)
     base_rtt = rng.uniform(20e6, 80e6)
     capacity = 10e6 * np.exp2(np.clip(np.cumsum(rng.normal(0, 0.25, windows + 30)), -3, 3))
@@ -27,7 +29,9 @@ def simulate(seed: int, windows: int) -> dict[str, np.ndarray]:
     queue, asked, action, limit = 0.0, 5e6, 0.0, 2 * 10e6 * base_rtt / 8e9
     recent: list[float] = []
     columns: dict[str, list[float]] = {name: [] for name in FIELDS}
-    extra: dict[str, list[float]] = {name: [] for name in ("taken_log2", "queue_bytes", "delivered")}
+    extra: dict[str, list[float]] = {
+        name: [] for name in ("taken_log2", "queue_bytes", "delivered")
+    }
     since_loss, last_rtt = 1e11, base_rtt
     for index in range(windows):
         arrived, served = asked * 0.1 / 8, capacity[index] * 0.1 / 8
@@ -64,7 +68,11 @@ def simulate(seed: int, windows: int) -> dict[str, np.ndarray]:
             columns[name].append(row.get(name, 0.0))
         action = float(np.clip(rng.normal(-0.3 * (queue > limit / 2), 0.4), -1, 1))
         asked, last_rtt = bandwidth * 2**action, rtt
-        for name, value in (("taken_log2", action), ("queue_bytes", queue), ("delivered", delivered)):
+        for name, value in (
+            ("taken_log2", action),
+            ("queue_bytes", queue),
+            ("delivered", delivered),
+        ):
             extra[name].append(value)
     end_ns = at_ns[1 : windows + 1]
     rate = labels.near_optimal_rate_bps(
@@ -103,7 +111,13 @@ def write_dataset(folder: Path, traces: int = 10, windows: int = 120, gcc: bool 
     splits = schema.assign_splits(family_of)
     for seed, (trace, family) in enumerate(family_of.items()):
         columns: dict[str, object] = dict(simulate(seed, windows))
-        names = {"source_trace": trace, "family": family, "split": splits[trace], "run": "r", "cell": "c"}
+        names = {
+            "source_trace": trace,
+            "family": family,
+            "split": splits[trace],
+            "run": "r",
+            "cell": "c",
+        }
         columns |= {key: [value] * windows for key, value in names.items()}
         columns |= {"cc": ["explore"] * windows, "episode": [trace] * windows}
         if gcc:

@@ -12,7 +12,11 @@ pytestmark = pytest.mark.torch
 
 
 def settings(kind="mlp", **changes):
-    model = {"kind": kind, "control": {"hidden": 16, "layers": 1, "heads": 2}, "encoder": {"channels": 4}}
+    model = {
+        "kind": kind,
+        "control": {"hidden": 16, "layers": 1, "heads": 2},
+        "encoder": {"channels": 4},
+    }
     defaults = {
         "max_steps": 30,
         "evaluate_every": 10,
@@ -20,14 +24,20 @@ def settings(kind="mlp", **changes):
         "warmup_steps": 5,
         "seeds": [0, 1],
     }
-    return TrainConfig.model_validate(defaults | changes | {"model": model | changes.pop("model", {})})
+    return TrainConfig.model_validate(
+        defaults | changes | {"model": model | changes.pop("model", {})}
+    )
 
 
 def test_all_seeds_best_on_validation_and_card(dataset, tmp_path):
     gru = train(dataset, settings("gru", seeds=[0]), tmp_path / "gru")
     seen = set()
     folder = train(
-        dataset, settings(), tmp_path / "mlp", compare=[gru], on_progress=lambda seed, p: seen.add(seed)
+        dataset,
+        settings(),
+        tmp_path / "mlp",
+        compare=[gru],
+        on_progress=lambda seed, p: seen.add(seed),
     )
     assert folder == tmp_path / "mlp" / "checkpoint"
     assert seen == {0, 1}
@@ -36,7 +46,9 @@ def test_all_seeds_best_on_validation_and_card(dataset, tmp_path):
     assert info.training["seed"] == min(losses, key=losses.get)
     card = (folder / "README.md").read_text()
     table = {
-        tuple(c.strip() for c in line.split("|")[1:3]): line for line in card.splitlines() if "|" in line
+        tuple(c.strip() for c in line.split("|")[1:3]): line
+        for line in card.splitlines()
+        if "|" in line
     }
     for family in ("all", "even", "odd"):
         for policy in ("mlp", "gru (checkpoint)", "hold", "gcc"):

@@ -56,7 +56,9 @@ def weights_of(model):
 
 
 def test_first_experiment_the_loss_falls_with_a_frozen_llm(splits, tmp_path):
-    """Encoder and head alone learn through a frozen random backbone, whose weights stay as they were."""
+    """Encoder and head alone learn through a frozen random backbone, whose weights stay as they
+    were.
+    """
     config = settings()
     losses = []
     model, progress = train_one(
@@ -81,7 +83,9 @@ def test_controls_learn_too(splits, tmp_path, kind):
 
 def test_resumed_run_ends_where_an_uninterrupted_one_does(splits, tmp_path):
     whole = settings(
-        model={"backbone": {"architecture": TINY, "lora": {"rank": 2}}}, max_steps=20, evaluate_every=5
+        model={"backbone": {"architecture": TINY, "lora": {"rank": 2}}},
+        max_steps=20,
+        evaluate_every=5,
     )
     train, validation = splits(whole)
     expected, _ = train_one(whole, 1, train, validation, tmp_path / "a")
@@ -168,7 +172,12 @@ def test_prediction_has_no_dropout_and_no_memory(splits, tmp_path):
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
     config = settings(max_steps=100, learning_rate=1.0, warmup_steps=10, final_rate=0.2)
-    assert learning_rate(config, 5) == pytest.approx(0.5 * (0.2 + 0.8 * (1 + math.cos(math.pi * 0.05)) / 2))
+    assert learning_rate(config, 5) == pytest.approx(
+        0.5 * (0.2 + 0.8 * (1 + math.cos(math.pi * 0.05)) / 2)
+    )
     assert learning_rate(config, 50) == pytest.approx(0.6)
     assert learning_rate(config, 100) == pytest.approx(0.2)
-    assert learning_rate(settings(max_steps=100, learning_rate=1.0, warmup_steps=0, final_rate=1), 7) == 1
+    assert (
+        learning_rate(settings(max_steps=100, learning_rate=1.0, warmup_steps=0, final_rate=1), 7)
+        == 1
+    )

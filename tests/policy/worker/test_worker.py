@@ -1,4 +1,6 @@
-"""Tiers in processes of their own: the same answers, and what becomes of the process when either side dies."""
+"""Tiers in processes of their own: the same answers, and what becomes of the process when either
+side dies.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ def test_it_tries_until_it_is_back(gru: Path, start, monkeypatch: pytest.MonkeyP
     parked = gru.with_name("parked")
     gru.rename(parked)
     errors: Queue[str] = Queue()
-    monkeypatch.setattr("policy.worker.tier.log.error", lambda text, *values: errors.put(text % values))
+    monkeypatch.setattr(
+        "policy.worker.tier.log.error", lambda text, *values: errors.put(text % values)
+    )
     with ThreadPoolExecutor(1) as thread:
         recovery = thread.submit(tier.recover)
         try:
@@ -153,10 +157,15 @@ def test_only_the_server_ends_it(start) -> None:
         tier.decide(batch_of(2), 0)
 
 
-@pytest.mark.parametrize("stopped", [False, True])  # a stopped one cannot see that its channel has closed
+@pytest.mark.parametrize(
+    "stopped", [False, True]
+)  # a stopped one cannot see that its channel has closed
 def test_it_dies_with_a_server_that_is_killed(gru: Path, stopped: bool) -> None:
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(gru)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SERVER, str(gru)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert server.stdout is not None
     worker = int(server.stdout.readline())
@@ -176,7 +185,9 @@ def test_it_holds_the_model_and_no_grpc(start) -> None:
 
 
 def test_what_is_wrong_with_the_model_is_told() -> None:
-    with pytest.raises(PolicyError, match=r"^no checkpoint folder 'nowhere'; bundled with this version: "):
+    with pytest.raises(
+        PolicyError, match=r"^no checkpoint folder 'nowhere'; bundled with this version: "
+    ):
         WorkerTier("gru", TierContext(8, "nowhere", "cpu"), 4)
 
 
@@ -192,7 +203,9 @@ def test_a_process_that_dies_while_it_loads_is_told(
     gru: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: str, message: str
 ) -> None:
     (tmp_path / "torch.py").write_text(torch)
-    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n"
+    )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     with pytest.raises(PolicyError, match=message):
         WorkerTier("gru", TierContext(8, gru, "cpu"), 4)

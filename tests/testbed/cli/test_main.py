@@ -35,7 +35,9 @@ def test_an_out_that_cannot_be_is_named(status, tmp_path, capsys):
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [OSError("of no file"), ValueError("not ours"), RuntimeError("a bug")])
+@pytest.mark.parametrize(
+    "error", [OSError("of no file"), ValueError("not ours"), RuntimeError("a bug")]
+)
 def test_what_a_user_cannot_mend_is_raised(monkeypatch, error):
     def failing(**options):
         raise error

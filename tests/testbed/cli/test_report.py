@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_report_prints_the_table_and_rebuilds_the_files(folder: Path) -> None:
-    result = CliRunner().invoke(cli, ["report", str(folder)], env={"COLUMNS": "200"}, catch_exceptions=False)
+    result = CliRunner().invoke(
+        cli, ["report", str(folder)], env={"COLUMNS": "200"}, catch_exceptions=False
+    )
     assert result.exit_code == 0
     header = next(line for line in result.output.splitlines() if "cubic" in line)
     assert header.index("bbr") < header.index("cubic")
@@ -58,7 +60,9 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
     as_json = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
     data = json.loads(as_json.output)
     assert data["baseline"] == "cubic"
-    (entry,) = [row for row in data["entries"] if (row["cc"], row["metric"]) == ("bbr", "throughput_mbps")]
+    (entry,) = [
+        row for row in data["entries"] if (row["cc"], row["metric"]) == ("bbr", "throughput_mbps")
+    ]
     assert entry["difference"] == pytest.approx(2)
 
 
@@ -70,7 +74,9 @@ def test_compare(folder: Path, tmp_path: Path) -> None:
         (["report"], "Missing argument 'RUN'"),
     ],
 )
-def test_mistakes_are_one_line_and_status_2(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_mistakes_are_one_line_and_status_2(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "testbed", *arguments],
         cwd=tmp_path,
@@ -89,7 +95,10 @@ def test_a_broken_cell_is_one_line_that_names_the_file(folder: Path) -> None:
     broken = folder / "cells" / "000-cubic-r0" / "packets.parquet"
     broken.write_bytes(b"nothing")
     done = subprocess.run(
-        [sys.executable, "-m", "testbed", "report", str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "testbed", "report", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

@@ -32,11 +32,16 @@ def invoke(*arguments: str) -> Any:
             ["--tiers", "gru,mlp", "--model", "m"],
             {"difficult": "gru", "tiers": ("mlp",), "models": {"gru": "m"}},
         ),
-        (["--model", "m", "--device", "cpu"], {"difficult": "llm", "models": {"llm": "m"}, "device": "cpu"}),
+        (
+            ["--model", "m", "--device", "cpu"],
+            {"difficult": "llm", "models": {"llm": "m"}, "device": "cpu"},
+        ),
         (["--listen", "unix:/x", "--metrics", "9100"], {"listen": "unix:/x", "metrics": 9100}),
     ],
 )
-def test_options(served: list[ServerConfig], arguments: list[str], expected: dict[str, object]) -> None:
+def test_options(
+    served: list[ServerConfig], arguments: list[str], expected: dict[str, object]
+) -> None:
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output
     assert {key: getattr(served[0], key) for key in expected} == expected

@@ -63,7 +63,9 @@ def test_show_of_a_trace_that_does_not_repeat(tmp_path: Path) -> None:
 
 def test_convert() -> None:
     run("convert", "lte-driving", "x.json", "--bin", "1s", "--scale", "2", "--clip", "30s")
-    assert load("x.json").mean_bps() == pytest.approx(2 * load("lte-driving").clipped(30 * 10**9).mean_bps())
+    assert load("x.json").mean_bps() == pytest.approx(
+        2 * load("lte-driving").clipped(30 * 10**9).mean_bps()
+    )
     run("convert", "satellite", "x.csv", "--no-delay")
     satellite = load("x.csv").steps
     assert satellite is not None
@@ -96,9 +98,12 @@ def test_import_keeps_a_checked_copy_and_warns(tmp_path: Path) -> None:
 def test_import_loss_scale(tmp_path: Path) -> None:
     source = tmp_path / "x.json"
     source.write_text(
-        '{"uplink": {"trace_pattern": [{"duration": 20000, "capacity": 5000, "loss": 0.5, "rtt": 40}]}}'
+        '{"uplink": {"trace_pattern": '
+        '[{"duration": 20000, "capacity": 5000, "loss": 0.5, "rtt": 40}]}}'
     )
-    entry = json.loads(run("import", str(source), "--loss-scale", "0.01", "--no-delay", "--json").stdout)[0]
+    entry = json.loads(
+        run("import", str(source), "--loss-scale", "0.01", "--no-delay", "--json").stdout
+    )[0]
     assert (entry["has_loss"], entry["has_delay"]) == (True, False)
     steps = load("x").steps
     assert steps is not None

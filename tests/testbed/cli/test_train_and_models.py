@@ -22,7 +22,9 @@ def saved(tmp_path):
 
     config = ModelConfig(kind="mlp", control={"hidden": 8, "layers": 1}, encoder={"channels": 2})
     record = {"seed": 0, "seeds": {"0": {"test": {"all": {"mape": 0.1234}}}}}
-    checkpoint.save(tmp_path / "m" / "tiny", PolicyModel(config), card="# A tiny card\n", training=record)
+    checkpoint.save(
+        tmp_path / "m" / "tiny", PolicyModel(config), card="# A tiny card\n", training=record
+    )
     return tmp_path / "m" / "tiny"
 
 
@@ -46,7 +48,16 @@ def test_show_names_a_mistake():
 
 
 def test_dry_run_prints_all_settings(tmp_path):
-    arguments = [str(tmp_path), "--model", "gru", "--set", "batch_size=7", "--out", "x", "--dry-run"]
+    arguments = [
+        str(tmp_path),
+        "--model",
+        "gru",
+        "--set",
+        "batch_size=7",
+        "--out",
+        "x",
+        "--dry-run",
+    ]
     result = CliRunner().invoke(train, arguments)
     assert result.exit_code == 0, result.output
     settings = yaml.safe_load(result.output)
@@ -55,6 +66,8 @@ def test_dry_run_prints_all_settings(tmp_path):
 
 
 def test_train_names_a_folder_that_is_no_dataset(tmp_path):
-    result = CliRunner().invoke(train, [str(tmp_path), "--model", "mlp", "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        train, [str(tmp_path), "--model", "mlp", "--out", str(tmp_path / "out")]
+    )
     assert isinstance(result.exception, PolicyError)
     assert "not an experience dataset" in str(result.exception)

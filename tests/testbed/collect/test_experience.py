@@ -41,7 +41,14 @@ def test_the_queue_is_what_entered_and_has_not_left():
         ]
     )
     log = BottleneckLog(packets, 0)
-    assert log.queue_bytes(np.array([5, 10, 29, 30, 45, 60])).tolist() == [0, 1500, 2500, 1000, 1500, 500]
+    assert log.queue_bytes(np.array([5, 10, 29, 30, 45, 60])).tolist() == [
+        0,
+        1500,
+        2500,
+        1000,
+        1500,
+        500,
+    ]
     assert log.arriving_bytes(np.array([10]), np.array([25])).tolist() == [1700]
     assert largest_packet_bytes(packets, 1) == 500
     assert largest_packet_bytes(packets, 7) is None
@@ -73,7 +80,9 @@ def test_capacity_is_shared_by_the_flows_that_are_there():
 
 @pytest.fixture
 def make_run(tmp_path):
-    """One flow at 6 Mbit/s of payload on a link of 12 Mbit/s of packets, an ACK per 10 ms, empty queue."""
+    """One flow at 6 Mbit/s of payload on a link of 12 Mbit/s of packets, an ACK per 10 ms, empty
+    queue.
+    """
 
     def make(cc, pacing_bps):
         folder = tmp_path / "run" / "cells" / "000-x-r0"
@@ -122,7 +131,13 @@ def make_run(tmp_path):
             "stop_ns": ZERO + 1000 * MS,
         }
         link = {"link": 0, "trace": "traces/flat.parquet", "delay_ns": 20 * MS}
-        cell = {"cc": cc, "start_ns": ZERO, "stop_ns": ZERO + 1000 * MS, "flows": [flow], "links": [link]}
+        cell = {
+            "cc": cc,
+            "start_ns": ZERO,
+            "stop_ns": ZERO + 1000 * MS,
+            "flows": [flow],
+            "links": [link],
+        }
         (folder / "cell.json").write_text(json.dumps(cell))
         return tmp_path / "run"
 
@@ -132,10 +147,13 @@ def make_run(tmp_path):
 def test_rows_of_a_flow_that_uses_half_of_an_empty_link(make_run, tmp_path):
     columns = run_columns(make_run("policy:gcc", 9e6), ABOUT, Target(), Reward())
     assert set(columns) == set(SCHEMA.names)
-    assert columns["window"].tolist() == list(range(9))  # ten windows; the last one's action shows nowhere
+    assert columns["window"].tolist() == list(
+        range(9)
+    )  # ten windows; the last one's action shows nowhere
     assert columns["end_ns"].tolist() == [ZERO + 100 * MS * k for k in range(1, 10)]
-    # 12 Mbit/s of packets are 12 · 1448 / 1500 of payload; to it 30 ms of target delay over the horizon of 200 ms.
-    # The packet that arrives as the window ends is the queue: its payload over the horizon comes off.
+    # 12 Mbit/s of packets are 12 · 1448 / 1500 of payload; to it 30 ms of target delay over the
+    # horizon of 200 ms. The packet that arrives as the window ends is the queue: its payload over
+    # the horizon comes off.
     payload_bps = 12e6 * MSS / PACKET
     wanted = payload_bps * (1 + 30 / 200) - MSS * 8 / 0.2
     np.testing.assert_allclose(columns["near_optimal_bps"], wanted, rtol=1e-6)

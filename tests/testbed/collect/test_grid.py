@@ -14,12 +14,17 @@ FAMILY_OF = {f"{family}-{k}": family for family in ("lte", "wifi") for k in rang
 
 def jobs(grid, names):
     return expand(
-        grid, {n: f"/x/{n}" for n in names}, dict.fromkeys(names, "f"), dict.fromkeys(names, "train")
+        grid,
+        {n: f"/x/{n}" for n in names},
+        dict.fromkeys(names, "f"),
+        dict.fromkeys(names, "train"),
     )
 
 
 def test_full_product_where_nothing_is_drawn():
-    grid = Grid.model_validate({"rtt": ["20ms", "40ms"], "buffer": ["1bdp", "60kB"], "per_trace": None})
+    grid = Grid.model_validate(
+        {"rtt": ["20ms", "40ms"], "buffer": ["1bdp", "60kB"], "per_trace": None}
+    )
     assert len(jobs(grid, ["a", "b"])) == 2 * 2 * 2 * 3
     assert len({job.id for job in jobs(grid, ["a", "b"])}) == 24
 
@@ -31,9 +36,15 @@ def test_a_growing_grid_keeps_the_jobs_that_it_had():
 
 
 def test_id_and_seed_change_with_what_is_run():
-    before, after = (jobs(Grid.model_validate({"duration": d, "rtt": ["40ms"]}), ["a"]) for d in ("4s", "5s"))
+    before, after = (
+        jobs(Grid.model_validate({"duration": d, "rtt": ["40ms"]}), ["a"]) for d in ("4s", "5s")
+    )
     assert not {job.id for job in before} & {job.id for job in after}
-    assert before[0].scenario["policy"]["seed"] == before[0].scenario["seed"] != after[0].scenario["seed"]
+    assert (
+        before[0].scenario["policy"]["seed"]
+        == before[0].scenario["seed"]
+        != after[0].scenario["seed"]
+    )
 
 
 def test_jobs_are_scenarios():
@@ -47,7 +58,11 @@ def test_jobs_are_scenarios():
 def test_splits_are_drawn_within_each_family_and_stay_when_traces_come():
     first = split_traces(Splits(), FAMILY_OF, 1, {})
     for family in ("lte", "wifi"):
-        assert {first[n] for n in FAMILY_OF if FAMILY_OF[n] == family} == {"train", "validation", "test"}
+        assert {first[n] for n in FAMILY_OF if FAMILY_OF[n] == family} == {
+            "train",
+            "validation",
+            "test",
+        }
     more = FAMILY_OF | {f"sat-{k}": "sat" for k in range(4)} | {"lte-new": "lte"}
     second = split_traces(Splits(), more, 1, first)
     assert {name: second[name] for name in first} == first
@@ -66,7 +81,11 @@ def test_patterns_say_the_split():
     [
         (Splits(validation=("none*",), test=()), {}, "meets no trace"),
         (Splits(validation=("lte-1",), test=("lte-*",)), {}, "in validation and in test"),
-        (Splits(validation=("lte-1",), test=("lte-2",)), {"lte-1": "train"}, "in train in the dataset"),
+        (
+            Splits(validation=("lte-1",), test=("lte-2",)),
+            {"lte-1": "train"},
+            "in train in the dataset",
+        ),
     ],
 )
 def test_impossible_splits_are_named(splits, recorded, message):

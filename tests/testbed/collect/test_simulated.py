@@ -42,7 +42,9 @@ def test_single_flows_on_training_traces_are_simulated(tmp_path: Path) -> None:
     assert label.std() > 0.05
     rate = label + np.log2(table["bandwidth_bps"].to_numpy())
     exact = np.abs(label) < 1
-    assert rate[exact] == pytest.approx(np.log2(table["near_optimal_bps"].to_numpy())[exact], abs=1e-3)
+    assert rate[exact] == pytest.approx(
+        np.log2(table["near_optimal_bps"].to_numpy())[exact], abs=1e-3
+    )
 
 
 def test_what_cannot_be_simulated_is_refused(tmp_path: Path) -> None:

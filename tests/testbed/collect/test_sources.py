@@ -37,7 +37,8 @@ def test_fast_traces_are_scaled_and_slow_ones_are_not(tmp_path):
 
 
 def test_the_same_capacity_under_two_names_is_refused():
-    # The bundled trace is made by this generator with this seed: in two splits it would be worthless.
+    # The bundled trace is made by this generator with this seed: in two splits it would be
+    # worthless.
     again = {"generate": "steps", "seeds": [1], "duration": "40s"}
     with pytest.raises(UserError, match="same capacity"):
         resolve_sources(grid("steps", again))

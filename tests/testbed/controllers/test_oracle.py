@@ -28,10 +28,15 @@ HALVING = Trace("halving", None, Steps(np.array([0, 1_000 * MS]), np.array([8e6,
 def network(capacity: Trace | None = HALVING) -> Network:
     """Two pairs over a delaying link, which they take backwards, and a bottleneck."""
     none: Any = None
-    way, narrow = Direction(delay_ns=7 * MS), Direction(capacity=capacity, queue=Queue(), delay_ns=13 * MS)
+    way, narrow = (
+        Direction(delay_ns=7 * MS),
+        Direction(capacity=capacity, queue=Queue(), delay_ns=13 * MS),
+    )
     links = {
         "far": OpenLink(0, "far", False, LinkSpec("far", Direction(), way), none, none, none),
-        "narrow": OpenLink(1, "narrow", True, LinkSpec("narrow", narrow, Direction()), none, none, none),
+        "narrow": OpenLink(
+            1, "narrow", True, LinkSpec("narrow", narrow, Direction()), none, none, none
+        ),
     }
     path = (PathLink("far", False), PathLink("narrow", True))
     pairs = [Pair(i, none, none, "measured", 20 * MS, 20 * MS, path, "narrow") for i in range(2)]
@@ -73,7 +78,9 @@ def test_a_bottleneck_without_a_limit_is_refused() -> None:
 def test_the_oracle_keeps_its_settings_from_the_shared_server() -> None:
     policy = {"oracle": {"target_delay_ms": 15}, "light": "aimd", "window_ns": 50_000_000}
     names = ("policy:gcc", "policy:oracle")
-    scenario = parse_scenario({"cc": names, "policy": policy, "policy_server": "unix:/shared"}, "test")
+    scenario = parse_scenario(
+        {"cc": names, "policy": policy, "policy_server": "unix:/shared"}, "test"
+    )
     found = controllers(names, scenario)
     assert type(found["policy:gcc"]) is PolicyController
     assert type(found["policy:oracle"]) is OracleController

@@ -8,7 +8,9 @@ from testbed.cli.doctor import doctor
 from testbed.doctor import PROBES, Finding, kernel, machine, network, software
 
 
-def show(monkeypatch: pytest.MonkeyPatch, *findings: Finding, json_: bool = False) -> tuple[int, str]:
+def show(
+    monkeypatch: pytest.MonkeyPatch, *findings: Finding, json_: bool = False
+) -> tuple[int, str]:
     monkeypatch.setattr("testbed.cli.doctor.examine", lambda: list(findings))
     result = CliRunner().invoke(doctor, ["--json"] if json_ else [])
     return result.exit_code, result.output
@@ -16,7 +18,9 @@ def show(monkeypatch: pytest.MonkeyPatch, *findings: Finding, json_: bool = Fals
 
 GOOD = Finding("good", "ok", "there")
 OPTIONAL = Finding("netem", "missing", "not there", "no tc links", "modprobe sch_netem")
-ESSENTIAL = Finding("mnexec", "missing", "not on PATH", "no hosts", "apt-get install mininet", essential=True)
+ESSENTIAL = Finding(
+    "mnexec", "missing", "not on PATH", "no hosts", "apt-get install mininet", essential=True
+)
 SLOW = Finding("timer", "limited", "late", "late packets", "stop other work", essential=True)
 
 

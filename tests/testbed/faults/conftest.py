@@ -36,7 +36,10 @@ def _bpf_objects(pins: Path) -> set[tuple[str, int]]:
             text = Path(f"/proc/self/fdinfo/{fd}").read_text()
         finally:
             os.close(fd)
-        found |= {(kind, int(number)) for kind, number in re.findall(r"^(map|link)_id:\s*(\d+)", text, re.M)}
+        found |= {
+            (kind, int(number))
+            for kind, number in re.findall(r"^(map|link)_id:\s*(\d+)", text, re.M)
+        }
     return found
 
 
@@ -73,7 +76,9 @@ class Done:
 
     def after_fault(self) -> list[str]:
         """Who held the flow from the fault on, in order."""
-        return [span.tier for span in self.outcome.in_force() if span.stop_ns > self.outcome.fault_ns]
+        return [
+            span.tier for span in self.outcome.in_force() if span.stop_ns > self.outcome.fault_ns
+        ]
 
     def check_passed_to(self, holder: str) -> None:
         """After the fault ``holder`` held the flow for a while, then gcc again."""
@@ -93,7 +98,9 @@ class Done:
         _assert_gone(self.run_id, self.rig.agent.cc_name, self.rig.objects, self.rig.processes)
 
 
-def _assert_gone(run_id: str, cc_name: str, objects: set[tuple[str, int]], processes: set[ProcessId]) -> None:
+def _assert_gone(
+    run_id: str, cc_name: str, objects: set[tuple[str, int]], processes: set[ProcessId]
+) -> None:
     assert not (Path("/sys/fs/bpf") / f"tbtest-{cc_name}").exists()
     available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     assert cc_name not in available

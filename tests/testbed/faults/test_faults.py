@@ -1,4 +1,6 @@
-"""Server, agent and wire fail under a live flow: it goes on, the log says who held it, control returns by itself."""
+"""Server, agent and wire fail under a live flow: it goes on, the log says who held it, control
+returns by itself.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def test_ring_overrun(with_fault):
     done = with_fault("ring-overrun")
     done.check_passed_to("kernel")
     events = done.outcome.events
-    dropped = events.loc[events["event"] == "overrun", "detail"].str.extract(r"(\d+) records", expand=False)
+    dropped = events.loc[events["event"] == "overrun", "detail"].str.extract(
+        r"(\d+) records", expand=False
+    )
     assert dropped.astype(int).sum() > 20
     acks = done.outcome.acks  # cumulative: the gap cost no bytes
     assert (acks["acked_bytes"].diff().dropna() >= 0).all()
@@ -69,7 +73,9 @@ def test_packets_between_agent_and_server_vanish(with_fault):
     done.check_passed_to("local")
     # Nobody said that the wire was cut: until the connection is given up, the deadline alone tells.
     decisions, fault_ns = done.outcome.decisions, done.outcome.fault_ns
-    during = decisions[decisions["applied_ns"].between(fault_ns + 300_000_000, fault_ns + 4 * 10**9)]
+    during = decisions[
+        decisions["applied_ns"].between(fault_ns + 300_000_000, fault_ns + 4 * 10**9)
+    ]
     assert set(during["tier"]) == {"local"}
     (lost_ns,) = done.outcome.times("server-lost")
     silent_ns = next(at_ns for at_ns in done.outcome.times("server-silent") if at_ns > fault_ns)
@@ -89,7 +95,9 @@ def test_garbage_and_oversized_messages_from_another_client(with_fault):
         "ragged columns": "INVALID_ARGUMENT",
         "unknown flows": {"unknown_flow": 1000},
     }
-    rejected = dict(re.findall(r'tbtest_rejected_total\{reason="(\w+)"\} ([\d.]+)', done.rig.metrics))
+    rejected = dict(
+        re.findall(r'tbtest_rejected_total\{reason="(\w+)"\} ([\d.]+)', done.rig.metrics)
+    )
     assert float(rejected["unknown_flow"]) == 1000
     assert float(rejected["protocol_error"]) >= 2
     assert float(rejected["limit"]) == 1  # the one that was read
@@ -104,10 +112,14 @@ def test_servers_clock_an_hour_ahead(with_fault):
     seen: list[bool] = []
 
     def in_another_time(rig):
-        own, servers = (Path(f"/proc/{pid}/ns/time").readlink() for pid in (os.getpid(), rig.server.pid))
+        own, servers = (
+            Path(f"/proc/{pid}/ns/time").readlink() for pid in (os.getpid(), rig.server.pid)
+        )
         seen.append(own != servers)
 
-    done = with_fault("server-clock", 2.8, begin=replace(FAULTS["server-clock"].begin, act=in_another_time))
+    done = with_fault(
+        "server-clock", 2.8, begin=replace(FAULTS["server-clock"].begin, act=in_another_time)
+    )
     if seen != [True]:
         pytest.skip("the kernel has no time namespaces (before 6.3 exec does not enter them)")
     assert not {"server-lost", "rejected", "malformed"} & set(done.outcome.events["event"])

@@ -68,7 +68,9 @@ def _wait_until_flowing(run: subprocess.Popen[bytes]) -> RunState:
     end = time.monotonic() + 20
     while time.monotonic() < end:
         state = _state(run.pid)
-        if state and {"agent", "policy-server", "sender-0"} <= {process.name for process in state.processes}:
+        if state and {"agent", "policy-server", "sender-0"} <= {
+            process.name for process in state.processes
+        }:
             return state
         assert run.poll() is None
         time.sleep(0.05)
@@ -77,16 +79,33 @@ def _wait_until_flowing(run: subprocess.Popen[bytes]) -> RunState:
 
 def test_clean_removes_what_a_killed_run_left(tmp_path, bpf_objects, assert_gone):
     run = subprocess.Popen(
-        [sys.executable, "-m", "testbed", "run", "--cc", "policy:gcc", "--rate", "12mbit", "--flow", "bulk",
-         "--duration", "60s", "--out", str(tmp_path / "run")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "testbed",
+            "run",
+            "--cc",
+            "policy:gcc",
+            "--rate",
+            "12mbit",
+            "--flow",
+            "bulk",
+            "--duration",
+            "60s",
+            "--out",
+            str(tmp_path / "run"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         state = _wait_until_flowing(run)
         (pins,) = [Path(path.path) for path in state.paths if path.kind == "pin"]
         objects = bpf_objects(pins)
         processes = {process.process for process in state.processes}
-        (server,) = [process.process.pid for process in state.processes if process.name == "policy-server"]
+        (server,) = [
+            process.process.pid for process in state.processes if process.name == "policy-server"
+        ]
         os.kill(server, signal.SIGSTOP)
     finally:
         run.kill()
@@ -101,13 +120,24 @@ def test_clean_removes_what_a_killed_run_left(tmp_path, bpf_objects, assert_gone
 
 
 def test_clean_unregisters_a_controller_that_has_no_link(tmp_path):
-    """As on kernels before 6.4: there removing the pins alone would leave it registered for ever."""
+    """As on kernels before 6.4: there removing the pins alone would leave it registered for
+    ever.
+    """
     name = new_cc_name()
     run_id = f"unlinked-{name}"
     victim = subprocess.run(
-        [sys.executable, "-c", UNLINKED, name, str(tmp_path / "agent"), run_id, str(tmp_path / "state")],
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            UNLINKED,
+            name,
+            str(tmp_path / "agent"),
+            run_id,
+            str(tmp_path / "state"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert victim.returncode == -signal.SIGKILL, victim.stderr
     assert name in available()
     (cleaned,) = clean(run_id, folder=tmp_path / "state").cleaned
@@ -117,7 +147,11 @@ def test_clean_unregisters_a_controller_that_has_no_link(tmp_path):
 
 
 def test_clean_unmounts_what_an_agent_mounted(tmp_path):
-    """In a mount namespace of its own, where /sys/fs/bpf is not mounted; the agent dies before it pins anything."""
+    """In a mount namespace of its own, where /sys/fs/bpf is not mounted; the agent dies before it
+    pins anything.
+    """
     inside = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", MOUNTS]
-    done = subprocess.run([*inside, str(tmp_path / "state")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*inside, str(tmp_path / "state")], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["True", "False"]

@@ -1,4 +1,6 @@
-"""Grids of leagues: cells that are paired, ids that stay, an order that is seeded, and mistakes named."""
+"""Grids of leagues: cells that are paired, ids that stay, an order that is seeded, and mistakes
+named.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,16 @@ def test_every_combination_where_nothing_is_drawn():
 def test_schemes_of_a_scenario_differ_in_nothing_else():
     by_scenario = {}
     for job in jobs():
-        settings = {key: value for key, value in job.scenario.items() if key not in ("cc", "policy")}
+        settings = {
+            key: value for key, value in job.scenario.items() if key not in ("cc", "policy")
+        }
         by_scenario.setdefault(job.about["scenario"], []).append((job.scheme, settings))
     for pairs in by_scenario.values():
         assert {scheme for scheme, _ in pairs} == {"policy", "policy:persistence", "bbr"}
         assert all(settings == pairs[0][1] for _, settings in pairs)
-    assert len({settings["seed"] for ((_, settings), *_) in by_scenario.values()}) == len(by_scenario)
+    assert len({settings["seed"] for ((_, settings), *_) in by_scenario.values()}) == len(
+        by_scenario
+    )
 
 
 def test_jobs_are_scenarios_of_one_scheme():
@@ -68,13 +74,21 @@ def test_the_order_is_random_and_seeded_but_scenarios_stay_together():
     blocks = [scenarios[start : start + 3] for start in range(0, len(scenarios), 3)]
     assert all(len(set(block)) == 1 for block in blocks)
     assert (
-        len({tuple(job.scheme for job in found[start : start + 3]) for start in range(0, len(found), 3)}) > 1
+        len(
+            {
+                tuple(job.scheme for job in found[start : start + 3])
+                for start in range(0, len(found), 3)
+            }
+        )
+        > 1
     )
 
 
 @pytest.mark.parametrize("per_trace", [5, 7, 12])
 def test_draws_give_every_traffic_its_turn(per_trace):
-    counts = Counter(job.about["traffic"] for job in jobs("a", per_trace=per_trace, schemes=["bbr"]))
+    counts = Counter(
+        job.about["traffic"] for job in jobs("a", per_trace=per_trace, schemes=["bbr"])
+    )
     assert sum(counts.values()) == per_trace
     assert max(counts.values()) - min(counts[kind] for kind in counts) <= 1
     assert len(counts) == 5
@@ -105,7 +119,10 @@ def test_quick_is_small():
         ({"flow": "bulk", "flows": 4}, "bulk x4"),
         ({"flow": "bulk", "cross_traffic": [{"kind": "bulk", "cc": "bbr"}]}, "bulk vs bbr"),
         ({"flow": "video", "loss": "0.5%"}, "video, loss 0.5%"),
-        ({"flow": "bulk", "cross_traffic": [{"kind": "onoff", "cc": "cubic"}]}, "bulk vs onoff/cubic"),
+        (
+            {"flow": "bulk", "cross_traffic": [{"kind": "onoff", "cc": "cubic"}]},
+            "bulk vs onoff/cubic",
+        ),
     ],
 )
 def test_labels(traffic, label):

@@ -43,10 +43,16 @@ def test_dry_run_creates_nothing(grid, tmp_path):
     result = invoke(grid, "--out", tmp_path / "out", "--set", "seeds=[1,2]", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     planned = json.loads(result.output)
-    assert planned["traces"]["constant-seed1"] == {"family": "constant", "split": "test", "scale": 1.0}
+    assert planned["traces"]["constant-seed1"] == {
+        "family": "constant",
+        "split": "test",
+        "scale": 1.0,
+    }
     assert [cell["done"] for cell in planned["cells"]] == [False] * 4
     assert not (tmp_path / "out").exists()
-    text = invoke(grid, "--out", tmp_path / "out", "--dry-run", "--schemes", "bbr,cubic,reno").output
+    text = invoke(
+        grid, "--out", tmp_path / "out", "--dry-run", "--schemes", "bbr,cubic,reno"
+    ).output
     assert "3 of 3 cells to run, 6 s of traffic" in text
 
 
@@ -56,7 +62,9 @@ def test_dry_run_creates_nothing(grid, tmp_path):
     "executor",
     [
         "processes",
-        pytest.param("ray", marks=pytest.mark.skipif(not ray_installed(), reason="Ray is not installed")),
+        pytest.param(
+            "ray", marks=pytest.mark.skipif(not ray_installed(), reason="Ray is not installed")
+        ),
     ],
 )
 def test_a_league_runs_once_and_reports(grid, tmp_path, executor):

@@ -46,14 +46,17 @@ def test_planning_creates_nothing(tmp_path):
 def test_the_report_of_what_is_done(league):
     for job in league.jobs[:3]:
         league.finish(
-            job, MEASURED | {"throughput_mbps": 2.0, "warnings": "it was 97 % busy\nit was 3.5 ms late"}
+            job,
+            MEASURED | {"throughput_mbps": 2.0, "warnings": "it was 97 % busy\nit was 3.5 ms late"},
         )
     assert league.report(None) == 3
     assert read_table(league.out / "league.parquet").num_rows == 3
     text = (league.out / "league.md").read_text()
     assert "3 of 4 cells are done: 2 schemes on 2 scenarios" in text
     assert "Scaled down to a mean of 2mbit, for side by side slots: 2 of 2 lte" in text
-    assert "3 of 3 cells have warnings, most often: it was … % busy (3); it was … ms late (3)" in text
+    assert (
+        "3 of 3 cells have warnings, most often: it was … % busy (3); it was … ms late (3)" in text
+    )
     assert "training traces" not in text
 
 
@@ -106,5 +109,7 @@ def test_which_executor(monkeypatch):
     monkeypatch.setattr("testbed.league.executors.ray_installed", lambda: False)
     assert chosen_executor(None, None) == "processes"
     for asked in (("ray", None), (None, "auto")):
-        with pytest.raises(UserError, match=r"Ray is not installed; run `pip install .*--executor processes"):
+        with pytest.raises(
+            UserError, match=r"Ray is not installed; run `pip install .*--executor processes"
+        ):
             chosen_executor(*asked)

@@ -21,7 +21,9 @@ def leagues(tmp_path):
     for name, scenarios in (("monday", ("a1", "b1")), ("tuesday", ("a1", "c1"))):
         folders.append(tmp_path / name)
         folders[-1].mkdir()
-        rows = [row(each, scheme, bitrate_mbps=5.0) for each in scenarios for scheme in ("bbr", "cubic")]
+        rows = [
+            row(each, scheme, bitrate_mbps=5.0) for each in scenarios for scheme in ("bbr", "cubic")
+        ]
         pq.write_table(to_table(rows), folders[-1] / "league.parquet")
     return folders
 

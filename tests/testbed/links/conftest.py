@@ -1,4 +1,6 @@
-"""Fixtures for the tests of links: a scope, two router namespaces, and the relay's C code in simulated time."""
+"""Fixtures for the tests of links: a scope, two router namespaces, and the relay's C code in
+simulated time.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,16 @@ class Record:
 class Simulation:
     """Compiles and runs simulate.c.
 
-    `packets`: (arrival time, size) in order. Results are sorted by arrival, equal ones as they were logged.
+    `packets`: (arrival time, size) in order. Results are sorted by arrival, equal ones as they were
+    logged.
     """
 
     def __init__(self, folder: Path) -> None:
         self.program = folder / "simulate"
         self.spec = folder / "spec"
-        sources = [RELAY / name for name in ("direction.c", "queue.c", "playback.c", "packet.c", "spec.c")]
+        sources = [
+            RELAY / name for name in ("direction.c", "queue.c", "playback.c", "packet.c", "spec.c")
+        ]
         command = [
             "cc",
             "-std=gnu11",
@@ -57,13 +62,21 @@ class Simulation:
         self, zero_ns: int = 0, until_ns: int = 10**15, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         command = [str(self.program), str(self.spec), str(zero_ns), str(until_ns)]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=20)
+        return subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=20
+        )
 
     def run(
-        self, direction: Direction, packets: list[tuple[int, int]], zero_ns: int = 0, until_ns: int = 10**15
+        self,
+        direction: Direction,
+        packets: list[tuple[int, int]],
+        zero_ns: int = 0,
+        until_ns: int = 10**15,
     ) -> list[Record]:
         write_spec(self.spec, LinkSpec("test", direction, Direction()), Path("/nowhere"))
-        done = self.run_spec(zero_ns, until_ns, "".join(f"0 {at_ns} {size}\n" for at_ns, size in packets))
+        done = self.run_spec(
+            zero_ns, until_ns, "".join(f"0 {at_ns} {size}\n" for at_ns, size in packets)
+        )
         assert done.returncode == 0, done.stderr
         records = [Record(*map(int, line.split())) for line in done.stdout.splitlines()]
         return sorted(records, key=lambda record: record.enqueue_ns)
@@ -87,6 +100,8 @@ def routers(scope: Scope) -> tuple[NetNs, NetNs]:
 
 def new_netns(scope: Scope, name: str) -> NetNs:
     """A namespace that lives as long as the scope."""
-    process = scope.spawn(["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name=name)
+    process = scope.spawn(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name=name
+    )
     process.read_line(5)
     return scope.enter(NetNs.of(process.pid))

@@ -15,11 +15,15 @@ def test_mean_loss() -> None:
     assert Loss.random(0.02).mean == pytest.approx(0.02)
     # A quarter of the time in the bad state, where everything is lost.
     assert Loss(p_good_bad=0.1, p_bad_good=0.3).mean == pytest.approx(0.25)
-    assert Loss(p_good_bad=0.1, p_bad_good=0.3, loss_good=0.1, loss_bad=0.5).mean == pytest.approx(0.2)
+    assert Loss(p_good_bad=0.1, p_bad_good=0.3, loss_good=0.1, loss_bad=0.5).mean == pytest.approx(
+        0.2
+    )
     assert Loss(p_good_bad=0.0, p_bad_good=0.0, loss_good=0.5).mean == 0.5
 
 
-@pytest.mark.parametrize("values", [{"p_good_bad": -0.1}, {"loss_bad": 1.5}, {"loss_good": float("nan")}])
+@pytest.mark.parametrize(
+    "values", [{"p_good_bad": -0.1}, {"loss_bad": 1.5}, {"loss_good": float("nan")}]
+)
 def test_a_loss_is_made_of_probabilities(values: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(values))):
         Loss(**values)
@@ -49,7 +53,9 @@ def test_packets_of_several_links_share_a_table() -> None:
     columns = {field.name: pa.array([0, 0], pa.int64()).cast(field.type) for field in PACKET_SCHEMA}
     columns["link"] = pa.array([0, 1], pa.uint8())
     nothing = DirectionRecord(np.empty(0), None, None)
-    record = LinkRecord("relay", pa.table(columns, PACKET_SCHEMA), True, nothing, nothing, 0.0, (), {})
+    record = LinkRecord(
+        "relay", pa.table(columns, PACKET_SCHEMA), True, nothing, nothing, 0.0, (), {}
+    )
     numbered = record.packets_numbered(4)
     assert numbered["link"].to_pylist() == [4, 5]
     assert numbered.schema == PACKET_SCHEMA

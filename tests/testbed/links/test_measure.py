@@ -16,7 +16,9 @@ MS = 1_000_000
 def packets(
     count: int, spacing_ns: int, late_ns: int = 0, verdict: int = DELIVERED, first_ns: int = 0
 ) -> pa.Table:
-    """A queue that is filled at the beginning and then served a packet of 1500 bytes every `spacing_ns`."""
+    """A queue that is filled at the beginning and then served a packet of 1500 bytes every
+    `spacing_ns`.
+    """
     due_ns = first_ns + spacing_ns * np.arange(1, count + 1)
     left = np.full(count, verdict not in (TAIL_DROP,))
     columns = {
@@ -37,7 +39,8 @@ def packets(
 
 
 def test_a_true_link_shows_no_error() -> None:
-    # 12 Mbit/s: a packet a millisecond; departures at 1..100 ms, the last of them in the second window.
+    # 12 Mbit/s: a packet a millisecond; departures at 1..100 ms, the last of them in the second
+    # window.
     record, warnings = judge(packets(1000, MS), constant(12e6), 0)
     assert len(record.rate_error) == 10
     assert np.abs(record.rate_error).max() <= 0.01

@@ -63,7 +63,9 @@ def connected(draw: st.DrawFn) -> list[tuple[str, str]]:
 
 
 @given(connected())
-def test_following_the_routes_reaches_every_address_by_the_planned_path(links: list[tuple[str, str]]) -> None:
+def test_following_the_routes_reaches_every_address_by_the_planned_path(
+    links: list[tuple[str, str]],
+) -> None:
     plan = Plan(links)
     nodes = sorted({node for link in links for node in link})
     owner = {link.address(node): (node, link) for link in plan.links for node in (link.a, link.b)}
@@ -74,16 +76,21 @@ def test_following_the_routes_reaches_every_address_by_the_planned_path(links: l
             node, hops = source, 0
             while node != destination and hops <= len(nodes):
                 on_link = [
-                    link for link in plan.links if node in (link.a, link.b) and owner[address][1] is link
+                    link
+                    for link in plan.links
+                    if node in (link.a, link.b) and owner[address][1] is link
                 ]
                 if on_link:
                     node = on_link[0].other(node)
                 else:
                     fitting = [route for route in plan.routes(node) if _covers(route, address)]
-                    node = owner[min(fitting, key=lambda route: route.destination == "default").gateway][0]
+                    node = owner[
+                        min(fitting, key=lambda route: route.destination == "default").gateway
+                    ][0]
                 hops += 1
             assert node == destination
-            # To the nearest end of the destination's own link: as short as the planned path, or shorter by no hop.
+            # To the nearest end of the destination's own link: as short as the planned path, or
+            # shorter by no hop.
             assert hops <= len(plan.path(source, destination) or []) + 1
 
 

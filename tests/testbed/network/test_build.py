@@ -30,7 +30,9 @@ from testbed.system.scope import Scope
 from topologies import Emulated
 from traces.model import constant
 
-BOTTLENECK = Bottleneck(constant(12e6), Queue(limit_bytes=60_000), Loss.random(0.01), jitter_ns=5, seed=3)
+BOTTLENECK = Bottleneck(
+    constant(12e6), Queue(limit_bytes=60_000), Loss.random(0.01), jitter_ns=5, seed=3
+)
 
 
 class VethBackend:
@@ -41,7 +43,9 @@ class VethBackend:
     def unavailable(self) -> str | None:
         return None
 
-    def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> object:
+    def open(
+        self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+    ) -> object:
         create_veth(a.netns, a.ifname, b.netns, b.ifname)
         for end in (a, b):
             configure(end.netns, {end.ifname: end.address})
@@ -86,13 +90,25 @@ def test_a_bottleneck_limits_data_only_and_draws_its_own_seeds() -> None:
     ],
 )
 def test_built_in_topologies(
-    name: str, options: dict[str, object], delays_ms: list[int], bottlenecks: list[str], scope: Scope
+    name: str,
+    options: dict[str, object],
+    delays_ms: list[int],
+    bottlenecks: list[str],
+    scope: Scope,
 ) -> None:
     network = build(
-        topologies.create(topologies.find(name), options), VethBackend(), BOTTLENECK, scope, scope.tmp
+        topologies.create(topologies.find(name), options),
+        VethBackend(),
+        BOTTLENECK,
+        scope,
+        scope.tmp,
     )
-    assert [pair.forward_delay_ns for pair in network.pairs] == [delay * 1_000_000 for delay in delays_ms]
-    assert [pair.reverse_delay_ns for pair in network.pairs] == [delay * 1_000_000 for delay in delays_ms]
+    assert [pair.forward_delay_ns for pair in network.pairs] == [
+        delay * 1_000_000 for delay in delays_ms
+    ]
+    assert [pair.reverse_delay_ns for pair in network.pairs] == [
+        delay * 1_000_000 for delay in delays_ms
+    ]
     assert [pair.bottleneck for pair in network.pairs] == bottlenecks
     assert [link.index for link in network.links.values()] == list(range(len(network.links)))
     assert all(check.rtt_ns is not None for check in network.check())
@@ -119,7 +135,10 @@ def test_environment_is_as_read_back(scope: Scope) -> None:
 def test_mininet_touches_nothing_of_the_host(scope: Scope) -> None:
     def host() -> tuple[str, ...]:
         sysctls = ["net/ipv4/tcp_rmem", "net/core/rmem_max", "fs/file-max", "kernel/pty/max"]
-        return (*(Path("/proc/sys", name).read_text() for name in sysctls), Path("/etc/hosts").read_text())
+        return (
+            *(Path("/proc/sys", name).read_text() for name in sysctls),
+            Path("/etc/hosts").read_text(),
+        )
 
     before = host()
     with scope.child("cell") as cell:
@@ -157,7 +176,9 @@ def test_tcp_passes_and_forwarders_see_it(scope: Scope) -> None:
 def test_two_networks_at_once_do_not_meet(tmp_path: Path) -> None:
     topology = topologies.create(topologies.find("dumbbell"), {})
     with Scope(state_dir=tmp_path) as one, Scope(state_dir=tmp_path) as two:
-        networks = [build(topology, VethBackend(), BOTTLENECK, scope, scope.tmp) for scope in (one, two)]
+        networks = [
+            build(topology, VethBackend(), BOTTLENECK, scope, scope.tmp) for scope in (one, two)
+        ]
         cookies = [host.netns.cookie for network in networks for host in network.hosts.values()]
         assert len(set(cookies)) == 4
         for network in networks:
@@ -167,7 +188,9 @@ def test_two_networks_at_once_do_not_meet(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_a_host_that_cannot_be_reached_is_named(scope: Scope) -> None:
     class Cut(VethBackend):
-        def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> object:
+        def open(
+            self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+        ) -> object:
             with NetNs.create() as elsewhere:
                 create_veth(a.netns, a.ifname, elsewhere, "end")
                 create_veth(b.netns, b.ifname, elsewhere, "other")
@@ -176,7 +199,9 @@ def test_a_host_that_cannot_be_reached_is_named(scope: Scope) -> None:
                 scope.callback(os.close, os.dup(elsewhere.fd))
             return object()
 
-    network = build(topologies.create(topologies.find("dumbbell"), {}), Cut(), BOTTLENECK, scope, scope.tmp)
+    network = build(
+        topologies.create(topologies.find("dumbbell"), {}), Cut(), BOTTLENECK, scope, scope.tmp
+    )
     with pytest.raises(PingFailed, match="d1 cannot be reached from s1"):
         network.check(timeout_s=0.2)
 
@@ -184,14 +209,22 @@ def test_a_host_that_cannot_be_reached_is_named(scope: Scope) -> None:
 @pytest.mark.root
 def test_a_backend_that_fails_leaves_nothing(tmp_path: Path) -> None:
     class Broken(VethBackend):
-        def open(self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path) -> object:
+        def open(
+            self, scope: Scope, spec: LinkSpec, a: Attachment, b: Attachment, log_dir: Path
+        ) -> object:
             raise UserError("link bottleneck: out of luck")
 
     scope = Scope(state_dir=tmp_path)
 
     def run() -> None:
         with scope:
-            build(topologies.create(topologies.find("dumbbell"), {}), Broken(), BOTTLENECK, scope, scope.tmp)
+            build(
+                topologies.create(topologies.find("dumbbell"), {}),
+                Broken(),
+                BOTTLENECK,
+                scope,
+                scope.tmp,
+            )
 
     with pytest.raises(UserError, match="out of luck"):
         run()
@@ -210,7 +243,8 @@ with helper.Scope(sys.argv[2], state_dir=Path(sys.argv[3])) as run:
     while True:
         with run.child("cell") as cell:
             topology = helper.topologies.create(helper.topologies.find("dumbbell"), {})
-            network = helper.build(topology, helper.VethBackend(), helper.BOTTLENECK, cell, cell.tmp)
+            backend = helper.VethBackend()
+            network = helper.build(topology, backend, helper.BOTTLENECK, cell, cell.tmp)
             cell.spawn(["sleep", "60"], name="traffic", netns=network.hosts["s1"].netns)
 """
 
@@ -226,7 +260,8 @@ def namespaces(pids: Iterable[int | str]) -> set[str]:
 
 @pytest.mark.root
 @pytest.mark.parametrize(
-    ("signum", "seed"), [(signal.SIGKILL, n) for n in range(6)] + [(signal.SIGINT, n) for n in range(3)]
+    ("signum", "seed"),
+    [(signal.SIGKILL, n) for n in range(6)] + [(signal.SIGINT, n) for n in range(3)],
 )
 def test_ended_at_a_random_moment(signum: int, seed: int, tmp_path: Path) -> None:
     run_id = f"network-{os.getpid()}-{signum}-{seed}"
@@ -252,7 +287,9 @@ def test_with_the_relay_a_ping_takes_the_round_trip_asked_for(scope: Scope) -> N
     backend = RelayBackend()
     if (reason := backend.unavailable()) is not None:
         pytest.skip(reason)
-    topology = topologies.create(topologies.find("dumbbell"), {"flows": 2, "flow_rtts": ["20ms", "50ms"]})
+    topology = topologies.create(
+        topologies.find("dumbbell"), {"flows": 2, "flow_rtts": ["20ms", "50ms"]}
+    )
     bottleneck = Bottleneck(constant(12e6), Queue())
     for check in build(topology, backend, bottleneck, scope, scope.tmp).check():
         assert check.rtt_ns is not None

@@ -36,7 +36,9 @@ def test_answers_and_silence() -> None:
         assert there is not None
         assert 0 < there < 5_000_000_000
         # No such neighbour, and no route at all.
-        assert ping_pairs([(a, "10.0.0.1", "10.0.0.3"), (a, "10.0.0.1", "10.9.0.1")], timeout_s=0.3) == [
+        assert ping_pairs(
+            [(a, "10.0.0.1", "10.0.0.3"), (a, "10.0.0.1", "10.9.0.1")], timeout_s=0.3
+        ) == [
             None,
             None,
         ]

@@ -1,4 +1,6 @@
-"""`--cc policy:oracle` for real: its own server beside the run's, and a queue that stays small over a step."""
+"""`--cc policy:oracle` for real: its own server beside the run's, and a queue that stays small over
+a step.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,16 @@ def test_the_oracle_foresees_a_step(tmp_path: Path) -> None:
     trace = tmp_path / "down.csv"
     trace.write_text("time_s,capacity_mbps\n" + STEP)
     out = tmp_path / "run"
-    flags = ["--cc", "policy:oracle,policy:gcc", "--trace", str(trace), "--flow", "bulk", "--duration", "4s"]
+    flags = [
+        "--cc",
+        "policy:oracle,policy:gcc",
+        "--trace",
+        str(trace),
+        "--flow",
+        "bulk",
+        "--duration",
+        "4s",
+    ]
     command = [sys.executable, "-m", "testbed", "run", *flags, "--flows", "2", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,9 @@ from testbed.scenario import parse_scenario
 from testbed.units import NS_PER_S
 from traces.model import Steps, Trace
 
-HALF_SILENT = Trace("half", 20 * NS_PER_S, Steps(np.array([0, 10 * NS_PER_S]), np.array([0.0, 8e6])))
+HALF_SILENT = Trace(
+    "half", 20 * NS_PER_S, Steps(np.array([0, 10 * NS_PER_S]), np.array([0.0, 8e6]))
+)
 
 
 @given(st.integers(0, 2**31))

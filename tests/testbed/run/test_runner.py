@@ -1,4 +1,6 @@
-"""`tbtest run` from end to end, as a user calls it: the run folder it leaves, and nothing anywhere else."""
+"""`tbtest run` from end to end, as a user calls it: the run folder it leaves, and nothing anywhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ QUICK = ["run", "--rate", "5mbit", "--duration", "2s", "--flow", "bulk"]
 
 def on_host() -> tuple[str, str]:
     """Interfaces and namespaces that the host shows by name."""
-    names = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        ["ip", "netns", "list"], capture_output=True, text=True, check=True
+    ).stdout
     return " ".join(sorted(entry.name for entry in Path("/sys/class/net").iterdir())), names
 
 
@@ -98,7 +102,9 @@ def test_metrics_are_valid_and_name_both_controllers(folder: Path) -> None:
 
 
 def test_goodput_agrees_with_the_packets_that_were_delivered(folder: Path) -> None:
-    """At the moment when least was held back: behind a lost packet TCP keeps what arrives from the application."""
+    """At the moment when least was held back: behind a lost packet TCP keeps what arrives from the
+    application.
+    """
     for cell in manifest(folder)["cells"]:
         path = folder / "cells" / cell["folder"]
         packets = pq.read_table(path / "packets.parquet").to_pandas()
@@ -112,7 +118,9 @@ def test_goodput_agrees_with_the_packets_that_were_delivered(folder: Path) -> No
         ratio = goodput["received_bytes"].to_numpy() / payload
         retransmitted = pq.read_table(path / "tcpinfo.parquet")["bytes_retrans"].to_pylist()[-1]
         assert ratio.max() <= 1.02
-        assert ratio.max() >= 0.98 - retransmitted / payload[-1]  # some of what is sent twice arrives twice
+        assert (
+            ratio.max() >= 0.98 - retransmitted / payload[-1]
+        )  # some of what is sent twice arrives twice
 
 
 def test_captures_agree_with_the_links_log(folder: Path) -> None:
@@ -124,7 +132,9 @@ def test_captures_agree_with_the_links_log(folder: Path) -> None:
         sent = own[own["verdict"] == 0]
         found = recompute(path / "ingress.pcap", path / "egress.pcap", 2 * 10**9)[0]
         assert found.packets == pytest.approx(len(own), rel=0.01)
-        assert found.throughput_mbps == pytest.approx(sent["size_bytes"].sum() * 8 / 2 / 1e6, rel=0.01)
+        assert found.throughput_mbps == pytest.approx(
+            sent["size_bytes"].sum() * 8 / 2 / 1e6, rel=0.01
+        )
         assert found.loss_rate == pytest.approx(1 - len(sent) / len(own), abs=0.01)
         owd_ms = (sent["deliver_ns"] - sent["enqueue_ns"]).median() / 1e6
         assert found.owd_ms.p50 == pytest.approx(owd_ms, abs=1.0)
@@ -132,7 +142,9 @@ def test_captures_agree_with_the_links_log(folder: Path) -> None:
 
 def test_the_report_can_be_rebuilt(folder: Path) -> None:
     before = (folder / "metrics.json").read_bytes()
-    done = subprocess.run([*TBTEST, "report", str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*TBTEST, "report", str(folder)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert (folder / "metrics.json").read_bytes() == before
 
@@ -153,9 +165,13 @@ def test_the_report_can_be_rebuilt(folder: Path) -> None:
         (["no-such-scenario.yaml"], "no-such-scenario.yaml"),
     ],
 )
-def test_mistakes_are_one_line_and_nothing_is_made(tmp_path: Path, flags: list[str], words: str) -> None:
+def test_mistakes_are_one_line_and_nothing_is_made(
+    tmp_path: Path, flags: list[str], words: str
+) -> None:
     arguments = [*TBTEST, *QUICK, *flags]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        arguments, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+    )
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert words in done.stderr
@@ -208,7 +224,11 @@ def test_kill_at_a_random_moment_then_clean(tmp_path: Path, seed: int) -> None:
     run_id = json.loads(path.read_text())["run_id"] if path.exists() else None
     if run_id is not None and (STATE_DIR / f"{run_id}.json").exists():
         done = subprocess.run(
-            [*TBTEST, "clean", "--run", run_id], capture_output=True, text=True, check=False, timeout=60
+            [*TBTEST, "clean", "--run", run_id],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
     if run_id is not None:

@@ -17,7 +17,8 @@ from testbed.system.scope import Scope
 
 pytestmark = pytest.mark.root
 
-# A run that makes and unmakes things for ever: namespaces with veth pairs, processes with children, files.
+# A run that makes and unmakes things for ever: namespaces with veth pairs, processes with children,
+# files.
 VICTIM = """
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ with Scope(sys.argv[1], state_dir=Path(sys.argv[2])) as run:
         with run.child("cell") as cell:
             cell.record("pin", sys.argv[3])
             Path(sys.argv[3]).mkdir()
-            holder = cell.spawn(["unshare", "--net", "sh", "-c", "echo ready; exec sleep 60"], name="namespace")
+            command = ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 60"]
+            holder = cell.spawn(command, name="namespace")
             holder.read_line(5)
             netns = cell.enter(NetNs.of(holder.pid))
             veth = ["ip", "link", "add", "left", "type", "veth", "peer", "name", "right"]
@@ -85,7 +87,11 @@ def test_interrupted_twice_leaves_nothing(signum: int, tmp_path: Path) -> None:
     time.sleep(0.002)
     process.send_signal(signum)
     process.communicate()
-    assert process.returncode in (1, 130, -signal.SIGINT)  # how Python ends after a KeyboardInterrupt
+    assert process.returncode in (
+        1,
+        130,
+        -signal.SIGINT,
+    )  # how Python ends after a KeyboardInterrupt
     assert list(processes_of_run(run_id)) == []
     assert not (tmp_path / "pin").exists()
     assert not Path(f"/tmp/tbtest-{run_id}").exists()

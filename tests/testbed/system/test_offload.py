@@ -16,16 +16,23 @@ pytestmark = pytest.mark.root
 
 def test_a_veth_pair_is_rid_of_its_offloads(tmp_path: Path) -> None:
     with Scope(state_dir=tmp_path / "state") as scope:
-        holder = scope.spawn(["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name="ns")
+        holder = scope.spawn(
+            ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], name="ns"
+        )
         holder.read_line(5)
         netns = scope.enter(NetNs.of(holder.pid))
         with netns.inside():
-            subprocess.run(["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=True)
+            subprocess.run(
+                ["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], check=True
+            )
         assert read_offloads(netns, "v0")["tx-tcp-segmentation"]
         state = offloads_off(netns, "v0")
-        assert {"tx-generic-segmentation", "tx-tcp-segmentation", "tx-udp-segmentation", "rx-gro"} <= set(
-            state
-        )
+        assert {
+            "tx-generic-segmentation",
+            "tx-tcp-segmentation",
+            "tx-udp-segmentation",
+            "rx-gro",
+        } <= set(state)
         assert not any(state.values())
         assert read_offloads(netns, "v0") == state
         assert read_offloads(netns, "v1")["tx-tcp-segmentation"]

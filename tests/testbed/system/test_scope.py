@@ -47,7 +47,9 @@ def test_stop_reports_the_status_and_is_repeatable(scope: Scope) -> None:
     process = scope.spawn(["sleep", "60"], name="sleep")
     assert process.stop() == -signal.SIGTERM
     assert process.stop() == -signal.SIGTERM
-    deaf = scope.spawn(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], name="deaf")
+    deaf = scope.spawn(
+        ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], name="deaf"
+    )
     deaf.read_line(5)
     assert deaf.stop(timeout_s=0.2) == -signal.SIGKILL
 
@@ -173,13 +175,17 @@ def test_threads_may_not_spawn(scope: Scope) -> None:
 
 
 def test_namespaces(scope: Scope) -> None:
-    holder = scope.spawn(["unshare", "--net", "sh", "-c", "echo ready; exec sleep 60"], name="namespace")
+    holder = scope.spawn(
+        ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 60"], name="namespace"
+    )
     holder.read_line(5)
     home = scope.enter(NetNs.current())
     netns = scope.enter(NetNs.of(holder.pid))
     assert netns.cookie != home.cookie
     with netns.inside():
-        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+        links = subprocess.run(
+            ["ip", "-o", "link"], capture_output=True, text=True, check=True
+        ).stdout
         assert NetNs.current().cookie == netns.cookie
     assert len(links.splitlines()) == 1
     assert NetNs.current().cookie == home.cookie

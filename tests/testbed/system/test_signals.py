@@ -88,7 +88,9 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 def test_a_cleanup_survives_signals_at_any_instruction() -> None:
-    """A tracer sends a signal at every line and call of a clean-up, one run for each: it always completes."""
+    """A tracer sends a signal at every line and call of a clean-up, one run for each: it always
+    completes.
+    """
 
     def run(at: int) -> tuple[bool, int]:
         done = []

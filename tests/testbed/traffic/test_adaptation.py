@@ -93,7 +93,9 @@ def test_the_target_stays_in_its_bounds(steps: list[tuple[int, int, float, int, 
 def test_the_target_rises_eight_per_cent_per_200_ms_of_calm() -> None:
     rate = BacklogAdaptation(QUIET)
     targets = [rate.update(number * 50 * NS_PER_MS, 0) for number in range(13)]
-    assert targets == pytest.approx([1e6] * 4 + [1.08e6] * 4 + [1.08**2 * 1e6] * 4 + [1.08**3 * 1e6])
+    assert targets == pytest.approx(
+        [1e6] * 4 + [1.08e6] * 4 + [1.08**2 * 1e6] * 4 + [1.08**3 * 1e6]
+    )
 
 
 def test_a_backlog_of_a_frame_holds_the_target_and_starts_the_wait_anew() -> None:
@@ -112,7 +114,9 @@ def test_a_backlog_of_more_than_150_ms_drops_to_085_of_the_delivery_rate() -> No
     rate.observe(0, sample(800e3, False))
     assert rate.update(0, bound_bytes) == 1e6
     assert rate.update(FRAME_NS, bound_bytes + 1) == pytest.approx(680e3)
-    assert rate.update(2 * FRAME_NS, bound_bytes) == pytest.approx(680e3)  # again: nothing compounds
+    assert rate.update(2 * FRAME_NS, bound_bytes) == pytest.approx(
+        680e3
+    )  # again: nothing compounds
     rate.observe(3 * FRAME_NS, sample(300e3, False))
     assert rate.update(3 * FRAME_NS, bound_bytes) == pytest.approx(255e3)
 
@@ -142,7 +146,10 @@ def test_nothing_rises_while_frames_are_skipped() -> None:
 
 events = st.lists(
     st.tuples(
-        st.integers(1, 500), st.integers(0, 2_000_000), st.floats(1e3, 1e9) | st.just(math.nan), st.booleans()
+        st.integers(1, 500),
+        st.integers(0, 2_000_000),
+        st.floats(1e3, 1e9) | st.just(math.nan),
+        st.booleans(),
     )
 )
 
@@ -169,7 +176,9 @@ def test_the_target_stays_in_bounds_and_drops_only_to_a_rate_that_was_measured(
 
 @given(st.floats(0.1, 3), st.integers(0, 2**31))
 def test_it_settles_below_a_constant_capacity(capacity_mbps: float, seed: int) -> None:
-    """A path that drains at a constant rate and reports it: half a minute, then the mean target is close beneath."""
+    """A path that drains at a constant rate and reports it: half a minute, then the mean target is
+    close beneath.
+    """
     options = VideoOptions()
     encoder, rate = Encoder(options, seed), BacklogAdaptation(options)
     backlog_bytes, drained = 0.0, capacity_mbps * 1e6 / 8 / 30

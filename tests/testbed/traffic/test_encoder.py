@@ -34,7 +34,9 @@ def test_a_group_of_pictures_by_hand() -> None:
     ratio=st.floats(1, 20),
     fps=st.integers(5, 120),
 )
-def test_a_group_carries_exactly_the_target(target_bps: float, gop: int, ratio: float, fps: int) -> None:
+def test_a_group_carries_exactly_the_target(
+    target_bps: float, gop: int, ratio: float, fps: int
+) -> None:
     encoder = Encoder(VideoOptions(size_noise=0, gop_frames=gop, keyframe_ratio=ratio, fps=fps), 1)
     sizes = [encoder.encode(0, target_bps).size_bytes for _ in range(gop)]
     assert max(sizes[1:], default=0) <= sizes[0] + 1
@@ -57,4 +59,6 @@ def test_noise_keeps_the_mean() -> None:
     assert sum(sizes) / len(sizes) == pytest.approx(10_000, rel=0.01)
     logs = [math.log(size) for size in sizes]
     mean = sum(logs) / len(logs)
-    assert math.sqrt(sum((value - mean) ** 2 for value in logs) / len(logs)) == pytest.approx(0.3, rel=0.05)
+    assert math.sqrt(sum((value - mean) ** 2 for value in logs) / len(logs)) == pytest.approx(
+        0.3, rel=0.05
+    )

@@ -28,11 +28,22 @@ RECORDED = bytes.fromhex(
 )
 # Offsets and sizes of the members in struct tcp_info (linux/tcp.h).
 OFFSETS = {
-    "rto_us": (8, 4), "mss_bytes": (16, 4),
-    "lost": (32, 4), "srtt_us": (68, 4), "cwnd": (80, 4), "total_retrans": (100, 4), "pacing_rate": (104, 8),
-    "bytes_acked": (120, 8), "segs_out": (136, 4), "notsent_bytes": (144, 4), "min_rtt_us": (148, 4),
-    "delivery_rate": (160, 8), "delivered": (192, 4), "bytes_sent": (200, 8), "bytes_retrans": (208, 8),
-}  # fmt: skip
+    "rto_us": (8, 4),
+    "mss_bytes": (16, 4),
+    "lost": (32, 4),
+    "srtt_us": (68, 4),
+    "cwnd": (80, 4),
+    "total_retrans": (100, 4),
+    "pacing_rate": (104, 8),
+    "bytes_acked": (120, 8),
+    "segs_out": (136, 4),
+    "notsent_bytes": (144, 4),
+    "min_rtt_us": (148, 4),
+    "delivery_rate": (160, 8),
+    "delivered": (192, 4),
+    "bytes_sent": (200, 8),
+    "bytes_retrans": (208, 8),
+}
 
 
 def test_records_become_a_table(tmp_path: Path) -> None:
@@ -87,7 +98,10 @@ def test_recorded_tcp_info() -> None:
     assert info.bytes_acked < info.bytes_sent
 
 
-@given(st.lists(st.integers(1, 2**31), min_size=len(OFFSETS), max_size=len(OFFSETS)), st.integers(0, 255))
+@given(
+    st.lists(st.integers(1, 2**31), min_size=len(OFFSETS), max_size=len(OFFSETS)),
+    st.integers(0, 255),
+)
 def test_every_member_is_read_from_its_place(values: list[int], flags: int) -> None:
     raw = bytearray(256)
     raw[7] = flags
@@ -95,8 +109,13 @@ def test_every_member_is_read_from_its_place(values: list[int], flags: int) -> N
     for name, (offset, size) in OFFSETS.items():
         raw[offset : offset + size] = expected[name].to_bytes(size, "little")
     info = tcpinfo.parse(bytes(raw))
-    assert info.app_limited is bool(flags & 1)  # tcpi_delivery_rate_app_limited, the lowest bit of the byte
-    assert (info.srtt_ns, info.min_rtt_ns) == (1000 * expected["srtt_us"], 1000 * expected["min_rtt_us"])
+    assert info.app_limited is bool(
+        flags & 1
+    )  # tcpi_delivery_rate_app_limited, the lowest bit of the byte
+    assert (info.srtt_ns, info.min_rtt_ns) == (
+        1000 * expected["srtt_us"],
+        1000 * expected["min_rtt_us"],
+    )
     assert info.rto_ns == 1000 * expected["rto_us"]
     rates = (info.pacing_rate_bps, info.delivery_rate_bps)
     assert rates == (8 * expected["pacing_rate"], 8 * expected["delivery_rate"])
@@ -147,7 +166,10 @@ def test_logs_of_flows_become_one_in_order_of_flow(tmp_path: Path) -> None:
     write(tmp_path / "tcpinfo-2.parquet", flow=[2], at_ns=[7])
     (tmp_path / "frames-sender-2.parquet").write_bytes(b"another's")
     merge_logs(tmp_path)
-    assert pq.read_table(tmp_path / "goodput.parquet").to_pydict() == {"flow": [2, 2, 10], "at_ns": [5, 6, 1]}
+    assert pq.read_table(tmp_path / "goodput.parquet").to_pydict() == {
+        "flow": [2, 2, 10],
+        "at_ns": [5, 6, 1],
+    }
     assert pq.read_table(tmp_path / "tcpinfo.parquet").num_rows == 1
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["frames-sender-2.parquet", "goodput.parquet", "tcpinfo.parquet"]

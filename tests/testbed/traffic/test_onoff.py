@@ -12,7 +12,10 @@ from testbed.traffic.onoff import OnOffOptions, is_on, periods_ns
 from testbed.units import NS_PER_S
 
 
-@given(st.lists(st.integers(1, 1000), min_size=2, max_size=30), st.lists(st.integers(0, 10_000), max_size=50))
+@given(
+    st.lists(st.integers(1, 1000), min_size=2, max_size=30),
+    st.lists(st.integers(0, 10_000), max_size=50),
+)
 def test_on_in_every_other_period(lengths: list[int], asked: list[int]) -> None:
     ends = list(accumulate(lengths))
     ask = is_on(iter([*lengths, 10**9]))

@@ -13,9 +13,15 @@ from testbed.traffic.base import FlowSpec, argv, parse_options
 from testbed.traffic.video.options import VideoOptions
 
 SPEC = {
-    "flow": 7, "kind": "bulk", "tcp_congestion": "bbr", "sender_address": "10.0.0.1", "receiver_address": "10.0.1.1",
-    "seed": 1, "options": {}, "log_dir": "/tmp",
-}  # fmt: skip
+    "flow": 7,
+    "kind": "bulk",
+    "tcp_congestion": "bbr",
+    "sender_address": "10.0.0.1",
+    "receiver_address": "10.0.1.1",
+    "seed": 1,
+    "options": {},
+    "log_dir": "/tmp",
+}
 
 
 @pytest.mark.parametrize("name", kind_names())
@@ -29,7 +35,9 @@ def test_every_kind_is_complete(name: str) -> None:
 
 
 def test_an_unknown_kind_is_named_with_the_known() -> None:
-    with pytest.raises(UserError, match="flow 'web': unknown traffic kind; known: video, bulk, onoff"):
+    with pytest.raises(
+        UserError, match="flow 'web': unknown traffic kind; known: video, bulk, onoff"
+    ):
         kind("web")
 
 
@@ -41,11 +49,15 @@ def test_an_unknown_kind_is_named_with_the_known() -> None:
         ("video", {"fps": 0}, r"video traffic: option fps = 0: .*greater than or equal to 1"),
         ("video", {"fps": "many"}, r"option fps = 'many': .*integer"),
         ("video", {"drop": 1}, r"option drop = 1: .*less than 1"),
-        ("video", {"min_bps": 2e6}, r"^video traffic: start_bps must lie between min_bps 2e\+06 and max_bps 2e\+07$"),
+        (
+            "video",
+            {"min_bps": 2e6},
+            r"^video traffic: start_bps must lie between min_bps 2e\+06 and max_bps 2e\+07$",
+        ),
         ("onoff", {"mean_on_s": 0}, r"onoff traffic: option mean_on_s = 0: "),
         ("onoff", {"mean_off_s": float("nan")}, r"onoff traffic: option mean_off_s = nan: "),
     ],
-)  # fmt: skip
+)
 def test_mistakes_in_options(name: str, options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_options(kind(name), options)
@@ -71,7 +83,8 @@ def test_a_flows_ports_follow_its_number() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"flow": -1}, {"flow": 1000}, {"tcp_congestion": "x" * 16}, {"more": 1}, {"seed": -1}]
+    "change",
+    [{"flow": -1}, {"flow": 1000}, {"tcp_congestion": "x" * 16}, {"more": 1}, {"seed": -1}],
 )
 def test_impossible_flows_are_refused(change: dict) -> None:
     with pytest.raises(ValidationError):

@@ -39,7 +39,9 @@ def scope(tmp_path: Path) -> Iterator[Scope]:
 def network(scope: Scope, tmp_path: Path) -> Network:
     """A dumbbell with one flow: 5 Mbit/s, 20 ms there and back, 50 kB of buffer."""
     topology = topologies.create(topologies.find("dumbbell"), {"flows": 1, "rtt_ns": 20_000_000})
-    bottleneck = Bottleneck(constant(RATE_BPS), Queue(limit_bytes=50_000), None, jitter_ns=0, seed=1)
+    bottleneck = Bottleneck(
+        constant(RATE_BPS), Queue(limit_bytes=50_000), None, jitter_ns=0, seed=1
+    )
     (tmp_path / "links").mkdir()
     return build(topology, backend("relay"), bottleneck, scope, tmp_path / "links")
 
@@ -48,7 +50,13 @@ class Ends:
     """Both processes of a flow."""
 
     def __init__(
-        self, scope: Scope, network: Network, folder: Path, kind_name: str, cc: str = "cubic", **options: Any
+        self,
+        scope: Scope,
+        network: Network,
+        folder: Path,
+        kind_name: str,
+        cc: str = "cubic",
+        **options: Any,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
@@ -99,7 +107,10 @@ def test_bulk(scope: Scope, network: Network, tmp_path: Path, cc: str) -> None:
     ends = Ends(scope, network, tmp_path / "cell", "bulk", cc)
     start_ns, stop_ns = ends.start(2.0)
     ends.finish()
-    assert sorted(path.name for path in ends.folder.iterdir()) == ["goodput.parquet", "tcpinfo.parquet"]
+    assert sorted(path.name for path in ends.folder.iterdir()) == [
+        "goodput.parquet",
+        "tcpinfo.parquet",
+    ]
     goodput, info = ends.log("goodput"), ends.log("tcpinfo")
     assert goodput["at_ns"].between(start_ns, stop_ns + NS_PER_S).all()
     assert goodput["received_bytes"].is_monotonic_increasing
@@ -149,7 +160,9 @@ def test_onoff_is_silent_while_off(scope: Scope, network: Network, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind_name", ["bulk", "video"])
-def test_sigterm_writes_the_logs(scope: Scope, network: Network, tmp_path: Path, kind_name: str) -> None:
+def test_sigterm_writes_the_logs(
+    scope: Scope, network: Network, tmp_path: Path, kind_name: str
+) -> None:
     ends = Ends(scope, network, tmp_path / "cell", kind_name)
     ends.start(60.0)
     time.sleep(0.7)
@@ -175,12 +188,16 @@ def test_a_receiver_that_is_killed_does_not_hang_the_sender(
     assert pq.read_table(ends.folder / "tcpinfo-0.parquet").num_rows > 5
 
 
-def test_a_sender_without_a_receiver_says_so(scope: Scope, network: Network, tmp_path: Path) -> None:
+def test_a_sender_without_a_receiver_says_so(
+    scope: Scope, network: Network, tmp_path: Path
+) -> None:
     ends = Ends(scope, network, tmp_path / "cell", "bulk")
     assert ends.receiver.read_line(20) == "ready"
     ends.receiver.stop()
     assert ends.sender.read_line(20) == "ready"
-    ends.sender.write_line(json.dumps({"start_ns": 0, "stop_ns": time.monotonic_ns() + 60 * NS_PER_S}))
+    ends.sender.write_line(
+        json.dumps({"start_ns": 0, "stop_ns": time.monotonic_ns() + 60 * NS_PER_S})
+    )
     assert ends.sender.wait(10) == 2
     assert "Connection refused" in ends.sender.log.read_text()
     assert len(ends.sender.log.read_text().splitlines()) == 1

@@ -76,7 +76,9 @@ def test_a_stale_keyframe_takes_its_whole_group_and_what_follows_it() -> None:
 
 @given(st.data())
 def test_what_arrives_is_decodable_and_every_frame_is_accounted_for(data: st.DataObject) -> None:
-    """Random captures, writes and skips: no frame without its I-frame and its predecessors, none lost from view."""
+    """Random captures, writes and skips: no frame without its I-frame and its predecessors, none
+    lost from view.
+    """
     queue, decoder = FrameQueue(MAX_AGE_NS, wire.encode), wire.Decoder()
     captured, arrived, skipped = 0, [], []
     for step in range(data.draw(st.integers(1, 60))):

@@ -1,4 +1,6 @@
-"""Mistakes once made, kept from coming back: signals while waiting, playout, rate control while skipping, bounds."""
+"""Mistakes once made, kept from coming back: signals while waiting, playout, rate control while
+skipping, bounds.
+"""
 
 import dataclasses
 import os
@@ -22,7 +24,9 @@ from testbed.units import NS_PER_MS, NS_PER_S
 
 
 @pytest.mark.parametrize("module", ["testbed.traffic.bulk", "testbed.traffic.video.kind"])
-@pytest.mark.parametrize("started", [False, True], ids=["before the start line", "waiting in accept"])
+@pytest.mark.parametrize(
+    "started", [False, True], ids=["before the start line", "waiting in accept"]
+)
 def test_sigterm_ends_a_receiver_that_waits(tmp_path: Path, module: str, started: bool) -> None:
     spec = FlowSpec(
         flow=987,
@@ -51,7 +55,9 @@ def test_sigterm_ends_a_receiver_that_waits(tmp_path: Path, module: str, started
                 process.stdin.write(f'{{"start_ns": 0, "stop_ns": {10**18}}}\n')
                 process.stdin.flush()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0  # with stdin still open; accept gives up by itself after 20 s
+            assert (
+                process.wait(10) == 0
+            )  # with stdin still open; accept gives up by itself after 20 s
         finally:
             process.kill()
     assert (tmp_path / "goodput-987.parquet").exists()
@@ -66,7 +72,9 @@ def test_the_target_never_rises_while_the_sender_only_skips() -> None:
         now_ns = number * NS_PER_S // 30
         queue.skip_stale(now_ns)
         rate.observe(now_ns, dataclasses.replace(tcpinfo.parse(bytes(216)), delivery_rate_bps=1e6))
-        state = {"sending": not queue.awaiting_keyframe} if hasattr(queue, "awaiting_keyframe") else {}
+        state = (
+            {"sending": not queue.awaiting_keyframe} if hasattr(queue, "awaiting_keyframe") else {}
+        )
         targets.append(rate.update(now_ns, queue.backlog_bytes, **state))
         queue.add(encoder.encode(now_ns, targets[-1]))
     assert max(targets[20:]) == min(targets[20:]) == 850_000
@@ -76,7 +84,10 @@ def test_the_target_never_rises_while_the_sender_only_skips() -> None:
 def test_the_display_deadline_does_not_depend_on_the_first_frame(first_ms: int) -> None:
     playout = JitterBuffer(100 * NS_PER_MS)
     playout.display_ns(0, first_ms * NS_PER_MS)
-    assert playout.display_ns(5 * NS_PER_S, 5 * NS_PER_S + 20 * NS_PER_MS) == 5 * NS_PER_S + 100 * NS_PER_MS
+    assert (
+        playout.display_ns(5 * NS_PER_S, 5 * NS_PER_S + 20 * NS_PER_MS)
+        == 5 * NS_PER_S + 100 * NS_PER_MS
+    )
 
 
 def test_on_off_periods_are_drawn_as_needed_and_begin_on() -> None:

@@ -1,8 +1,10 @@
-"""Additive increase, multiplicative decrease of cwnd, with slow start: Reno (RFC 5681) once per window.
+"""Additive increase, multiplicative decrease of cwnd, with slow start: Reno (RFC 5681) once per
+window.
 
-Per window: in slow start cwnd grows by what was delivered; after it by one packet per round trip; loss halves it, at
-most once per round trip. It does not grow while the flow leaves half of it unused (RFC 7661). Paced as the kernel paces
-(tcp_update_pacing_rate): at 2 cwnd/srtt in slow start and 1.2 cwnd/srtt after it.
+Per window: in slow start cwnd grows by what was delivered; after it by one packet per round trip;
+loss halves it, at most once per round trip. It does not grow while the flow leaves half of it
+unused (RFC 7661). Paced as the kernel paces (tcp_update_pacing_rate): at 2 cwnd/srtt in slow start
+and 1.2 cwnd/srtt after it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ class Aimd:
         since = self._since_decrease_ns[f] + duration
         cut = (w[F["lost_bytes"]] > 0) & (since > srtt)
         delivered_packets = w[F["delivery_rate_bps"]] * duration / 8e9 / batch.mss_bytes
-        used = w[F["inflight_bytes"]] + batch.mss_bytes * delivered_packets >= 0.5 * cwnd * batch.mss_bytes
+        used = (
+            w[F["inflight_bytes"]] + batch.mss_bytes * delivered_packets
+            >= 0.5 * cwnd * batch.mss_bytes
+        )
         slow_start = cwnd < self._ssthresh[f]
         step = np.where(slow_start, np.minimum(delivered_packets, cwnd), duration / srtt)
         halved = np.maximum(cwnd / 2, MIN_CWND_PACKETS)

@@ -1,5 +1,6 @@
-"""BBR's state machine, once per window: start-up, drain, probe bandwidth (Cardwell et al., ACM Queue 2016;
-draft-cardwell-iccrg-bbr-congestion-control-00). Without PROBE_RTT: the minimum RTT is the kernel's windowed minimum.
+"""BBR's state machine, once per window: start-up, drain, probe bandwidth (Cardwell et al., ACM
+Queue 2016; draft-cardwell-iccrg-bbr-congestion-control-00). Without PROBE_RTT: the minimum RTT is
+the kernel's windowed minimum.
 
 Rounds are windows, or round trips where these are longer.
 """
@@ -69,7 +70,9 @@ class BbrLite:
         # After probing, drain for as long as the queue it made needs.
         cycle = np.where((self._cycle[f] == 1) & (cycle == 2) & ~drained, 1, cycle)
         self._cycle[f] = cycle
-        gain = np.where(probing, CYCLE[cycle], np.where(phase == _DRAIN, 1 / STARTUP_GAIN, STARTUP_GAIN))
+        gain = np.where(
+            probing, CYCLE[cycle], np.where(phase == _DRAIN, 1 / STARTUP_GAIN, STARTUP_GAIN)
+        )
         cwnd_gain = np.where(phase == _PROBE, CWND_GAIN, STARTUP_GAIN)
         cwnd = cwnd_gain * bdp_bytes / batch.mss_bytes + 3  # room for delayed ACKs
         return Actions(gain * bandwidth, np.maximum(cwnd, MIN_CWND_PACKETS))

@@ -1,8 +1,10 @@
-"""Randomised exploration for experience: rate = bandwidth estimate · 2^a, with a held for a few windows.
+"""Randomised exploration for experience: rate = bandwidth estimate · 2^a, with a held for a few
+windows.
 
-a is uniform in [-1, 1], the range of the learned action, but drawn from [-1, 0] while the queueing delay exceeds
-one minimum RTT: an unbounded random walk would spend its time in a full queue, where no policy should be. Each flow
-draws from a stream of its own, which depends on the seed, the flow's number and how often that number was reused.
+a is uniform in [-1, 1], the range of the learned action, but drawn from [-1, 0] while the queueing
+delay exceeds one minimum RTT: an unbounded random walk would spend its time in a full queue, where
+no policy should be. Each flow draws from a stream of its own, which depends on the seed, the flow's
+number and how often that number was reused.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ CWND_GAIN = 2.0
 
 
 class Explore:
-    """See the module. State per flow: its random stream, the action held and for how many windows more."""
+    """See the module. State per flow: its random stream, the action held and for how many windows
+    more.
+    """
 
     name = "explore"
     history = 1

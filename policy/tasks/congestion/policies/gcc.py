@@ -1,27 +1,32 @@
 """Google congestion control on windows of TCP sender state.
 
-Carlucci, De Cicco, Holmer, Mascolo: "Analysis and Design of the Google Congestion Control for Web Real-time
-Communication (WebRTC)", MMSys 2016, and "Congestion Control for Web Real-Time Communication", IEEE/ACM ToN 2017;
-draft-ietf-rmcat-gcc-02.
+Carlucci, De Cicco, Holmer, Mascolo: "Analysis and Design of the Google Congestion Control for Web
+Real-time Communication (WebRTC)", MMSys 2016, and "Congestion Control for Web Real-Time
+Communication", IEEE/ACM ToN 2017; draft-ietf-rmcat-gcc-02.
 
-What is kept: the over-use detector compares a delay gradient with an adaptive threshold; a state machine increases,
-holds or decreases the rate; heavy loss decreases it as well; the rate is bounded by what has been delivered.
+What is kept: the over-use detector compares a delay gradient with an adaptive threshold; a state
+machine increases, holds or decreases the rate; heavy loss decreases it as well; the rate is bounded
+by what has been delivered.
 
 What is adapted, and why:
-- GCC measures one-way delay per group of packets; a TCP sender sees the RTT of each ACK. The trendline is the
-  least-squares slope of the window's RTT samples, averaged with the slope from the last window's mean to this one's.
-- GCC does not see a queue that stands still. A sender knows its minimum RTT: a standing queue counts as over-use too.
-- GCC cuts to 0.85 of the delivered rate, whatever the queue. Here the cut is as deep as emptying the queue within
-  `drain_ns` needs: small ones cost little throughput, deep ones go quickly.
-- GCC grows by 8 % a second, made for video encoders. Here, as in BBR's start-up, the rate doubles per round trip until
-  the first over-use or loss; after it the growth is per response time (RTT + 100 ms, as in GCC's additive increase),
-  larger while the queue is empty. An empty queue also lets the rate return most of the way to the bandwidth estimate,
-  which remembers a second: cellular capacity often comes back as fast as it went.
-- Rate alone does not bound a queue when capacity falls within a window; cwnd is one BDP plus the queue that is allowed.
-- A window without ACKs, data being in flight, is an outage: the state is frozen. A flow that its application limits
-  never lowers its rate because it delivered little.
-- Another tier may have decided in between (APC): where the rate in force is not the one asked for, it goes on from
-  there.
+- GCC measures one-way delay per group of packets; a TCP sender sees the RTT of each ACK. The
+  trendline is the least-squares slope of the window's RTT samples, averaged with the slope from the
+  last window's mean to this one's.
+- GCC does not see a queue that stands still. A sender knows its minimum RTT: a standing queue
+  counts as over-use too.
+- GCC cuts to 0.85 of the delivered rate, whatever the queue. Here the cut is as deep as emptying
+  the queue within `drain_ns` needs: small ones cost little throughput, deep ones go quickly.
+- GCC grows by 8 % a second, made for video encoders. Here, as in BBR's start-up, the rate doubles
+  per round trip until the first over-use or loss; after it the growth is per response time (RTT +
+  100 ms, as in GCC's additive increase), larger while the queue is empty. An empty queue also lets
+  the rate return most of the way to the bandwidth estimate, which remembers a second: cellular
+  capacity often comes back as fast as it went.
+- Rate alone does not bound a queue when capacity falls within a window; cwnd is one BDP plus the
+  queue that is allowed.
+- A window without ACKs, data being in flight, is an outage: the state is frozen. A flow that its
+  application limits never lowers its rate because it delivered little.
+- Another tier may have decided in between (APC): where the rate in force is not the one asked for,
+  it goes on from there.
 """
 
 from __future__ import annotations
@@ -41,11 +46,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GccParameters:
-    """Constants; those with a § are the draft's, the others were chosen in `policy.tasks.congestion.simulator` on the bundled traces."""
+    """Constants; those with a § are the draft's, the others were chosen in
+    `policy.tasks.congestion.simulator` on the bundled traces.
+    """
 
-    trend_gain: float = (
-        240.0  # ms; slope to threshold scale: 60 groups times gain 4, as WebRTC's trendline estimator
-    )
+    # ms; slope to threshold scale: 60 groups times gain 4, as WebRTC's trendline estimator
+    trend_gain: float = 240.0
     threshold_ms: float = 12.5  # § 5.4, initial
     threshold_min_ms: float = 6.0  # § 5.4
     threshold_max_ms: float = 600.0  # § 5.4
@@ -127,7 +133,9 @@ class Gcc:
         rate = np.where(foreign & ~self._startup[f], usual, rate)
         startup = self._startup[f] & ~over & (w[F["loss_rate"]] <= p.loss_low)
         factor = np.where(empty, p.probe, p.increase) ** rounds
-        recalled = np.where(empty & ~app_limited, (1 - p.recall) * rate + p.recall * batch.bandwidth_bps, 0.0)
+        recalled = np.where(
+            empty & ~app_limited, (1 - p.recall) * rate + p.recall * batch.bandwidth_bps, 0.0
+        )
         ceiling = np.maximum(p.headroom * np.maximum(delivered, batch.bandwidth_bps), rate)
         grown = np.minimum(np.maximum(rate * factor, recalled), ceiling)
         grown = np.where(startup, np.maximum(p.startup * batch.bandwidth_bps, rate), grown)
@@ -135,7 +143,9 @@ class Gcc:
         drained = np.clip(1 - queue / p.drain_ns, p.least_share, p.most_share)
         cut = np.minimum(drained * share, rate)
         fell = np.where(lossy, rate * (1 - 0.5 * w[F["loss_rate"]]), rate)
-        new = np.where(over, np.minimum(cut, fell), np.where(lossy, fell, np.where(under, rate, grown)))
+        new = np.where(
+            over, np.minimum(cut, fell), np.where(lossy, fell, np.where(under, rate, grown))
+        )
         new = np.where(outage, rate, np.maximum(new, p.min_rate_bps))
         self._rate[f] = new
         self._startup[f] = startup | (self._startup[f] & outage)
@@ -151,7 +161,9 @@ class Gcc:
         )
 
     def _adapted(self, f: NDArray[np.int64], trend: Floats, elapsed_ms: Floats) -> Floats:
-        """The thresholds that hold for this window; afterwards they follow the trend, fast up and slowly down."""
+        """The thresholds that hold for this window; afterwards they follow the trend, fast up and
+        slowly down.
+        """
         p, threshold = self._p, self._threshold[f]
         excess = np.abs(trend) - threshold
         gain = np.where(excess > 0, p.threshold_up, p.threshold_down)

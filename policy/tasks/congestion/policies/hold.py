@@ -1,4 +1,6 @@
-"""Keeps each flow at the bandwidth estimate of its first window. A control for experiments, not a controller."""
+"""Keeps each flow at the bandwidth estimate of its first window. A control for experiments, not a
+controller.
+"""
 
 from __future__ import annotations
 

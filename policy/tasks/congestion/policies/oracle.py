@@ -1,19 +1,23 @@
-"""The oracle: asks, once per window, for the near-optimal action that the labels name in hindsight, but beforehand.
+"""The oracle: asks, once per window, for the near-optimal action that the labels name in hindsight,
+but beforehand.
 
-It is told what no sender can know (`Foresight`: the trace, its time zero, propagation delays, who shares the link), so
-it is no controller but an upper bound for those that learn from its action. The rate is `policy.tasks.congestion.labels.
-near_optimal_rate_bps`: it fills the capacity of the coming windows after draining the queue to a target.
+It is told what no sender can know (`Foresight`: the trace, its time zero, propagation delays, who
+shares the link), so it is no controller but an upper bound for those that learn from its action.
+The rate is `policy.tasks.congestion.labels. near_optimal_rate_bps`: it fills the capacity of the
+coming windows after draining the queue to a target.
 
-The flow's part of the queue is what it has in flight less what left the bottleneck so recently that its ACK is still
-under way: with B the propagation from the bottleneck to the sender's ACK, and C(a, b) the flow's share of what the
-trace carries in (a, b),
+The flow's part of the queue is what it has in flight less what left the bottleneck so recently that
+its ACK is still under way: with B the propagation from the bottleneck to the sender's ACK, and C(a,
+b) the flow's share of what the trace carries in (a, b),
 
     queue + committed = max(0, inflight - C(t - B, t)).
 
-Exact while the queue does not empty; with an empty queue no more than C can have left, so that it is never too large.
+Exact while the queue does not empty; with an empty queue no more than C can have left, so that it
+is never too large.
 
-It waits for a file, as the trace's time zero is known only after flows exist; until then it holds each flow's bandwidth
-estimate. Its clock is CLOCK_MONOTONIC of the host that emulates the link: it must run there.
+It waits for a file, as the trace's time zero is known only after flows exist; until then it holds
+each flow's bandwidth estimate. Its clock is CLOCK_MONOTONIC of the host that emulates the link: it
+must run there.
 """
 
 from __future__ import annotations
@@ -52,11 +56,15 @@ class OracleSettings(BaseModel):
     @property
     def target(self) -> Target:
         """As the labels' constants."""
-        return Target(horizon_windows=self.horizon_windows, target_delay_ns=self.target_delay_ms * 1e6)
+        return Target(
+            horizon_windows=self.horizon_windows, target_delay_ns=self.target_delay_ms * 1e6
+        )
 
 
 class Foresight(BaseModel):
-    """What the oracle is told, as a JSON file. Absolute times are CLOCK_MONOTONIC of the emulating host."""
+    """What the oracle is told, as a JSON file. Absolute times are CLOCK_MONOTONIC of the emulating
+    host.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,7 +72,9 @@ class Foresight(BaseModel):
     """The trace's time zero."""
     step_ns: int = Field(gt=0)
     carried_bytes: list[float] = Field(min_length=1)
-    """Bytes of IP packets that the trace carries in each step from time zero on; nothing is known beyond."""
+    """Bytes of IP packets that the trace carries in each step from time zero on; nothing is known
+    beyond.
+    """
     upstream_delay_ns: int = Field(ge=0)
     """Propagation from the sender to the bottleneck."""
     base_rtt_ns: int = Field(gt=0)
@@ -92,7 +102,8 @@ class Oracle:
         """`context.model`: where the foresight will lie. Raises PolicyError without it."""
         if context.model is None:
             raise PolicyError(
-                "the oracle must be told the trace; `tbtest run --cc policy:oracle` runs it in a server of its own"
+                "the oracle must be told the trace; `tbtest run --cc policy:oracle` runs it in a "
+                "server of its own"
             )
         self._path = Path(context.model)
         self._read_ns = 0  # mtime of what was read
@@ -131,18 +142,25 @@ class Oracle:
             return payload * packets_bps
 
         limited = batch.windows[:, -1, F["app_limited_share"]] >= 0.5
-        rate = rate_bps(own / payload / share) * np.where(limited, told.settings.app_limited_gain, 1.0)
+        rate = rate_bps(own / payload / share) * np.where(
+            limited, told.settings.app_limited_gain, 1.0
+        )
         rate = np.maximum(rate, MIN_RATE_BPS)
-        # The pacing rate is what limits: cwnd has room for all that is queued and for the rate after the drain.
+        # The pacing rate is what limits: cwnd has room for all that is queued and for the rate
+        # after the drain.
         ample = CWND_GAIN * np.maximum(rate, rate_bps(0.0)) * told.base_rtt_ns / 8e9 + own
         return Actions(rate, ample / batch.mss_bytes + SPARE_PACKETS)
 
     def _inflight_bytes(self, batch: FlowBatch) -> Floats:
-        """In flight at the window's end: as the last ACK said; without ACKs what was sent since on top, up to cwnd."""
+        """In flight at the window's end: as the last ACK said; without ACKs what was sent since on
+        top, up to cwnd.
+        """
         w = batch.windows[:, -1].T
         sent = w[F["asked_rate_bps"]] * w[F["duration_ns"]] / 8e9
         quiet = (w[F["acks"]] == 0) & (w[F["inflight_bytes"]] > 0)
-        longer = np.clip(self._inflight[batch.flow] + sent, w[F["inflight_bytes"]], w[F["cwnd_bytes"]])
+        longer = np.clip(
+            self._inflight[batch.flow] + sent, w[F["inflight_bytes"]], w[F["cwnd_bytes"]]
+        )
         inflight: Floats = np.where(quiet, longer, w[F["inflight_bytes"]])
         self._inflight[batch.flow] = inflight
         return inflight

@@ -1,19 +1,24 @@
-"""Sends what the path has carried, a little more while the queue is short, and lets cwnd bound the queue.
+"""Sends what the path has carried, a little more while the queue is short, and lets cwnd bound the
+queue.
 
-The simplest forecast of a capacity, the persistence forecast, is that it stays as it is. With the bandwidth estimate in
-its place the near-optimal rate of `policy.tasks.congestion.labels` becomes a rule without any state of its own:
+The simplest forecast of a capacity, the persistence forecast, is that it stays as it is. With the
+bandwidth estimate in its place the near-optimal rate of `policy.tasks.congestion.labels` becomes a
+rule without any state of its own:
 
     rate = B (1 + growth * max(0, 1 - q / D)),
 
-with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short. It does not ask for
-less than B, heavy loss apart: the estimate follows a falling capacity within two windows, and until then cwnd, which is
-B * RTT and a few milliseconds, keeps the queue from growing (`policy.tasks.congestion.cwnd`). That cwnd is what does the work: with
-room for another BDP the same rule has BBR's queueing delay.
+with B the bandwidth estimate, q the queueing delay and D the delay up to which the queue is short.
+It does not ask for less than B, heavy loss apart: the estimate follows a falling capacity within
+two windows, and until then cwnd, which is B * RTT and a few milliseconds, keeps the queue from
+growing (`policy.tasks.congestion.cwnd`). That cwnd is what does the work: with room for another BDP
+the same rule has BBR's queueing delay.
 
-- Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip (as BBR's start-up).
-- Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss (draft-ietf-rmcat-gcc-02,
-  section 6), since a policer drops without a queue.
-- A flow that its application limits keeps its estimate (`policy.tasks.congestion.folding.estimated`), and so its rate.
+- Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip
+  (as BBR's start-up).
+- Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss
+  (draft-ietf-rmcat-gcc-02, section 6), since a policer drops without a queue.
+- A flow that its application limits keeps its estimate
+  (`policy.tasks.congestion.folding.estimated`), and so its rate.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ from policy.tasks.congestion.fields import F
 
 @dataclass(frozen=True)
 class PersistenceParameters:
-    """Constants, chosen in `policy.tasks.congestion.simulator` on training traces (docs/reference/policy-server.md)."""
+    """Constants, chosen in `policy.tasks.congestion.simulator` on training traces
+    (docs/reference/policy-server.md).
+    """
 
     growth: float = 0.4
     short_ns: float = 30e6
@@ -52,7 +59,9 @@ class Persistence:
     history = 1
     yields = True
 
-    def __init__(self, context: TierContext, parameters: PersistenceParameters | None = None) -> None:
+    def __init__(
+        self, context: TierContext, parameters: PersistenceParameters | None = None
+    ) -> None:
         self._p = parameters or PersistenceParameters()
         self._startup: NDArray[np.bool_] = np.ones(context.flows, bool)
 

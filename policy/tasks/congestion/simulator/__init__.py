@@ -1,4 +1,6 @@
-"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1 ms."""
+"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1
+ms.
+"""
 
 from policy.tasks.congestion.simulator.beside import Beside, shared
 from policy.tasks.congestion.simulator.kernel import Bbr, Cubic

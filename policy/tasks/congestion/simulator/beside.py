@@ -20,7 +20,9 @@ def shared(links: Links) -> Links:
 
 
 class Beside:
-    """The controllers of both groups as one, n flows each. The second group sends in [from_ms, to_ms), int64[n]."""
+    """The controllers of both groups as one, n flows each. The second group sends in [from_ms,
+    to_ms), int64[n].
+    """
 
     def __init__(self, first: Controller, second: Controller, from_ms: Ints, to_ms: Ints) -> None:
         self._first, self._second = first, second
@@ -47,7 +49,9 @@ class Beside:
     def _join(self) -> None:
         sends = (self._from_ns <= self._now_ns) & (self._now_ns < self._to_ns)
         first, second = self._first, self._second
-        self.pacing_rate_bps: Floats = np.concatenate((first.pacing_rate_bps, second.pacing_rate_bps))
+        self.pacing_rate_bps: Floats = np.concatenate(
+            (first.pacing_rate_bps, second.pacing_rate_bps)
+        )
         self.cwnd_packets: Floats = np.concatenate(
             (first.cwnd_packets, np.where(sends, second.cwnd_packets, 0.0))
         )

@@ -10,7 +10,9 @@ from policy.tasks.congestion.windows import Records
 
 
 class Cubic:
-    """CUBIC (RFC 9438) for comparison: C = 0.4, beta = 0.7, fast convergence, no HyStart; paced at 1.2 cwnd / RTT."""
+    """CUBIC (RFC 9438) for comparison: C = 0.4, beta = 0.7, fast convergence, no HyStart; paced at
+    1.2 cwnd / RTT.
+    """
 
     def __init__(self, n: int) -> None:
         self.cwnd_packets: Floats = np.full(n, 10.0)
@@ -32,7 +34,9 @@ class Cubic:
         self._epoch_ns = np.where(loss, now, self._epoch_ns)
         self._quiet_until_ns = np.where(loss, now + self._rtt_ns, self._quiet_until_ns)
         acked = feedback.delivered_bytes / MSS_BYTES
-        limited = feedback.inflight_bytes + 3 * MSS_BYTES < w * MSS_BYTES  # not cwnd-limited: no growth
+        limited = (
+            feedback.inflight_bytes + 3 * MSS_BYTES < w * MSS_BYTES
+        )  # not cwnd-limited: no growth
         target = np.clip(cubic_window(self._w_max, (now - self._epoch_ns) / 1e9), w, 1.5 * w)
         grown = np.where(w < self._ssthresh, w + acked, w + (target - w) / w * acked)
         self.cwnd_packets = np.where(loss, self._ssthresh, np.where(limited, w, grown))
@@ -49,9 +53,11 @@ class Cubic:
 
 
 class Bbr:
-    """BBR version 1 (tcp_bbr.c; draft-cardwell-iccrg-bbr-congestion-control-00): start-up, drain, gains, PROBE_RTT.
+    """BBR version 1 (tcp_bbr.c; draft-cardwell-iccrg-bbr-congestion-control-00): start-up, drain,
+    gains, PROBE_RTT.
 
-    Left out: long-term (policer) sampling, packet conservation in recovery, extra cwnd for aggregated ACKs.
+    Left out: long-term (policer) sampling, packet conservation in recovery, extra cwnd for
+    aggregated ACKs.
     """
 
     _HIGH = 2.885
@@ -123,7 +129,9 @@ class Bbr:
             np.where(gain < 1, passed | (self._inflight <= bdp), passed),
         )
         turn |= (
-            (self._state == self._PROBE_BW) & (gain > 1) & (now_ns - self._phase_at > 4 * self._min_rtt_ns)
+            (self._state == self._PROBE_BW)
+            & (gain > 1)
+            & (now_ns - self._phase_at > 4 * self._min_rtt_ns)
         )
         self._phase = np.where(turn, (self._phase + 1) % 8, self._phase)
         self._phase_at = np.where(turn, now_ns, self._phase_at)
@@ -132,5 +140,7 @@ class Bbr:
         gain = np.choose(state, [self._HIGH, self._HIGH, 2.0, 0.0])
         known = best > 0
         self.pacing_rate_bps = np.where(known, pacing * best, self.pacing_rate_bps)
-        wanted = np.where(state == self._PROBE_RTT, 4.0, np.maximum(gain * bdp / MSS_BYTES + 3, 4.0))
+        wanted = np.where(
+            state == self._PROBE_RTT, 4.0, np.maximum(gain * bdp / MSS_BYTES + 3, 4.0)
+        )
         self.cwnd_packets = np.where(known, wanted, self.cwnd_packets)

@@ -1,9 +1,11 @@
-"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1 ms.
+"""A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1
+ms.
 
-A link has a byte-limited droptail queue, first in, first out, capacity per step and a fixed propagation RTT; usually
-one flow, or several that share it in proportion to what they send. The sender obeys a pacing rate and a cwnd; lost
-data is sent again as new. What a real datapath would report per ACK goes through the same folding into windows as in
-the server. Packet-level effects (reordering, delayed ACKs) are not modelled.
+A link has a byte-limited droptail queue, first in, first out, capacity per step and a fixed
+propagation RTT; usually one flow, or several that share it in proportion to what they send. The
+sender obeys a pacing rate and a cwnd; lost data is sent again as new. What a real datapath would
+report per ACK goes through the same folding into windows as in the server. Packet-level effects
+(reordering, delayed ACKs) are not modelled.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ MSS_BYTES = 1448.0
 
 @dataclass(frozen=True)
 class Links:
-    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes: float64[n]; link_of: the link
-    of each of m flows, int64[m], or None: one flow on each, in order."""
+    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes:
+    float64[n]; link_of: the link of each of m flows, int64[m], or None: one flow on each, in order.
+    """
 
     capacity_bps: Floats
     rtt_ms: Ints
@@ -35,8 +38,9 @@ class Links:
 
 @dataclass(frozen=True)
 class Feedback:
-    """ACKs of one step: float64[n] bytes newly delivered and newly known lost, RTT (0: no ACK), bytes in flight; and
-    what stands in the bottleneck's queue, which no sender knows: for oracles."""
+    """ACKs of one step: float64[n] bytes newly delivered and newly known lost, RTT (0: no ACK),
+    bytes in flight; and what stands in the bottleneck's queue, which no sender knows: for oracles.
+    """
 
     at_ns: int
     delivered_bytes: Floats
@@ -48,8 +52,9 @@ class Feedback:
 
 @dataclass(frozen=True)
 class TransportState:
-    """What TCP_INFO shows of m flows after an ACK, [m]: the newest delivery rate, whether the application limited it,
-    and the rate that the controller allows, the lesser of pacing rate and cwnd / srtt."""
+    """What TCP_INFO shows of m flows after an ACK, [m]: the newest delivery rate, whether the
+    application limited it, and the rate that the controller allows, the lesser of pacing rate and
+    cwnd / srtt."""
 
     flows: Ints
     delivery_rate_bps: Floats
@@ -82,8 +87,9 @@ class Controller(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Per flow, float64[m]: throughput, share of its link's capacity used, queueing delay over delivered bytes; and the
-    courses over the steps, float64[k, m]: delivered bytes, queueing delay in ms of what left, pacing rate."""
+    """Per flow, float64[m]: throughput, share of its link's capacity used, queueing delay over
+    delivered bytes; and the courses over the steps, float64[k, m]: delivered bytes, queueing delay
+    in ms of what left, pacing rate."""
 
     throughput_bps: Floats
     utilisation: Floats
@@ -95,8 +101,12 @@ class Outcome:
     pacing_rate_bps: Floats
 
 
-def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Source | None = None) -> Outcome:
-    """Run all links. skip_ms: leave the start out of the summary figures; source: without one, flows are greedy."""
+def simulate(
+    links: Links, controller: Controller, skip_ms: int = 0, source: Source | None = None
+) -> Outcome:
+    """Run all links. skip_ms: leave the start out of the summary figures; source: without one,
+    flows are greedy.
+    """
     steps, count = links.capacity_bps.shape
     every_link = np.arange(count)
     link_of = every_link if links.link_of is None else links.link_of
@@ -104,7 +114,10 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
     everyone = np.arange(n)
     rtt_ms = links.rtt_ms[link_of]
     opportunity = links.capacity_bps * (STEP_NS / 8e9)
-    came, left = np.zeros((steps + 1, count)), np.zeros(count)  # cumulative bytes of all flows of a link
+    came, left = (
+        np.zeros((steps + 1, count)),
+        np.zeros(count),
+    )  # cumulative bytes of all flows of a link
     accepted, dropped, departed, lost_known = (np.zeros((steps + 1, n)) for _ in range(4))
     wait_ms, limited, rates = (
         np.zeros((steps + 1, n)),
@@ -165,7 +178,9 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
         room = np.maximum(controller.cwnd_packets * MSS_BYTES - inflight, 0.0)
         send = np.minimum(credit, room)
         if source is not None:
-            app_backlog += newly_lost + source.produce(k - 1, app_backlog)  # what was lost is sent again
+            app_backlog += newly_lost + source.produce(
+                k - 1, app_backlog
+            )  # what was lost is sent again
             limited[k] = app_backlog - np.floor(send / MSS_BYTES) * MSS_BYTES < MSS_BYTES
             send = np.minimum(send, np.ceil(app_backlog / MSS_BYTES) * MSS_BYTES)
         send = np.floor(send / MSS_BYTES) * MSS_BYTES
@@ -190,7 +205,9 @@ def simulate(links: Links, controller: Controller, skip_ms: int = 0, source: Sou
         head[idle] = k
         before = np.maximum(head - 1, 0)
         since = came[head, every_link] - came[before, every_link]
-        part = np.divide(left - came[before, every_link], since, out=np.ones(count), where=since > 0)
+        part = np.divide(
+            left - came[before, every_link], since, out=np.ones(count), where=since > 0
+        )
         part = np.where(idle, 1.0, part)[link_of]  # of what came in that step has left
         newest, older = head[link_of], before[link_of]
         base = accepted[older, everyone]

@@ -11,7 +11,9 @@ from policy.tasks.congestion.windows import Records, WindowFolder
 
 
 class TierController:
-    """A tier in the loop: windows close every `window_ms`; before the first decision the sender is in slow start."""
+    """A tier in the loop: windows close every `window_ms`; before the first decision the sender is
+    in slow start.
+    """
 
     def __init__(self, tier: Tier, n: int, window_ms: int = 100) -> None:
         self.pacing_rate_bps: Floats = np.full(n, 1e9)
@@ -24,7 +26,9 @@ class TierController:
 
     def on_feedback(self, feedback: Feedback) -> None:
         """Slow start until the first decision."""
-        self.cwnd_packets = self.cwnd_packets + self._slow_start * feedback.delivered_bytes / MSS_BYTES
+        self.cwnd_packets = (
+            self.cwnd_packets + self._slow_start * feedback.delivered_bytes / MSS_BYTES
+        )
 
     def on_records(self, records: Records, now_ns: int) -> None:
         """Fold; decide when the window closes."""
@@ -35,5 +39,8 @@ class TierController:
         self._history.append(closing, rows)
         batch = self._history.batch(closing, self._folder.levels[closing, 2])
         actions = self._tier.decide(batch, now_ns)
-        self.pacing_rate_bps, self.cwnd_packets = actions.pacing_rate_bps, np.floor(actions.cwnd_packets)
+        self.pacing_rate_bps, self.cwnd_packets = (
+            actions.pacing_rate_bps,
+            np.floor(actions.cwnd_packets),
+        )
         self._slow_start[:] = False

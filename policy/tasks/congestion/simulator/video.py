@@ -1,6 +1,8 @@
-"""Live video in the simulated loop: the encoder, queue and display of `testbed.traffic.video`, vectorised over flows.
+"""Live video in the simulated loop: the encoder, queue and display of `testbed.traffic.video`,
+vectorised over flows.
 
-The rules and defaults are those of docs/guide/traffic.md; tests hold the two implementations against each other.
+The rules and defaults are those of docs/guide/traffic.md; tests hold the two implementations
+against each other.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class VideoSettings:
 
 @dataclass(frozen=True)
 class Shown:
-    """Per flow, float64[n]: share of the time in display gaps longer than 100 and 200 ms, and displayed bit/s."""
+    """Per flow, float64[n]: share of the time in display gaps longer than 100 and 200 ms, and
+    displayed bit/s.
+    """
 
     stall_100ms: Floats
     stall_200ms: Floats
@@ -49,13 +53,19 @@ class Shown:
 
 
 class Video:
-    """Sources of n flows. The positions of frames are counted in the bytes of each flow's stream."""
+    """Sources of n flows. The positions of frames are counted in the bytes of each flow's
+    stream.
+    """
 
-    def __init__(self, n: int, steps: int, seed: int = 0, settings: VideoSettings | None = None) -> None:
+    def __init__(
+        self, n: int, steps: int, seed: int = 0, settings: VideoSettings | None = None
+    ) -> None:
         self._s = s = settings or VideoSettings()
         self._random = np.random.default_rng(seed)
         frames = steps * s.fps // 1000 + 2
-        self._start: Floats = np.full((frames, n), np.nan)  # position of the first byte; NaN: skipped
+        self._start: Floats = np.full(
+            (frames, n), np.nan
+        )  # position of the first byte; NaN: skipped
         self._end: Floats = np.full((frames, n), np.nan)
         self._captured: Ints = np.zeros(frames, np.int64)
         self._captures = 0
@@ -71,7 +81,10 @@ class Video:
         """See Source."""
         self._allowed[state.flows] = state.allowed_bps
         usable = state.flows[~state.app_limited]
-        self._rate[usable], self._rate_at[usable] = state.delivery_rate_bps[~state.app_limited], step
+        self._rate[usable], self._rate_at[usable] = (
+            state.delivery_rate_bps[~state.app_limited],
+            step,
+        )
 
     def produce(self, step: int, backlog_bytes: Floats) -> Floats:
         """Bytes that join (or, skipped, leave) each flow's unsent backlog in this step."""
@@ -88,7 +101,11 @@ class Video:
         else:
             self._follow_backlog(step, backlog)
         keyframe = number % s.gop_frames == 0
-        share = s.gop_frames / (s.gop_frames - 1 + s.keyframe_ratio) * (s.keyframe_ratio if keyframe else 1)
+        share = (
+            s.gop_frames
+            / (s.gop_frames - 1 + s.keyframe_ratio)
+            * (s.keyframe_ratio if keyframe else 1)
+        )
         noise = np.exp(self._random.normal(-(s.size_noise**2) / 2, s.size_noise, len(backlog)))
         size = np.maximum(np.round(self._target / 8 / s.fps * share * noise), 64.0)
         if keyframe:
@@ -128,7 +145,9 @@ class Video:
         wanted = s.headroom * self._allowed - backlog_bytes * 8000 / s.drain_ms
         frames = min(self._captures - 1, 1)  # since the last update
         grown = np.minimum(wanted, self._target * s.growth_per_s ** (frames / s.fps))
-        self._target = np.where(np.isnan(wanted), self._target, np.clip(grown, s.min_bps, s.max_bps))
+        self._target = np.where(
+            np.isnan(wanted), self._target, np.clip(grown, s.min_bps, s.max_bps)
+        )
 
     def _follow_backlog(self, step: int, backlog_bytes: Floats) -> None:
         s, target = self._s, self._target
@@ -139,12 +158,16 @@ class Video:
         rise = ~drop & (step - self._calm_since >= s.rise_interval_ms)
         self._calm_since = np.where(rise, step, self._calm_since)
         changed = np.where(
-            drop, np.fmin(target, s.drop * self._rate), np.where(rise, target * (1 + s.rise), target)
+            drop,
+            np.fmin(target, s.drop * self._rate),
+            np.where(rise, target * (1 + s.rise), target),
         )
         self._target = np.clip(changed, s.min_bps, s.max_bps)
 
     def shown(self, arrived_bytes: Floats) -> Shown:
-        """What the receivers displayed. arrived_bytes: float64[k, n], of each stream, after each step."""
+        """What the receivers displayed. arrived_bytes: float64[k, n], of each stream, after each
+        step.
+        """
         s, (steps, n) = self._s, arrived_bytes.shape
         stall_100, stall_200, bitrate = np.zeros(n), np.zeros(n), np.zeros(n)
         captured = self._captured[: self._captures]

@@ -1,4 +1,6 @@
-"""Who fills the queue, worked out by hand: windows of 100 ms, minimum RTT 40 ms, a queue is short below 25 ms."""
+"""Who fills the queue, worked out by hand: windows of 100 ms, minimum RTT 40 ms, a queue is short
+below 25 ms.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ def window(queue_ms: float = 100, packets: float = 20, **changes: float) -> Flow
     for name, value in values.items():
         rows[0, 0, F[name]] = value
     return FlowBatch(
-        FLOW, rows, np.ones((1, 1), bool), np.array([1e6]), np.array([40 * MS]), np.array([MSS_BYTES])
+        FLOW,
+        rows,
+        np.ones((1, 1), bool),
+        np.array([1e6]),
+        np.array([40 * MS]),
+        np.array([MSS_BYTES]),
     )
 
 
@@ -50,11 +57,14 @@ def phase(*windows: FlowBatch, config: CompetitionConfig = CONFIG) -> Phase:
 
 # Standing for more than 300 ms takes four windows.
 STANDING = [window()] * 4
-# srtt 140 ms, at half rate 200 ms to empty 100 ms of queue, a window of 100 ms: after 440 ms, so in the fifth window.
+# srtt 140 ms, at half rate 200 ms to empty 100 ms of queue, a window of 100 ms: after 440 ms, so in
+# the fifth window.
 STOOD = [*STANDING, *[window()] * 5]
 LOST = window(lost_bytes=MSS_BYTES, duration_ns=150 * MS)
 COMPETING = [*STOOD, LOST, LOST]
-OFTEN = CONFIG.model_copy(update={"probe_share": 0.6})  # 440 ms of probing leave 400 ms between probes
+OFTEN = CONFIG.model_copy(
+    update={"probe_share": 0.6}
+)  # 440 ms of probing leave 400 ms between probes
 
 
 def test_a_queue_that_stands_is_probed() -> None:
@@ -77,8 +87,11 @@ def test_silence_says_nothing() -> None:
 def test_a_probe_asks_for_half_of_what_is_delivered() -> None:
     given = after(*STANDING).applied(window(delivery_rate_bps=2e6), ASKED)
     assert given.pacing_rate_bps[0] == 1e6
-    # What is delivered falls with it, but the probe not below a quarter of what was delivered at its beginning.
-    assert after(*STANDING).applied(window(delivery_rate_bps=1e5), ASKED).pacing_rate_bps[0] == 0.25e6
+    # What is delivered falls with it, but the probe not below a quarter of what was delivered at
+    # its beginning.
+    assert (
+        after(*STANDING).applied(window(delivery_rate_bps=1e5), ASKED).pacing_rate_bps[0] == 0.25e6
+    )
 
 
 def test_a_tier_may_answer_with_numbers_of_any_kind() -> None:
@@ -104,7 +117,7 @@ def test_a_queue_that_stays_is_anothers() -> None:
     assert (after(*STOOD[:-1]).competing(), after(*STOOD).competing()) == (0, 1)
 
 
-def test_it_begins_with_what_was_in_flight_before_the_squeeze_and_grows_by_half_per_round_trip() -> None:
+def test_it_begins_with_what_was_in_flight_before_the_squeeze_and_grows_by_half_per_rtt() -> None:
     squeezed = [window(packets=30), *[window(packets=4)] * (len(STOOD) - 1)]
     begun = after(*squeezed)
     assert begun.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(30)
@@ -152,7 +165,9 @@ def test_competing_is_probed_now_and_then_and_goes_on_where_it_was() -> None:
 
 
 def test_cubics_clock_goes_on_during_a_probe() -> None:
-    resumed = after(*COMPETING, *[window()] * 11, config=OFTEN)  # four, a probe of five, and two more
+    resumed = after(
+        *COMPETING, *[window()] * 11, config=OFTEN
+    )  # four, a probe of five, and two more
     cubic = 0.4 * (1.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
     assert resumed.phase(FLOW)[0] == Phase.COMPETE
     assert resumed.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(cubic)
@@ -160,7 +175,8 @@ def test_cubics_clock_goes_on_during_a_probe() -> None:
 
 def test_a_competing_flow_grows_as_cubic() -> None:
     competing = after(*COMPETING, window())
-    # W_max 14 packets, K = cbrt(14 · 0.3 / 0.4) = 2.19 s: at 0.1 s 0.4 (0.1 - K)³ + 14, more than Reno asks for.
+    # W_max 14 packets, K = cbrt(14 · 0.3 / 0.4) = 2.19 s: at 0.1 s 0.4 (0.1 - K)³ + 14, more than
+    # Reno asks for.
     cubic = 0.4 * (0.1 - np.cbrt(14 * 0.3 / 0.4)) ** 3 + 14
     assert cubic > 9.8 + 0.53 / 1.4
     assert competing.applied(window(), ASKED).cwnd_packets[0] == pytest.approx(cubic)
@@ -181,7 +197,10 @@ class Competing:
     name, history = "gcc", 1
 
     def __init__(self, flows: int, config: CompetitionConfig) -> None:
-        self._tier, self._competition = create("gcc", TierContext(flows)), Competition(flows, config)
+        self._tier, self._competition = (
+            create("gcc", TierContext(flows)),
+            Competition(flows, config),
+        )
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         self._competition.observe(batch)
@@ -197,7 +216,9 @@ def driver(enabled: bool) -> TierController:
 
 def links(capacity_bps: float = 10e6, seconds: int = 20) -> Links:
     return Links(
-        np.full((seconds * 1000, 1), capacity_bps), np.array([60]), np.array([4 * capacity_bps * 0.06 / 8])
+        np.full((seconds * 1000, 1), capacity_bps),
+        np.array([60]),
+        np.array([4 * capacity_bps * 0.06 / 8]),
     )
 
 
@@ -214,7 +235,8 @@ def test_alone_nothing_changes_much() -> None:
     """Capacity of 8 and 2 Mbit/s in turn, 2 s each: the queue of every fall is the flow's own."""
     steps = links().capacity_bps * np.where(np.arange(20_000) // 2000 % 2, 0.2, 0.8)[:, None]
     outcome = [
-        simulate(Links(steps, np.array([60]), np.array([300e3])), driver(on), 2000) for on in (False, True)
+        simulate(Links(steps, np.array([60]), np.array([300e3])), driver(on), 2000)
+        for on in (False, True)
     ]
     assert outcome[1].utilisation[0] > outcome[0].utilisation[0] - 0.02
     assert outcome[1].queueing_p95_ms[0] < outcome[0].queueing_p95_ms[0] + 20

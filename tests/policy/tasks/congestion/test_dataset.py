@@ -42,7 +42,9 @@ def test_the_objective_chooses_the_label(table):
     inputs, targets = cloned.batch(indices)
     np.testing.assert_array_equal(targets["action_log2"], rows["taken_log2"].to_numpy())
     np.testing.assert_array_equal(inputs["return_to_go"][:, -1], rows["return_to_go"].to_numpy())
-    np.testing.assert_array_equal(near.batch(indices)[1]["action_log2"], rows["near_optimal_log2"].to_numpy())
+    np.testing.assert_array_equal(
+        near.batch(indices)[1]["action_log2"], rows["near_optimal_log2"].to_numpy()
+    )
 
 
 def test_splits_share_no_trace(table):
@@ -54,8 +56,12 @@ def test_splits_share_no_trace(table):
 def test_baselines(table):
     samples = CongestionSamples(table, "test", ModelConfig())
     assert set(samples.baselines) == {"hold", "gcc"}
-    np.testing.assert_allclose(samples.baselines["gcc"], 0, atol=1e-6)  # the fixture's gcc keeps the estimate
-    unknown = table.set_column(table.column_names.index("gcc_bps"), "gcc_bps", [[None] * table.num_rows])
+    np.testing.assert_allclose(
+        samples.baselines["gcc"], 0, atol=1e-6
+    )  # the fixture's gcc keeps the estimate
+    unknown = table.set_column(
+        table.column_names.index("gcc_bps"), "gcc_bps", [[None] * table.num_rows]
+    )
     assert set(CongestionSamples(unknown, "test", ModelConfig()).baselines) == {"hold"}
 
 

@@ -1,4 +1,6 @@
-"""The compiled folding against plain Python, which keeps a window's records and computes its row at the end."""
+"""The compiled folding against plain Python, which keeps a window's records and computes its row at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ class Plain:
     def fold(self, acks: list[Ack], ends_ns: list[int]) -> tuple[list[list[float]], int, int]:
         came = self.held + acks
         fresh = sorted(
-            (a for a in came if self.last is None or a.at_ns >= self.last.at_ns), key=lambda a: a.at_ns
+            (a for a in came if self.last is None or a.at_ns >= self.last.at_ns),
+            key=lambda a: a.at_ns,
         )
         stale, fell, rows = len(came) - len(fresh), 0, []
         for end_ns in ends_ns:
@@ -81,7 +84,9 @@ class Plain:
 
     def close(self, end_ns: int) -> dict[str, float]:
         acks = self.window
-        level = dict(zip(LEVELS, self.last.levels if self.last else [0.0] * len(LEVELS), strict=True))
+        level = dict(
+            zip(LEVELS, self.last.levels if self.last else [0.0] * len(LEVELS), strict=True)
+        )
         gained = self.steps([self.base, *acks] if self.base else [])
         duration = end_ns - self.start_ns
         silence = end_ns - (self.last.at_ns if self.last else self.start_ns)
@@ -89,7 +94,9 @@ class Plain:
         span = max(since_base, duration / 2)
         inflight = level["inflight_packets"] * level["mss_bytes"]
 
-        sampled = [((a.at_ns - self.start_ns) / 1e9, a.rtt_ns) for a in acks if not math.isnan(a.rtt_ns)]
+        sampled = [
+            ((a.at_ns - self.start_ns) / 1e9, a.rtt_ns) for a in acks if not math.isnan(a.rtt_ns)
+        ]
         n = len(sampled)
         if sampled:
             self.rtt_mean_ns = sum(rtt for _, rtt in sampled) / n
@@ -126,12 +133,15 @@ class Plain:
             "min_rtt_ns": min_rtt,
             "queueing_delay_ns": max(mean - min_rtt, 0.0),
             "lost_bytes": gained["lost_bytes"],
-            "loss_rate": gained["lost_bytes"] / max(gained["lost_bytes"] + gained["delivered_bytes"], 1),
+            "loss_rate": gained["lost_bytes"]
+            / max(gained["lost_bytes"] + gained["delivered_bytes"], 1),
             "inflight_bytes": inflight,
             "cwnd_bytes": level["cwnd_packets"] * level["mss_bytes"],
             "ack_spacing_ns": span / len(acks) if acks else silence,
             "app_limited_share": limited,
-            "ecn_share": min(gained["delivered_ce_packets"] / max(gained["delivered_packets"], 1), 1.0),
+            "ecn_share": min(
+                gained["delivered_ce_packets"] / max(gained["delivered_packets"], 1), 1.0
+            ),
             "asked_rate_bps": asked,
             "action_log2": min(max(math.log2(ratio), -3.0), 3.0),
             "since_loss_ns": -1 if self.loss_ns is None else end_ns - self.loss_ns,
@@ -181,7 +191,9 @@ folds = st.tuples(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(folds, max_size=8))
-def test_folding_is_as_in_plain_python(course: list[tuple[list[dict], list[int], int | None]]) -> None:
+def test_folding_is_as_in_plain_python(
+    course: list[tuple[list[dict], list[int], int | None]],
+) -> None:
     folder, plain = WindowFolder(SLOTS), [Plain(0) for _ in range(SLOTS)]
     folder.open(np.arange(SLOTS), np.zeros(SLOTS, np.int64))
     at_ms, counters, ends_ms = [50] * SLOTS, np.full((SLOTS, len(COUNTERS)), 10_000), [0] * SLOTS
@@ -196,7 +208,17 @@ def test_folding_is_as_in_plain_python(course: list[tuple[list[dict], list[int],
             counters[slot] = np.maximum(counters[slot] + a["steps"] - a["fall"], 0)
             now = tuple(counters[slot].tolist())
             acks.append(
-                (slot, Ack(at_ms[slot] * MS, now, a["levels"], a["rtt_ns"], a["rate_bps"], a["app_limited"]))
+                (
+                    slot,
+                    Ack(
+                        at_ms[slot] * MS,
+                        now,
+                        a["levels"],
+                        a["rtt_ns"],
+                        a["rate_bps"],
+                        a["app_limited"],
+                    ),
+                )
             )
         for slot in closing:
             ends_ms[slot] += 100

@@ -15,6 +15,11 @@ def test_rate_and_cwnd_by_hand():
         min_rtt_ns=np.full(4, 40e6),
         mss_bytes=np.full(4, 1500.0),
     )
-    assert rate.tolist() == [12e6, 24e6, 1e5, 24e6]  # not below the estimate, and the action within its range
+    assert rate.tolist() == [
+        12e6,
+        24e6,
+        1e5,
+        24e6,
+    ]  # not below the estimate, and the action within its range
     # 12 Mbit/s over 40 ms and 10 ms of queue is 75 kB, 50 packets, and three to spare
     assert cwnd.tolist() == [53.0, 103.0, 4.0, 103.0]

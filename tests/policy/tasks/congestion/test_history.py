@@ -16,7 +16,9 @@ def test_newest_last_and_absent_ones_marked(appended: int, wanted: int) -> None:
         history.append(slots, np.full((1, len(FIELDS)), float(value)))
     batch = history.batch(slots, np.array([1000.0]), wanted)
     there = min(appended, wanted)
-    expected = [0.0] * (wanted - there) + [float(v) for v in range(appended - there + 1, appended + 1)]
+    expected = [0.0] * (wanted - there) + [
+        float(v) for v in range(appended - there + 1, appended + 1)
+    ]
     assert batch.windows[0, :, 0].tolist() == expected
     assert batch.valid[0].tolist() == [False] * (wanted - there) + [True] * there
 

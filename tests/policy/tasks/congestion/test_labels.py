@@ -24,11 +24,21 @@ NO_TARGET = Target(horizon_windows=2, window_ns=100 * MS, target_delay_ns=0.0)
 def steps(*mbps: float, step_ms: int = 100) -> CapacityIntegral:
     """A capacity that holds each value for one step."""
     at_ns = np.arange(len(mbps) + 1) * step_ms * MS
-    return CapacityIntegral(at_ns, np.concatenate([[0], np.cumsum(np.array(mbps) * 1e6 / 8 * step_ms / 1e3)]))
+    return CapacityIntegral(
+        at_ns, np.concatenate([[0], np.cumsum(np.array(mbps) * 1e6 / 8 * step_ms / 1e3)])
+    )
 
 
 def rate_mbps(
-    capacity, at_ms=0.0, *, queue=0.0, committed=0.0, delay_ms=0.0, rtt_ms=50, target=NO_TARGET, share=1.0
+    capacity,
+    at_ms=0.0,
+    *,
+    queue=0.0,
+    committed=0.0,
+    delay_ms=0.0,
+    rtt_ms=50,
+    target=NO_TARGET,
+    share=1.0,
 ):
     rate = near_optimal_rate_bps(
         at_ms * MS,
@@ -59,8 +69,11 @@ def test_a_target_delay_leaves_a_queue():
 
 
 def test_committed_bytes_meet_the_capacity_before_the_new_rate():
-    # In the 100 ms until the new rate arrives, 100 kB leave: 40 kB waiting and 80 kB under way become 20 kB
-    assert rate_mbps(steps(8, 8, 8, 8), queue=40e3, committed=80e3, delay_ms=100) == pytest.approx(8 - 0.8)
+    # In the 100 ms until the new rate arrives, 100 kB leave: 40 kB waiting and 80 kB under way
+    # become 20 kB
+    assert rate_mbps(steps(8, 8, 8, 8), queue=40e3, committed=80e3, delay_ms=100) == pytest.approx(
+        8 - 0.8
+    )
     # and a queue that runs empty before is no credit
     assert rate_mbps(steps(8, 8, 8, 8), queue=1e3, delay_ms=100) == pytest.approx(8)
 
@@ -88,7 +101,9 @@ def test_share_of_a_shared_bottleneck():
     target_ms=st.floats(0, 50),
 )
 def test_following_the_label_ends_at_the_target_queue(mbps, queue, target_ms):
-    """Bytes in = bytes out: the queue at the end of the horizon is the target, unless the floor held."""
+    """Bytes in = bytes out: the queue at the end of the horizon is the target, unless the floor
+    held.
+    """
     capacity = steps(*mbps)
     target = Target(horizon_windows=2, window_ns=100 * MS, target_delay_ns=target_ms * MS)
     rate = rate_mbps(capacity, queue=queue, target=target) * 1e6
@@ -113,7 +128,8 @@ def test_vectorised_over_decisions():
 
 
 @pytest.mark.parametrize(
-    ("at", "total"), [([0], [0]), ([0, 1], [0]), ([0, 0], [0, 1]), ([0, 1], [1, 0]), ([[0, 1]], [[0, 1]])]
+    ("at", "total"),
+    [([0], [0]), ([0, 1], [0]), ([0, 0], [0, 1]), ([0, 1], [1, 0]), ([[0, 1]], [[0, 1]])],
 )
 def test_capacity_must_be_an_integral(at, total):
     with pytest.raises(ValueError, match="capacity"):

@@ -41,7 +41,8 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tier_name", "kind"), [("llm", "nioka"), ("gru", "gru"), ("mlp", "mlp"), ("transformer", "transformer")]
+    ("tier_name", "kind"),
+    [("llm", "nioka"), ("gru", "gru"), ("mlp", "mlp"), ("transformer", "transformer")],
 )
 def test_decides_for_all_flows_at_once(tiny, inputs, folder, tier_name, kind):
     config = tiny(kind=kind)
@@ -65,7 +66,9 @@ def test_order_and_company_do_not_matter(tiny, inputs, folder):
     batch = batch_of(inputs(config, 6))
     order = np.array([4, 0, 5])
     whole = tier.decide(batch, 0).cwnd_packets
-    np.testing.assert_allclose(tier.decide(batch.only(order), 0).cwnd_packets, whole[order], rtol=1e-5)
+    np.testing.assert_allclose(
+        tier.decide(batch.only(order), 0).cwnd_packets, whole[order], rtol=1e-5
+    )
 
 
 def test_decision_transformer_asks_for_its_target_return(tiny, inputs, folder):
@@ -111,7 +114,9 @@ def test_an_unknown_variant_is_refused(tiny, folder, monkeypatch):
 @pytest.mark.skipif(
     "TBTEST_COMPILE" not in os.environ, reason="set TBTEST_COMPILE=1: it compiles for a minute"
 )
-def test_the_servers_worker_compiles_and_keeps_what_it_compiled(tmp_path, tiny, inputs, folder, monkeypatch):
+def test_the_servers_worker_compiles_and_keeps_what_it_compiled(
+    tmp_path, tiny, inputs, folder, monkeypatch
+):
     config = tiny(backbone={"layers": 1})
     context = TierContext(8, folder(config), "cpu")
     batch = batch_of(inputs(config, 3))

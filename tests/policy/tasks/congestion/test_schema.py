@@ -83,7 +83,9 @@ def test_bad_folders_are_named(tmp_path):
         schema.read(tmp_path)
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=5), st.sampled_from(["a", "b", "c"]), max_size=40))
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=5), st.sampled_from(["a", "b", "c"]), max_size=40)
+)
 def test_splits_cover_every_trace_and_family(family_of):
     splits = schema.assign_splits(family_of)
     assert splits.keys() == family_of.keys()

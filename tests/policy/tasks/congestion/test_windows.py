@@ -31,7 +31,9 @@ def records(
     n = len(at_ms)
     counters = np.zeros((n, len(COUNTERS)), np.int64)
     bytes_ = np.array(delivered if delivered is not None else [(i + 1) * MSS for i in range(n)])
-    counters[:, COUNTERS.index("delivered_bytes")] = counters[:, COUNTERS.index("acked_bytes")] = bytes_
+    counters[:, COUNTERS.index("delivered_bytes")] = counters[:, COUNTERS.index("acked_bytes")] = (
+        bytes_
+    )
     counters[:, COUNTERS.index("sent_bytes")] = 2 * bytes_
     counters[:, COUNTERS.index("delivered_packets")] = bytes_ // MSS
     counters[:, COUNTERS.index("lost_bytes")] = lost if lost is not None else 0
@@ -116,7 +118,9 @@ def test_a_burst_after_silence_is_no_rate() -> None:
     f = folder()
     fold(f, records([99.5], delivered=[1000]), 100)
     row = fold(f, records([100.5], delivered=[11000]), 200)[0]
-    assert row[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.05)  # over half the window at least
+    assert row[F["delivery_rate_bps"]] == pytest.approx(
+        10_000 * 8 / 0.05
+    )  # over half the window at least
 
 
 def test_a_counter_that_falls_starts_a_new_base() -> None:
@@ -157,7 +161,9 @@ def test_a_new_flow_in_a_slot_inherits_nothing() -> None:
 
 def test_the_estimate_ignores_what_the_application_limited_unless_it_is_higher() -> None:
     f = folder()
-    steady = fold(f, records([10, 20, 30, 90], delivered=[0, 5000, 10000, 40000]), 100)[0, F["bandwidth_bps"]]
+    steady = fold(f, records([10, 20, 30, 90], delivered=[0, 5000, 10000, 40000]), 100)[
+        0, F["bandwidth_bps"]
+    ]
     low = records([110, 120, 190], delivered=[41000, 42000, 44000], app_limited=True)
     assert fold(f, low, 200)[0, F["bandwidth_bps"]] == steady
     high = records([210, 220, 290], delivered=[60000, 90000, 144000], app_limited=True)
@@ -171,7 +177,9 @@ def streams(draw: st.DrawFn) -> Records:
     for slot in (0, 1):
         gaps = draw(st.lists(st.integers(1, 60), min_size=1, max_size=30))
         growth = draw(st.lists(st.integers(0, 5000), min_size=len(gaps), max_size=len(gaps)))
-        losses = draw(st.lists(st.sampled_from([0, 0, 0, 1000]), min_size=len(gaps), max_size=len(gaps)))
+        losses = draw(
+            st.lists(st.sampled_from([0, 0, 0, 1000]), min_size=len(gaps), max_size=len(gaps))
+        )
         rtts = draw(st.lists(st.floats(20, 400), min_size=len(gaps), max_size=len(gaps)))
         parts.append(
             records(
@@ -184,12 +192,17 @@ def streams(draw: st.DrawFn) -> Records:
             )
         )
     return Records(
-        *(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True))
+        *(
+            np.concatenate(columns)
+            for columns in zip(*(vars(p).values() for p in parts), strict=True)
+        )
     )
 
 
 def all_windows(f: WindowFolder, batches: list[tuple[Records, int]]) -> np.ndarray:
-    """Fold batch by batch; each comes with its end in ms, and closes the windows that end until then."""
+    """Fold batch by batch; each comes with its end in ms, and closes the windows that end until
+    then.
+    """
     rows, closed = [], 0
     for batch, end_ms in batches:
         ends = np.arange(closed + 1, end_ms // 100 + 1) * 100 * MS

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 import pytest
 
 from testbed.errors import UserError
-from testbed.links.base import DELIVERED, IN_QUEUE, TAIL_DROP, Attachment, Direction, Link, LinkSpec, Queue
+from testbed.links.base import (
+    DELIVERED,
+    IN_QUEUE,
+    TAIL_DROP,
+    Attachment,
+    Direction,
+    Link,
+    LinkSpec,
+    Queue,
+)
 from testbed.links.relay.backend import PROGRAM, RelayBackend
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
@@ -34,7 +43,9 @@ def ends(routers: tuple[NetNs, NetNs]) -> Ends:
     return Attachment(a, "up0", "10.9.0.1/30"), Attachment(b, "down0", "10.9.0.2/30")
 
 
-def open_link(scope: Scope, ends: Ends, forward: Direction, reverse: Direction | None = None) -> Link:
+def open_link(
+    scope: Scope, ends: Ends, forward: Direction, reverse: Direction | None = None
+) -> Link:
     spec = LinkSpec("test", forward, reverse or Direction())
     return RelayBackend().open(scope, spec, *ends, scope.tmp)
 
@@ -53,14 +64,19 @@ def test_available_here() -> None:
 
 def test_packets_pass_both_ways_delayed_and_logged(scope: Scope, ends: Ends) -> None:
     link = open_link(
-        scope, ends, Direction(capacity=constant(100e6), delay_ns=20 * MS), Direction(delay_ns=10 * MS)
+        scope,
+        ends,
+        Direction(capacity=constant(100e6), delay_ns=20 * MS),
+        Direction(delay_ns=10 * MS),
     )
     link.start(time.monotonic_ns())
     with udp(ends[0], 40002) as sender, udp(ends[1], 5002) as receiver:
         before_ns = time.monotonic_ns()
         for number in range(50):
             sender.sendto(bytes([number]) * 1000, ("10.9.0.2", 5002))
-        assert [receiver.recv(2000) for _ in range(50)] == [bytes([number]) * 1000 for number in range(50)]
+        assert [receiver.recv(2000) for _ in range(50)] == [
+            bytes([number]) * 1000 for number in range(50)
+        ]
         receiver.sendto(b"back", ("10.9.0.1", 40002))
         assert sender.recv(2000) == b"back"
         assert time.monotonic_ns() - before_ns >= 30 * MS
@@ -88,12 +104,16 @@ def test_packets_pass_both_ways_delayed_and_logged(scope: Scope, ends: Ends) -> 
     assert record.cpu_s > 0
     assert record.per_packet
     assert (
-        record.environment["up0"] == "up0 mtu 1500 txqueuelen 10000 qdisc noqueue segmentation offloads off"
+        record.environment["up0"]
+        == "up0 mtu 1500 txqueuelen 10000 qdisc noqueue segmentation offloads off"
     )
 
 
 def test_ipv6_flows_are_known_too(scope: Scope, routers: tuple[NetNs, NetNs]) -> None:
-    ends = Attachment(routers[0], "up0", "fd00:9::1/64"), Attachment(routers[1], "down0", "fd00:9::2/64")
+    ends = (
+        Attachment(routers[0], "up0", "fd00:9::1/64"),
+        Attachment(routers[1], "down0", "fd00:9::2/64"),
+    )
     for end in ends:
         with end.netns.inside():
             Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
@@ -134,7 +154,9 @@ def test_a_full_queue_drops_and_an_outage_keeps_it(scope: Scope, ends: Ends) -> 
 
 
 def test_the_rate_is_that_of_the_trace(scope: Scope, ends: Ends) -> None:
-    link = open_link(scope, ends, Direction(capacity=constant(12e6), queue=Queue(limit_bytes=10**7)))
+    link = open_link(
+        scope, ends, Direction(capacity=constant(12e6), queue=Queue(limit_bytes=10**7))
+    )
     zero_ns = time.monotonic_ns()
     link.start(zero_ns)
     with udp(ends[0], 40000) as sender, udp(ends[1], 5000):
@@ -166,7 +188,9 @@ def test_segments_pass_one_by_one(scope: Scope, ends: Ends) -> None:
             while left:
                 left -= len(accepted.recv(left))
     packets = link.stop().packets
-    sizes = packets.filter(pc.and_(pc.equal(packets["flow"], 1), pc.invert(packets["ack"])))["size_bytes"]
+    sizes = packets.filter(pc.and_(pc.equal(packets["flow"], 1), pc.invert(packets["ack"])))[
+        "size_bytes"
+    ]
     assert pc.max(sizes).as_py() == 1500
     assert len(sizes) >= 500_000 // 1448
 
@@ -201,7 +225,9 @@ def test_a_full_disk_ends_the_link_with_a_message(scope: Scope, ends: Ends, tmp_
         deadline = time.monotonic() + 5
         while link._process.poll() is None and time.monotonic() < deadline:  # type: ignore[attr-defined]
             time.sleep(0.02)
-        with pytest.raises(UserError, match=r"cannot write the packet log .*No space left on device"):
+        with pytest.raises(
+            UserError, match=r"cannot write the packet log .*No space left on device"
+        ):
             link.sample()
     finally:
         subprocess.run(["umount", small], check=True)

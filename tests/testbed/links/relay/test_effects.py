@@ -21,8 +21,9 @@ def codel(limit_bytes: int = 10**8) -> Queue:
 
 
 def test_codel_drops_by_its_control_law(simulation: Simulation) -> None:
-    # A standing queue of 400 packets at 12 Mbit/s: packet n starts at n ms, so the sojourn time first exceeds 5 ms at
-    # 5 ms, and dropping begins an interval later, at 105 ms. The next drops come interval/sqrt(count) apart.
+    # A standing queue of 400 packets at 12 Mbit/s: packet n starts at n ms, so the sojourn time
+    # first exceeds 5 ms at 5 ms, and dropping begins an interval later, at 105 ms. The next drops
+    # come interval/sqrt(count) apart.
     records = simulation.run(Direction(capacity=constant(12e6), queue=codel()), [(0, 1500)] * 400)
     dropped = sorted(record.queue_bytes // 1500 for record in records if record.verdict == AQM_DROP)
     # A drop takes no time on the link: the packet behind it starts in the same millisecond.
@@ -48,7 +49,9 @@ def test_codel_never_drops_the_last_packet(simulation: Simulation) -> None:
 
 
 def test_codel_keeps_its_byte_limit(simulation: Simulation) -> None:
-    records = simulation.run(Direction(capacity=constant(12e6), queue=codel(15_000)), [(0, 1500)] * 20)
+    records = simulation.run(
+        Direction(capacity=constant(12e6), queue=codel(15_000)), [(0, 1500)] * 20
+    )
     assert [record.verdict for record in records].count(TAIL_DROP) == 10
 
 
@@ -77,11 +80,16 @@ def test_gilbert_elliott_loses_in_bursts(simulation: Simulation) -> None:
 def test_lost_packets_use_the_link(simulation: Simulation) -> None:
     direction = Direction(capacity=constant(12e6), loss=Loss.random(1.0))
     records = simulation.run(direction, [(0, 1500), (0, 1500)])
-    assert [(record.dequeue_ns, record.deliver_ns) for record in records] == [(MS, -1), (2 * MS, -1)]
+    assert [(record.dequeue_ns, record.deliver_ns) for record in records] == [
+        (MS, -1),
+        (2 * MS, -1),
+    ]
 
 
 def test_delay_comes_after_the_queue(simulation: Simulation) -> None:
-    records = simulation.run(Direction(capacity=constant(12e6), delay_ns=20 * MS), [(0, 1500), (0, 1500)])
+    records = simulation.run(
+        Direction(capacity=constant(12e6), delay_ns=20 * MS), [(0, 1500), (0, 1500)]
+    )
     assert [(record.dequeue_ns, record.deliver_ns) for record in records] == [
         (MS, 21 * MS),
         (2 * MS, 22 * MS),

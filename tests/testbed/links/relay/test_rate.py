@@ -29,7 +29,9 @@ def steps(*pairs: tuple[int, float], period_ns: int | None = None) -> Trace:
 def opportunities(*pairs: tuple[int, int], period_ns: int | None = None) -> Trace:
     at_ns, size_bytes = zip(*pairs, strict=True)
     return Trace(
-        "opportunities", period_ns, opportunities=Opportunities(np.array(at_ns), np.array(size_bytes))
+        "opportunities",
+        period_ns,
+        opportunities=Opportunities(np.array(at_ns), np.array(size_bytes)),
     )
 
 
@@ -63,7 +65,10 @@ def test_an_outage_holds_the_queue(simulation: Simulation) -> None:
 
 def test_an_outage_for_ever_leaves_packets_in_the_queue(simulation: Simulation) -> None:
     records = simulation.run(Direction(capacity=steps((0, 12e6), (MS, 0))), [(0, 1500), (0, 1500)])
-    assert [(record.verdict, record.deliver_ns) for record in records] == [(DELIVERED, MS), (IN_QUEUE, -1)]
+    assert [(record.verdict, record.deliver_ns) for record in records] == [
+        (DELIVERED, MS),
+        (IN_QUEUE, -1),
+    ]
 
 
 def test_a_trace_repeats(simulation: Simulation) -> None:
@@ -83,9 +88,12 @@ def test_unlimited_capacity_does_not_wait(simulation: Simulation) -> None:
     assert due(simulation, None, [(5, 1500), (5, 1500)]) == [5, 5]
 
 
-def test_opportunities_carry_several_small_packets_or_part_of_a_large_one(simulation: Simulation) -> None:
+def test_opportunities_carry_several_small_packets_or_part_of_a_large_one(
+    simulation: Simulation,
+) -> None:
     trace = opportunities((1 * MS, 1500), (2 * MS, 1500), (3 * MS, 1500), (4 * MS, 1500))
-    # 600+600 and the first 300 of the next go at 1 ms, its other 900 and 600 of the last at 2 ms, the rest at 3 ms.
+    # 600+600 and the first 300 of the next go at 1 ms, its other 900 and 600 of the last at 2 ms,
+    # the rest at 3 ms.
     packets = [(0, 600), (0, 600), (0, 1200), (0, 1500)]
     assert due(simulation, trace, packets) == [MS, MS, 2 * MS, 3 * MS]
 
@@ -93,7 +101,11 @@ def test_opportunities_carry_several_small_packets_or_part_of_a_large_one(simula
 def test_an_opportunity_without_a_packet_is_lost(simulation: Simulation) -> None:
     trace = opportunities((1 * MS, 1500), (2 * MS, 1500), (3 * MS, 1500))
     # 500 bytes of the first one are used; the packet that arrives later cannot have the rest.
-    assert due(simulation, trace, [(0, 500), (1 * MS + 1, 1500), (1 * MS + 1, 1500)]) == [MS, 2 * MS, 3 * MS]
+    assert due(simulation, trace, [(0, 500), (1 * MS + 1, 1500), (1 * MS + 1, 1500)]) == [
+        MS,
+        2 * MS,
+        3 * MS,
+    ]
 
 
 def test_opportunities_end_or_repeat(simulation: Simulation) -> None:
@@ -108,7 +120,8 @@ def test_opportunities_end_or_repeat(simulation: Simulation) -> None:
 
 
 def test_before_time_zero_opportunities_run_at_their_mean_rate(simulation: Simulation) -> None:
-    # 1500 bytes per 1 ms on average; what is left of the second packet at time zero waits for an opportunity.
+    # 1500 bytes per 1 ms on average; what is left of the second packet at time zero waits for an
+    # opportunity.
     trace = opportunities((2 * MS, 3000), period_ns=2 * MS)
     packets = [(0, 1500), (9_500_000, 1500)]
     assert due(simulation, trace, packets, zero_ns=10 * MS) == [MS, 12 * MS]
@@ -155,12 +168,16 @@ def test_steps_serve_the_exact_integral_of_the_rate(
     durations = [duration for duration, _ in rates] + [MS]
     starts = np.concatenate(([0], np.cumsum(durations)[:-1])).tolist()
     capacities = [rate for _, rate in rates] + [last_bps]
-    trace = steps(*zip(starts, capacities, strict=True), period_ns=sum(durations) if repeats else None)
+    trace = steps(
+        *zip(starts, capacities, strict=True), period_ns=sum(durations) if repeats else None
+    )
     packets, at_ns = [], 0
     for gap, size in gaps:
         at_ns += gap
         packets.append((at_ns, size))
-    records = simulation.run(Direction(capacity=trace, queue=Queue(limit_bytes=limit_bytes)), packets)
+    records = simulation.run(
+        Direction(capacity=trace, queue=Queue(limit_bytes=limit_bytes)), packets
+    )
 
     finish = Fraction(0)
     accepted: list[tuple[int, int]] = []
@@ -197,7 +214,9 @@ def _integrate(trace: Trace, at_ns: Fraction, size: int) -> Fraction:
 
 @settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
-    pairs=st.lists(st.tuples(st.integers(0, 2 * MS), st.integers(1, 4000)), min_size=1, max_size=12),
+    pairs=st.lists(
+        st.tuples(st.integers(0, 2 * MS), st.integers(1, 4000)), min_size=1, max_size=12
+    ),
     gaps=PACKETS,
 )
 def test_opportunities_follow_mahimahis_link_queue(

@@ -41,7 +41,10 @@ end
 
 def test_the_file_says_what_the_spec_says(tmp_path: Path) -> None:
     steps = Steps(
-        np.array([0, 1_000_000]), np.array([12e6, 0.0]), delay_ns=np.array([0, 5]), loss=np.array([0.0, 0.25])
+        np.array([0, 1_000_000]),
+        np.array([12e6, 0.0]),
+        delay_ns=np.array([0, 5]),
+        loss=np.array([0.0, 0.25]),
     )
     forward = Direction(
         capacity=Trace("steps", 2_000_000, steps),
@@ -79,7 +82,12 @@ def test_a_valid_file_is_accepted(simulation: Simulation) -> None:
         ("steps 2 2000000", "steps 2 1000000", 11, "the period ends before the last step"),
         ("1000000 0.0 5", "0 0.0 5", 11, "'0' is not an integer from 1"),
         ("1000000 0.0 5", "1000000 -1 5", 11, "'-1' is not a number from 0"),
-        ("opportunities 2 0", "opportunities 2 1", 20, "the period ends before the last opportunity"),
+        (
+            "opportunities 2 0",
+            "opportunities 2 1",
+            20,
+            "the period ends before the last opportunity",
+        ),
         ("opportunities 2 0", "pulses 2 0", 18, "unknown capacity 'pulses'"),
         ("0 1500\n2000000 1500", "0 0\n2000000 0", 20, "the trace carries nothing"),
         ("end\n", "", 21, "the file ends too early"),

@@ -1,4 +1,6 @@
-"""The tc backend between two real namespaces: the rate everywhere, delay and loss where the kernel has sch_netem."""
+"""The tc backend between two real namespaces: the rate everywhere, delay and loss where the kernel
+has sch_netem.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,12 @@ def ends(routers: tuple[NetNs, NetNs]) -> Ends:
     return Attachment(a, "up0", "10.9.0.1/30"), Attachment(b, "down0", "10.9.0.2/30")
 
 
-def open_link(scope: Scope, ends: Ends, forward: Direction, reverse: Direction | None = None) -> Link:
-    return TcBackend().open(scope, LinkSpec("test", forward, reverse or Direction()), *ends, scope.tmp)
+def open_link(
+    scope: Scope, ends: Ends, forward: Direction, reverse: Direction | None = None
+) -> Link:
+    return TcBackend().open(
+        scope, LinkSpec("test", forward, reverse or Direction()), *ends, scope.tmp
+    )
 
 
 def udp(end: Attachment, port: int) -> socket.socket:
@@ -91,7 +97,8 @@ def test_rate_and_queue_limit(scope: Scope, ends: Ends) -> None:
     assert after.delivered_packets >= delivered
     assert after.backlog_bytes == 0
     assert sample.backlog_bytes > 0
-    # Sizes are of IP packets: all but the resolved address's ARP packets and the first datagram have 1028 bytes.
+    # Sizes are of IP packets: all but the resolved address's ARP packets and the first datagram
+    # have 1028 bytes.
     assert 0 <= after.delivered_bytes - delivered * 1028 < 1000
 
 
@@ -138,7 +145,12 @@ def test_available_with_netem() -> None:
 @pytest.mark.netem
 @without_netem_skipped
 def test_delay_of_both_directions(scope: Scope, ends: Ends) -> None:
-    open_link(scope, ends, Direction(capacity=constant(12e6), delay_ns=50 * MS), Direction(delay_ns=30 * MS))
+    open_link(
+        scope,
+        ends,
+        Direction(capacity=constant(12e6), delay_ns=50 * MS),
+        Direction(delay_ns=30 * MS),
+    )
     with udp(ends[0], 40000) as sender, udp(ends[1], 5000) as receiver:
         sender.sendto(b"resolve", ("10.9.0.2", 5000))
         receiver.recv(100)
@@ -177,7 +189,8 @@ def test_losses_have_their_rate(scope: Scope, ends: Ends, loss: Loss) -> None:
         for _ in range(4000):
             sender.sendto(bytes(100), ("10.9.0.2", 5000))
         delivered = receive(receiver)
-    # Both lose a fifth; netem's losses have no seed, so the bounds are five standard deviations, doubled for bursts.
+    # Both lose a fifth; netem's losses have no seed, so the bounds are five standard deviations,
+    # doubled for bursts.
     assert 4000 * 0.8 - 250 < delivered < 4000 * 0.8 + 250
     assert abs(link.sample().forward.dropped_packets - (4000 - delivered)) <= 3
     assert any("do not follow the seed" in warning for warning in link.stop().warnings)

@@ -8,7 +8,13 @@ import pytest
 from testbed.errors import UserError
 from testbed.links.base import Direction, Queue
 from testbed.links.tc.backend import _refuse_unsupported, changes_faster_than
-from testbed.links.tc.player import WINDOW_NS, Correction, first_rate_bps, outage_rate_bps, outage_windows
+from testbed.links.tc.player import (
+    WINDOW_NS,
+    Correction,
+    first_rate_bps,
+    outage_rate_bps,
+    outage_windows,
+)
 from traces.model import Opportunities, Steps, Trace, constant
 
 MS = 1_000_000
@@ -16,12 +22,16 @@ MS = 1_000_000
 
 def steps(*pairs: tuple[int, float], period_ns: int | None = None, **columns: np.ndarray) -> Trace:
     start_ns, capacity_bps = zip(*pairs, strict=True)
-    return Trace("steps", period_ns, Steps(np.array(start_ns), np.array(capacity_bps, float), **columns))
+    return Trace(
+        "steps", period_ns, Steps(np.array(start_ns), np.array(capacity_bps, float), **columns)
+    )
 
 
-def play(served: list[float], capacity: float = 100_000.0, windows: int = 40) -> tuple[float, list[float]]:
-    """Owed bytes in the end, and the bytes asked for. HTB carries a share of what was asked, the outcome is known a
-    window later, as in the player."""
+def play(
+    served: list[float], capacity: float = 100_000.0, windows: int = 40
+) -> tuple[float, list[float]]:
+    """Owed bytes in the end, and the bytes asked for. HTB carries a share of what was asked, the
+    outcome is known a window later, as in the player."""
     correction, asked = Correction(), []
     carried: float | None = None
     for window in range(windows):

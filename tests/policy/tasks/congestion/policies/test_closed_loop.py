@@ -8,7 +8,15 @@ import pytest
 import traces
 from policy.api import TierContext, create
 from policy.tasks.congestion.policies.gcc import Gcc
-from policy.tasks.congestion.simulator import STEP_NS, Cubic, Links, Outcome, Source, TierController, simulate
+from policy.tasks.congestion.simulator import (
+    STEP_NS,
+    Cubic,
+    Links,
+    Outcome,
+    Source,
+    TierController,
+    simulate,
+)
 
 TRACES = ("lte-driving", "lte-walking", "wifi", "steps", "constant-12mbit")
 SECONDS = 20
@@ -57,7 +65,9 @@ def constant(bps: float, seconds: int, rtt_ms: int = 60, bdp: float = 2) -> Link
     return Links(np.full((steps, 1), bps), np.array([rtt_ms]), np.array([bdp * bps * rtt_ms / 8e3]))
 
 
-@pytest.mark.parametrize(("tier", "share", "most"), [("gcc", 0.85, 0.6), ("persistence", 0.93, 0.75)])
+@pytest.mark.parametrize(
+    ("tier", "share", "most"), [("gcc", 0.85, 0.6), ("persistence", 0.93, 0.75)]
+)
 def test_cubics_queueing_delay_is_halved_at_most_of_its_throughput(
     tier: str, share: float, most: float
 ) -> None:
@@ -123,7 +133,9 @@ def test_hold_keeps_its_first_rate() -> None:
 
 def test_flows_do_not_influence_one_another() -> None:
     together, made = on_traces("gcc"), links()
-    alone = run("gcc", Links(made.capacity_bps[:8000, 1:2], made.rtt_ms[1:2], made.buffer_bytes[1:2]))
+    alone = run(
+        "gcc", Links(made.capacity_bps[:8000, 1:2], made.rtt_ms[1:2], made.buffer_bytes[1:2])
+    )
     np.testing.assert_allclose(alone.pacing_rate_bps[:, 0], together.pacing_rate_bps[:7000, 1])
 
 

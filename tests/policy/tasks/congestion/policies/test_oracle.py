@@ -84,10 +84,14 @@ def test_the_target_leaves_a_queue(path: Path) -> None:
 
 
 def test_bytes_on_the_way_to_the_bottleneck_arrive_first(path: Path) -> None:
-    """20 of 50 ms lie before it: what fits into these 20 ms is no queue, the next rate meets the trace from then on."""
+    """20 of 50 ms lie before it: what fits into these 20 ms is no queue, the next rate meets the
+    trace from then on.
+    """
     tier = oracle(path, foresight([8, 8, 4], upstream_delay_ns=20 * MS))
     in_flight = 8e6 / 8 * 0.05
-    assert mbps(tier, 100, batch(inflight_bytes=in_flight)) == pytest.approx((8 * 80 + 4 * 100) / 200)
+    assert mbps(tier, 100, batch(inflight_bytes=in_flight)) == pytest.approx(
+        (8 * 80 + 4 * 100) / 200
+    )
 
 
 def test_an_outage_asks_for_little_but_not_nothing(path: Path) -> None:
@@ -126,7 +130,9 @@ def test_cwnd_leaves_the_rate_alone(path: Path) -> None:
 
 
 def test_the_gain_is_for_flows_that_the_application_limits(path: Path) -> None:
-    tier = oracle(path, foresight([8] * 20, settings=OracleSettings(target_delay_ms=0, app_limited_gain=1.5)))
+    tier = oracle(
+        path, foresight([8] * 20, settings=OracleSettings(target_delay_ms=0, app_limited_gain=1.5))
+    )
     assert mbps(tier, 0, batch()) == pytest.approx(8)
     assert mbps(tier, 0, batch(app_limited_share=0.7)) == pytest.approx(12)
 
@@ -155,7 +161,9 @@ def test_it_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def run(path: Path, capacity_mbps: list[float], *, source: Source | None = None, rtt_ms: int = 40) -> Outcome:
+def run(
+    path: Path, capacity_mbps: list[float], *, source: Source | None = None, rtt_ms: int = 40
+) -> Outcome:
     """A closed loop over seconds of capacity, with a buffer that would hold 8 BDP."""
     capacity = np.repeat(np.array(capacity_mbps) * 1e6, 1000)[:, None]
     told = foresight(

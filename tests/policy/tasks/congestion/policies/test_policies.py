@@ -1,4 +1,6 @@
-"""What every light tier must be: finite and positive for whatever a window holds, and independent per flow."""
+"""What every light tier must be: finite and positive for whatever a window holds, and independent
+per flow.
+"""
 
 import numpy as np
 import pytest
@@ -16,12 +18,16 @@ values = st.one_of(st.just(0.0), st.floats(1e-6, 1e12))
 @st.composite
 def batches(draw: st.DrawFn) -> FlowBatch:
     rows = draw(
-        st.lists(st.lists(values, min_size=len(FIELDS), max_size=len(FIELDS)), min_size=2, max_size=4)
+        st.lists(
+            st.lists(values, min_size=len(FIELDS), max_size=len(FIELDS)), min_size=2, max_size=4
+        )
     )
     n = len(rows)
     windows = np.array(rows)[:, None, :]
     windows[:, 0, 0] = 100e6  # a window lasts
-    estimates = [np.array(draw(st.lists(st.floats(1e3, 1e11), min_size=n, max_size=n))) for _ in range(3)]
+    estimates = [
+        np.array(draw(st.lists(st.floats(1e3, 1e11), min_size=n, max_size=n))) for _ in range(3)
+    ]
     return FlowBatch(np.arange(n), windows, np.ones((n, 1), bool), *estimates)
 
 
@@ -51,7 +57,9 @@ def test_the_order_of_flows_does_not_matter(name: str, batch: FlowBatch) -> None
 
 def test_each_tier_is_called_by_its_name() -> None:
     assert set(RULES) <= set(LIGHT) <= set(names())
-    assert {name: create(name, TierContext(1)).name for name in RULES} == {name: name for name in RULES}
+    assert {name: create(name, TierContext(1)).name for name in RULES} == {
+        name: name for name in RULES
+    }
 
 
 def test_unknown_and_taken_names() -> None:

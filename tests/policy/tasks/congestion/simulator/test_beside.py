@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy.tasks.congestion.simulator import MSS_BYTES, Bbr, Beside, Cubic, Feedback, Links, shared, simulate
+from policy.tasks.congestion.simulator import (
+    MSS_BYTES,
+    Bbr,
+    Beside,
+    Cubic,
+    Feedback,
+    Links,
+    shared,
+    simulate,
+)
 from policy.tasks.congestion.windows import Records
 
 MBIT = 1e6
@@ -32,7 +41,9 @@ def links(*capacity_bps: float, seconds: int = 10, bdp: float = 4) -> Links:
     return Links(capacity, np.full(len(capacity_bps), 40), bdp * np.array(capacity_bps) * 0.04 / 8)
 
 
-def both(first: Steady | Cubic, second: Steady | Cubic | Bbr, n: int = 1, to_ms: int = 10_000) -> Beside:
+def both(
+    first: Steady | Cubic, second: Steady | Cubic | Bbr, n: int = 1, to_ms: int = 10_000
+) -> Beside:
     return Beside(first, second, np.zeros(n, np.int64), np.full(n, to_ms))
 
 

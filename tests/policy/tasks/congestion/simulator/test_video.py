@@ -40,7 +40,9 @@ def test_the_settings_are_those_of_the_testbed() -> None:
 
 @pytest.mark.parametrize("rule", ["transport", "backlog"])
 def test_frames_and_skips_are_those_of_the_testbed(rule: Literal["transport", "backlog"]) -> None:
-    """One flow whose socket takes a rate that changes, with an outage long enough to skip frames in."""
+    """One flow whose socket takes a rate that changes, with an outage long enough to skip frames
+    in.
+    """
     rate_bps = np.repeat([2e6, 0.4e6, 6e6, 0.0, 3e6, 1e6], STEPS // 6)
     video = Video(1, STEPS, settings=VideoSettings(adaptation=rule, size_noise=0))
     backlog, made, taken = np.zeros(1), [], 0.0
@@ -55,9 +57,13 @@ def test_frames_and_skips_are_those_of_the_testbed(rule: Literal["transport", "b
         made.append(video.produce(step, backlog)[0])
         backlog = backlog + made[-1]
         info = dataclasses.replace(
-            parse(bytes(216)), delivery_rate_bps=rate, pacing_rate_bps=rate, srtt_ns=1, cwnd_packets=10**6,
+            parse(bytes(216)),
+            delivery_rate_bps=rate,
+            pacing_rate_bps=rate,
+            srtt_ns=1,
+            cwnd_packets=10**6,
             mss_bytes=1500,
-        )  # fmt: skip
+        )
         rule_of_testbed.observe(step * NS_PER_MS, info)
         before = queue.backlog_bytes
         if step >= captures * 1000 // 30:
