@@ -12,7 +12,7 @@ test:
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
-	@.venv/bin/python -m pytest $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest --hypothesis-profile=ci $(PYTEST_ARGS)
 
 setup:
 	@scripts/setup.sh

@@ -1,15 +1,26 @@
-"""The tests send SIGINT and SIGHUP to processes they start; these must not inherit that they are
-ignored.
+"""Settings of every test: signals as a program expects them, and examples that no machine is too
+slow for.
 
+The tests send SIGINT and SIGHUP to processes they start; these must not inherit that they are
+ignored.
 A shell starts background jobs with SIGINT ignored, and nohup ignores SIGHUP. What is ignored stays
 so in children.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+
+from hypothesis import HealthCheck, settings
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Neither the time of an example nor that of drawing it may fail a test: the machine may be busy.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time: `make test` and CI say the same of the same commit.
+settings.register_profile("ci", settings.get_profile("explore"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "explore")

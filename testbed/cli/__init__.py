@@ -77,6 +77,7 @@ def _is_user_error(error: BaseException) -> bool:
         "policy",
         "topologies",
         "plugins",
+        "settings",
         "testbed",
     }
     return isinstance(error, UserError) or (own and isinstance(error, ValueError))
