@@ -1,7 +1,6 @@
 """Starts an agent as a process of a run, for the testbed."""
 
 import secrets
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Protocol
 from agent.config import AgentConfig
 from agent.ebpf import bpffs
 from agent.log import finish
+from policy.python import python_command
 
 READY_S = 30.0
 
@@ -82,7 +82,7 @@ def restart(scope: Scope, dead: RunningAgent) -> RunningAgent:
 
 def _run(scope: Scope, config: AgentConfig, path: Path, name: str) -> RunningAgent:
     log = config.log_dir / f"{name}.log"
-    process = scope.spawn([sys.executable, "-m", "agent", str(path)], name=name, log=log)
+    process = scope.spawn(python_command("agent", path), name=name, log=log)
     _, cc_name, tier, kernel = process.read_line(READY_S).split()
     return RunningAgent(cc_name, tier, kernel, process, config, path)
 

@@ -12,7 +12,6 @@ import errno
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from agent.errors import AgentError
 from agent.layout import FLOW, OPEN_RECORD, RECORD, Flag, Kind, Records, join
 from agent.tcpinfo import borrow
 from agent.tcpinfo.borrow import SocketName
+from policy.python import python_command
 
 SO_NETNS_COOKIE = 71
 _TCP_ESTABLISHED = 1
@@ -185,7 +185,7 @@ class PortableTier:
         self._next_scan_ns = 0
         # Lifts the caps when this process dies or hangs: no kernel watchdog does so here.
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "agent.tcpinfo.guard", str(config.stale_ns)],
+            python_command("agent.tcpinfo.guard", config.stale_ns),
             stdin=subprocess.PIPE,
             text=True,
             bufsize=1,

@@ -12,7 +12,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
@@ -20,6 +19,7 @@ import numpy as np
 
 from policy.api import Actions, FlowBatch, TierContext
 from policy.errors import PolicyError
+from policy.python import python_command
 from policy.worker.memory import SharedRows
 
 REQUEST = struct.Struct("=Iq")
@@ -58,7 +58,7 @@ class WorkerProcess:
         arguments = (name, settings, rows, theirs.fileno(), os.getpid())
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "policy.worker", *map(str, arguments)],
+                python_command("policy.worker", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the server's own is for `ready`
                 pass_fds=(theirs.fileno(),),

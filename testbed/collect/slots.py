@@ -5,7 +5,6 @@ interrupted.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from policy.python import python_command
 from testbed.collect.grid import Job
 from testbed.system.process import Process, ProcessFailed
 from testbed.system.scope import Scope
@@ -80,7 +80,7 @@ def run_jobs(
     def command(job: Job, folder: Path) -> list[str]:
         path = folder / "job.json"
         path.write_text(job.model_dump_json(), encoding="utf-8")
-        argv = [sys.executable, "-m", "testbed.collect.slot", str(path), str(out)]
+        argv = python_command("testbed.collect.slot", path, out)
         return [*argv, "--keep-runs"] if keep_runs else argv
 
     def ended(job: Job, line: str, error: str | None) -> None:

@@ -9,7 +9,6 @@ own. ``observe`` only records, with the kernel's own algorithm in control of the
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from agent import spawn
 from agent.config import AgentConfig
 from policy.api import MODELS
 from policy.api import names as tier_names
+from policy.python import python_command
 from policy.server import config as server_config
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from testbed.errors import UserError
@@ -57,9 +57,7 @@ class _ServerProcess:
             path = run.tmp / f"{self._name}.json"
             path.write_text(config.model_dump_json(), encoding="utf-8")
             log = run_dir / f"{self._name}.log"
-            self._process = run.spawn(
-                [sys.executable, "-m", "policy", str(path)], name=self._name, log=log
-            )
+            self._process = run.spawn(python_command("policy", path), name=self._name, log=log)
             ready = self._process.read_line(_SERVER_READY_S)
             if not ready.startswith("ready "):
                 raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from policy.python import python_command
 from testbed.collect.slots import run_in_slots
 from testbed.league.grid import Job
 from testbed.league.plan import League
@@ -25,7 +25,7 @@ def slot_argv(job: Job, folder: Path, run: Path, *, keep_run: bool) -> list[str]
     """The slot's command line; its input is written into the folder."""
     path = folder / "job.json"
     path.write_text(job.model_dump_json(), encoding="utf-8")
-    argv = [sys.executable, "-m", "testbed.league.slot", str(path), str(run)]
+    argv = python_command("testbed.league.slot", path, run)
     return [*argv, "--keep-run"] if keep_run else argv
 
 

@@ -4,12 +4,12 @@ than a cell.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from policy.api import MODELS
+from policy.python import python_command
 from policy.server import config as server_config
 from testbed.controllers.policy import APC
 from testbed.errors import UserError
@@ -45,9 +45,7 @@ def start_server(scope: Scope, settings: Mapping[str, Any], log: Path) -> tuple[
     config = server_config.build({**settings, "listen": listen}, "server")
     path = scope.tmp / "policy.json"
     path.write_text(config.model_dump_json(), encoding="utf-8")
-    process = scope.spawn(
-        [sys.executable, "-m", "policy", str(path)], name="policy-server", log=log
-    )
+    process = scope.spawn(python_command("policy", path), name="policy-server", log=log)
     ready = process.read_line(_READY_S)
     if not ready.startswith("ready "):
         raise UserError(f"policy server: it said {ready!r} instead of ready; see {log}")

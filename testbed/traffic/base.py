@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from policy.python import python_command
 from testbed.errors import UserError
 
 SENDER_PORT = 40_000  # plus the flow's number; the links' logs tell flows apart by it
@@ -99,4 +99,4 @@ def parse_options(found: TrafficKind, options: Mapping[str, Any]) -> Options:
 
 def argv(found: TrafficKind, role: str, config: Path) -> list[str]:
     """The command of one end; ``role`` is sender or receiver."""
-    return [sys.executable, "-m", found.module, role, str(config)]
+    return python_command(found.module, role, config)

@@ -18,6 +18,7 @@ import pytest
 
 from analysis.pcap import recompute
 from analysis.schema import Metrics
+from policy.python import python_command
 from testbed.system.pids import processes_of_run
 from testbed.system.state import STATE_DIR
 
@@ -238,3 +239,14 @@ def test_kill_at_a_random_moment_then_clean(tmp_path: Path, seed: int) -> None:
     left = set(STATE_DIR.glob("*.json")) - others if STATE_DIR.exists() else set()
     assert not [path for path in left if path.exists() and own in path.read_text()]
     assert on_host() == before
+
+
+def test_files_named_like_packages_in_the_working_folder_do_not_run(tmp_path: Path) -> None:
+    for name in ("agent", "policy", "testbed", "traces", "numpy"):
+        (tmp_path / f"{name}.py").write_text('raise SystemExit("the file of the folder ran")')
+    flags = [*QUICK, "--cc", "policy:gcc,bbr", "--out", "run"]
+    ended = subprocess.run(
+        python_command("testbed", *flags), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert [cell["status"] for cell in manifest(tmp_path / "run")["cells"]] == ["done"] * 2
