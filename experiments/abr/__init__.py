@@ -1,0 +1,1 @@
+"""Proofs and figures of adaptive bitrate streaming."""
