@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agent.errors import AgentError
 from agent.layout import CONTROL, Mode, Wake
+from settings import first_mistake
 
 
 class AgentConfig(BaseModel):
@@ -107,9 +108,4 @@ def read(path: Path) -> AgentConfig:
     except OSError as error:
         raise AgentError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        if first["loc"]:
-            key = ".".join(str(part) for part in first["loc"])
-            message = f"{key}: {message} (got {first['input']!r})"
-        raise AgentError(f"{path}: {message}") from None
+        raise AgentError(f"{path}: {first_mistake(error, AgentConfig)}") from None

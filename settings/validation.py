@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,25 +25,24 @@ def first_mistake(
     key = ".".join([*([prefix] if prefix else []), *map(str, first["loc"])])
     if first["type"] == "extra_forbidden":
         # Below the top the model's own keys say nothing.
-        known = _known_keys(model) if model is not None and len(first["loc"]) == 1 else []
-        return f"unknown {what} {key!r}{_hint(str(first['loc'][-1]), known, what)}"
+        top = model is not None and len(first["loc"]) == 1
+        hint = _hint(str(first["loc"][-1]), _known_keys(model)) if model and top else ""
+        return f"unknown {what} {key!r}{hint}"
     reason = first["msg"].removeprefix("Value error, ")
     if not key:
         return reason
+    named = key if what == "key" else f"{what} {key}"
     value = repr(first["input"])
     # Own validators name the value themselves; a missing key and a mapping have none worth showing.
     shown = first["type"] not in ("missing", "value_error") and len(value) <= _LONGEST_VALUE
-    return f"{key} = {value}: {reason}" if shown else f"{key}: {reason}"
+    return f"{named} = {value}: {reason}" if shown else f"{named}: {reason}"
 
 
 def _known_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _hint(key: str, known: Iterable[str], what: str) -> str:
-    known = list(known)
-    if not known:
-        return ""
+def _hint(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""
-    return f"{meant}; known {what}s: {', '.join(known)}"
+    return f"{meant}; known: {', '.join(known) or 'none'}"

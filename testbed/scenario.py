@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 from testbed.buffer import Buffer
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
@@ -199,35 +200,15 @@ def parse_scenario(data: Mapping[str, Any], source: str) -> Scenario:
     try:
         return Scenario.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(field.alias or name for name, field in Scenario.model_fields.items())
-        if first["type"] == "extra_forbidden":
-            raise UserError(f"{source}: unknown key {key!r}; known keys: {known}") from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{source}: {key + ': ' if key else ''}{message}") from error
+        raise UserError(f"{source}: {first_mistake(error, Scenario)}") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a scenario file. Raises UserError naming file and line."""
+    """The mapping in a scenario or grid file. Raises UserError naming file and line."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such scenario file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise UserError(f"{path}:{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise UserError(
-            f"{path}: a scenario is a mapping of keys to values, see `tbtest run --print-scenario`"
-        )
-    return data
+        return read_mapping(path, "a scenario or grid")
+    except SettingsError as error:
+        raise UserError(str(error)) from error
 
 
 def set_key(data: dict[str, Any], assignment: str) -> None:
@@ -238,9 +219,9 @@ def set_key(data: dict[str, Any], assignment: str) -> None:
             f"--set {assignment}: write it as key=value, for example flow_options.fps=60"
         )
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {assignment}: the value is not valid YAML") from error
+        value = parse_yaml(text, f"--set {assignment}")
+    except SettingsError as error:
+        raise UserError(str(error)) from error
     *parents, last = key.split(".")
     for parent in parents:
         child = data.setdefault(parent, {})

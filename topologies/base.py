@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from mininet.topo import Topo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from settings import first_mistake
 from topologies.errors import TopologyError, place
 
 _NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -111,16 +112,8 @@ def create(topology: type[Topology], options: Mapping[str, Any]) -> Topology:
     try:
         parsed = topology.options_model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(topology.options_model.model_fields)
-            raise TopologyError(
-                f"{topology.__name__}: unknown option {key!r}; known: {known}"
-            ) from error
-        message = first["msg"].removeprefix("Value error, ")
-        where = f"option {key} = {first['input']!r}: " if key else ""
-        raise TopologyError(f"{topology.__name__}: {where}{message}") from error
+        mistake = first_mistake(error, topology.options_model, what="option")
+        raise TopologyError(f"{topology.__name__}: {mistake}") from error
     try:
         built = topology(parsed)
         check(built)

@@ -28,6 +28,7 @@ from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
 from policy.model.weights import sha256
 from policy.tasks.congestion.fields import FIELDS
+from settings import first_mistake
 
 FORMAT = 1
 PARTS = ("encoder", "backbone", "head")
@@ -131,7 +132,7 @@ def read_info(folder: Path) -> CheckpointInfo:
             dict(record["training"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        detail = first_mistake(error) if isinstance(error, ValidationError) else error
         raise ModelError(f"{path} is malformed: {detail}") from None
     for name, digest in files.items():
         file = folder / name

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from policy.api import DEFAULT_LIGHT, LIGHT, names
@@ -14,6 +13,7 @@ from policy.errors import PolicyError
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.rules import ApcConfig
 from policy.tasks.congestion.competition import CompetitionConfig
+from settings import SettingsError, first_mistake, read_mapping
 
 
 class Limits(BaseModel):
@@ -94,20 +94,13 @@ def build(settings: dict[str, object], origin: str) -> ServerConfig:
     try:
         return ServerConfig.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        raise PolicyError(f"{origin}: {f'{key}: ' if key else ''}{message}") from None
+        raise PolicyError(f"{origin}: {first_mistake(error, ServerConfig)}") from None
 
 
 def read(path: Path, overrides: Mapping[str, object] | None = None) -> ServerConfig:
     """Read a YAML (or JSON) file; overrides win. Raises PolicyError."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise PolicyError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PolicyError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict):
-        raise PolicyError(f"{path}: expected a mapping of settings, got {type(settings).__name__}")
+        settings = read_mapping(path, "the settings of a policy server")
+    except SettingsError as error:
+        raise PolicyError(str(error)) from None
     return build(settings | dict(overrides or {}), str(path))

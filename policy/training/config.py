@@ -7,11 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.model.config import ModelConfig
 from policy.model.errors import ModelError
+from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 
 
 class TrainConfig(BaseModel):
@@ -66,24 +66,25 @@ def load_config(
     data: Any = {}
     if path is not None:
         try:
-            data = yaml.safe_load(path.read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
-            raise ModelError(f"{path}: {error}") from None
-        if not isinstance(data, dict):
-            raise ModelError(f"{path}: expected keys and values")
+            data = read_mapping(path, "the settings of a training")
+        except SettingsError as error:
+            raise ModelError(str(error)) from None
     if kind is not None:
         _assign(data, ["model", "kind"], kind, f"--model {kind}")
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
             raise ModelError(f"--set {assignment}: expected key=value")
-        _assign(data, key.split("."), yaml.safe_load(value), f"--set {assignment}")
+        try:
+            parsed = parse_yaml(value, f"--set {assignment}")
+        except SettingsError as error:
+            raise ModelError(str(error)) from None
+        _assign(data, key.split("."), parsed, f"--set {assignment}")
     try:
         return TrainConfig.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "model"
-        raise ModelError(f"{path or 'training settings'}: {where}: {first['msg']}") from None
+        source = path or "training settings"
+        raise ModelError(f"{source}: {first_mistake(error, TrainConfig)}") from None
 
 
 def _assign(data: dict[str, Any], keys: list[str], value: Any, source: str) -> None:

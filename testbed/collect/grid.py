@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from policy.tasks.congestion.schema import Split, assign_splits
+from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.errors import UserError
 from testbed.scenario import (
@@ -143,11 +144,7 @@ def read_grid(path: Path) -> Grid:
     try:
         return Grid.model_validate(read_yaml(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(field.alias or name for name, field in Grid.model_fields.items())
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}: {key}: {reason}; keys of a grid: {known}") from error
+        raise UserError(f"{path}: {first_mistake(error, Grid)}") from error
 
 
 def split_traces(
@@ -214,9 +211,7 @@ def expand(
             try:
                 scenario = Scenario.model_validate(settings)
             except ValidationError as error:
-                raise UserError(
-                    f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-                ) from error
+                raise UserError(f"grid: {first_mistake(error, Scenario)}") from error
             text = json.dumps(
                 [grid.seed, grid.max_mean_rate_bps, scenario.model_dump(mode="json")],
                 sort_keys=True,

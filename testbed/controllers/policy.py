@@ -22,6 +22,7 @@ from policy.api import names as tier_names
 from policy.python import python_command
 from policy.server import config as server_config
 from policy.tasks.congestion.policies.oracle import OracleSettings
+from settings import first_mistake
 from testbed.errors import UserError
 from testbed.scenario import Scenario
 from testbed.system.netns import NetNs
@@ -191,7 +192,8 @@ class OracleController(PolicyController):
         try:
             return OracleSettings.model_validate(self._options.get(ORACLE, {}))
         except ValidationError as error:
-            raise UserError(f"cc {self.name}: {_first(error, f'policy.{ORACLE}')}") from error
+            mistake = first_mistake(error, OracleSettings, prefix=f"policy.{ORACLE}")
+            raise UserError(f"cc {self.name}: {mistake}") from error
 
 
 class ObservedController:
@@ -238,14 +240,7 @@ def _agent_config(name: str, settings: dict[str, Any]) -> AgentConfig:
     try:
         return AgentConfig.model_validate(settings)
     except ValidationError as error:
-        raise UserError(f"cc {name}: {_first(error)}") from error
-
-
-def _first(error: ValidationError, *prefix: str) -> str:
-    """Key and message of the first thing that is wrong."""
-    first = error.errors()[0]
-    key = ".".join([*prefix, *(str(part) for part in first["loc"])])
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+        raise UserError(f"cc {name}: {first_mistake(error)}") from error
 
 
 def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from policy.api import DEFAULT_LIGHT
 from policy.tasks.congestion.schema import Split
+from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
 from testbed.errors import UserError
@@ -151,11 +152,7 @@ def make_grid(data: dict[str, Any], source: str) -> LeagueGrid:
     try:
         return LeagueGrid.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(field.alias or name for name, field in LeagueGrid.model_fields.items())
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{source}: {key}: {reason}; keys of a league's grid: {known}") from error
+        raise UserError(f"{source}: {first_mistake(error, LeagueGrid)}") from error
 
 
 def traffic_label(traffic: Traffic) -> str:
@@ -214,9 +211,7 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
         try:
             scenario = Scenario.model_validate(settings)
         except ValidationError as error:
-            raise UserError(
-                f"grid: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-            ) from error
+            raise UserError(f"grid: {first_mistake(error, Scenario)}") from error
         digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude_unset=True)])
         about = {
             "scenario": f"{trace.name}-{digest[:10]}",

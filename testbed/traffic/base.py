@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.python import python_command
+from settings import first_mistake
 from testbed.errors import UserError
 
 SENDER_PORT = 40_000  # plus the flow's number; the links' logs tell flows apart by it
@@ -84,17 +85,8 @@ def parse_options(found: TrafficKind, options: Mapping[str, Any]) -> Options:
     try:
         return found.options_model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(found.options_model.model_fields) or "none"
-        if first["type"] == "extra_forbidden":
-            raise UserError(
-                f"{found.name} traffic: unknown option {key!r}; known: {known}"
-            ) from error
-        message = first["msg"].removeprefix("Value error, ")
-        # Without a key it is options that do not fit together.
-        option = f"option {key} = {first['input']!r}: " if key else ""
-        raise UserError(f"{found.name} traffic: {option}{message}") from error
+        mistake = first_mistake(error, found.options_model, what="option")
+        raise UserError(f"{found.name} traffic: {mistake}") from error
 
 
 def argv(found: TrafficKind, role: str, config: Path) -> list[str]:

@@ -32,8 +32,8 @@ class Model(BaseModel):
     ("data", "text"),
     [
         ({"rtt": 0}, "rtt = 0: Input should be greater than or equal to 1"),
-        ({"sed": 3}, "unknown key 'sed'; did you mean seed?; known keys: rtt, seed, inner"),
-        ({"zzz": 3}, "unknown key 'zzz'; known keys: rtt, seed, inner"),
+        ({"sed": 3}, "unknown key 'sed'; did you mean seed?; known: rtt, seed, inner"),
+        ({"zzz": 3}, "unknown key 'zzz'; known: rtt, seed, inner"),
         ({"inner": {"dept": 1}}, "unknown key 'inner.dept'"),
         ({"seed": 2}, "the seed must be odd"),
     ],
@@ -49,7 +49,7 @@ def test_a_prefix_and_a_noun() -> None:
         Inner.model_validate({"dept": 1})
     assert (
         first_mistake(raised.value, Inner, prefix="policy.oracle", what="option")
-        == "unknown option 'policy.oracle.dept'; did you mean depth?; known options: depth"
+        == "unknown option 'policy.oracle.dept'; did you mean depth?; known: depth"
     )
 
 

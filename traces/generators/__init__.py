@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from settings import first_mistake
 from traces.errors import TraceError
 from traces.generators.base import Generator, Parameters
 from traces.generators.cellular import Cellular, LteParameters, MmWaveParameters
@@ -55,12 +56,8 @@ def generate(
     try:
         checked = model(**(parameters or {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise TraceError(
-            f"generator {generator}: {key}: {first['msg']}; its parameters are "
-            f"{', '.join(model.model_fields)}"
-        ) from None
+        mistake = first_mistake(error, model, what="parameter")
+        raise TraceError(f"generator {generator}: {mistake}") from None
     rng = np.random.Generator(np.random.PCG64(seed))
     trace = made.generate(checked, round(duration_s * NS_PER_S), rng)
     return replace(trace, name=name or f"{generator}-{seed}")

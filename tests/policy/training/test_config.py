@@ -35,8 +35,8 @@ def test_what_is_printed_can_be_read_back(tmp_path):
     ("text", "assignments", "message"),
     [
         ("batch_size: -1", (), "s.yaml: batch_size"),
-        ("bach_size: 1", (), "s.yaml: bach_size"),
-        ("- 1", (), "expected keys and values"),
+        ("bach_size: 1", (), "s.yaml: unknown key 'bach_size'; did you mean batch_size"),
+        ("- 1", (), "is a mapping of keys to values"),
         ("a: [", (), "s.yaml"),
         ("", ("clip",), "--set clip: expected key=value"),
         ("clip: 1", ("clip.x=1",), "clip is not a group"),

@@ -144,7 +144,7 @@ def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
     [
         ({"schemes": ["policy:light", "policy:persistence"]}, "schemes: a scheme is named twice"),
         ({"rtt": [40]}, "rtt.0: .*40ms"),
-        ({"nonsense": 1}, "nonsense: .*keys of a league's grid: traces, schemes"),
+        ({"nonsense": 1}, "unknown key 'nonsense'; known: traces, schemes"),
     ],
 )
 def test_mistakes_name_the_key(data, message):

@@ -44,7 +44,11 @@ def test_an_unknown_kind_is_named_with_the_known() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("video", {"fsp": 30}, r"video traffic: unknown option 'fsp'; known: fps, gop_frames, "),
+        (
+            "video",
+            {"fsp": 30},
+            r"video traffic: unknown option 'fsp'; did you mean fps\?; known: fps, gop_frames, ",
+        ),
         ("bulk", {"size": 1}, r"bulk traffic: unknown option 'size'; known: none"),
         ("video", {"fps": 0}, r"video traffic: option fps = 0: .*greater than or equal to 1"),
         ("video", {"fps": "many"}, r"option fps = 'many': .*integer"),

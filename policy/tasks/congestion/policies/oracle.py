@@ -33,6 +33,7 @@ from policy.api import Actions, FlowBatch, TierContext
 from policy.errors import PolicyError
 from policy.tasks.congestion.fields import F
 from policy.tasks.congestion.labels import CapacityIntegral, Target, near_optimal_rate_bps
+from settings import first_mistake
 
 Floats = NDArray[np.float64]
 HEADER_BYTES = 52.0  # IPv4, TCP and its timestamps: links count packets, senders payload
@@ -176,7 +177,5 @@ class Oracle:
             self._read_ns, self._foresight = 0, None
             return
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise PolicyError(f"{self._path}: {key}: {first['msg']}") from None
+            raise PolicyError(f"{self._path}: {first_mistake(error)}") from None
         self._read_ns, self._capacity = changed_ns, self._foresight.capacity()
