@@ -14,6 +14,9 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+# Fixtures that the tests of several folders of policy/ share.
+pytest_plugins = ("tests.policy.small_models", "tests.policy.small_experience")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

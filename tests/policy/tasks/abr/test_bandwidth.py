@@ -32,7 +32,10 @@ def test_other_formats_are_read_in_steps(tmp_path):
 
 
 def test_slices_share_a_recording():
-    assert recording_of("test_fcc_trace_10_http---www.a.com_60") == "test_fcc_trace_10_http---www.a.com"
+    assert (
+        recording_of("test_fcc_trace_10_http---www.a.com_60")
+        == "test_fcc_trace_10_http---www.a.com"
+    )
     assert recording_of("trace+AbC+/d=_12") == "trace+AbC+/d="
     assert recording_of("norway_bus_3") == "norway_bus_3"
 

@@ -74,7 +74,9 @@ def test_the_plan_is_the_best_of_all_plans(kbps, buffer_ms, last, seed, by_chunk
         0.0,
         chosen,
     )
-    assert chosen[0] in best_plan(kbps, buffer_ms, last, video.sizes_bytes, utility, utility[0], 1.85)
+    assert chosen[0] in best_plan(
+        kbps, buffer_ms, last, video.sizes_bytes, utility, utility[0], 1.85
+    )
 
 
 def test_harmonic_mean_leaves_out_what_is_missing():
@@ -110,7 +112,9 @@ def test_robust_mpc_divides_by_the_worst_error():
     state.download_ms[0, -3:] = 1000
     # Predictions: 1000 for 2000 (error .5), harmonic 1333 for 1000 (error 1/3); next 3 / (1/1 + 1/2 + 1/1) * 1000.
     assert make_rule("robust-mpc").predicted_kbps(sessions)[0] == pytest.approx(1200 / 1.5)
-    assert make_rule("robust-mpc:prior_error=2").predicted_kbps(sessions)[0] == pytest.approx(1200 / 3)
+    assert make_rule("robust-mpc:prior_error=2").predicted_kbps(sessions)[0] == pytest.approx(
+        1200 / 3
+    )
 
 
 @pytest.mark.parametrize(

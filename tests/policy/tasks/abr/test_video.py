@@ -48,7 +48,9 @@ def test_faults_are_named_in_one_line(tmp_path, changes, message):
 
 def test_missing_sizes_and_no_json(tmp_path):
     path = written(tmp_path)
-    path.write_text(json.dumps({key: value for key, value in GOOD.items() if key != "segment_sizes_bits"}))
+    path.write_text(
+        json.dumps({key: value for key, value in GOOD.items() if key != "segment_sizes_bits"})
+    )
     with pytest.raises(PolicyError, match="segment_sizes_bits: Field required"):
         read_video(path)
     path.write_text("seconds")
