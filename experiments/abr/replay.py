@@ -79,9 +79,14 @@ def main() -> int:
         wrong += over
         greatest = ", ".join(
             f"{name} {value:.1e}"
-            for name, value in zip(("download", "buffer", "stall"), difference.max(axis=0), strict=True)
+            for name, value in zip(
+                ("download", "buffer", "stall"), difference.max(axis=0), strict=True
+            )
         )
-        print(f"{file.stem}: {len(difference)} chunks, {over} differ by > 1e-6 ms; greatest, ms: {greatest}")
+        print(
+            f"{file.stem}: {len(difference)} chunks, {over} differ by > 1e-6 ms; greatest, ms: "
+            f"{greatest}"
+        )
     return 1 if wrong else 0
 
 

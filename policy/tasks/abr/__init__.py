@@ -1,1 +1,3 @@
-"""Adaptive bitrate streaming: the environment, its rules, and learned policies; see README.md here."""
+"""Adaptive bitrate streaming: the environment, its rules, and learned policies; see README.md
+here.
+"""

@@ -47,7 +47,9 @@ class Bandwidth:
         if len(times) != len(rates) or len(times) < 2:
             raise PolicyError(f"trace {self.name}: {len(times)} samples; at least two are needed")
         if not (np.isfinite(times).all() and np.isfinite(rates).all() and times[0] >= 0):
-            raise PolicyError(f"trace {self.name}: a time or a rate is not a number, or lies before 0")
+            raise PolicyError(
+                f"trace {self.name}: a time or a rate is not a number, or lies before 0"
+            )
         if (np.diff(times) < 0).any():
             line = int(np.argmax(np.diff(times) < 0)) + 2
             raise PolicyError(
@@ -57,10 +59,13 @@ class Bandwidth:
             raise PolicyError(f"trace {self.name}: rates must lie from 0 to 1e6 Mbit/s")
         if times[-1] - times[0] < MIN_TRACE_S:
             raise PolicyError(
-                f"trace {self.name}: {times[-1] - times[0]:g} s long; at least {MIN_TRACE_S:g} s are needed"
+                f"trace {self.name}: {times[-1] - times[0]:g} s long; at least {MIN_TRACE_S:g} s "
+                "are needed"
             )
         if (rates[1:] * np.diff(times)).sum() <= 0:
-            raise PolicyError(f"trace {self.name}: its rate is zero throughout, no chunk would ever arrive")
+            raise PolicyError(
+                f"trace {self.name}: its rate is zero throughout, no chunk would ever arrive"
+            )
         if not self.recording:
             object.__setattr__(self, "recording", recording_of(self.name))
 
@@ -71,7 +76,8 @@ class Bandwidth:
 
 
 def recording_of(name: str) -> str:
-    """The recording that a trace was cut from, where its name tells: slices are numbered at the end.
+    """The recording that a trace was cut from, where its name tells: slices are numbered at the
+    end.
 
     `test_fcc_trace_10652_http---www.amazon.com_120` is a slice of recording
     `test_fcc_trace_10652_http---www.amazon.com`, `trace+ID=_2` one of viewer `trace+ID=`. Names whose
@@ -115,7 +121,9 @@ def _text(path: Path) -> str:
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise PolicyError(f"{path}: damaged gzip data") from None
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}; is it the right path?") from None
+        raise PolicyError(
+            f"{path}: cannot be read: {error.strerror}; is it the right path?"
+        ) from None
     if len(raw) > MAX_TRACE_BYTES:
         raise PolicyError(f"{path}: more than {MAX_TRACE_BYTES >> 20} MiB; clip it first")
     return raw.decode("utf-8", errors="replace")
@@ -146,7 +154,9 @@ def find_bandwidths(*patterns: str) -> list[Bandwidth]:
             files = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
             files = [file for file in files if file.is_file()]
         if not files:
-            raise PolicyError(f"{pattern}: no trace there; give a folder, a file or a pattern in quotes")
+            raise PolicyError(
+                f"{pattern}: no trace there; give a folder, a file or a pattern in quotes"
+            )
         found += [read_bandwidth(file) for file in files]
     return found
 

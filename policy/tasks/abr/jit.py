@@ -16,10 +16,14 @@ R = TypeVar("R")
 
 
 def jit(function: Callable[P, R]) -> Callable[P, R]:
-    """`function`, compiled for the types of its first call; divisions by zero are NumPy's, infinite."""
+    """`function`, compiled for the types of its first call; divisions by zero are NumPy's,
+    infinite.
+    """
 
     def compiled(cache: bool) -> Callable[P, R]:
-        return cast(Callable[P, R], numba.njit(cache=cache, nogil=True, error_model="numpy")(function))
+        return cast(
+            Callable[P, R], numba.njit(cache=cache, nogil=True, error_model="numpy")(function)
+        )
 
     try:
         return compiled(cache=True)

@@ -92,7 +92,13 @@ def advance(
 
 @jit
 def carried(
-    times_s: Floats, rates_mbps: Floats, first: int, end: int, at: int, clock_s: float, wait_ms: float
+    times_s: Floats,
+    rates_mbps: Floats,
+    first: int,
+    end: int,
+    at: int,
+    clock_s: float,
+    wait_ms: float,
 ) -> float:
     """Bytes that the trace carries in the next `wait_ms`."""
     left_s = wait_ms / 1000.0
@@ -126,7 +132,9 @@ def fetch(
     window_bytes: float,
     idle_ms: float,
 ) -> tuple[float, int, float, float]:
-    """Requests a chunk: (download time in ms with the request's round trip, position, congestion window)."""
+    """Requests a chunk: (download time in ms with the request's round trip, position, congestion
+    window).
+    """
     if model == _PENSIEVE:
         delay_s, at, clock_s = transfer(
             times_s, rates_mbps, first, end, at, clock_s, size_bytes, scale, PAYLOAD_SHARE
@@ -146,7 +154,9 @@ def fetch(
             at, clock_s = advance(times_s, first, end, at, clock_s, rtt_ms)
             total_ms += rtt_ms
             window_bytes *= 2.0
-    delay_s, at, clock_s = transfer(times_s, rates_mbps, first, end, at, clock_s, size_bytes, scale, 1.0)
+    delay_s, at, clock_s = transfer(
+        times_s, rates_mbps, first, end, at, clock_s, size_bytes, scale, 1.0
+    )
     return total_ms + delay_s * 1000.0, at, clock_s, window_bytes
 
 

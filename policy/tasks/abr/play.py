@@ -38,4 +38,6 @@ def play(policy: Abr, sessions: Sessions) -> Played:
         kbps += sessions.video.bitrates_kbps[sessions.state.level]
         switches += sessions.state.level != before
     played_ms = chunks * sessions.video.chunk_ms
-    return Played(qoe / chunks, kbps / chunks, stall_ms / 1000, stall_ms / (stall_ms + played_ms), switches)
+    return Played(
+        qoe / chunks, kbps / chunks, stall_ms / 1000, stall_ms / (stall_ms + played_ms), switches
+    )

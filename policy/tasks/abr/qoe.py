@@ -1,4 +1,6 @@
-"""Quality of experience per chunk: u(chunk, level) - stall penalty x stall - |u - u of the chunk before|."""
+"""Quality of experience per chunk: u(chunk, level) - stall penalty x stall - |u - u of the chunk
+before|.
+"""
 
 from __future__ import annotations
 
@@ -42,5 +44,7 @@ def qoe_of(video: Video, kind: Kind = "linear") -> Qoe:
     if kind != "quality":
         raise PolicyError(f"no QoE {kind!r}; there are {', '.join(KINDS)}")
     if video.quality is None:
-        raise PolicyError(f"video {video.name}: its manifest has no quality; use --qoe linear or log")
+        raise PolicyError(
+            f"video {video.name}: its manifest has no quality; use --qoe linear or log"
+        )
     return Qoe(kind, np.ascontiguousarray(video.quality / 20.0), 5.0)

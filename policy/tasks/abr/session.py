@@ -1,4 +1,6 @@
-"""Streaming sessions in lockstep: many players of one video, each on its own trace, one chunk per step."""
+"""Streaming sessions in lockstep: many players of one video, each on its own trace, one chunk
+per step.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What one chunk brought, each [n]: `stall_ms` is start-up time at chunk 0, which `reward` leaves out."""
+    """What one chunk brought, each [n]: `stall_ms` is start-up time at chunk 0, which `reward`
+    leaves out.
+    """
 
     reward: Floats
     download_ms: Floats
@@ -106,13 +110,18 @@ class Sessions:
         )
 
     def step(self, levels: Ints) -> Step:
-        """Downloads the next chunk at `levels` [n]. Raises PolicyError on a level that the ladder lacks."""
+        """Downloads the next chunk at `levels` [n]. Raises PolicyError on a level that the
+        ladder lacks.
+        """
         if self.done:
-            raise PolicyError(f"the video of {self.video.chunks} chunks is over; start new sessions")
+            raise PolicyError(
+                f"the video of {self.video.chunks} chunks is over; start new sessions"
+            )
         levels = np.ascontiguousarray(levels, np.int64)
         if len(levels) != len(self) or ((levels < 0) | (levels >= self.video.levels)).any():
             raise PolicyError(
-                f"levels must be {len(self)} numbers from 0 to {self.video.levels - 1}, one a session"
+                f"levels must be {len(self)} numbers from 0 to {self.video.levels - 1}, one a "
+                "session"
             )
         n = len(self)
         reward, download, stall, wait = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
@@ -153,7 +162,9 @@ class Sessions:
         return Step(reward, download, stall, wait)
 
     def mean_ahead_kbps(self, seconds: float) -> Floats:
-        """The mean rate of the next `seconds` of each session's trace [n]: a look into the future."""
+        """The mean rate of the next `seconds` of each session's trace [n]: a look into the
+        future.
+        """
         state, traces = self.state, self.traces
         ahead: Floats = np.empty(len(self))
         _ahead(
@@ -192,7 +203,9 @@ def start(
     if n == 0 or ((chosen < 0) | (chosen >= len(traces))).any():
         raise PolicyError(f"trace must name one or more of the {len(traces)} traces by index")
     if buffer_cap_ms < 2 * video.chunk_ms:
-        raise PolicyError(f"buffer_cap_ms {buffer_cap_ms:g} must hold two chunks of {video.chunk_ms:g} ms")
+        raise PolicyError(
+            f"buffer_cap_ms {buffer_cap_ms:g} must hold two chunks of {video.chunk_ms:g} ms"
+        )
     first = traces.offsets[chosen]
     samples = np.broadcast_to(np.asarray(start_sample, np.int64), n)
     if ((samples < 1) | (samples >= traces.offsets[chosen + 1] - first)).any():

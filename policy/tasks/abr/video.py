@@ -1,4 +1,6 @@
-"""A video as an adaptive player sees it: a ladder of bitrates, and the size of every chunk at every level."""
+"""A video as an adaptive player sees it: a ladder of bitrates, and the size of every chunk at
+every level.
+"""
 
 from __future__ import annotations
 
@@ -51,20 +53,26 @@ class Video:
 
     def __post_init__(self) -> None:
         if self.levels < 2:
-            raise PolicyError(f"video {self.name}: a ladder of {self.levels} level leaves nothing to choose")
+            raise PolicyError(
+                f"video {self.name}: a ladder of {self.levels} level leaves nothing to choose"
+            )
         if self.sizes_bytes.ndim != 2 or self.sizes_bytes.shape[1] != self.levels:
             raise PolicyError(
-                f"video {self.name}: sizes of shape {self.sizes_bytes.shape} for {self.levels} levels"
+                f"video {self.name}: sizes of shape {self.sizes_bytes.shape} for {self.levels} "
+                "levels"
             )
         if not (np.diff(self.bitrates_kbps) > 0).all() or self.bitrates_kbps[0] <= 0:
             raise PolicyError(
                 f"video {self.name}: bitrates_kbps must be positive and rise from level to level"
             )
         if not ((self.sizes_bytes > 0) & (self.sizes_bytes <= MAX_CHUNK_BITS / 8)).all():
-            raise PolicyError(f"video {self.name}: every size must lie above 0 and at most at 1e12 bits")
+            raise PolicyError(
+                f"video {self.name}: every size must lie above 0 and at most at 1e12 bits"
+            )
         if self.quality is not None and self.quality.shape != self.sizes_bytes.shape:
             raise PolicyError(
-                f"video {self.name}: quality has shape {self.quality.shape}, sizes {self.sizes_bytes.shape}"
+                f"video {self.name}: quality has shape {self.quality.shape}, sizes "
+                f"{self.sizes_bytes.shape}"
             )
 
     @property
@@ -91,10 +99,14 @@ def read_video(path: Path | str) -> Video:
     path = Path(path)
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise PolicyError(f"{path}: larger than {MAX_MANIFEST_BYTES >> 20} MiB; is it a manifest?")
+            raise PolicyError(
+                f"{path}: larger than {MAX_MANIFEST_BYTES >> 20} MiB; is it a manifest?"
+            )
         manifest = _Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}; is it the right path?") from None
+        raise PolicyError(
+            f"{path}: cannot be read: {error.strerror}; is it the right path?"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole"

@@ -1,4 +1,6 @@
-"""The rules by name, with their options: `robust-mpc`, `robust-mpc:horizon=8,prior_error=.3,factor=.9`."""
+"""The rules by name, with their options: `robust-mpc`,
+`robust-mpc:horizon=8,prior_error=.3,factor=.9`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""BBA: the buffer alone decides (Huang et al., SIGCOMM 2014), with the numbers of Pensieve's comparison."""
+"""BBA: the buffer alone decides (Huang et al., SIGCOMM 2014), with the numbers of Pensieve's
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from policy.tasks.abr.session import Sessions
 
 
 class Bba(Stateless):
-    """The lowest level below the reservoir, the highest above reservoir and cushion, in between in proportion."""
+    """The lowest level below the reservoir, the highest above reservoir and cushion, in between
+    in proportion.
+    """
 
     def __init__(self, reservoir_s: float = 5.0, cushion_s: float = 10.0) -> None:
         self.reservoir_s, self.cushion_s = reservoir_s, cushion_s

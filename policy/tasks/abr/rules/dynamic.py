@@ -1,4 +1,6 @@
-"""DYNAMIC, the default of dash.js (Spiteri et al., MMSys 2018): throughput rule at first, BOLA with a buffer."""
+"""DYNAMIC, the default of dash.js (Spiteri et al., MMSys 2018): throughput rule at first, BOLA
+with a buffer.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ BUFFER_MS = 10_000.0
 
 
 class Dynamic:
-    """Changes to BOLA above 10 s of buffer once BOLA wants no less, and back below where BOLA wants less."""
+    """Changes to BOLA above 10 s of buffer once BOLA wants no less, and back below where BOLA
+    wants less.
+    """
 
     def begin(self, sessions: Sessions) -> None:
         self._rate, self._bola = Rate(), Bola()

@@ -10,22 +10,29 @@ from policy.tasks.abr.video import Video
 
 
 def measured_kbps(state: State) -> Floats:
-    """Throughput of the last chunks, the request's round trip included [n, HISTORY]; 0 where none."""
+    """Throughput of the last chunks, the request's round trip included [n, HISTORY]; 0 where
+    none.
+    """
     kbps: Floats = state.size_bits / np.where(state.download_ms > 0, state.download_ms, np.inf)
     return kbps
 
 
 def harmonic_mean_kbps(kbps: Floats, window: int = 5) -> Floats:
-    """Harmonic mean of the newest `window` values above 0 along the last axis; 0 if there is none."""
+    """Harmonic mean of the newest `window` values above 0 along the last axis; 0 if there is
+    none.
+    """
     newest = kbps[..., -window:]
     known = newest > 0
     inverse = np.where(known, 1.0 / np.where(known, newest, 1.0), 0.0).sum(axis=-1)
-    mean: Floats = np.where(inverse > 0, known.sum(axis=-1) / np.where(inverse > 0, inverse, 1.0), 0.0)
+    mean: Floats = np.where(
+        inverse > 0, known.sum(axis=-1) / np.where(inverse > 0, inverse, 1.0), 0.0
+    )
     return mean
 
 
 class Ewma:
-    """The lesser of two moving averages of throughput and the greater of two of latency, as dash.js has them.
+    """The lesser of two moving averages of throughput and the greater of two of latency, as
+    dash.js has them.
 
     Half-lives of 8 s and 3 s of download time (latency: as many chunks), corrected for the start; the formulas
     of Sabre's `Ewma` (Spiteri et al., MMSys 2018). Throughput leaves the request's round trip out.
@@ -51,11 +58,15 @@ class Ewma:
         self._time_ms = self._time_ms + time
         self._chunks += 1
         self.kbps = (self._kbps / (1 - 0.5 ** (self._time_ms / self.HALF_LIFE_MS))).min(axis=1)
-        self.latency_ms = (self._latency / (1 - 0.5 ** (self._chunks / self._latency_half_life))).max(axis=1)
+        self.latency_ms = (
+            self._latency / (1 - 0.5 ** (self._chunks / self._latency_half_life))
+        ).max(axis=1)
 
 
 def highest_below(video: Video, kbps: Floats, latency_ms: Floats) -> np.ndarray:
-    """The highest level whose chunk, at nominal rate and after `latency_ms`, arrives within its duration [n]."""
+    """The highest level whose chunk, at nominal rate and after `latency_ms`, arrives within its
+    duration [n].
+    """
     rates = video.bitrates_kbps[None, 1:]
     fits = latency_ms[:, None] + video.chunk_ms * rates / kbps[:, None] <= video.chunk_ms
     levels: np.ndarray = np.cumprod(fits, axis=1).sum(axis=1)

@@ -13,13 +13,17 @@ from policy.tasks.abr.session import Sessions
 
 
 class Mpc(Stateless):
-    """Plans over `horizon` chunks at `factor` times the harmonic mean of the last `window` throughputs."""
+    """Plans over `horizon` chunks at `factor` times the harmonic mean of the last `window`
+    throughputs.
+    """
 
     def __init__(self, horizon: int = 5, factor: float = 1.0, window: int = 5) -> None:
         if not 1 <= horizon <= MAX_HORIZON:
             raise PolicyError(f"mpc: horizon {horizon} must lie from 1 to {MAX_HORIZON}")
         if not (0 < factor <= 10 and 1 <= window <= 10):
-            raise PolicyError(f"mpc: factor {factor:g} must lie above 0 to 10, window {window} from 1 to 10")
+            raise PolicyError(
+                f"mpc: factor {factor:g} must lie above 0 to 10, window {window} from 1 to 10"
+            )
         self.horizon, self.factor, self.window = horizon, factor, window
 
     def predicted_kbps(self, sessions: Sessions) -> Floats:

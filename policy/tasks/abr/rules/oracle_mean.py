@@ -1,4 +1,6 @@
-"""MPC that knows the mean rate of the next seconds: what a perfect forecast of the mean would be worth."""
+"""MPC that knows the mean rate of the next seconds: what a perfect forecast of the mean would be
+worth.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from policy.tasks.abr.session import Sessions
 
 
 class OracleMean(Mpc):
-    """Plans at the true mean of the next `ahead_s` seconds. Looks into the future: a bound, not a policy."""
+    """Plans at the true mean of the next `ahead_s` seconds. Looks into the future: a bound, not
+    a policy.
+    """
 
     def __init__(self, horizon: int = 5, factor: float = 1.0, ahead_s: float = 20.0) -> None:
         super().__init__(horizon, factor)

@@ -1,4 +1,6 @@
-"""The best first level of a plan over the next chunks at a constant rate: the search of every MPC here."""
+"""The best first level of a plan over the next chunks at a constant rate: the search of every
+MPC here.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def best_first_levels(
     request_ms: float,
     chosen: Ints,
 ) -> None:
-    """Fills `chosen` [n] with the first level of the plan of the greatest QoE over `sizes_bytes` [horizon, levels].
+    """Fills `chosen` [n] with the first level of the plan of the greatest QoE over `sizes_bytes`
+    [horizon, levels].
 
     An exact depth-first search: a branch is left when even the top level from there on, reached by the least
     change, cannot beat the best plan found. No buffer cap is assumed, as in the field's MPC.
@@ -51,7 +54,11 @@ def best_first_levels(
                 continue
             now = level[depth]
             u = utility[depth, now]
-            before = utility_before[last_level[i]] if depth == 0 else utility[depth - 1, level[depth - 1]]
+            before = (
+                utility_before[last_level[i]]
+                if depth == 0
+                else utility[depth - 1, level[depth - 1]]
+            )
             download = sizes_bytes[depth, now] * 8.0 / kbps[i] + request_ms
             stall = max(download - buffer[depth], 0.0)
             value = reward[depth] + u - stall_per_s * stall / 1000.0 - switch * abs(u - before)

@@ -1,4 +1,6 @@
-"""The throughput rule of Sabre and dash.js: 90 % of the estimate, less where the buffer is short."""
+"""The throughput rule of Sabre and dash.js: 90 % of the estimate, less where the buffer is
+short.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ BUFFER_SHARE_START, BUFFER_SHARE_FLOOR = 0.9, 0.5
 
 
 class Rate:
-    """The highest level below 90 % of the throughput whose chunk also arrives before the buffer is short."""
+    """The highest level below 90 % of the throughput whose chunk also arrives before the buffer
+    is short.
+    """
 
     def begin(self, sessions: Sessions) -> None:
         self.average = Ewma(sessions.video, len(sessions))
@@ -31,6 +35,8 @@ class Rate:
         safe_bits = self._share * (sessions.state.buffer_ms - average.latency_ms) * average.kbps
         self._share = max(self._share * BUFFER_SHARE_START, BUFFER_SHARE_FLOOR)
         too_large = video.bitrates_kbps[None, 1:] * video.chunk_ms > safe_bits[:, None]
-        first_too_large = np.where(too_large.any(axis=1), too_large.argmax(axis=1), video.levels - 1)
+        first_too_large = np.where(
+            too_large.any(axis=1), too_large.argmax(axis=1), video.levels - 1
+        )
         levels: Ints = np.minimum(wanted, first_too_large).astype(np.int64)
         return levels
