@@ -1,7 +1,8 @@
 """One agent: records in, windows out, answers into the kernel, and a local policy while the server
 is silent.
 
-`Agent.step` does one turn. It owns no clock, thread or socket: the tier, the client and the log do.
+`Agent.step` does one turn. It owns no clock, thread or socket: the
+datapath, the client and the log do.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from agent.answers import Answers
 from agent.batch import Batch, Batcher
 from agent.config import AgentConfig
-from agent.datapath import Tier
+from agent.datapath import Datapath
 from agent.layout import Flag, Kind, Records, join
 from agent.local_policy import LocalPolicy
 from agent.log import AgentLog
@@ -54,15 +55,15 @@ class Agent:
     def __init__(
         self,
         config: AgentConfig,
-        tier: Tier,
+        datapath: Datapath,
         client: Client | None,
         log: AgentLog,
         clock: Callable[[], int],
     ) -> None:
         now_ns = clock()
         cookies = None if config.netns_cookies is None else frozenset(config.netns_cookies)
-        slots = len(tier.flows)
-        self._config, self._tier, self._client, self._log = config, tier, client, log
+        slots = len(datapath.flows)
+        self._config, self._datapath, self._client, self._log = config, datapath, client, log
         self._clock = clock
         self._commanding = config.mode == "command"
         self._batcher = Batcher(slots, config.window_ns, netns_cookies=cookies)
@@ -80,7 +81,7 @@ class Agent:
         self._silent = False
         self._reclaimed: dict[int, int] = {}
         self._next_flush_ns = self._next_wake_ns = self._next_audit_ns = now_ns
-        self._dropped, self._refused = tier.dropped(), tier.refused()
+        self._dropped, self._refused = datapath.dropped(), datapath.refused()
         self.counts = {
             "records": 0,
             "windows": 0,
@@ -93,12 +94,12 @@ class Agent:
         self._adopted: set[tuple[int, int]] = (
             set()
         )  # flows (slot, generation) whose opening a dead agent has logged
-        if tier.adopted:
-            live = np.flatnonzero(tier.flows["live"])
+        if datapath.adopted:
+            live = np.flatnonzero(datapath.flows["live"])
             self._adopted = set(
-                zip(live.tolist(), tier.flows["generation"][live].tolist(), strict=True)
+                zip(live.tolist(), datapath.flows["generation"][live].tolist(), strict=True)
             )
-            self._batcher.reconcile(tier.flows, live.tolist(), now_ns)
+            self._batcher.reconcile(datapath.flows, live.tolist(), now_ns)
             log.event(now_ns, -1, "takeover", f"{len(live)} flows")
 
     def step(self) -> int:
@@ -106,7 +107,7 @@ class Agent:
         now_ns = self._clock()
         if self._client and (answers := self._client.receive()):
             self._apply(answers)
-        records = self._tier.poll(now_ns)
+        records = self._datapath.poll(now_ns)
         urgent = False
         if len(records):
             self._staged.append(records)
@@ -118,11 +119,11 @@ class Agent:
             urgent = bool(kinds != _ACK or flags & _CLOSES_WINDOW)
         if urgent or now_ns >= self._next_wake_ns:
             self._process(now_ns)
-        return max(0, min(self._next_wake_ns - self._clock(), self._tier.poll_ns))
+        return max(0, min(self._next_wake_ns - self._clock(), self._datapath.poll_ns))
 
     def finish(self) -> None:
         """Log what has come since the last turn; the last call."""
-        if len(records := self._tier.poll(self._clock())):
+        if len(records := self._datapath.poll(self._clock())):
             self._staged.append(records)
         self._process(self._clock())
 
@@ -131,7 +132,7 @@ class Agent:
         self._staged = []
         self._batcher.add(records)
         if self._batcher.unknown:
-            self._batcher.reconcile(self._tier.flows, list(self._batcher.unknown), now_ns)
+            self._batcher.reconcile(self._datapath.flows, list(self._batcher.unknown), now_ns)
         # Before newer windows close: the one that is overdue gets its answer.
         self._answer_locally(np.flatnonzero(self._due_ns <= now_ns), now_ns)
         self._send_ripe(now_ns)
@@ -209,17 +210,17 @@ class Agent:
                 and self._batcher.generation[slot] == state["generation"]
             ):
                 self._commanded[slot] = commanded
-                detail = "agent" if commanded else f"kernel {self._tier.kernel}"
+                detail = "agent" if commanded else f"kernel {self._datapath.kernel}"
                 self._log.event(
                     int(state["at_ns"]), int(self._batcher.flow[slot]), "control", detail
                 )
 
     def _audit(self, now_ns: int) -> None:
         """Heal what missing records hid, and report losses."""
-        table = self._tier.flows
+        table = self._datapath.flows
         suspects = np.flatnonzero((table["live"] != 0) | (self._batcher.generation != 0))
         self._batcher.reconcile(table, suspects.tolist(), now_ns)
-        dropped, refused = self._tier.dropped(), self._tier.refused()
+        dropped, refused = self._datapath.dropped(), self._datapath.refused()
         if dropped > self._dropped:
             self._log.event(now_ns, -1, "overrun", f"{dropped - self._dropped} records dropped")
             self._dropped = dropped
@@ -231,7 +232,7 @@ class Agent:
                 generation = int(self._batcher.generation[slot])
                 if self._reclaimed.get(slot) != generation:
                     self._reclaimed[slot] = generation
-                    self._tier.free_slot(slot)
+                    self._datapath.free_slot(slot)
 
     def _apply(self, batches: Sequence[Answers]) -> None:
         """Command what the server answered. The newest window wins; what cannot be used is
@@ -249,7 +250,7 @@ class Agent:
             self.counts["stale_answers"] += int(np.count_nonzero(~current))
             answers = answers.only(current)
             if len(answers):
-                self._tier.command(
+                self._datapath.command(
                     answers.slot, answers.generation, answers.pacing_rate_bps, answers.cwnd_packets
                 )
                 self._answered_by_server(answers, self._clock())
@@ -305,7 +306,7 @@ class Agent:
         if not len(slots):
             return
         generations = self._batcher.generation[slots]
-        self._tier.command(slots, generations, rates_bps, cwnds)
+        self._datapath.command(slots, generations, rates_bps, cwnds)
         applied_ns = self._clock()
         missed = self._client is not None
         self._answered[slots] = self._window[slots]

@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from agent.config import AgentConfig
 from agent.ebpf import loader
-from agent.ebpf.datapath import EbpfTier
+from agent.ebpf.datapath import EbpfDatapath
 from agent.errors import AgentError
 from agent.layout import Records
-from agent.tcpinfo.datapath import PortableTier
+from agent.tcpinfo.datapath import PortableDatapath
 
 
-class Tier(Protocol):
+class Datapath(Protocol):
     """A source of records and a sink of commands."""
 
     name: str  # "ebpf" or "portable"
@@ -50,24 +50,24 @@ class Tier(Protocol):
 
 
 def unavailable() -> dict[str, str | None]:
-    """Per tier why it cannot run here, with the remedy; None where it can. For `tbtest doctor`."""
-    return {"ebpf": loader.unavailable(), "portable": PortableTier.unavailable()}
+    """Per datapath why it cannot run here, with the remedy; None where it can."""
+    return {"ebpf": loader.unavailable(), "portable": PortableDatapath.unavailable()}
 
 
-def choose(config: AgentConfig) -> tuple[Tier, str]:
-    """Open the tier that the config asks for, the best one if `auto`.
+def choose(config: AgentConfig) -> tuple[Datapath, str]:
+    """Open the datapath that the config asks for, the best one if `auto`.
 
-    Returns the tier and, where `auto` had to settle for the portable one, the reason (else an empty
-    string). Raises AgentError if what is asked for cannot be had.
+    Returns the datapath and, where `auto` had to settle for the portable one, the reason (else an
+    empty string). Raises AgentError if what is asked for cannot be had.
     """
     reason = loader.unavailable() if config.tier != "portable" else ""
     if config.tier != "portable" and reason is None:
         try:
-            return EbpfTier(config), ""
+            return EbpfDatapath(config), ""
         except AgentError as error:
             if config.tier == "ebpf":
                 raise
             reason = str(error)
     if config.tier == "ebpf":
         raise AgentError(f"tier: ebpf cannot be had: {reason}")
-    return PortableTier(config), reason or ""
+    return PortableDatapath(config), reason or ""

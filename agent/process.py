@@ -1,5 +1,5 @@
-"""The agent as a process: opens the tier, the client and the log, and turns the agent until it is
-told to end.
+"""The agent as a process: opens the datapath, the client and the log, and turns the
+agent until it is told to end.
 """
 
 import gc
@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from types import FrameType
 
-from agent import datapath as tiers
+from agent import datapath as datapaths
 from agent.agent import Agent
 from agent.client import PolicyClient
 from agent.config import AgentConfig
@@ -39,10 +39,13 @@ def run(config: AgentConfig) -> None:
     with ExitStack() as stack:
         log = AgentLog(config.log_dir, start_ns)
         stack.callback(log.close)
-        tier, settled_because = tiers.choose(config)
-        stack.callback(tier.close)
+        datapath, settled_because = datapaths.choose(config)
+        stack.callback(datapath.close)
         log.event(
-            time.monotonic_ns(), -1, "datapath", f"{tier.name}, kernel algorithm {tier.kernel}"
+            time.monotonic_ns(),
+            -1,
+            "datapath",
+            f"{datapath.name}, kernel algorithm {datapath.kernel}",
         )
         if settled_because:
             log.event(time.monotonic_ns(), -1, "portable", settled_because)
@@ -50,40 +53,42 @@ def run(config: AgentConfig) -> None:
         if config.server and config.mode == "command":
             client = PolicyClient(config)
             stack.callback(client.close)
-        agent = Agent(config, tier, client, log, time.monotonic_ns)
+        agent = Agent(config, datapath, client, log, time.monotonic_ns)
         poller = stack.enter_context(select.epoll())
-        if tier.wake_fd is not None:
+        if datapath.wake_fd is not None:
             # The ring is readable while it holds anything. Edge-triggered, only the datapath's
             # wake-ups end the sleep; but of every ACK it wakes a reader that has caught up only:
             # there, what came meanwhile must count.
             edge = select.EPOLLET if config.wake == "window" else 0
-            poller.register(tier.wake_fd, select.EPOLLIN | edge)
+            poller.register(datapath.wake_fd, select.EPOLLIN | edge)
         if client:
             poller.register(client.wake_fd, select.EPOLLIN | select.EPOLLET)
         # What exists now stays: full collections would pause the agent for it again and again.
         gc.collect()
         gc.freeze()
-        print(f"ready {tier.cc_name} {tier.name} {tier.kernel}", flush=True)
+        print(f"ready {datapath.cc_name} {datapath.name} {datapath.kernel}", flush=True)
         while not stop.asked:
             sleep_ns = agent.step()
             poller.poll(sleep_ns / 1e9)
         agent.finish()
-        _summarise(config, tier, agent, settled_because)
+        _summarise(config, datapath, agent, settled_because)
 
 
-def _summarise(config: AgentConfig, tier: tiers.Tier, agent: Agent, settled_because: str) -> None:
+def _summarise(
+    config: AgentConfig, datapath: datapaths.Datapath, agent: Agent, settled_because: str
+) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     summary = {
-        "cc_name": tier.cc_name,
-        "tier": tier.name,
+        "cc_name": datapath.cc_name,
+        "tier": datapath.name,
         "portable_because": settled_because or None,
-        "kernel": tier.kernel,
+        "kernel": datapath.kernel,
         "mode": config.mode,
         "policy": config.policy,
         "window_ns": config.window_ns,
         "deadline_ns": config.deadline_ns,
-        "dropped_records": tier.dropped(),
-        "refused_flows": tier.refused(),
+        "dropped_records": datapath.dropped(),
+        "refused_flows": datapath.refused(),
         "cpu_s": usage.ru_utime + usage.ru_stime,
         **agent.counts,
     }

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from agent import spawn
 from agent.ebpf import libbpf
-from agent.ebpf.datapath import EbpfTier
+from agent.ebpf.datapath import EbpfDatapath
 from agent.layout import RECORD, Flag, Kind
 from bench.agent_rig import SERVER, agent_process, percentiles, prepared, python, traffic
 from bench.cpu import cpu_s
@@ -29,7 +29,7 @@ from bench.cpu import cpu_s
 
 def latency(folder: Path, wake: str, seconds: float) -> None:
     """From the kernel's time stamp of an ACK to the moment the reader has it, in this process."""
-    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, wake=wake, mode="observe"))
+    tier = EbpfDatapath(prepared(spawn.new_cc_name(), folder, wake=wake, mode="observe"))
     try:
         poller = select.epoll()
         poller.register(
@@ -98,7 +98,7 @@ def kernel_cost(folder: Path, kernel: str, wake: str, seconds: float) -> None:
     """Time inside cong_control per ACK, by the kernel's own BPF statistics."""
     switch = Path("/proc/sys/kernel/bpf_stats_enabled")
     before = switch.read_text()
-    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, kernel=kernel, wake=wake))
+    tier = EbpfDatapath(prepared(spawn.new_cc_name(), folder, kernel=kernel, wake=wake))
     switch.write_text("1")
     try:
         poller = select.epoll()
@@ -136,7 +136,7 @@ def drain_rate() -> None:
 
 def load(folder: Path, seconds: float) -> None:
     """As many ACKs as the machine makes: small segments, no shaping."""
-    tier = EbpfTier(prepared(spawn.new_cc_name(), folder, mode="observe"))
+    tier = EbpfDatapath(prepared(spawn.new_cc_name(), folder, mode="observe"))
     try:
         poller = select.epoll()
         poller.register(tier.wake_fd or 0, select.EPOLLIN | select.EPOLLET)
@@ -217,7 +217,7 @@ def whole_agent(
 @click.option(
     "--policy-server", help="Address of a running server; default: one that answers a fixed rate."
 )
-@click.option("--policy", default="gcc", help="Tier to ask of --policy-server.")
+@click.option("--policy", default="gcc", help="Policy to ask of --policy-server.")
 def main(seconds: float, policy_server: str | None, policy: str) -> None:
     """Measure the agent on this machine."""
     with tempfile.TemporaryDirectory() as name:

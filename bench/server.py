@@ -28,7 +28,7 @@ from rich.table import Table
 
 from bench.cpu import children
 from bench.server_load import Result, measure
-from policy.api import MODELS
+from policy.registry import MODELS
 
 
 @click.command(help=__doc__)
@@ -37,7 +37,7 @@ from policy.api import MODELS
 @click.option("--acks", default=5, help="ACK records per flow and window.")
 @click.option("--poor", default=0.0, help="Share of flows with loss and a standing queue.")
 @click.option("--policy", default="gcc", help="What the agents ask for: apc or a tier.")
-@click.option("--difficult", default=None, help="Tier for difficult flows under apc, e.g. llm.")
+@click.option("--difficult", default=None, help="Policy for difficult flows under apc, e.g. llm.")
 @click.option("--deadline", "deadline_ms", default=100.0, help="Deadline of an answer, ms.")
 @click.option("--duration", "duration_s", default=10.0, help="Measured time per level, seconds.")
 @click.option("--device", default="auto", help="Where the model runs.")

@@ -1,19 +1,14 @@
-"""What a tier is: something that decides pacing rate and cwnd for many flows at once. And which
-tiers there are.
-"""
+"""What a policy sees and gives: it decides pacing rate and cwnd for many flows at once."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from policy.errors import PolicyError
 
 Floats = NDArray[np.float64]
 
@@ -22,11 +17,11 @@ Floats = NDArray[np.float64]
 class FlowBatch:
     """n flows, one decision wanted for each; a flow occurs once.
 
-    flow: int64[n], small integers that tiers may use as index into arrays of their own; windows:
-    float64[n, w, F], the newest w windows in physical units, newest last, columns as
-    `policy.tasks.congestion.fields.FIELDS`; valid: bool[n, w], False where the flow is too young to
-    have had that window (its row is then zero); bandwidth_bps, min_rtt_ns, mss_bytes: float64[n],
-    the flow's estimates now, all positive.
+    flow: int64[n], small integers that policies may use as index into arrays of their own;
+    windows: float64[n, w, F], the newest w windows in physical units, newest last, columns as
+    `policy.tasks.congestion.fields.FIELDS`;
+    valid: bool[n, w], False where the flow is too young to have had that window (its row is zero);
+    bandwidth_bps, min_rtt_ns, mss_bytes: float64[n], the flow's estimates now, all positive.
     """
 
     flow: NDArray[np.int64]
@@ -61,14 +56,16 @@ class Actions:
     cwnd_packets: Floats
 
 
-class Tier(Protocol):
+class Policy(Protocol):
     """Decides for many flows at once. State, if any, is kept in arrays indexed by flow number.
 
-    A tier may have an attribute `history: int`, the number of windows that it reads; without it, it
-    is given all that are kept (`policy.tasks.congestion.fields.HISTORY`). One that takes larger
-    batches in slices says of how many flows with `max_batch: int`. One that keeps queues short says
-    so with `yields = True`: beside flows that fill them it is helped
-    (`policy.tasks.congestion.competition`).
+    A policy is built with a `PolicyContext`. It may have more attributes:
+
+    history: int, the number of windows that it reads; without it, all that are kept
+        (`policy.tasks.congestion.fields.HISTORY`).
+    max_batch: int, flows that it takes at a time; larger batches come in slices.
+    yields: True, it keeps queues short; beside flows that fill them it is helped
+        (`policy.tasks.congestion.competition`).
     """
 
     name: str
@@ -81,69 +78,16 @@ class Tier(Protocol):
 
 
 @dataclass(frozen=True)
-class TierContext:
-    """What a tier is built from.
+class PolicyContext:
+    """What a policy is built from.
 
-    flows: flow numbers are below this; model: checkpoint folder or bundled name (None: the default
-    one); device: for tiers that compute on one, "auto", "cpu", "cuda", …; seed: of tiers that draw
-    at random.
+    flows: flow numbers are below this;
+    model: checkpoint folder or bundled name (None: the default one);
+    device: where a model computes, "auto", "cpu", "cuda", …;
+    seed: of policies that draw at random.
     """
 
     flows: int
     model: Path | str | None = None
     device: str = "auto"
     seed: int = 0
-
-
-Factory = Callable[[TierContext], Tier]
-
-LIGHT = {
-    "persistence": "policy.tasks.congestion.policies.persistence:Persistence",
-    "gcc": "policy.tasks.congestion.policies.gcc:Gcc",
-    "bbr-lite": "policy.tasks.congestion.policies.bbr_lite:BbrLite",
-    "aimd": "policy.tasks.congestion.policies.aimd:Aimd",
-    "hold": "policy.tasks.congestion.policies.hold:Hold",
-    "explore": "policy.tasks.congestion.policies.explore:Explore",
-}
-"""Tiers that answer at once: name -> "module:class", imported when asked for and called with a
-TierContext.
-"""
-DEFAULT_LIGHT = "persistence"
-"""Who answers under APC what no model does."""
-MODELS = ("llm", "gru", "mlp", "transformer")
-"""Tiers whose answers come from a trained model, batched and, in the server, in processes of their
-own.
-"""
-TOLD = {"oracle": "policy.tasks.congestion.policies.oracle:Oracle"}
-"""Rules that are told what no sender knows, in the file that the context calls model; served only
-where loaded, as models are."""
-_registered: dict[str, Factory] = {}
-
-
-def register(name: str, factory: Factory) -> None:
-    """Add a tier of one's own. Raises PolicyError if the name is taken."""
-    if name in names():
-        raise PolicyError(f"tier {name!r} exists already; choose another name")
-    _registered[name] = factory
-
-
-def names() -> tuple[str, ...]:
-    """All tiers that `create` knows."""
-    return (*LIGHT, *MODELS, *TOLD, *_registered)
-
-
-def create(name: str, context: TierContext) -> Tier:
-    """Build a tier. Raises PolicyError if there is none of this name, or what its own construction
-    raises.
-    """
-    if name in _registered:
-        return _registered[name](context)
-    if name in MODELS:
-        from policy.tasks.congestion.model_policy import load_tier
-
-        return load_tier(name, context.model, context.device)
-    if name not in LIGHT | TOLD:
-        raise PolicyError(f"no tier {name!r}; known: {', '.join(names())}")
-    module, _, attribute = (LIGHT | TOLD)[name].partition(":")
-    factory: Factory = getattr(importlib.import_module(module), attribute)
-    return factory(context)

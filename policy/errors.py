@@ -3,3 +3,7 @@
 
 class PolicyError(ValueError):
     """A problem the user can solve; the message names the thing, its value and the remedy."""
+
+
+class NoDecision(RuntimeError):  # noqa: N818
+    """A policy gave no usable answer to a batch. It has said so in the log, once."""

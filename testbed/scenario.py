@@ -25,6 +25,7 @@ from pydantic import (
 
 from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 from testbed.buffer import Buffer
+from testbed.controllers.registry import full_names
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
 from testbed.loss import format_loss, parse_loss
@@ -169,9 +170,12 @@ class Scenario(_Strict):
     @classmethod
     def _split_names(cls, value: object) -> object:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-        if isinstance(names, Sequence) and len(set(map(str, names))) != len(names):
-            raise ValueError("a congestion controller is named twice; use repeats for more cells")
-        return names
+        if not isinstance(names, Sequence):
+            return names
+        try:
+            return full_names([str(name) for name in names])
+        except UserError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:

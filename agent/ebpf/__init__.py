@@ -1,3 +1,3 @@
-"""The eBPF tier: a struct_ops congestion controller (C), its loader, its ring buffer and its
+"""The eBPF datapath: a struct_ops congestion controller (C), its loader, its ring buffer and its
 command table.
 """

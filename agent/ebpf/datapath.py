@@ -1,4 +1,4 @@
-"""The eBPF tier: every ACK, pacing rate and cwnd, and the kernel's fallback after the last
+"""The eBPF datapath: every ACK, pacing rate and cwnd, and the kernel's fallback after the last
 heartbeat.
 """
 
@@ -12,8 +12,8 @@ from agent.layout import Records
 from agent.ring import RingReader
 
 
-class EbpfTier:
-    """See `agent.datapath.Tier`. Raises AgentError where the kernel refuses the datapath."""
+class EbpfDatapath:
+    """See `agent.datapath.Datapath`. Raises AgentError where the kernel refuses the datapath."""
 
     name = "ebpf"
 

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +13,35 @@ BPF_F_LINK = 1 << 13
 _BPF_STRUCT_OPS = 44  # enum bpf_attach_type
 
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_silence = _PRINT(lambda level, message, arguments: 0)
+_WARNING = 0  # enum libbpf_print_level
+_LINE_BYTES = 1 << 16  # a verifier's log is one message
+_listening: list[list[str]] = []
+
+
+def _hear(level: int, text: bytes, arguments: int | None) -> int:
+    """Keep libbpf's warnings for who listens; nothing of libbpf's goes to stderr."""
+    if level == _WARNING and _listening:
+        buffer = ctypes.create_string_buffer(_LINE_BYTES)
+        ctypes.CDLL(None).vsnprintf(
+            buffer, ctypes.c_size_t(_LINE_BYTES), ctypes.c_char_p(text), ctypes.c_void_p(arguments)
+        )
+        _listening[-1].append(buffer.value.decode(errors="replace"))
+    return 0
+
+
+_print = _PRINT(_hear)
+
+
+@contextmanager
+def warnings() -> Iterator[list[str]]:
+    """What libbpf warns of meanwhile, the verifier's log among it."""
+    heard: list[str] = []
+    _listening.append(heard)
+    try:
+        yield heard
+    finally:
+        _listening.remove(heard)
+
 
 _pointer, _int, _string = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p
 _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
@@ -31,6 +61,10 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "bpf_map_delete_elem": (_int, [_int, _pointer]),
     "bpf_obj_pin": (_int, [_int, _string]),
     "bpf_obj_get": (_int, [_string]),
+    "bpf_object__btf": (_pointer, [_pointer]),
+    "btf__find_by_name_kind": (ctypes.c_int32, [_pointer, _string, ctypes.c_uint32]),
+    "btf__type_by_id": (_pointer, [_pointer, ctypes.c_uint32]),
+    "btf__name_by_offset": (_string, [_pointer, ctypes.c_uint32]),
     "bpf_obj_get_info_by_fd": (_int, [_int, _pointer, _pointer]),
 }
 
@@ -47,7 +81,7 @@ def library() -> ctypes.CDLL:
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
-    loaded.libbpf_set_print(ctypes.cast(_silence, ctypes.c_void_p))
+    loaded.libbpf_set_print(ctypes.cast(_print, ctypes.c_void_p))
     return loaded
 
 
@@ -72,6 +106,11 @@ class BpfObject:
         if not found:
             raise OSError(2, f"the eBPF object has no map {name}")
         return int(found)
+
+    def btf(self) -> int | None:
+        """The object's BTF, for libbpf's btf__ functions; None without."""
+        found: int | None = library().bpf_object__btf(self._object)
+        return found
 
     def set_map_flags(self, name: str, flags: int) -> None:
         """Flags of the map, before load()."""

@@ -44,7 +44,7 @@ def unavailable() -> str | None:
         )
     if not (FOLDER / "aimd.bpf.o").exists():
         return f"the eBPF datapath is not compiled; install clang and run: make -C {FOLDER}"
-    if not _capable():
+    if not capable():
         return "loading eBPF takes CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; run as root"
     try:
         libbpf.library()
@@ -53,7 +53,7 @@ def unavailable() -> str | None:
     return None
 
 
-def _capable() -> bool:
+def capable() -> bool:
     needed = (1 << 12) | (1 << 38) | (1 << 39)  # CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF
     status = Path("/proc/self/status").read_text()
     effective = int(

@@ -1,5 +1,5 @@
-"""The portable tier: TCP_INFO snapshots and a cap on the pacing rate (SO_MAX_PACING_RATE), without
-eBPF.
+"""The portable datapath: TCP_INFO snapshots and a cap on the pacing rate (SO_MAX_PACING_RATE),
+without eBPF.
 
 It can only cap the kernel's own congestion control, has no say in cwnd, and sees snapshots
 (smoothed RTT, and bytes retransmitted in place of bytes lost) instead of ACKs. A flow is a TCP
@@ -158,8 +158,8 @@ class _Flow:
     capped: bool = False
 
 
-class PortableTier:
-    """See `agent.datapath.Tier`."""
+class PortableDatapath:
+    """See `agent.datapath.Datapath`."""
 
     name = "portable"
     adopted = False
@@ -169,7 +169,7 @@ class PortableTier:
 
     @staticmethod
     def unavailable() -> str | None:
-        """Why the tier cannot run here, with the remedy; None where it can."""
+        """Why it cannot run here, with the remedy; None where it can."""
         return borrow.unavailable()
 
     def __init__(self, config: AgentConfig) -> None:
@@ -317,7 +317,7 @@ class PortableTier:
             self._guard.stdin.write(line + "\n")
         except BrokenPipeError:
             raise AgentError(
-                "the guard process of the portable tier died; restart the agent"
+                "the guard process of the portable datapath died; restart the agent"
             ) from None
 
     def free_slot(self, slot: int) -> None:

@@ -28,7 +28,8 @@ import traces
 from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, number, save_json
 from experiments.congestion.thresholds import trace_files
-from policy.api import TierContext, create
+from policy.api import PolicyContext
+from policy.registry import create
 from policy.tasks.congestion.simulator import (
     Bbr,
     Controller,
@@ -87,7 +88,7 @@ def controller(name: str, checkpoint: Path | None, device: str, flows: int) -> C
         return Bbr(flows)
     if name == "cubic":
         return Cubic(flows)
-    return TierController(create(name, TierContext(flows, checkpoint, device)), flows)
+    return TierController(create(name, PolicyContext(flows, checkpoint, device)), flows)
 
 
 def run(links: Links, driver: Controller) -> dict[str, Floats]:

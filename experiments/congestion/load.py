@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.server_load import TICK_NS, WINDOW_NS, SyntheticAgent
-from policy.api import DEFAULT_LIGHT, MODELS
 from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.policy_pb2_grpc import PolicyStub
+from policy.registry import DEFAULT_LIGHT, MODELS
 
 Floats = NDArray[np.float64]
 WARM_UP_S = 1.5

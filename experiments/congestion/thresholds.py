@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 import traces
 from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, new_figure, number, save_figure
-from policy.api import DEFAULT_LIGHT, Actions, FlowBatch, Tier, TierContext, create
+from policy.api import Actions, FlowBatch, Policy, PolicyContext
+from policy.registry import DEFAULT_LIGHT, create
 from policy.scheduler.rules import ApcConfig, Scheduler
 from policy.tasks.congestion.simulator import Links, TierController, Video, simulate
 
@@ -49,7 +50,7 @@ class Collaboration:
     name = "collaboration"
 
     def __init__(
-        self, light: Tier, model: Tier, factors: Sequence[float | str], flows_each: int
+        self, light: Policy, model: Policy, factors: Sequence[float | str], flows_each: int
     ) -> None:
         flows = flows_each * len(factors)
         self._light, self._model = light, model
@@ -62,7 +63,7 @@ class Collaboration:
         self.windows = np.zeros(flows, np.int64)
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         actions = self._light.decide(batch, now_ns)
         rate, cwnd = actions.pacing_rate_bps.copy(), actions.cwnd_packets.copy()
         difficult = self._difficult(batch)
@@ -139,8 +140,8 @@ def sweep(
         ),
     )
     tier = Collaboration(
-        create(light, TierContext(flows)),
-        create("llm", TierContext(flows, model, device)),
+        create(light, PolicyContext(flows)),
+        create("llm", PolicyContext(flows, model, device)),
         factors,
         each,
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from policy.api import DEFAULT_LIGHT, LIGHT, names
 from policy.errors import PolicyError
+from policy.registry import DEFAULT_LIGHT, LIGHT, full_name, nearest
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.rules import ApcConfig
 from policy.tasks.congestion.competition import CompetitionConfig
@@ -44,13 +44,15 @@ class ServerConfig(BaseModel):
     token_file: Path | None = None
     """File with the bearer token that agents must send: needed on TCP."""
     light: str = DEFAULT_LIGHT
-    """The tier that answers at once under `apc`."""
+    """The rule policy that answers at once under `apc`."""
     difficult: str | None = "auto"
-    """The tier for difficult flows under `apc`; null: none; auto: `llm` where it can be loaded,
-    else none.
+    """The policy for difficult flows under `apc`, a model or `path/to/file.py:Class`; null: none;
+    auto: `llm` where it can be loaded, else none.
     """
     tiers: tuple[str, ...] = ()
-    """Further model tiers to load, so that agents can ask for them alone."""
+    """Further policies to load, so that agents can ask for them alone: models, and users' own by
+    `path/to/file.py:Class`. An agent never names a file that is not loaded here.
+    """
     models: dict[str, str] = Field(default_factory=dict)
     """Checkpoint folder or bundled name of each model tier; default: the bundled one."""
     device: str = "auto"
@@ -67,13 +69,25 @@ class ServerConfig(BaseModel):
     admission: AdmissionConfig = AdmissionConfig()
     competition: CompetitionConfig = CompetitionConfig()
 
+    @field_validator("light", "difficult")
+    @classmethod
+    def _full_name(cls, name: str | None) -> str | None:
+        return name if name in (None, "auto") else full_name(name)
+
+    @field_validator("tiers")
+    @classmethod
+    def _full_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(full_name(name) for name in given)
+
+    @field_validator("models")
+    @classmethod
+    def _by_full_name(cls, given: dict[str, str]) -> dict[str, str]:
+        return {full_name(name): model for name, model in given.items()}
+
     @model_validator(mode="after")
     def _consistent(self) -> ServerConfig:
         if self.light not in LIGHT:
-            raise ValueError(f"light: no light tier {self.light!r}; known: {', '.join(LIGHT)}")
-        for name in (*self.tiers, *self.models, *([self.difficult] if self.difficult else [])):
-            if name not in (*names(), "auto"):
-                raise ValueError(f"no tier {name!r}; known: {', '.join(names())}")
+            raise ValueError(f"no rule policy {self.light!r}; {nearest(self.light, LIGHT)}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key go together; set both or neither")
         if not self.is_unix and (self.tls_cert is None or self.token_file is None):

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, Tier, TierContext, create
+from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
+from policy.registry import create
 from policy.scheduler.admission import BatchQueue
 from policy.scheduler.rules import Reason, Scheduler
 from policy.server.config import ServerConfig
@@ -41,7 +42,7 @@ Outgoing = list[tuple[Session, pb.ServerMessage]]
 class Lane:
     """A model tier, its queue, and whether it is computing."""
 
-    tier: Tier
+    tier: Policy
     queue: BatchQueue
     history: int
     busy: bool = False
@@ -58,7 +59,7 @@ class Job:
     taken_ns: int
 
 
-def _lane(tier: Tier, config: ServerConfig) -> Lane:
+def _lane(tier: Policy, config: ServerConfig) -> Lane:
     largest = min(
         getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch
     )
@@ -72,7 +73,7 @@ class Core:
     def __init__(
         self,
         config: ServerConfig,
-        models: dict[str, Tier],
+        models: dict[str, Policy],
         metrics: Metrics,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -87,7 +88,7 @@ class Core:
         self._config = config
         self.lanes = {name: _lane(tier, config) for name, tier in models.items()}
         self._difficult = self.lanes[config.difficult] if config.difficult else None
-        self._light: dict[str, Tier] = {}
+        self._light: dict[str, Policy] = {}
         self._folder, self._history = WindowFolder(slots), History(slots)
         self.streams = Streams(config, list(models), metrics, self._folder.open)
         self._table = self.streams.table
@@ -152,7 +153,7 @@ class Core:
             outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
         return outgoing
 
-    def _competed(self, tier: Tier, batch: FlowBatch, actions: Actions) -> Actions:
+    def _competed(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
         """Tiers that keep queues short would starve beside flows that fill them."""
         return (
             self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
@@ -174,11 +175,11 @@ class Core:
             self.metrics.admitted += int(np.count_nonzero(admitted))
         return reasons
 
-    def light(self, name: str) -> Tier:
+    def light(self, name: str) -> Policy:
         """A light tier, built when first asked for."""
         if name not in self._light:
             self._light[name] = create(
-                name, TierContext(self._config.limits.flows, seed=self._config.seed)
+                name, PolicyContext(self._config.limits.flows, seed=self._config.seed)
             )
         return self._light[name]
 

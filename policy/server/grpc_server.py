@@ -20,7 +20,8 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from policy.api import Actions, Tier
+from policy.api import Actions, Policy
+from policy.errors import NoDecision
 from policy.protocol import policy_pb2 as pb
 from policy.server import listen, models
 from policy.server.config import ServerConfig
@@ -29,7 +30,7 @@ from policy.server.flows import Session
 from policy.server.metrics import Metrics
 from policy.server.streams import LimitError, ProtocolError
 from policy.worker.process import WorkerDied
-from policy.worker.tier import WorkerTier
+from policy.worker.tier import WorkerPolicy
 
 log = logging.getLogger("policy.server.grpc_server")
 OUTBOX = 256
@@ -79,7 +80,7 @@ class PolicyService:
     """
 
     def __init__(
-        self, config: ServerConfig, tiers: dict[str, Tier], metrics: Metrics, token: str | None
+        self, config: ServerConfig, tiers: dict[str, Policy], metrics: Metrics, token: str | None
     ) -> None:
         self._config, self._metrics, self._token = config, metrics, token
         self._core = Core(config, tiers, metrics)
@@ -223,13 +224,15 @@ class PolicyService:
                 self._threads[name], tier.decide, job.batch, job.taken_ns
             )
             _check(actions, len(job.batch))
+        except NoDecision:  # the policy has logged it
+            actions = None
         except WorkerDied as error:
             log.error("tier %s failed on a batch of %d: %s", name, len(job.batch), error)
         except Exception:
             log.exception("tier %s failed on a batch of %d", name, len(job.batch))
             actions = None
         self._send(self._core.finish(job, actions, time.monotonic_ns()))
-        if actions is None and isinstance(tier, WorkerTier) and not self._draining.is_set():
+        if actions is None and isinstance(tier, WorkerPolicy) and not self._draining.is_set():
             job.lane.busy = True  # only this lane waits
             await loop.run_in_executor(self._threads[name], tier.recover)
             job.lane.busy = False
@@ -269,7 +272,7 @@ async def serve(config: ServerConfig) -> None:
         await _serve(config, tiers)
 
 
-async def _serve(config: ServerConfig, tiers: dict[str, Tier]) -> None:
+async def _serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config))
     stop = asyncio.Event()

@@ -8,17 +8,18 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from policy.api import MODELS, Tier, TierContext, create
+from policy.api import Policy, PolicyContext
 from policy.errors import PolicyError
+from policy.registry import create, wants_process
 from policy.server.config import ServerConfig
-from policy.worker.tier import WorkerTier
+from policy.worker.tier import WorkerPolicy
 
 AUTO = "auto"
 AUTO_TIER = "llm"
 
 
 @contextmanager
-def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Tier], str]]:
+def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Policy], str]]:
     """The configuration with `difficult` settled, the loaded tiers by name, and what to tell the
     user (or "").
 
@@ -45,12 +46,12 @@ def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Tier]
         yield config.model_copy(update={"difficult": difficult}), tiers, note
 
 
-def _create(name: str, config: ServerConfig, stack: ExitStack) -> Tier:
-    context = TierContext(config.limits.flows, config.models.get(name), config.device)
+def _create(name: str, config: ServerConfig, stack: ExitStack) -> Policy:
+    context = PolicyContext(config.limits.flows, config.models.get(name), config.device)
     try:
-        if name not in MODELS:
+        if not wants_process(name):
             return create(name, context)
-        tier = WorkerTier(name, context, config.admission.max_batch)
+        tier = WorkerPolicy(name, context, config.admission.max_batch)
     except (ValueError, ImportError) as error:
         raise PolicyError(f"tier {name}: {error}") from error
     stack.callback(tier.close)

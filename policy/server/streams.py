@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import LIGHT
 from policy.errors import PolicyError
 from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
+from policy.registry import LIGHT
 from policy.server.config import ServerConfig
 from policy.server.flows import MAX_AGENT_SLOT, FlowTable, Session
 from policy.server.intake import Part, Rejections

@@ -1,8 +1,9 @@
 """The worker process: loads one tier and decides for the batches that it finds in shared memory.
 
 `python -m policy.worker NAME CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`: the
-tier's name, its TierContext as JSON, for how many flows at most, the inherited socket's descriptor,
-the server's process id. It lives until the server closes its end of the channel, or dies.
+policy's name, its PolicyContext as JSON, for how many flows at most, the inherited socket's
+descriptor, the server's process id. It lives until the server closes its end of the channel, or
+dies.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-from policy.api import TierContext, create
+import numpy as np
+
+from policy.api import PolicyContext
+from policy.errors import NoDecision
+from policy.registry import create
 from policy.tasks.congestion.fields import HISTORY
 from policy.worker.memory import SharedRows
-from policy.worker.process import DONE, REQUEST, Loaded
+from policy.worker.process import DONE, MESSAGE_BYTES, NONE, REQUEST, Loaded
 
 NICENESS = 5
 """On a machine with few cores the light tier's answers come first; measured:
@@ -41,7 +46,7 @@ def main(name: str, context: str, rows: str, channel: str, server: str) -> None:
     os.set_inheritable(int(channel), False)
     with socket.socket(fileno=int(channel)) as server_end, suppress(ConnectionError):
         try:
-            tier = create(name, TierContext(**json.loads(context)))
+            tier = create(name, PolicyContext(**json.loads(context)))
         except (ValueError, ImportError) as error:
             server_end.send(json.dumps({"error": str(error)}).encode())
             return
@@ -56,10 +61,17 @@ def main(name: str, context: str, rows: str, channel: str, server: str) -> None:
         gc.freeze()  # no batch waits for a collection of what loading made
         socket.send_fds(server_end, [json.dumps(asdict(loaded)).encode()], [memory])
         os.close(memory)
-        while request := server_end.recv(REQUEST.size):
-            count, now_ns = REQUEST.unpack(request)
-            shared.answer(tier.decide(shared.batch(count), now_ns))
-            server_end.send(DONE)
+        while request := server_end.recv(MESSAGE_BYTES):
+            count, now_ns = REQUEST.unpack_from(request)
+            if len(request) > REQUEST.size:
+                tier.forget(np.frombuffer(request, np.int64, offset=REQUEST.size).tolist())
+            try:
+                if count:
+                    shared.answer(tier.decide(shared.batch(count), now_ns))
+            except NoDecision:
+                server_end.send(NONE)
+            else:
+                server_end.send(DONE)
 
 
 def _die_with(server: int) -> None:

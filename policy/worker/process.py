@@ -12,22 +12,27 @@ import signal
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from policy.api import Actions, FlowBatch, TierContext
-from policy.errors import PolicyError
+from policy.api import Actions, FlowBatch, PolicyContext
+from policy.errors import NoDecision, PolicyError
 from policy.python import python_command
 from policy.worker.memory import SharedRows
 
 REQUEST = struct.Struct("=Iq")
-"""From the server: flows in the first rows, and the server's monotonic clock in ns."""
-DONE = b"\1"
-"""From the worker: the actions are there."""
+"""From the server: flows in the first rows, and the server's monotonic clock in ns. The numbers of
+flows that have ended since the last request follow, int64 each.
+"""
+DONE, NONE = b"\1", b"\0"
+"""From the worker: the actions are there; the policy gave none."""
+_ENDED = 4096
+"""Ended flows in one request; a request without rows carries more."""
 _END_S = 2.0
-_MESSAGE_BYTES = 65536
+MESSAGE_BYTES = 65536
 
 
 class WorkerDied(RuntimeError):  # noqa: N818
@@ -48,7 +53,7 @@ class Loaded:
 class WorkerProcess:
     """A process that decides for one tier. All but `end` from one thread."""
 
-    def __init__(self, name: str, context: TierContext, rows: int) -> None:
+    def __init__(self, name: str, context: PolicyContext, rows: int) -> None:
         """Start it; rows: flows that one request may hold at most. Raises OSError.
 
         The kernel kills it when the calling thread ends.
@@ -86,26 +91,35 @@ class WorkerProcess:
                 os.close(descriptor)
         return loaded
 
-    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """What the tier decides; the interpreter is free meanwhile. Raises WorkerDied, or
-        ValueError (history).
+    def decide(self, batch: FlowBatch, now_ns: int, ended: Sequence[int] = ()) -> Actions:
+        """What the policy decides; the interpreter is free meanwhile. ended: flows that the policy
+        is to forget before. Raises WorkerDied, NoDecision, or ValueError (history).
         """
         actions = Actions(np.empty(len(batch)), np.empty(len(batch)))
+        while len(ended) > _ENDED:
+            self._ask(0, now_ns, ended[:_ENDED])
+            ended = ended[_ENDED:]
         for start in range(0, len(batch), self._shared.rows):
             stop = min(start + self._shared.rows, len(batch))
             self._shared.write(batch, start, stop)
-            with suppress(OSError):  # it has died, and is about to be found so
-                self._channel.send(REQUEST.pack(stop - start, now_ns))
-            self._receive()
+            self._ask(stop - start, now_ns, ended)
+            ended = ()
             answer = self._shared.actions(stop - start)
             actions.pacing_rate_bps[start:stop] = answer.pacing_rate_bps
             actions.cwnd_packets[start:stop] = answer.cwnd_packets
         return actions
 
+    def _ask(self, count: int, now_ns: int, ended: Sequence[int]) -> None:
+        with suppress(OSError):  # it has died, and is about to be found so
+            self._channel.send(REQUEST.pack(count, now_ns) + np.array(ended, np.int64).tobytes())
+        message, _ = self._receive()
+        if message != DONE:
+            raise NoDecision("its policy gave none")
+
     def _receive(self) -> tuple[bytes, list[int]]:
         """A message, never empty, and the file descriptors that came with it."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._channel, _MESSAGE_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_BYTES, 1)
         except OSError:
             message, descriptors = b"", []
         if not message:

@@ -7,25 +7,26 @@ import threading
 import time
 from collections.abc import Sequence
 
-from policy.api import Actions, FlowBatch, TierContext
+from plugins import is_reference
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.errors import PolicyError
+from policy.guest import label
 from policy.worker.process import Loaded, WorkerDied, WorkerProcess
 
 log = logging.getLogger("policy.worker")
 RESTART_S = 5.0
 
 
-class WorkerTier:
+class WorkerPolicy:
     """The model tier `name` for the server. `decide` and `recover` are for one thread, `close` for
     any.
 
     The kernel ends a process with the thread that started it, so the one that constructs and the
-    one that recovers are to live on. Only for tiers that keep no state of flows, as models do:
-    `forget` is not passed on.
+    one that recovers are to live on. A new process knows nothing of the flows that the old one had.
     """
 
     def __init__(
-        self, name: str, context: TierContext, rows: int, restart_s: float = RESTART_S
+        self, name: str, context: PolicyContext, rows: int, restart_s: float = RESTART_S
     ) -> None:
         """Load it; returns when it is ready.
 
@@ -36,7 +37,9 @@ class WorkerTier:
         Raises:
             PolicyError: the tier cannot be built, or the process died over it.
         """
-        self.name = name
+        self.name = label(name) if is_reference(name) else name
+        self._policy = name
+        self._ended: list[int] = []
         self._context, self._rows, self._restart_s = context, rows, restart_s
         self._lock, self._closed = threading.Lock(), threading.Event()
         try:
@@ -51,12 +54,15 @@ class WorkerTier:
         with self._lock:  # what is started is known to `close`
             if self._closed.is_set():
                 raise WorkerDied("closed")
-            self._process = WorkerProcess(self.name, self._context, self._rows)
+            self._process = WorkerProcess(self._policy, self._context, self._rows)
         return self._process.ready()
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """What the process decides. Raises WorkerDied; then `recover` gets another process."""
-        return self._process.decide(batch, now_ns)
+        """What the process decides. Raises NoDecision, or WorkerDied; then `recover` gets another
+        process.
+        """
+        ended, self._ended = self._ended, []
+        return self._process.decide(batch, now_ns, ended)
 
     def recover(self) -> None:
         """Return when there is a process to decide; it is started anew, as often as needed, if
@@ -72,7 +78,8 @@ class WorkerTier:
                 log.error("tier %s is not back: %s", self.name, error)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """Nothing to do: the tier keeps no state."""
+        """Kept for the next `decide`, which runs in another thread."""
+        self._ended = [*self._ended, *flows]
 
     def close(self) -> None:
         """End the process; there will be no other."""

@@ -17,6 +17,7 @@ _COMMANDS = {
     "compare": "report",
     "traces": "traces",
     "topologies": "topologies",
+    "policies": "policies",
     "doctor": "doctor",
     "clean": "clean",
     "serve": "serve",

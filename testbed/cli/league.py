@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--schemes",
+    "--cc",
+    "schemes",
     metavar="NAMES",
-    help=(
-        "Instead of the grid's: policy, policy:llm, policy:light, policy:gru, policy:mlp, "
-        "policy:transformer, bbr, cubic, reno, oracle, or any other name that --cc takes."
-    ),
+    help=("Controllers to compare, instead of the grid's; see `tbtest policies`."),
 )
 @click.option(
     "--traces",

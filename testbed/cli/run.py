@@ -64,7 +64,9 @@ def scenario_from(
     help="dumbbell (default), parking-lot, chain, star, or your own.",
 )
 @click.option(
-    "--cc", metavar="NAMES", help="Controllers to compare: bbr,cubic,reno,policy,policy:gcc,..."
+    "--cc",
+    metavar="NAMES",
+    help="Controllers to compare: bbr,policy:gcc,policy:./mine.py:Mine; see `tbtest policies`.",
 )
 @click.option(
     "--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`."

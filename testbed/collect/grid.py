@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from policy.tasks.congestion.schema import Split, assign_splits
 from settings import first_mistake
 from testbed.buffer import Buffer
+from testbed.controllers.registry import full_names, parse
 from testbed.errors import UserError
 from testbed.scenario import (
     BufferSize,
@@ -121,8 +122,12 @@ class Grid(_Strict):
     @field_validator("controllers")
     @classmethod
     def _recorded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            names = full_names(names)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         for name in names:
-            if name.partition(":")[0] not in ("policy", "observe"):
+            if parse(name).kind not in ("policy", "observe"):
                 raise ValueError(
                     f"{name!r} leaves no ACK records; use policy:TIER or observe:ALGORITHM"
                 )

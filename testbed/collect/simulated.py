@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import TierContext, create
+from policy.api import PolicyContext
+from policy.errors import NoDecision
+from policy.registry import create
 from policy.tasks.congestion import labels, schema
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.history import History
@@ -36,6 +38,7 @@ from policy.tasks.congestion.simulator import (
 from policy.tasks.congestion.windows import Records, WindowFolder
 from testbed.collect.experience import taken_log2
 from testbed.collect.grid import Job
+from testbed.controllers.registry import label
 from testbed.errors import UserError
 from testbed.run.prepared import trace_start_ns
 from testbed.scenario import Scenario
@@ -115,7 +118,10 @@ def _run_batch(jobs: Sequence[Job], out: Path) -> int:
             if scenarios[0].flow == "video"
             else None
         )
-        simulate(links, recorder, source=video)
+        try:
+            simulate(links, recorder, source=video)
+        except NoDecision as error:
+            raise UserError(f"controllers: {label(cc)}: {error}") from error
         for index, job in enumerate(jobs):
             columns = recorder.columns(index, links, cc)
             count = len(columns["window"])
@@ -126,7 +132,7 @@ def _run_batch(jobs: Sequence[Job], out: Path) -> int:
                 "split": job.split,
                 "run": run,
             }
-            names |= {"cell": cc, "cc": cc, "episode": f"{run}/{cc}"}
+            names |= {"cell": label(cc), "cc": label(cc), "episode": f"{run}/{label(cc)}"}
             parts[index].append(
                 {**{key: np.full(count, value) for key, value in names.items()}, **columns}
             )
@@ -155,7 +161,7 @@ def _links(jobs: Sequence[Job], scenarios: Sequence[Scenario]) -> Links:
 def _controller(cc: str, flows: int, seed: int) -> Controller:
     kind, _, name = cc.partition(":")
     if kind == "policy" and name:
-        return TierController(create(name, TierContext(flows, seed=seed)), flows)
+        return TierController(create(name, PolicyContext(flows, seed=seed)), flows)
     if cc == "observe:cubic":
         return Cubic(flows)
     if cc == "observe:bbr":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from policy.api import TierContext
+from policy.api import PolicyContext
 from policy.tasks.congestion.fields import COUNTERS, FIELDS, LEVELS
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.policies.gcc import Gcc
@@ -70,7 +70,7 @@ def fold_flow(acks: pa.Table, open_ns: int, until_ns: int, window_ns: int) -> Fl
     end_ns = np.arange(open_ns + window_ns, until_ns + 1, window_ns, dtype=np.int64)
     bounds = np.concatenate(([0], np.searchsorted(records.at_ns, end_ns, side="left")))
     slot = np.zeros(1, np.int64)
-    folder, history, gcc = WindowFolder(1), History(1), Gcc(TierContext(1))
+    folder, history, gcc = WindowFolder(1), History(1), Gcc(PolicyContext(1))
     folder.open(slot, np.array([open_ns]))
     rows, mss, asked = [], [], []
     for index, end in enumerate(end_ns):

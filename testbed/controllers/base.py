@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from testbed.controllers.registry import nearest, parse
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,10 +87,9 @@ class KernelController:
         """See CongestionController."""
         if not 0 < len(self.name) < 16 or not self.name.isascii() or not can_select(self.name):
             raise UserError(
-                f"cc {self.name!r}: this kernel does not offer it; it has "
-                f"{', '.join(available_in_kernel())} "
-                f"(others may need `modprobe tcp_{self.name}`), and the testbed adds policy and "
-                "policy:TIER"
+                f"cc {self.name!r}: this kernel does not offer it; "
+                f"{nearest(self.name, available_in_kernel())} (`tbtest policies` lists them; a "
+                f"module may need `modprobe tcp_{self.name}`)"
             )
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
@@ -109,7 +109,14 @@ class KernelController:
 
 def controllers(scenario: Scenario) -> dict[str, CongestionController]:
     """The scenario's controllers by name; not checked yet."""
+    from testbed.controllers import bpf
     from testbed.controllers import policy as policy_cc
 
-    in_user_space = policy_cc.controllers(scenario.cc, scenario)
-    return {name: in_user_space.get(name) or KernelController(name) for name in scenario.cc}
+    made: dict[str, CongestionController] = dict(policy_cc.controllers(scenario.cc, scenario))
+    for name in scenario.cc:
+        controller = parse(name)
+        if controller.kind == "bpf":
+            made[name] = bpf.BpfController(name, Path(controller.rest))
+        elif controller.kind == "kernel":
+            made[name] = KernelController(name)
+    return {name: made[name] for name in scenario.cc}

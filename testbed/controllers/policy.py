@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from agent import spawn
 from agent.config import AgentConfig
-from policy.api import MODELS
-from policy.api import names as tier_names
 from policy.python import python_command
+from policy.registry import check as check_policy
 from policy.server import config as server_config
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from settings import first_mistake
+from testbed.controllers.registry import APC, ORACLE, of_policies, parse, served
 from testbed.errors import UserError
 from testbed.scenario import Scenario
 from testbed.system.netns import NetNs
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from testbed.network import Network
     from testbed.run.flows import PlannedFlow
 
-APC = "apc"
-ORACLE = "oracle"
-OBSERVABLE = ("bbr", "cubic", "aimd")
 _SERVER_READY_S = 120.0  # loading the LLM takes half a minute the first time
 _AGENT_KEYS = frozenset(
     {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
@@ -84,12 +81,8 @@ class PolicyController:
 
     def check(self) -> None:
         """See CongestionController."""
-        known = (APC, *tier_names())
-        if self._tier not in known:
-            raise UserError(
-                f"cc {self.name!r}: no such tier; known: "
-                f"{', '.join(f'policy:{tier}' for tier in known)}"
-            )
+        if self._tier != APC:
+            check_policy(self._tier)
         self._agent_config("tbcheck", Path(), self._external or "unix:/nowhere", ())
         if self._external is None:
             server_config.build(self._server_settings(), "policy")
@@ -140,13 +133,7 @@ class PolicyController:
             for key, value in self._options.items()
             if key not in _AGENT_KEYS and key != ORACLE
         }
-        models = {tier for tier in self._tiers if tier in MODELS}
-        settings.setdefault("tiers", sorted(models))
-        if APC not in self._tiers:
-            settings.setdefault(
-                "difficult", None
-            )  # nobody asks for APC: spare the loading of its model
-        return settings
+        return served(self._tiers) | settings
 
 
 class OracleController(PolicyController):
@@ -207,10 +194,7 @@ class ObservedController:
         self._agent: spawn.RunningAgent | None = None
 
     def check(self) -> None:
-        """See CongestionController."""
-        if self._algorithm not in OBSERVABLE:
-            known = ", ".join(f"observe:{algorithm}" for algorithm in OBSERVABLE)
-            raise UserError(f"cc {self.name!r}: it cannot be observed; known: {known}")
+        """The datapath is asked for when the agent starts."""
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """Nothing to start."""
@@ -261,16 +245,14 @@ def controllers(
 ) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
     server = _ServerProcess("policy-server")
-    asked = {
-        name: name.partition(":")[2] or APC for name in names if name.partition(":")[0] == "policy"
-    }
+    asked = of_policies(names)
     found: dict[str, PolicyController | ObservedController] = {}
     for name in names:
-        kind, _, rest = name.partition(":")
-        if name == f"policy:{ORACLE}":
+        controller = parse(name)
+        if controller.kind == "observe":
+            found[name] = ObservedController(name, controller.rest)
+        elif controller == parse(f"policy:{ORACLE}"):
             found[name] = OracleController(scenario)
-        elif kind == "policy":
-            found[name] = PolicyController(asked[name], list(asked.values()), scenario, server)
-        elif kind == "observe":
-            found[name] = ObservedController(name, rest)
+        elif controller.kind == "policy":
+            found[name] = PolicyController(controller.rest, asked, scenario, server)
     return found

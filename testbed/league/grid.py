@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from policy.api import DEFAULT_LIGHT
 from policy.tasks.congestion.schema import Split
 from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
+from testbed.controllers.registry import full_names, label
 from testbed.errors import UserError
 from testbed.league.traces import LeagueTrace
 from testbed.links.base import Loss
@@ -25,7 +25,6 @@ from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scen
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 
 ORACLE = "policy:oracle"
-_SHORT = {"oracle": ORACLE, "policy:light": f"policy:{DEFAULT_LIGHT}"}
 _QUICK_NS = 5 * NS_PER_S
 _QUICK_TRACES = 3  # of a family: enough for an interval
 _BULK_CUBIC, _BULK_BBR = (
@@ -102,10 +101,10 @@ class LeagueGrid(BaseModel):
     @field_validator("schemes")
     @classmethod
     def _by_full_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        full = tuple(_SHORT.get(name, name) for name in names)
-        if len(set(full)) != len(full):
-            raise ValueError("a scheme is named twice")
-        return full
+        try:
+            return full_names(names)
+        except UserError as error:
+            raise ValueError(str(error)) from error
 
     def quick(self) -> LeagueGrid:
         """The same grid in minutes: short cells, few traces, one scenario of each traffic per
@@ -237,13 +236,13 @@ def _job(
     grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str
 ) -> Job:
     data = scenario.model_dump(mode="json", by_alias=True) | {"cc": [scheme], "trace": path}
-    name = f"{about['scenario']}.{scheme.replace(':', '.')}"
+    name = f"{about['scenario']}.{label(scheme).replace(':', '.')}"
     if scheme.startswith("policy"):
         # What the policy is made of belongs to what was run.
         if grid.server or grid.agent:
             name += f"-{_digest([grid.server, grid.agent])[:6]}"
         data["policy"] = grid.agent
-    return Job(id=name, scenario=data, about={**about, "scheme": scheme})
+    return Job(id=name, scenario=data, about={**about, "scheme": label(scheme)})
 
 
 def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:

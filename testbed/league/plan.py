@@ -17,7 +17,7 @@ from testbed.errors import UserError
 from testbed.league.grid import Job, LeagueGrid, expand
 from testbed.league.traces import LeagueTrace, resolve_traces
 from testbed.run.files import write_json
-from testbed.scenario import Scenario
+from testbed.scenario import parse_scenario
 from testbed.units import format_duration, format_rate
 from traces.parquet import write_parquet
 
@@ -168,9 +168,11 @@ def _kind(text: str) -> str:
 def check_schemes(schemes: Sequence[str]) -> None:
     """Raises UserError for a scheme that cannot run here, before anything is created."""
     for scheme in schemes:
-        scenario = Scenario.model_validate({"cc": [scheme]})
         try:
-            cc.controllers(scenario)[scheme].check()
+            for controller in cc.controllers(
+                parse_scenario({"cc": [scheme]}, "--schemes")
+            ).values():
+                controller.check()
         except (UserError, ValueError) as error:
             raise UserError(f"scheme {scheme}: {error}; leave it out with --schemes") from error
 

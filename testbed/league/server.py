@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policy.api import MODELS
 from policy.python import python_command
 from policy.server import config as server_config
-from testbed.controllers.policy import APC
+from testbed.controllers.registry import of_policies, served
 from testbed.errors import UserError
-from testbed.league.grid import ORACLE
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
@@ -24,17 +22,10 @@ def server_settings(schemes: Sequence[str], settings: Mapping[str, Any]) -> dict
     """Settings of a server with every tier that the schemes ask for; None if none of them needs a
     shared one.
     """
-    tiers = {
-        name.partition(":")[2] or APC
-        for name in schemes
-        if name.partition(":")[0] == "policy" and name != ORACLE
-    }
-    if not tiers:
+    asked = of_policies(schemes)
+    if not asked:
         return None
-    wanted: dict[str, Any] = {"tiers": sorted(tiers & set(MODELS))}
-    if APC not in tiers:
-        wanted["difficult"] = None  # nobody asks for APC: spare the loading of its model
-    return wanted | dict(settings)
+    return served(asked) | dict(settings)
 
 
 def start_server(scope: Scope, settings: Mapping[str, Any], log: Path) -> tuple[Process, str]:

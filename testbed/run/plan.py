@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from testbed.controllers.registry import label
 from testbed.scenario import Scenario
 
 
@@ -19,9 +20,14 @@ class CellPlan:
     seed: int
 
     @property
+    def label(self) -> str:
+        """The controller's name in tables."""
+        return label(self.cc)
+
+    @property
     def folder(self) -> str:
         """Name of the cell's folder inside ``cells/``."""
-        return f"{self.index:03d}-{self.cc.replace(':', '.')}-r{self.repeat}"
+        return f"{self.index:03d}-{self.label.replace(':', '.')}-r{self.repeat}"
 
 
 def cell_seed(seed: int, repeat: int) -> int:

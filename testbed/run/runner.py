@@ -63,7 +63,7 @@ class _Manifest:
             "cells": [
                 {
                     "folder": cell.folder,
-                    "cc": cell.cc,
+                    "cc": cell.label,
                     "repeat": cell.repeat,
                     "seed": cell.seed,
                     "status": "planned",
@@ -147,7 +147,7 @@ def run_cells(
             controller.prepare(scope, folder)
         for plan in cells:
             manifest.cell(plan, "running")
-            view.begin(f"{plan.cc} r{plan.repeat}")
+            view.begin(f"{plan.label} r{plan.repeat}")
             try:
                 _run_and_write(scope, prepared, plan, folder, on_sample or view.sample)
             except ProcessFailed as error:
@@ -180,7 +180,7 @@ def _run_and_write(
         {
             "schema": SCHEMA,
             "index": plan.index,
-            "cc": plan.cc,
+            "cc": plan.label,
             "repeat": plan.repeat,
             "seed": plan.seed,
             "status": "done",

@@ -18,7 +18,7 @@ from policy.model.weights import cache_root
 from policy.tasks.congestion.head import rate_and_cwnd
 
 TIERS = {"llm": "nioka", "gru": "gru", "mlp": "mlp", "transformer": "transformer"}
-"""Tier name -> the kind of model that answers for it."""
+"""Policy name -> the kind of model that answers for it."""
 VARIANT = "TBTEST_ENGINE"
 """Environment variable: how the LLM's engine runs (`policy.model.engine.Variant`), instead of the
 default.

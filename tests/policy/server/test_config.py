@@ -13,9 +13,9 @@ from policy.server.config import ServerConfig, build, read
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"light": "llm"}, "no light tier 'llm'"),
-        ({"difficult": "gpt"}, "no tier 'gpt'"),
-        ({"tiers": ["gpt"]}, "no tier 'gpt'"),
+        ({"light": "llm"}, "no rule policy 'llm'"),
+        ({"difficult": "gpt"}, "no policy 'gpt'"),
+        ({"tiers": ["gpt"]}, "no policy 'gpt'"),
         ({"listen": "0.0.0.0:1"}, "is on TCP and needs tls_cert, tls_key and token_file"),
         ({"tls_cert": "c.pem"}, "tls_cert and tls_key go together"),
         ({"metrics": 70000}, "origin: metrics = 70000: "),
@@ -65,4 +65,4 @@ def test_the_module_prints_one_line_and_ends_with_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
-    assert "no light tier 'llm'" in done.stderr
+    assert "no rule policy 'llm'" in done.stderr

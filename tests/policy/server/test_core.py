@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.api import Actions, FlowBatch, Tier
+from policy.api import Actions, FlowBatch, Policy
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.scheduler.rules import Reason
@@ -37,7 +37,7 @@ class FakeModel:
         self.forgotten += flows
 
 
-def core(model: Tier | None = None, **settings_: object) -> Core:
+def core(model: Policy | None = None, **settings_: object) -> Core:
     small = {"flows": 16, "flows_per_stream": 8, "streams": 2, "records_per_batch": 100}
     config: ServerConfig = build({"difficult": None, "limits": small} | settings_, "test")
     models = {model.name: model} if model else {}

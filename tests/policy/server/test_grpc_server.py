@@ -22,20 +22,15 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.policy_pb2_grpc import PolicyStub
 
-SLOW_TIER = """
+SLOW_POLICY = """
 import time
 import numpy as np
-from policy import api as tiers
+from tbtest import Actions
 
 class Slow:
-    name = "slow"
     def decide(self, batch, now_ns):
         time.sleep(0.03)
-        return tiers.Actions(np.full(len(batch), 7e6), np.full(len(batch), 10.0))
-    def forget(self, flows):
-        pass
-
-tiers.register("slow", lambda context: Slow())
+        return Actions(np.full(len(batch), 7e6), np.full(len(batch), 10.0))
 """
 
 
@@ -237,23 +232,25 @@ def test_rejections_are_told(connect, agent) -> None:
 def test_a_slow_tier_answers_after_the_light_one_and_sigterm_drains(
     tmp_path: Path, make_agent
 ) -> None:
-    server = Server(tmp_path, SLOW_TIER, difficult="slow", drain_s=10.0)
+    (tmp_path / "mine.py").write_text(SLOW_POLICY)
+    slow = f"{tmp_path}/mine.py:Slow"
+    server = Server(tmp_path, difficult=slow, drain_s=10.0)
     agent = make_agent(queue_ms=100.0)
     with grpc.insecure_channel(server.address) as channel:
         stream = Stream(channel)
         patient = {"deadline_ns": 10_000_000_000}  # however busy the machine is
-        assert start(stream, agent, "apc", **patient).difficult_tier == "slow"
+        assert start(stream, agent, "apc", **patient).difficult_tier == slow
         tiers = []
         for _ in range(3):
             stream.send(agent.window())
             tiers += [stream.receive().decisions.tier, stream.receive().decisions.tier]
-        assert tiers == ["persistence", "slow"] * 3
-        assert server.metric('tbtest_decisions_total{tier="slow"}') == 6
+        assert tiers == ["persistence", "mine.py:Slow"] * 3
+        assert server.metric('tbtest_decisions_total{tier="mine.py:Slow"}') == 6
         # A batch under way is still answered.
         stream.send(agent.window())
         assert stream.receive().decisions.tier == "persistence"
         server.process.send_signal(signal.SIGTERM)
-        assert stream.receive().decisions.tier == "slow"
+        assert stream.receive().decisions.tier == "mine.py:Slow"
         assert stream.error().code() == grpc.StatusCode.UNAVAILABLE
         assert server.stop() == 0
     assert not Path(server.address.removeprefix("unix:")).exists()

@@ -11,7 +11,7 @@ from policy.errors import PolicyError
 from policy.server.config import build
 from policy.server.models import loaded
 from policy.tasks.congestion.policies.gcc import Gcc
-from policy.worker.tier import WorkerTier
+from policy.worker.tier import WorkerPolicy
 
 
 def test_auto_without_pytorch_is_the_light_tier_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_models_have_processes_and_end_with_the_context(gru: Path) -> None:
         assert (config.difficult, list(tiers), note) == ("gru", ["gru", "gcc"], "")
         assert isinstance(tiers["gcc"], Gcc)
         model = tiers["gru"]
-        assert isinstance(model, WorkerTier)
+        assert isinstance(model, WorkerPolicy)
         assert model._process.alive
     assert not model._process.alive
 
@@ -51,9 +51,9 @@ def test_a_tier_that_was_named_must_load_and_leaves_no_process(
 ) -> None:
     closed: list[str] = []
     monkeypatch.setattr(
-        WorkerTier,
+        WorkerPolicy,
         "close",
-        lambda tier, close=WorkerTier.close: (closed.append(tier.name), close(tier)),
+        lambda tier, close=WorkerPolicy.close: (closed.append(tier.name), close(tier)),
     )
     settings = {"difficult": "gru", "tiers": ["mlp"], "models": {"gru": str(gru), "mlp": str(gru)}}
     with (

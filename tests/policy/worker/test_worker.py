@@ -18,19 +18,20 @@ from queue import Queue
 import numpy as np
 import pytest
 
-from policy.api import FlowBatch, TierContext, create
+from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
+from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
 from policy.worker.process import WorkerDied
-from policy.worker.tier import WorkerTier
+from policy.worker.tier import WorkerPolicy
 
 pytestmark = pytest.mark.torch
 HISTORY = 8  # of the small model
 SERVER = """
 import sys
-from policy.api import TierContext
-from policy.worker.tier import WorkerTier
-tier = WorkerTier("gru", TierContext(8, sys.argv[1], "cpu"), 4)
+from policy.api import PolicyContext
+from policy.worker.tier import WorkerPolicy
+tier = WorkerPolicy("gru", PolicyContext(8, sys.argv[1], "cpu"), 4)
 print(tier._process.pid, flush=True)
 sys.stdin.read()
 """
@@ -54,12 +55,12 @@ def gone(pidfd: int) -> bool:
 
 
 @pytest.fixture
-def start(gru: Path) -> Iterator[Callable[..., WorkerTier]]:
+def start(gru: Path) -> Iterator[Callable[..., WorkerPolicy]]:
     """Makes workers of the small model; ends them."""
-    made: list[WorkerTier] = []
+    made: list[WorkerPolicy] = []
 
-    def make(rows: int = 4, restart_s: float = 0.0) -> WorkerTier:
-        made.append(WorkerTier("gru", TierContext(64, gru, "cpu"), rows, restart_s))
+    def make(rows: int = 4, restart_s: float = 0.0) -> WorkerPolicy:
+        made.append(WorkerPolicy("gru", PolicyContext(64, gru, "cpu"), rows, restart_s))
         return made[-1]
 
     yield make
@@ -70,7 +71,7 @@ def start(gru: Path) -> Iterator[Callable[..., WorkerTier]]:
 def test_it_decides_as_the_tier_itself(gru: Path, start) -> None:
     tier, batch = start(rows=4), batch_of(11)
     assert (tier.name, tier.history, tier.yields, tier.max_batch) == ("gru", HISTORY, True, 4)
-    expected = create("gru", TierContext(64, gru, "cpu")).decide(batch, 0)
+    expected = create("gru", PolicyContext(64, gru, "cpu")).decide(batch, 0)
     actions = tier.decide(batch, 0)
     assert len(set(actions.pacing_rate_bps)) == 11
     np.testing.assert_allclose(actions.pacing_rate_bps, expected.pacing_rate_bps, rtol=1e-5)
@@ -188,7 +189,7 @@ def test_what_is_wrong_with_the_model_is_told() -> None:
     with pytest.raises(
         PolicyError, match=r"^no checkpoint folder 'nowhere'; bundled with this version: "
     ):
-        WorkerTier("gru", TierContext(8, "nowhere", "cpu"), 4)
+        WorkerPolicy("gru", PolicyContext(8, "nowhere", "cpu"), 4)
 
 
 @pytest.mark.parametrize(
@@ -208,4 +209,4 @@ def test_a_process_that_dies_while_it_loads_is_told(
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     with pytest.raises(PolicyError, match=message):
-        WorkerTier("gru", TierContext(8, gru, "cpu"), 4)
+        WorkerPolicy("gru", PolicyContext(8, gru, "cpu"), 4)

@@ -22,14 +22,14 @@ import functools, os, signal, sys
 from pathlib import Path
 from agent.config import AgentConfig
 from agent.ebpf import loader
-from agent.ebpf.datapath import EbpfTier
+from agent.ebpf.datapath import EbpfDatapath
 from testbed.system.state import RecordedPath, RunState
 name, log_dir, run_id, folder = sys.argv[1:]
 config = AgentConfig(cc_name=name, log_dir=log_dir, kernel="aimd")
 RunState.create(run_id, Path(folder)).add_path(RecordedPath("pin", str(config.pins)))
 register = loader._register
 loader._register = lambda *arguments, link: register(*arguments, link=False)
-tier = EbpfTier(config)
+tier = EbpfDatapath(config)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 MOUNTS = """

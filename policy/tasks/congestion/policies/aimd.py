@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import MIN_CWND_PACKETS
 from policy.tasks.congestion.fields import F
 
@@ -27,19 +27,19 @@ class Aimd:
     name = "aimd"
     history = 1
 
-    def __init__(self, context: TierContext) -> None:
+    def __init__(self, context: PolicyContext) -> None:
         self._cwnd: Floats = np.zeros(context.flows)  # packets; 0: no decision yet
         self._ssthresh: Floats = np.full(context.flows, np.inf)
         self._since_decrease_ns: Floats = np.full(context.flows, np.inf)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         f = np.asarray(flows, np.int64)
         self._cwnd[f] = 0
         self._ssthresh[f] = self._since_decrease_ns[f] = np.inf
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         f = batch.flow
         w = batch.windows[:, -1].T
         srtt, duration = np.maximum(w[F["srtt_ns"]], batch.min_rtt_ns), w[F["duration_ns"]]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import MIN_CWND_PACKETS
 from policy.tasks.congestion.fields import F
 
@@ -31,7 +31,7 @@ class BbrLite:
     name = "bbr-lite"
     history = 1
 
-    def __init__(self, context: TierContext) -> None:
+    def __init__(self, context: PolicyContext) -> None:
         self._phase = np.zeros(context.flows, np.int8)
         self._full_bps: Floats = np.zeros(context.flows)
         self._full_rounds = np.zeros(context.flows, np.int64)
@@ -39,13 +39,13 @@ class BbrLite:
         self._cycle = np.zeros(context.flows, np.int64)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         f = np.asarray(flows, np.int64)
         for state in (self._phase, self._full_bps, self._full_rounds, self._round_ns, self._cycle):
             state[f] = 0
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         f = batch.flow
         w = batch.windows[:, -1].T
         bandwidth, bdp_bytes = batch.bandwidth_bps, batch.bandwidth_bps * batch.min_rtt_ns / 8e9

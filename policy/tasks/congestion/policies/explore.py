@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import MIN_CWND_PACKETS
 from policy.tasks.congestion.fields import F
 
@@ -30,7 +30,7 @@ class Explore:
     name = "explore"
     history = 1
 
-    def __init__(self, context: TierContext) -> None:
+    def __init__(self, context: PolicyContext) -> None:
         self._seed = context.seed
         self._uses: dict[int, int] = {}
         self._random: dict[int, np.random.Generator] = {}
@@ -38,14 +38,14 @@ class Explore:
         self._left = np.zeros(context.flows, np.int64)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         for flow in flows:
             self._uses[int(flow)] = self._uses.get(int(flow), 0) + 1
             self._random.pop(int(flow), None)
         self._left[np.asarray(flows, np.int64)] = 0
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         queueing = batch.windows[:, -1, F["queueing_delay_ns"]] > batch.min_rtt_ns
         for flow, full in zip(batch.flow.tolist(), queueing.tolist(), strict=True):
             if self._left[flow] == 0:

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.fields import F
 
@@ -88,7 +88,7 @@ class Gcc:
     history = 1
     yields = True
 
-    def __init__(self, context: TierContext, parameters: GccParameters | None = None) -> None:
+    def __init__(self, context: PolicyContext, parameters: GccParameters | None = None) -> None:
         self._p = parameters or GccParameters()
         self._rate: Floats = np.zeros(context.flows)  # 0: no decision yet
         self._threshold: Floats = np.full(context.flows, self._p.threshold_ms)
@@ -96,14 +96,14 @@ class Gcc:
         self._startup = np.ones(context.flows, bool)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         f = np.asarray(flows, np.int64)
         self._rate[f] = self._rtt[f] = 0
         self._threshold[f] = self._p.threshold_ms
         self._startup[f] = True
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         p, f = self._p, batch.flow
         w = batch.windows[:, -1].T
         queue, rtt, duration = w[F["queueing_delay_ns"]], w[F["rtt_mean_ns"]], w[F["duration_ns"]]

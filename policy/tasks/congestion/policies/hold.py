@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 
 CWND_GAIN = 2.0
 
@@ -20,15 +20,15 @@ class Hold:
     name = "hold"
     history = 1
 
-    def __init__(self, context: TierContext) -> None:
+    def __init__(self, context: PolicyContext) -> None:
         self._rate: NDArray[np.float64] = np.zeros(context.flows)  # 0: no decision yet
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         self._rate[np.asarray(flows, np.int64)] = 0
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         kept = self._rate[batch.flow]
         rate = np.where(kept > 0, kept, batch.bandwidth_bps)
         self._rate[batch.flow] = rate

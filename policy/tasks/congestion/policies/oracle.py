@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.tasks.congestion.fields import F
 from policy.tasks.congestion.labels import CapacityIntegral, Target, near_optimal_rate_bps
@@ -99,7 +99,7 @@ class Oracle:
     name = "oracle"
     history = 1
 
-    def __init__(self, context: TierContext) -> None:
+    def __init__(self, context: PolicyContext) -> None:
         """`context.model`: where the foresight will lie. Raises PolicyError without it."""
         if context.model is None:
             raise PolicyError(
@@ -113,11 +113,11 @@ class Oracle:
         self._inflight: Floats = np.zeros(context.flows)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         self._inflight[np.asarray(flows, np.int64)] = 0
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         self._look()
         inflight = self._inflight_bytes(batch)
         if self._foresight is None or self._capacity is None:

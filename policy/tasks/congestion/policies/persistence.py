@@ -29,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch, TierContext
+from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.fields import F
 
@@ -60,17 +60,17 @@ class Persistence:
     yields = True
 
     def __init__(
-        self, context: TierContext, parameters: PersistenceParameters | None = None
+        self, context: PolicyContext, parameters: PersistenceParameters | None = None
     ) -> None:
         self._p = parameters or PersistenceParameters()
         self._startup: NDArray[np.bool_] = np.ones(context.flows, bool)
 
     def forget(self, flows: Sequence[int]) -> None:
-        """See Tier."""
+        """See Policy."""
         self._startup[np.asarray(flows, np.int64)] = True
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Tier."""
+        """See Policy."""
         p, w = self._p, batch.windows[:, -1].T
         queue_ns, loss = w[F["queueing_delay_ns"]], w[F["loss_rate"]]
         full = queue_ns > np.maximum(p.full_queue_ns, p.full_queue_rtt * batch.min_rtt_ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from policy.api import Tier
+from policy.api import Policy
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.simulator.loop import MSS_BYTES, STEP_NS, Feedback, Floats
 from policy.tasks.congestion.windows import Records, WindowFolder
@@ -15,7 +15,7 @@ class TierController:
     in slow start.
     """
 
-    def __init__(self, tier: Tier, n: int, window_ms: int = 100) -> None:
+    def __init__(self, tier: Policy, n: int, window_ms: int = 100) -> None:
         self.pacing_rate_bps: Floats = np.full(n, 1e9)
         self.cwnd_packets: Floats = np.full(n, 10.0)
         self._tier, self._window_ns = tier, window_ms * STEP_NS

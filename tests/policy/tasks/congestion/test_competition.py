@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from policy.api import Actions, FlowBatch, TierContext, create
+from policy.api import Actions, FlowBatch, PolicyContext
+from policy.registry import create
 from policy.tasks.congestion.competition import PACING_GAIN, Competition, CompetitionConfig, Phase
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.simulator import Beside, Cubic, Links, TierController, shared, simulate
@@ -198,7 +199,7 @@ class Competing:
 
     def __init__(self, flows: int, config: CompetitionConfig) -> None:
         self._tier, self._competition = (
-            create("gcc", TierContext(flows)),
+            create("gcc", PolicyContext(flows)),
             Competition(flows, config),
         )
 

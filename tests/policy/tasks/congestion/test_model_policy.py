@@ -6,13 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from policy.api import FlowBatch, TierContext, create
+from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.model import checkpoint
 from policy.model.model import PolicyModel
+from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
 from policy.tasks.congestion.model_policy import VARIANT, fit_history, load_tier
-from policy.worker.tier import WorkerTier
+from policy.worker.tier import WorkerPolicy
 
 pytestmark = pytest.mark.torch
 
@@ -46,7 +47,7 @@ def folder(tmp_path):
 )
 def test_decides_for_all_flows_at_once(tiny, inputs, folder, tier_name, kind):
     config = tiny(kind=kind)
-    tier = create(tier_name, TierContext(flows=8, model=folder(config), device="cpu"))
+    tier = create(tier_name, PolicyContext(flows=8, model=folder(config), device="cpu"))
     batch = batch_of(inputs(config, 5))
     actions = tier.decide(batch, now_ns=0)
     tier.forget([0, 1])
@@ -118,14 +119,14 @@ def test_the_servers_worker_compiles_and_keeps_what_it_compiled(
     tmp_path, tiny, inputs, folder, monkeypatch
 ):
     config = tiny(backbone={"layers": 1})
-    context = TierContext(8, folder(config), "cpu")
+    context = PolicyContext(8, folder(config), "cpu")
     batch = batch_of(inputs(config, 3))
     monkeypatch.setenv(VARIANT, "lean")
     plain = create("llm", context).decide(batch, 0)
     monkeypatch.setenv(VARIANT, "compile-broadcast")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    worker = WorkerTier("llm", context, 64)
+    worker = WorkerPolicy("llm", context, 64)
     compiled = worker.decide(batch, 0)
     worker.close()
     np.testing.assert_allclose(compiled.cwnd_packets, plain.cwnd_packets, rtol=1e-3)

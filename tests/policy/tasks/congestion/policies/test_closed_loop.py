@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import traces
-from policy.api import TierContext, create
+from policy.api import PolicyContext
+from policy.registry import create
 from policy.tasks.congestion.policies.gcc import Gcc
 from policy.tasks.congestion.simulator import (
     STEP_NS,
@@ -57,7 +58,7 @@ class Steady:
 
 def run(tier: str, made: Links, skip_ms: int = 1000, source: Source | None = None) -> Outcome:
     n = made.capacity_bps.shape[1]
-    return simulate(made, TierController(create(tier, TierContext(n)), n), skip_ms, source)
+    return simulate(made, TierController(create(tier, PolicyContext(n)), n), skip_ms, source)
 
 
 def constant(bps: float, seconds: int, rtt_ms: int = 60, bdp: float = 2) -> Links:
@@ -141,7 +142,7 @@ def test_flows_do_not_influence_one_another() -> None:
 
 def test_forget_starts_anew() -> None:
     made = constant(12e6, 2)
-    tier = Gcc(TierContext(1))
+    tier = Gcc(PolicyContext(1))
     first = simulate(made, TierController(tier, 1))
     tier.forget([0])
     np.testing.assert_array_equal(

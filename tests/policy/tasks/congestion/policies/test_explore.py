@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from policy.api import FlowBatch, TierContext
+from policy.api import FlowBatch, PolicyContext
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.policies.explore import LONGEST_WINDOWS, Explore
 
@@ -26,7 +26,7 @@ def actions(tier, flows, windows, queueing_ns=0.0):
 
 
 def test_actions_fill_the_range_and_are_held():
-    taken = actions(Explore(TierContext(4)), [0], 2000)[:, 0]
+    taken = actions(Explore(PolicyContext(4)), [0], 2000)[:, 0]
     assert taken.min() < -0.9
     assert 0.9 < taken.max() <= 1.0
     held = np.diff(np.flatnonzero(np.diff(taken)))
@@ -35,20 +35,20 @@ def test_actions_fill_the_range_and_are_held():
 
 
 def test_a_flows_stream_depends_on_the_seed_and_not_on_other_flows():
-    alone = actions(Explore(TierContext(4, seed=7)), [2], 50)[:, 0]
-    beside = actions(Explore(TierContext(4, seed=7)), [0, 2, 3], 50)
+    alone = actions(Explore(PolicyContext(4, seed=7)), [2], 50)[:, 0]
+    beside = actions(Explore(PolicyContext(4, seed=7)), [0, 2, 3], 50)
     assert np.array_equal(alone, beside[:, 1])
     assert not np.array_equal(beside[:, 0], beside[:, 1])
-    assert not np.array_equal(alone, actions(Explore(TierContext(4, seed=8)), [2], 50)[:, 0])
+    assert not np.array_equal(alone, actions(Explore(PolicyContext(4, seed=8)), [2], 50)[:, 0])
 
 
 def test_the_next_flow_of_a_number_gets_another_stream():
-    tier = Explore(TierContext(4))
+    tier = Explore(PolicyContext(4))
     first = actions(tier, [1], 20)
     tier.forget([1])
     assert not np.array_equal(first, actions(tier, [1], 20))
 
 
 def test_no_increase_into_a_full_queue():
-    taken = actions(Explore(TierContext(4)), [0, 1], 300, queueing_ns=2 * MIN_RTT)
+    taken = actions(Explore(PolicyContext(4)), [0, 1], 300, queueing_ns=2 * MIN_RTT)
     assert taken.max() <= 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.api import FlowBatch, TierContext
+from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.policies.oracle import HEADER_BYTES, Foresight, Oracle, OracleSettings
@@ -57,7 +57,7 @@ def path(tmp_path: Path) -> Path:
 
 def oracle(path: Path, told: Foresight, flows: int = 2) -> Oracle:
     path.write_text(told.model_dump_json())
-    return Oracle(TierContext(flows, path))
+    return Oracle(PolicyContext(flows, path))
 
 
 def mbps(tier: Oracle, at_ms: float, state: FlowBatch) -> float:
@@ -138,7 +138,7 @@ def test_the_gain_is_for_flows_that_the_application_limits(path: Path) -> None:
 
 
 def test_it_holds_until_it_is_told_and_when_the_cell_is_over(path: Path) -> None:
-    tier = Oracle(TierContext(1, path))
+    tier = Oracle(PolicyContext(1, path))
     assert mbps(tier, 0, batch()) == 3
     path.write_text(foresight([8] * 9).model_dump_json())
     assert mbps(tier, 0, batch()) == pytest.approx(8)
@@ -150,10 +150,10 @@ def test_it_holds_until_it_is_told_and_when_the_cell_is_over(path: Path) -> None
 
 def test_what_cannot_be_used_is_named(path: Path) -> None:
     with pytest.raises(PolicyError, match="must be told the trace"):
-        Oracle(TierContext(1))
+        Oracle(PolicyContext(1))
     path.write_text('{"zero_ns": 1}')
     with pytest.raises(PolicyError, match=r"foresight\.json: step_ns: Field required"):
-        Oracle(TierContext(1, path)).decide(batch(), ZERO)
+        Oracle(PolicyContext(1, path)).decide(batch(), ZERO)
 
 
 def test_it_needs_no_torch() -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.api import LIGHT, FlowBatch, TierContext, create, names, register
+from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
+from policy.registry import LIGHT, create, full_name, names
 from policy.tasks.congestion.fields import FIELDS
 
 RULES = ("persistence", "gcc", "bbr-lite", "aimd", "hold")
@@ -35,7 +36,7 @@ def batches(draw: st.DrawFn) -> FlowBatch:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(batches(), min_size=1, max_size=3))
 def test_actions_are_finite_and_positive(name: str, sequence: list[FlowBatch]) -> None:
-    tier = create(name, TierContext(4))
+    tier = create(name, PolicyContext(4))
     for step, batch in enumerate(sequence):
         actions = tier.decide(batch, step * 100_000_000)
         assert np.isfinite(actions.pacing_rate_bps).all()
@@ -49,21 +50,22 @@ def test_actions_are_finite_and_positive(name: str, sequence: list[FlowBatch]) -
 @given(batches())
 def test_the_order_of_flows_does_not_matter(name: str, batch: FlowBatch) -> None:
     order = np.arange(len(batch))[::-1].copy()
-    forward = create(name, TierContext(4)).decide(batch, 0)
-    backward = create(name, TierContext(4)).decide(batch.only(order), 0)
+    forward = create(name, PolicyContext(4)).decide(batch, 0)
+    backward = create(name, PolicyContext(4)).decide(batch.only(order), 0)
     np.testing.assert_array_equal(forward.pacing_rate_bps[order], backward.pacing_rate_bps)
     np.testing.assert_array_equal(forward.cwnd_packets[order], backward.cwnd_packets)
 
 
 def test_each_tier_is_called_by_its_name() -> None:
     assert set(RULES) <= set(LIGHT) <= set(names())
-    assert {name: create(name, TierContext(1)).name for name in RULES} == {
+    assert {name: create(name, PolicyContext(1)).name for name in RULES} == {
         name: name for name in RULES
     }
 
 
-def test_unknown_and_taken_names() -> None:
-    with pytest.raises(PolicyError, match=r"no tier 'vegas'; known: persistence, "):
-        create("vegas", TierContext(1))
-    with pytest.raises(PolicyError, match="'gcc' exists already"):
-        register("gcc", lambda context: create("hold", context))
+def test_unknown_names_and_aliases() -> None:
+    with pytest.raises(PolicyError, match=r"no policy 'vegas'; known: persistence, "):
+        create("vegas", PolicyContext(1))
+    with pytest.raises(PolicyError, match=r"no policy 'bbrlite'; did you mean bbr-lite\?"):
+        create("bbrlite", PolicyContext(1))
+    assert full_name("light") == "persistence"

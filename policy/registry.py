@@ -1,0 +1,119 @@
+"""The policies by name, and the user's own by `path/to/file.py:Class`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from plugins import absolute, is_reference
+from policy.api import Policy, PolicyContext
+from policy.errors import PolicyError
+
+Factory = Callable[[PolicyContext], Policy]
+_RULES = "policy.tasks.congestion.policies"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One policy of ours.
+
+    about: a sentence for `tbtest policies`; reference: "module:class", imported when asked for and
+    called with a PolicyContext; "" for a model, which its checkpoint describes.
+    """
+
+    about: str
+    reference: str = ""
+
+
+LIGHT = {
+    "persistence": Entry(
+        "sends what the path has carried, a little more while the queue is short",
+        f"{_RULES}.persistence:Persistence",
+    ),
+    "gcc": Entry("Google Congestion Control: the gradient of the delay", f"{_RULES}.gcc:Gcc"),
+    "bbr-lite": Entry("BBR version 1, once per window", f"{_RULES}.bbr_lite:BbrLite"),
+    "aimd": Entry("Reno with pacing, once per window", f"{_RULES}.aimd:Aimd"),
+    "hold": Entry("keeps the first estimate: a control for experiments", f"{_RULES}.hold:Hold"),
+    "explore": Entry("draws its rate at random, for training data", f"{_RULES}.explore:Explore"),
+}
+"""Rule policies, which answer at once."""
+DEFAULT_LIGHT = "persistence"
+"""The rule policy that answers under APC wherever no model does."""
+MODELS = {
+    "llm": Entry("NIOKA: a small language model that was trained on recorded experience"),
+    "gru": Entry("a recurrent network, a control for NIOKA"),
+    "mlp": Entry("a network without memory, a control for NIOKA"),
+    "transformer": Entry("a transformer without pretraining, a control for NIOKA"),
+}
+"""Policies that a trained model answers, batched and, in the server, in processes of their own."""
+ORACLES = {
+    "oracle": Entry("is told the trace beforehand: an upper bound", f"{_RULES}.oracle:Oracle")
+}
+"""Rules that are told what no sender knows, in the file that the context calls model; served only
+where loaded, as models are."""
+ALIASES = {"light": DEFAULT_LIGHT}
+"""Other names of policies."""
+
+
+def names() -> tuple[str, ...]:
+    """All policies of ours, without aliases."""
+    return (*LIGHT, *MODELS, *ORACLES)
+
+
+def full_name(name: str) -> str:
+    """The name by which the server knows a policy: an alias resolved, a file's path made absolute.
+
+    Raises PolicyError, with the nearest names, if there is none of this name.
+    """
+    if is_reference(name):
+        return absolute(name)
+    name = ALIASES.get(name, name)
+    if name not in names():
+        raise PolicyError(f"no policy {name!r}; {nearest(name, (*names(), *ALIASES))}")
+    return name
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the names that look like it, else all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def check(name: str) -> None:
+    """Raises PolicyError if there is no policy of that name. Runs the file of a user's own."""
+    if is_reference(name):
+        from policy.guest import load
+
+        load(name)
+    else:
+        full_name(name)
+
+
+def wants_process(name: str) -> bool:
+    """Whether the server gives the policy a process of its own. Runs the file of a user's own."""
+    if is_reference(name):
+        from policy.guest import load
+
+        return bool(getattr(load(name), "own_process", False))
+    return name in MODELS
+
+
+def create(name: str, context: PolicyContext) -> Policy:
+    """Build a policy. Raises PolicyError if there is none of this name, or what its own
+    construction raises.
+    """
+    if is_reference(name):
+        from policy.guest import GuestPolicy
+
+        return GuestPolicy(name, context)
+    name = full_name(name)
+    if name in MODELS:
+        from policy.tasks.congestion.model_policy import load_tier
+
+        return load_tier(name, context.model, context.device)
+    module, _, attribute = (LIGHT | ORACLES)[name].reference.partition(":")
+    factory: Factory = getattr(importlib.import_module(module), attribute)
+    return factory(context)
