@@ -2,8 +2,8 @@
 
     python -m experiments.abr.replay FOLDER
 
-FOLDER holds `logs/*.parquet`, `traces/SET/*` and `videos/*.json`. Prints one line a log and exits with 1 if
-any download time, buffer or stall differs by more than 1e-6 ms.
+FOLDER holds `logs/*.parquet`, `traces/SET/*` and `videos/*.json`. Prints one line a log and exits
+with 1 if any download time, buffer or stall differs by more than 1e-6 ms.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Bandwidth for streaming sessions, packed so that compiled code can walk over many traces.
 
-A sample is the rate from the time of the sample before to its own time; the first line of a file only
-gives the time at which the first interval starts. At its end a trace goes on with sample 1 at time 0.
+A sample is the rate from the time of the sample before to its own time; the first line of a file
+only gives the time at which the first interval starts. At its end a trace goes on with sample 1 at
+time 0.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def recording_of(name: str) -> str:
     end.
 
     `test_fcc_trace_10652_http---www.amazon.com_120` is a slice of recording
-    `test_fcc_trace_10652_http---www.amazon.com`, `trace+ID=_2` one of viewer `trace+ID=`. Names whose
-    number is all they have (`trace_17.txt`, `norway_bus_3`) are recordings of their own.
+    `test_fcc_trace_10652_http---www.amazon.com`, `trace+ID=_2` one of viewer `trace+ID=`. Names
+    whose number is all they have (`trace_17.txt`, `norway_bus_3`) are recordings of their own.
     """
     for pattern in (r"(test_fcc_trace_\d+_.*)_\d+", r"(trace\+.*=)_\d+"):
         match = re.fullmatch(pattern, name)

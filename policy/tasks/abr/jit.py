@@ -1,7 +1,7 @@
 """Loops compiled with Numba on first call, and kept beside the source where that can be written.
 
-What is kept is renewed when its own file changes, not when a module that it calls does: after a change
-in `network.py`, delete `__pycache__`.
+What is kept is renewed when its own file changes, not when a module that it calls does: after a
+change in `network.py`, delete `__pycache__`.
 """
 
 from __future__ import annotations

@@ -195,8 +195,8 @@ def start(
 ) -> Sessions:
     """Sessions on `trace` [n] (each trace once if left out), chunk 0 downloaded at `start_level`.
 
-    A session starts at the time of the sample before `start_sample`. Arguments given as one number hold for
-    all sessions. With `start_level` None nothing is downloaded yet. Raises PolicyError.
+    A session starts at the time of the sample before `start_sample`. Arguments given as one number
+    hold for all sessions. With `start_level` None nothing is downloaded yet. Raises PolicyError.
     """
     chosen = np.arange(len(traces)) if trace is None else np.array(trace, np.int64)
     n = len(chosen)

@@ -41,8 +41,8 @@ class _Manifest(BaseModel):
 class Video:
     """A ladder of at least two levels, lowest first, and at least two chunks.
 
-    `bitrates_kbps` [levels] are nominal rates, `sizes_bytes` [chunks, levels] what is downloaded, and
-    `quality` [chunks, levels], where the manifest has one, a picture quality such as VMAF.
+    `bitrates_kbps` [levels] are nominal rates, `sizes_bytes` [chunks, levels] what is downloaded,
+    and `quality` [chunks, levels], where the manifest has one, a picture quality such as VMAF.
     """
 
     name: str
@@ -92,7 +92,8 @@ class Video:
 
 def read_video(path: Path | str) -> Video:
     """The video of a manifest: JSON with `name`, `segment_duration_ms`, `bitrates_kbps` [levels],
-    `segment_sizes_bits` [chunks][levels] and optionally `quality` {`metric`, `values` [chunks][levels]}.
+    `segment_sizes_bits` [chunks][levels] and optionally `quality` {`metric`, `values`
+    [chunks][levels]}.
 
     Raises PolicyError, in one line, if the file is no such manifest.
     """

@@ -11,8 +11,9 @@ from policy.tasks.abr.session import Sessions
 class Abr(Protocol):
     """Chooses the level of the next chunk for many sessions at a time.
 
-    `begin` is called once for sessions whose chunk 0 is there, then `decide` before every further chunk,
-    with all sessions in the same order. `decide` returns levels [n] and changes nothing in `sessions`.
+    `begin` is called once for sessions whose chunk 0 is there, then `decide` before every further
+    chunk, with all sessions in the same order. `decide` returns levels [n] and changes nothing in
+    `sessions`.
     """
 
     def begin(self, sessions: Sessions) -> None: ...

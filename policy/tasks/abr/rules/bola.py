@@ -16,8 +16,8 @@ GAMMA_P = 5.0
 class Bola:
     """Maximises (V (utility + gamma p) - buffer) / bitrate; utility is ln(bitrate / lowest).
 
-    V follows from the buffer that is aimed for: `target_s`, less near both ends of the video. `target_s` None
-    takes the sessions' buffer cap.
+    V follows from the buffer that is aimed for: `target_s`, less near both ends of the video.
+    `target_s` None takes the sessions' buffer cap.
     """
 
     def __init__(self, target_s: float | None = None) -> None:

@@ -34,8 +34,9 @@ class Ewma:
     """The lesser of two moving averages of throughput and the greater of two of latency, as
     dash.js has them.
 
-    Half-lives of 8 s and 3 s of download time (latency: as many chunks), corrected for the start; the formulas
-    of Sabre's `Ewma` (Spiteri et al., MMSys 2018). Throughput leaves the request's round trip out.
+    Half-lives of 8 s and 3 s of download time (latency: as many chunks), corrected for the start;
+    the formulas of Sabre's `Ewma` (Spiteri et al., MMSys 2018). Throughput leaves the request's
+    round trip out.
     """
 
     HALF_LIFE_MS = np.array([8000.0, 3000.0])

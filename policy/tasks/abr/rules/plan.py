@@ -29,8 +29,9 @@ def best_first_levels(
     """Fills `chosen` [n] with the first level of the plan of the greatest QoE over `sizes_bytes`
     [horizon, levels].
 
-    An exact depth-first search: a branch is left when even the top level from there on, reached by the least
-    change, cannot beat the best plan found. No buffer cap is assumed, as in the field's MPC.
+    An exact depth-first search: a branch is left when even the top level from there on, reached by
+    the least change, cannot beat the best plan found. No buffer cap is assumed, as in the field's
+    MPC.
     """
     horizon, levels = sizes_bytes.shape
     top = np.zeros(horizon + 1)

@@ -11,7 +11,8 @@ from policy.tasks.abr.rules.estimate import Ewma, highest_below
 from policy.tasks.abr.session import Sessions
 
 SAFETY = 0.9
-# Insufficient-buffer rule: the chunk must arrive while this share of the buffer plays; it falls to the floor.
+# Insufficient-buffer rule: the chunk must arrive while this share of the buffer plays; it falls to
+# the floor.
 BUFFER_SHARE_START, BUFFER_SHARE_FLOOR = 0.9, 0.5
 
 

@@ -48,7 +48,8 @@ def test_session_round_trip_advances_the_trace():
 
 def test_tcp_grows_from_ten_segments():
     sessions = start(video(), pack([steady(1000.0)]), model=Model.TCP, rtt_ms=100, start_level=None)
-    # Windows of 14,480 B x (1 + 2 + ... + 16) = 448,880 B take five rounds; the rest fits the sixth.
+    # Windows of 14,480 B x (1 + 2 + ... + 16) = 448,880 B take five rounds; the rest fits the
+    # sixth.
     rest_ms = (500_000 - 31 * 14_480) * 8 / 1e9 * 1e3
     assert sessions.step(np.array([0])).download_ms[0] == pytest.approx(100 + 500 + rest_ms)
 
