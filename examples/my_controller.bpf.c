@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0 */
 /* A congestion controller in the kernel: Reno that stops growing while its packets queue for more than 10 ms.
  *
- *     tbtest run --cc bpf:examples/my_controller.bpf.c,cubic --rate 20mbit --flow bulk
+ *     sudo tbtest run --cc bpf:examples/my_controller.bpf.c,cubic --rate 20mbit --flow bulk
  */
 #include <tbtest_bpf.h>
 

@@ -10,14 +10,29 @@ A policy in user space (`tbtest run --cc policy:./mine.py:Mine`):
 A network (`--topology ./mine.py:Mine`):
     Topology, Options, Emulated, HostPair
 
+Traffic (`--flow ./mine.py:Mine`): a class with `is_on(elapsed_ns)`
+    FlowOptions   base of its options
+
 Results:
     load_run      a run folder, read
 """
 
-from analysis.run import load_run
+from typing import TYPE_CHECKING
+
 from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.tasks.congestion.fields import FIELDS, F
-from topologies import Emulated, HostPair, Options, Topology
+
+if TYPE_CHECKING:
+    from analysis.run import load_run
+    from testbed.traffic.base import Options as FlowOptions
+    from topologies import Emulated, HostPair, Options, Topology
+
+# Imported when asked for: the policy server needs neither pandas nor Mininet for a policy.
+_LATE = {
+    "FlowOptions": ("testbed.traffic.base", "Options"),
+    "load_run": ("analysis.run", "load_run"),
+    **{name: ("topologies", name) for name in ("Emulated", "HostPair", "Options", "Topology")},
+}
 
 __all__ = [
     "FIELDS",
@@ -25,6 +40,7 @@ __all__ = [
     "Emulated",
     "F",
     "FlowBatch",
+    "FlowOptions",
     "HostPair",
     "Options",
     "Policy",
@@ -32,3 +48,12 @@ __all__ = [
     "Topology",
     "load_run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module, attribute = _LATE[name]
+    return getattr(importlib.import_module(module), attribute)

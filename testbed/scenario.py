@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from plugins import absolute
 from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
@@ -106,7 +107,9 @@ class Scenario(_Strict):
         0,
         description="where in the trace to begin, or random: seeded, with the duration still ahead",
     )
-    flow: str = Field("video", description="traffic kind of the measured flows")
+    flow: str = Field(
+        "video", description="traffic kind of the measured flows: a name or path/to/file.py:Class"
+    )
     flows: int = Field(
         1,
         ge=1,
@@ -165,6 +168,11 @@ class Scenario(_Strict):
         ):
             return {**data, "trace": None}
         return data
+
+    @field_validator("flow", "topology")
+    @classmethod
+    def _absolute(cls, name: str) -> str:
+        return absolute(name)
 
     @field_validator("cc", mode="before")
     @classmethod

@@ -77,7 +77,11 @@ def scenario_from(
 @click.option(
     "--rate", metavar="RATE", help="Constant bottleneck capacity instead of a trace: 12mbit."
 )
-@click.option("--flow", metavar="KIND", help="Measured traffic: video (default) or bulk.")
+@click.option(
+    "--flow",
+    metavar="KIND",
+    help="Measured traffic: video (default), bulk, onoff, or FILE.py:Class.",
+)
 @click.option(
     "--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller."
 )

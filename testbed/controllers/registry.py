@@ -82,8 +82,9 @@ def label(name: str) -> str:
 def full_names(given: Sequence[str]) -> tuple[str, ...]:
     """Full names, no two of which mean the same or look the same. Raises UserError."""
     names = tuple(full_name(name) for name in given)
-    if len(set(names)) != len(names):
-        raise UserError("a congestion controller is named twice; use repeats for more cells")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{label(name)} is named twice; use repeats or seeds for more cells")
     labels = [label(name) for name in names]
     for name in labels:
         if labels.count(name) > 1:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plugins import is_reference
 from policy.python import python_command
 from settings import first_mistake
 from testbed.errors import UserError
@@ -73,9 +74,19 @@ def kind_names() -> list[str]:
 
 
 def kind(name: str) -> TrafficKind:
-    """The traffic kind of that name. Raises UserError."""
+    """The traffic kind of that name, or of ``path/to/file.py:Class``, which runs the file.
+
+    Raises UserError.
+    """
+    if is_reference(name):
+        from testbed.traffic.own import OwnKind
+
+        return OwnKind(name)
     if name not in _MODULES:
-        raise UserError(f"flow {name!r}: unknown traffic kind; known: {', '.join(_MODULES)}")
+        raise UserError(
+            f"flow {name!r}: unknown traffic kind; known: {', '.join(_MODULES)}; or "
+            "path/to/file.py:Class"
+        )
     found: TrafficKind = importlib.import_module(_MODULES[name]).KIND
     return found
 

@@ -142,7 +142,10 @@ def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"schemes": ["policy:light", "policy:persistence"]}, "schemes: a scheme is named twice"),
+        (
+            {"schemes": ["policy:light", "policy:persistence"]},
+            "schemes: policy:persistence is named twice",
+        ),
         ({"rtt": [40]}, "rtt.0: .*40ms"),
         ({"nonsense": 1}, "unknown key 'nonsense'; known: traces, schemes"),
     ],
