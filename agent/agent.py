@@ -258,7 +258,7 @@ class Agent:
 
     def _answered_by_server(self, answers: Answers, applied_ns: int) -> None:
         slots = answers.slot
-        self._local.commanded(slots, answers.pacing_rate_bps)
+        self._local.commanded(slots)
         self._answered[slots] = answers.window
         newest = answers.window == self._window[slots]
         self._due_ns[slots] = np.where(

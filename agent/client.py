@@ -177,6 +177,10 @@ class PolicyClient:
                 reason = f"no connection to {self._config.server}: {cause}"
             except grpc.RpcError as error:
                 reason = f"{error.code().name}: {error.details()}"
+            except Exception as error:  # noqa: BLE001
+                # Whatever a server sends, even what does not fit into memory, the next stream may
+                # be a better one; without this thread nobody would ever connect again.
+                reason = f"{type(error).__name__}: {error}"
             if self.connected:
                 wait_s = _BACKOFF_S[0]
             if self.connected or reason != refusal:  # the same refusal over and over is said once
@@ -220,7 +224,10 @@ class PolicyClient:
                 )
             case "decisions":
                 try:
-                    self._answers.append(codec.decode(message.decisions, time.monotonic_ns()))
+                    now_ns = time.monotonic_ns()
+                    self._answers.append(
+                        codec.decode(message.decisions, now_ns, self._config.slots)
+                    )
                 except ValueError as error:
                     self._note("malformed", str(error))
             case "rejected":

@@ -44,6 +44,7 @@ _AS_THEY_ARE = (
     "retransmitted_bytes",
     "ca_state",
 )
+MAX_TIER_NAME = 64
 _APP_LIMITED = np.uint8(Flag.APP_LIMITED)
 assert all(RECORD[name].itemsize == ACK_RECORDS[name].itemsize for name in _AS_THEY_ARE)
 
@@ -122,8 +123,16 @@ def split(batch: Batch, max_records: int) -> Iterator[Batch]:
     yield Batch(opens, batch.closes, records, batch.windows)
 
 
-def decode(batch: DecisionBatch, received_ns: int) -> Answers:
-    """The answers in a message. Raises ValueError if its columns are not of one length."""
+def decode(batch: DecisionBatch, received_ns: int, most: int) -> Answers:
+    """The answers in a message.
+
+    Raises ValueError if its columns are not of one length, if it holds more than `most` answers, or
+    if its tier's name is longer than MAX_TIER_NAME.
+    """
+    if len(batch.flow) > 4 * most:
+        raise ValueError(f"a decision batch of {len(batch.flow) // 4} answers for {most} flows")
+    if len(batch.tier) > MAX_TIER_NAME:
+        raise ValueError(f"a decision batch whose tier has a name of {len(batch.tier)} characters")
     columns = {
         "slot": np.frombuffer(batch.flow, "<u4").astype(np.int64),
         "generation": np.frombuffer(batch.generation, "<u4").astype(np.int64),

@@ -6,6 +6,8 @@ import ctypes
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.ebpf import libbpf
@@ -20,18 +22,34 @@ the lock.
 """
 
 
-def is_mounted() -> bool:
-    """Whether ROOT is a BPF file system."""
+def in_bpffs(path: Path) -> bool:
+    """Whether the path lies in a BPF file system."""
     buffer = (ctypes.c_long * 32)()
     libc = ctypes.CDLL(None, use_errno=True)
-    return libc.statfs(str(ROOT).encode(), buffer) == 0 and buffer[0] == _BPF_FS_MAGIC
+    return libc.statfs(os.fsencode(path), buffer) == 0 and buffer[0] == _BPF_FS_MAGIC
 
 
-def mount() -> None:
-    """Mount bpffs where it is absent (systemd does so at boot) and leave a note for
-    `unmount_if_ours`.
-    """
-    if is_mounted():
+@contextmanager
+def _mounting() -> Iterator[None]:
+    """One process at a time looks whether bpffs is mounted and acts on what it saw."""
+    # The folder over the mount point: ROOT itself is another file before and after mounting.
+    fd = os.open(ROOT.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def make(folder: Path) -> None:
+    """Make a folder for pins; bpffs is mounted where it is absent (systemd mounts it at boot)."""
+    with _mounting():
+        _mount()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _mount() -> None:
+    if in_bpffs(ROOT):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"bpf", str(ROOT).encode(), b"bpf", 0, None):
@@ -40,13 +58,14 @@ def mount() -> None:
             f"{ROOT} is no BPF file system and mounting it failed: {os.strerror(number)}; run as "
             "root"
         )
-    (ROOT / _MOUNTED_BY_US).mkdir(exist_ok=True)
+    (ROOT / _MOUNTED_BY_US).mkdir(exist_ok=True)  # a note for `unmount_if_ours`
 
 
 def unmount_if_ours() -> None:
-    """Unmount bpffs if `mount` mounted it and nothing is left in it."""
-    if is_mounted() and _contents() == [_MOUNTED_BY_US]:
-        ctypes.CDLL(None, use_errno=True).umount2(str(ROOT).encode(), 0)
+    """Unmount bpffs if `make` mounted it and nothing is left in it."""
+    with _mounting():
+        if in_bpffs(ROOT) and _contents() == [_MOUNTED_BY_US]:
+            ctypes.CDLL(None, use_errno=True).umount2(str(ROOT).encode(), 0)
 
 
 def _contents() -> list[str]:
@@ -96,11 +115,16 @@ def empty(folder: Path) -> None:
 def clean(folder: Path) -> bool:
     """Remove the pins that a dead agent left, and its mount if it was the last of ours there.
 
-    Returns False if there were no pins; raises AgentError if an agent lives.
+    Returns False if there were no pins. Raises AgentError if an agent lives, or if the folder is
+    none of bpffs: everything in the folder is removed.
     """
     if not folder.is_dir():
         unmount_if_ours()  # it may have died between mounting and pinning
         return False
+    if not in_bpffs(folder) or folder.is_mount():
+        raise AgentError(
+            f"{folder} is no folder of pins in a BPF file system; name one below {ROOT}"
+        )
     held = lock(folder, _EXIT_S)
     if held is None:
         raise AgentError(f"{folder} belongs to a running agent; stop that agent first")

@@ -74,8 +74,7 @@ def open_pins(
     """
     if not 1 <= len(cc_name.encode()) <= 15:
         raise AgentError(f"congestion control name {cc_name!r}: 1 to 15 characters are allowed")
-    bpffs.mount()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bpffs.make(folder)
     lock = bpffs.lock(folder)
     if lock is None:
         raise AgentError(f"{folder} is in use by another agent; choose another pin_dir")

@@ -7,7 +7,6 @@ tokens mean.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from policy.model.config import BackboneConfig
+from policy.model.config import MAX_LAYERS, BackboneConfig
 from policy.model.errors import ModelError
+from policy.model.fingerprint import fingerprint
 from policy.model.weights import smollm2_folder
 
 DEFAULT_ID = "smollm2-135m"
+MAX_PARAMETERS = 10**10
 
 
 class LlmBackbone(nn.Module):
@@ -46,7 +47,7 @@ class LlmBackbone(nn.Module):
         nn.init.zeros_(unused.weight)
         _keep_blocks(llm, config)
         llm.requires_grad_(False)
-        self.fingerprint = _fingerprint(llm)
+        self.fingerprint = fingerprint(llm)
         if config.lora.rank:
             llm = _with_adapters(llm, config)
         self.llm = llm
@@ -85,6 +86,7 @@ def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.
             raise ModelError(
                 f"backbone.architecture is not a Hugging Face configuration: {error}"
             ) from None
+        _check_size(hf_config)
         return _random(hf_config, config.seed, dtype)
     source = str(smollm2_folder()) if config.id == DEFAULT_ID else config.id
     try:
@@ -152,13 +154,13 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
         raise ModelError(f"backbone.lora.targets {list(lora.targets)}: {error}") from None
 
 
-def _fingerprint(llm: nn.Module) -> str:
-    """SHA-256 over the names, shapes and first 4 KiB of all tensors, in bfloat16: cheap, and the
-    same in any dtype.
-    """
-    digest = hashlib.sha256()
-    for name, value in sorted(llm.named_parameters()):
-        head = value.detach().flatten()[:2048].to("cpu", torch.bfloat16).contiguous()
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        digest.update(head.view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()
+def _check_size(hf_config: Any) -> None:
+    """Count the parameters before memory is asked for them. Raises ModelError."""
+    from transformers import AutoModel
+
+    if getattr(hf_config, "num_hidden_layers", 0) > MAX_LAYERS:
+        raise ModelError(f"backbone.architecture: more than {MAX_LAYERS} layers")
+    with torch.device("meta"):
+        count = sum(value.numel() for value in AutoModel.from_config(hf_config).parameters())
+    if count > MAX_PARAMETERS:
+        raise ModelError(f"backbone.architecture: {count:.1e} parameters; at most 1e10 are taken")

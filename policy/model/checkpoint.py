@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from policy.model.backbone import LlmBackbone
 from policy.model.config import ModelConfig
 from policy.model.errors import ModelError
+from policy.model.fingerprint import WHOLE
 from policy.model.model import PolicyModel
 from policy.model.weights import sha256
 from policy.tasks.congestion.fields import FIELDS
@@ -150,11 +151,14 @@ def load(
         ModelError: see `read_info`; or the backbone or a tensor is not the one it was trained with.
     """
     info = read_info(folder)
+    known = info.backbone_fingerprint
+    if known is not None and not known.startswith(WHOLE):
+        raise ModelError(
+            f"{folder}: its fingerprint covers a part of the backbone's weights only; renew it: "
+            f"python -m policy.model.fingerprint {folder}"
+        )
     model = PolicyModel(info.model, backbone_dtype=dtype)
-    if (
-        isinstance(model.backbone, LlmBackbone)
-        and model.backbone.fingerprint != info.backbone_fingerprint
-    ):
+    if isinstance(model.backbone, LlmBackbone) and model.backbone.fingerprint != known:
         raise ModelError(
             f"{folder}: backbone {info.model.backbone.id!r} has other weights here than it was "
             "trained with"

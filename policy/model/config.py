@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["nioka", "gru", "mlp", "transformer"]
+
+
+MAX_LAYERS = 256
+MAX_ARCHITECTURE_SIZE = 2**20
+"""Of any one number of a Hugging Face configuration: widths, positions, tokens."""
 
 
 class _Config(BaseModel):
@@ -18,10 +23,17 @@ class EncoderConfig(_Config):
     tokens.
     """
 
-    channels: int = Field(default=32, gt=0, description="CNN channels of each feature group")
-    kernel: int = Field(default=4, gt=0, description="taps of the causal convolution over windows")
+    channels: int = Field(
+        default=32, gt=0, le=256, description="CNN channels of each feature group"
+    )
+    kernel: int = Field(
+        default=4, gt=0, le=64, description="taps of the causal convolution over windows"
+    )
     patch: int = Field(
-        default=4, gt=0, description="windows that share one step of tokens; 1: a step per window"
+        default=4,
+        gt=0,
+        le=1024,
+        description="windows that share one step of tokens; 1: a step per window",
     )
     state_tokens: Literal["one", "group"] = Field(
         default="one", description="one state token per step, or one for each feature group"
@@ -34,10 +46,10 @@ class EncoderConfig(_Config):
 class LoraConfig(_Config):
     """Low-rank adapters on the frozen backbone (Hu et al., arXiv 2106.09685). Rank 0: none."""
 
-    rank: int = Field(default=16, ge=0)
-    alpha: int = Field(default=32, gt=0)
+    rank: int = Field(default=16, ge=0, le=512)
+    alpha: int = Field(default=32, gt=0, le=4096)
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    targets: tuple[str, ...] = ("q_proj", "v_proj")
+    targets: tuple[str, ...] = Field(default=("q_proj", "v_proj"), max_length=16)
 
 
 class BackboneConfig(_Config):
@@ -58,17 +70,27 @@ class BackboneConfig(_Config):
     pretrained: bool = Field(
         default=True, description="false: same shape, random weights drawn from `seed`"
     )
-    layers: int | None = Field(default=None, gt=0, description="keep the first k blocks")
-    seed: int = 0
+    layers: int | None = Field(
+        default=None, gt=0, le=MAX_LAYERS, description="keep the first k blocks"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63)
     lora: LoraConfig = LoraConfig()
+
+    @field_validator("architecture")
+    @classmethod
+    def _of_a_size_that_exists(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key, size in (value or {}).items():
+            if isinstance(size, int) and abs(size) > MAX_ARCHITECTURE_SIZE:
+                raise ValueError(f"{key} = {size} is beyond {MAX_ARCHITECTURE_SIZE}")
+        return value
 
 
 class ControlConfig(_Config):
     """Size of the controls that are trained from scratch."""
 
-    hidden: int = Field(default=128, gt=0)
-    layers: int = Field(default=2, gt=0)
-    heads: int = Field(default=4, gt=0, description="attention heads of the transformer")
+    hidden: int = Field(default=128, gt=0, le=1024)
+    layers: int = Field(default=2, gt=0, le=16)
+    heads: int = Field(default=4, gt=0, le=64, description="attention heads of the transformer")
 
 
 class ModelConfig(_Config):
@@ -77,7 +99,7 @@ class ModelConfig(_Config):
     kind: Kind = "nioka"
     task: str = "congestion"
     objective: Literal["near-optimal", "decision-transformer"] = "near-optimal"
-    history: int = Field(default=20, gt=0, description="decision windows the model sees")
+    history: int = Field(default=20, gt=0, le=1024, description="decision windows the model sees")
     encoder: EncoderConfig = EncoderConfig()
     backbone: BackboneConfig = BackboneConfig()
     control: ControlConfig = ControlConfig()

@@ -87,6 +87,25 @@ def test_an_absent_server_is_reported_once(tmp_path, wait_for):
     assert [event for _, event, _ in [*seen, *client.events()]].count("server-refused") == 1
 
 
+def test_whatever_an_answer_does_to_the_client_it_connects_again(
+    client, server, wait_for, monkeypatch
+):
+    wait_for(lambda: client.connected, "welcome")
+
+    def too_much(*arguments):
+        monkeypatch.undo()
+        raise MemoryError("Unable to allocate 149 GiB")
+
+    monkeypatch.setattr("agent.codec.decode", too_much)
+    client.send(batch(), 0)
+    wait_for(lambda: len(server.hellos) == 2, "another stream")
+    wait_for(lambda: client.connected, "welcome")
+    client.send(batch(serial=1), 0)
+    wait_for(client.receive, "answer")
+    events = [(event, detail) for _, event, detail in client.events()]
+    assert ("server-lost", "MemoryError: Unable to allocate 149 GiB") in events
+
+
 @pytest.mark.parametrize("key", ["tls_ca", "token_file"])
 def test_unreadable_credentials_name_the_file(tmp_path, key):
     ca = tmp_path / "ca.pem"

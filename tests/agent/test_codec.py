@@ -82,7 +82,7 @@ def decisions(**columns):
 
 
 def test_answers_as_columns():
-    answers = codec.decode(decisions(), 99)
+    answers = codec.decode(decisions(), 99, 8)
     assert len(answers) == 2
     assert answers.received_ns == 99
     assert answers.tier.tolist() == ["gcc", "gcc"]
@@ -95,18 +95,30 @@ def test_answers_as_columns():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.0, -1.0])
 @pytest.mark.parametrize("column", ["pacing_rate_bps", "cwnd_packets"])
 def test_unusable_numbers_are_told(column, bad):
-    answers = codec.decode(decisions(**{column: np.array([bad, 5.0])}), 0)
+    answers = codec.decode(decisions(**{column: np.array([bad, 5.0])}), 0, 8)
     assert answers.valid(slots=8).tolist() == [False, True]
 
 
 def test_slots_out_of_range_are_told():
-    assert codec.decode(decisions(), 0).valid(slots=2).tolist() == [True, False]
+    assert codec.decode(decisions(), 0, 8).valid(slots=2).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("column", [np.array([1.0]), np.array([1, 2, 3], "u1")])
 def test_ragged_columns_are_refused(column):
     with pytest.raises(ValueError, match=r"columns|buffer size"):
-        codec.decode(decisions(pacing_rate_bps=column), 0)
+        codec.decode(decisions(pacing_rate_bps=column), 0, 8)
+
+
+def test_more_answers_than_flows_are_refused():
+    with pytest.raises(ValueError, match="2 answers for 1 flows"):
+        codec.decode(decisions(), 0, 1)
+
+
+def test_a_long_name_of_a_tier_is_refused():
+    batch = decisions()
+    batch.tier = "x" * 1_000_000
+    with pytest.raises(ValueError, match="1000000 characters"):
+        codec.decode(batch, 0, 8)
 
 
 def test_hello_says_what_the_config_says(tmp_path):

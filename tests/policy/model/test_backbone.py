@@ -64,12 +64,20 @@ def test_local_folder(tiny, tmp_path):
     assert random.fingerprint != backbone.fingerprint
 
 
+LLAMA = {"model_type": "llama"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"architecture": None, "id": "/nowhere/at/all"}, "cannot load backbone '/nowhere/at/all'"),
         ({"architecture": {"model_type": "no-such-model"}}, "not a Hugging Face configuration"),
         ({"architecture": {"hidden_size": 8}}, "not a Hugging Face configuration"),
+        (
+            {"architecture": LLAMA | {"num_hidden_layers": 257}},
+            "more than 256 layers",
+        ),
+        ({"architecture": LLAMA | {"hidden_size": 2**17}}, r"parameters; at most"),
         ({"lora": {"targets": ["no_such_layer"]}}, "lora.targets"),
     ],
 )
