@@ -146,8 +146,7 @@ def _register_linked(elf: bytes, variable: str, path: Path) -> int:
 
 
 def _register_pinned(elf: bytes, variable: str, path: Path, folder: Path) -> None:
-    bpffs.mount()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bpffs.make(folder)
     opened = _opened(elf, path)
     try:
         _load(opened, path)
