@@ -1,7 +1,7 @@
 """What an agent is told: one JSON file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agent.errors import AgentError
 from agent.layout import CONTROL, Mode, Wake
 from settings import first_mistake
+
+NetnsCookie = Annotated[int, Field(gt=0, lt=2**64)]
 
 
 class AgentConfig(BaseModel):
@@ -36,8 +38,10 @@ class AgentConfig(BaseModel):
     """File holding the bearer token, sent with TLS."""
     policy: str = "apc"
     """Tier asked of the server: apc, llm, gru, mlp, persistence, gcc, bbr-lite, aimd, hold."""
-    netns_cookies: tuple[int, ...] | None = None
-    """Control only flows of these network namespaces (SO_NETNS_COOKIE); none: of any."""
+    netns_cookies: tuple[NetnsCookie, ...] | None = Field(default=None, max_length=1024)
+    """Control only flows of these network namespaces (SO_NETNS_COOKIE); none: of any. Flows of
+    others run under the kernel algorithm and take no slot.
+    """
     tier: Literal["auto", "ebpf", "portable"] = "auto"
     mode: Literal["command", "observe"] = "command"
     """observe: records flow, the kernel's own algorithm stays in control."""

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from agent.commands import CommandTable
 from agent.config import AgentConfig
 from agent.ebpf.loader import Sizes, open_pins
+from agent.ebpf.pins import ANY_NETNS
 from agent.layout import Records
 from agent.ring import RingReader
 
@@ -25,6 +26,9 @@ class EbpfDatapath:
             Sizes(config.slots, config.ring_bytes),
             config.control(),
         )
+        # Before anybody knows the controller's name.
+        cookies = config.netns_cookies
+        self._pins.admit([ANY_NETNS] if cookies is None else cookies)
         self._ring = RingReader(self._pins.ring_fd, self._pins.ring_bytes)
         self._commands = CommandTable(self._pins.commands)
         self._heartbeat = self._pins.control["heartbeat_ns"]

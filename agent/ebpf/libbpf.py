@@ -197,6 +197,15 @@ def update(fd: int, key: int, value: bytes) -> None:
     _check(library().bpf_map_update_elem(fd, ctypes.byref(word), value, 0), "array map")
 
 
+def put(fd: int, key: int, value: int) -> None:
+    """Write one entry of a hash map of 64-bit keys and 32-bit values."""
+    key_word, value_word = ctypes.c_uint64(key), ctypes.c_uint32(value)
+    _check(
+        library().bpf_map_update_elem(fd, ctypes.byref(key_word), ctypes.byref(value_word), 0),
+        "hash map",
+    )
+
+
 def unregister(struct_ops_fd: int) -> None:
     """Unregister a controller that was registered without a link (kernels before 6.4)."""
     zero = ctypes.c_uint32(0)

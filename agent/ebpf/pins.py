@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from agent import layout
 from agent.ebpf import bpffs, libbpf
 from agent.errors import AgentError
 
+ANY_NETNS = 0
+"""In place of a cookie in the map of namespaces: all of them (report.h)."""
 #: The maps that the agent uses, with the entry type of those that it maps into memory.
 MAPS: dict[str, np.dtype[np.void] | None] = {
     "records": None,
     "free_slots": None,
+    "namespaces": None,
     "flows": layout.FLOW,
     "commands": layout.COMMAND,
     "control": layout.CONTROL,
@@ -55,6 +59,11 @@ class Pins:
         return np.frombuffer(
             mmap.mmap(self._fds[name], size, mmap.MAP_SHARED, protection), dtype, entries
         )
+
+    def admit(self, cookies: Iterable[int]) -> None:
+        """Let flows of these network namespaces take slots, besides those that may already."""
+        for cookie in cookies:
+            libbpf.put(self._fds["namespaces"], cookie, 1)
 
     def free_slot(self, slot: int) -> None:
         """Hand back a slot that a flow left without a CLOSE. If the flow lives after all, it opens

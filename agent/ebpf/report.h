@@ -35,6 +35,16 @@ struct {
 	__type(value, u32);
 } free_slots SEC(".maps");
 
+/* Cookies of the network namespaces whose flows get slots; ANY_NETNS among them: every flow does. A controller's name
+ * is the whole host's, and without this any local user could take all slots. The loader fills the map. */
+#define ANY_NETNS 0
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u64);
+	__type(value, u32);
+} namespaces SEC(".maps");
+
 #define MMAPABLE_ARRAY(name, entry)                \
 	struct {                                       \
 		__uint(type, BPF_MAP_TYPE_ARRAY);          \
@@ -142,6 +152,13 @@ static __always_inline void identify(struct sock *sk, struct identity *id)
 	}
 }
 
+static __always_inline _Bool is_ours(struct sock *sk)
+{
+	u64 cookie = sk->__sk_common.skc_net.net->net_cookie, any = ANY_NETNS;
+
+	return bpf_map_lookup_elem(&namespaces, &cookie) || bpf_map_lookup_elem(&namespaces, &any);
+}
+
 /* Gives the flow a slot and announces it. Called again for the same socket, it keeps the slot unless that was taken
  * away (the agent reclaims the slots of flows that it believes dead). */
 static __always_inline struct state *open_flow(struct sock *sk)
@@ -155,6 +172,10 @@ static __always_inline struct state *open_flow(struct sock *sk)
 
 	if (!st || !ctl || !count)
 		return 0;
+	if (!is_ours(sk)) {
+		st->generation = 0;
+		return 0;
+	}
 	if (bpf_map_pop_elem(&free_slots, &slot)) {
 		st->generation = 0;
 		__sync_fetch_and_add(&count->refused_flows, 1);

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,27 @@ def test_flows_of_other_namespaces_stay_with_the_kernel(network, start_agent, se
     assert flow.rate_bps(0.7) > 12e6
     agent.stop()
     assert len(agent.table("acks")) == 0
+
+
+def test_flows_of_other_namespaces_take_no_slot(network, start_agent, server):
+    agent = start_agent(server=server.address, slots=2, netns_cookies=[network.left.cookie])
+    with ExitStack() as others:
+        for _ in range(4):
+            listener = others.enter_context(network.right.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            other = others.enter_context(network.right.socket())
+            other.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, agent.cc.encode())
+            other.connect(listener.getsockname())
+            peer = others.enter_context(listener.accept()[0])
+            other.sendall(bytes(100_000))  # the kernel's fallback carries them
+            assert len(peer.recv(100_000, socket.MSG_WAITALL)) == 100_000
+        flow = network.flow(agent.cc)
+        time.sleep(0.7)
+        assert flow.rate_bps(1.0) == pytest.approx(8e6, rel=0.1)  # the server's
+        agent.stop()
+    assert agent.summary()["refused_flows"] == 0
+    assert len(events(agent, "open")) == 1
 
 
 def test_short_flows_reuse_slots(network, start_agent, server):
