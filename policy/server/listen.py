@@ -22,7 +22,11 @@ UNIX_PATH_BYTES = 107  # sockaddr_un, less the final zero
 
 def options(config: ServerConfig) -> list[tuple[str, int]]:
     """gRPC options: limits, and pings that find agents which vanished."""
+    hello_timeout_ms = max(1, round(1000 * config.limits.hello_timeout_s))
     return [
+        # Each connection holds a descriptor: one that says nothing must not hold it for long.
+        ("grpc.server_handshake_timeout_ms", hello_timeout_ms),
+        ("grpc.max_connection_idle_ms", hello_timeout_ms),
         # The service refuses and counts what is beyond the limit; gRPC refuses what would take too
         # much memory to read.
         ("grpc.max_receive_message_length", _REFUSED_UNREAD * config.limits.message_bytes),

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -342,8 +344,21 @@ def test_tcp_needs_tls_and_the_token(tmp_path: Path, agent) -> None:
         tls_cert=str(cert),
         tls_key=str(key),
         token_file=str(token),
+        limits={"hello_timeout_s": 1.0},
     )
     try:
+        host, _, port = server.address.rpartition(":")
+        trusting = ssl.create_default_context(cafile=cert)
+        trusting.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection((host, int(port)), timeout=20) as silent,
+            trusting.wrap_socket(
+                socket.create_connection((host, int(port)), timeout=20), server_hostname=host
+            ) as idle,
+        ):
+            assert silent.recv(1) == b""  # neither keeps its descriptor
+            while idle.recv(4096):
+                pass
         with grpc.secure_channel(
             server.address, grpc.ssl_channel_credentials(cert.read_bytes())
         ) as channel:

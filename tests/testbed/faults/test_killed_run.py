@@ -41,15 +41,15 @@ from agent.spawn import new_cc_name
 from testbed.system.leftovers import clean
 from testbed.system.pids import ProcessId
 from testbed.system.state import RecordedPath, RunState
-while bpffs.is_mounted():
+while bpffs.in_bpffs(bpffs.ROOT):
     subprocess.run(["umount", str(bpffs.ROOT)], check=True)
-bpffs.mount()
+bpffs._mount()
 state = RunState.create("dead", Path(sys.argv[1]))
 state.process = ProcessId(state.process.pid, 1)
 state.add_path(RecordedPath("pin", str(bpffs.ROOT / "tbtest-never")))
-print(bpffs.is_mounted())
+print(bpffs.in_bpffs(bpffs.ROOT))
 clean(folder=Path(sys.argv[1]))
-print(bpffs.is_mounted())
+print(bpffs.in_bpffs(bpffs.ROOT))
 """
 
 pytestmark = [pytest.mark.root, pytest.mark.ebpf]
