@@ -17,7 +17,7 @@ from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, new_figure, number, save_figure
 from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.registry import DEFAULT_LIGHT, create
-from policy.scheduler.rules import ApcConfig, Scheduler
+from policy.scheduler.rules import ApcConfig, RuleScheduler
 from policy.tasks.congestion.simulator import Links, TierController, Video, simulate
 
 FACTORS: tuple[float | str, ...] = ("always", 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, "never")
@@ -56,7 +56,7 @@ class Collaboration:
         self._light, self._model = light, model
         self._factors, self._each = factors, flows_each
         self._schedulers = [
-            Scheduler(flows, scaled(ApcConfig(), factor)) if isinstance(factor, float) else None
+            RuleScheduler(flows, scaled(ApcConfig(), factor)) if isinstance(factor, float) else None
             for factor in factors
         ]
         self.asked = np.zeros(flows, np.int64)  # windows decided by the model
@@ -81,7 +81,7 @@ class Collaboration:
         ):
             chosen = batch.flow // self._each == group
             if scheduler is not None:
-                difficult[chosen] = scheduler.reasons(batch.only(chosen)) > 0
+                difficult[chosen] = scheduler.observe(batch.only(chosen)) > 0
             else:
                 difficult[chosen] = factor == "always"
         return difficult

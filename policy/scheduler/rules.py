@@ -79,19 +79,28 @@ _STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, len(Reason))])
 """Reason bits that hold, and for how many windows each rule has been calm."""
 
 
-class Scheduler:
-    """Keeps each flow's reasons."""
+class RuleScheduler:
+    """See `policy.scheduler.base.Scheduler`: keeps each flow's reasons."""
 
     def __init__(self, flows: int, config: ApcConfig) -> None:
+        self._state = np.zeros(flows, _STATE)
+        self.set_thresholds(config)
+
+    def set_thresholds(self, config: ApcConfig) -> None:
+        """Other thresholds from the next window on; what holds goes on to hold until it ends by
+        them.
+        """
         self.history = config.trend_windows
         self._limits = settings_record(config)
-        self._state = np.zeros(flows, _STATE)
+
+    def feedback(self, batch: FlowBatch, by_model: Bools) -> None:
+        """See Scheduler: the rules do not learn."""
 
     def forget(self, flows: Sequence[int] | Ints) -> None:
         """These flow numbers have ended."""
         self._state[flows] = np.zeros(1, _STATE)[0]
 
-    def reasons(self, batch: FlowBatch) -> NDArray[np.uint8]:
+    def observe(self, batch: FlowBatch) -> NDArray[np.uint8]:
         """Reason bits of every flow, 0 where it is easy, after one more window of each;
         uint8[n].
         """

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from policy.errors import PolicyError
 from policy.registry import DEFAULT_LIGHT, LIGHT, full_name, nearest
 from policy.scheduler.admission import AdmissionConfig
+from policy.scheduler.registry import full_name as scheduler_name
 from policy.scheduler.rules import ApcConfig
 from policy.tasks.congestion.competition import CompetitionConfig
 from settings import SettingsError, first_mistake, read_mapping
@@ -65,7 +66,10 @@ class ServerConfig(BaseModel):
     """On SIGTERM, how long streams may go on before they are ended."""
     log: Literal["info", "warning"] = "info"
     limits: Limits = Limits()
+    scheduler: str = "rules"
+    """Who says which flows are difficult under `apc`: rules, or `path/to/file.py:Class`."""
     apc: ApcConfig = ApcConfig()
+    """Thresholds of the rules."""
     admission: AdmissionConfig = AdmissionConfig()
     competition: CompetitionConfig = CompetitionConfig()
 
@@ -73,6 +77,11 @@ class ServerConfig(BaseModel):
     @classmethod
     def _full_name(cls, name: str | None) -> str | None:
         return name if name in (None, "auto") else full_name(name)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _scheduler_name(cls, name: str) -> str:
+        return scheduler_name(name)
 
     @field_validator("tiers")
     @classmethod

@@ -21,8 +21,9 @@ from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.registry import create
+from policy.scheduler import registry as schedulers
 from policy.scheduler.admission import BatchQueue
-from policy.scheduler.rules import Reason, Scheduler
+from policy.scheduler.rules import Reason
 from policy.server.config import ServerConfig
 from policy.server.flows import Asked, Session
 from policy.server.intake import Rejections, closings_of, records_of
@@ -67,6 +68,13 @@ def _lane(tier: Policy, config: ServerConfig) -> Lane:
     return Lane(tier, BatchQueue(config.limits.flows, admission), getattr(tier, "history", HISTORY))
 
 
+def _usable(actions: Actions) -> NDArray[np.bool_]:
+    """Which actions are rates and cwnds at all."""
+    rate, cwnd = actions.pacing_rate_bps, actions.cwnd_packets
+    usable: NDArray[np.bool_] = np.isfinite(rate) & np.isfinite(cwnd) & (rate > 0) & (cwnd > 0)
+    return usable
+
+
 class Core:
     """See the module."""
 
@@ -92,10 +100,12 @@ class Core:
         self._folder, self._history = WindowFolder(slots), History(slots)
         self.streams = Streams(config, list(models), metrics, self._folder.open)
         self._table = self.streams.table
-        self._scheduler = Scheduler(slots, config.apc)
+        self._scheduler = schedulers.create(config.scheduler, slots, config.apc)
         self._competition = Competition(slots, config.competition)
         metrics.competing = self._competition.competing
         self._reasons = np.zeros(slots, np.uint8)
+        # Under APC: whether the flow has been scheduled, and the model has answered since.
+        self._scheduled, self._by_model = np.zeros(slots, bool), np.zeros(slots, bool)
 
     # Decisions
 
@@ -161,7 +171,12 @@ class Core:
 
     def _schedule(self, batch: FlowBatch, now_ns: int) -> NDArray[np.uint8]:
         """Find the difficult flows and queue those that can be answered in time."""
-        reasons = self._scheduler.reasons(batch)
+        before = self._scheduled[batch.flow]
+        if before.any():
+            known = batch.only(before)
+            self._scheduler.feedback(known, self._by_model[known.flow])
+        self._scheduled[batch.flow], self._by_model[batch.flow] = True, False
+        reasons = self._scheduler.observe(batch)
         self._reasons[batch.flow] = reasons
         difficult = reasons > 0
         self.metrics.difficult += int(np.count_nonzero(difficult))
@@ -235,6 +250,7 @@ class Core:
         actions = self._competed(lane.tier, job.batch, actions)
         kept = np.flatnonzero(live & ~drop)
         chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
+        self._by_model[slots[kept]] = _usable(chosen)
         return self._answers(
             name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns
         )
@@ -252,7 +268,7 @@ class Core:
     ) -> Outgoing:
         """DecisionBatch messages, one per session, for the actions that are rates at all."""
         rate, cwnd = actions.pacing_rate_bps, actions.cwnd_packets
-        usable = np.isfinite(rate) & np.isfinite(cwnd) & (rate > 0) & (cwnd > 0)
+        usable = _usable(actions)
         if not usable.all():
             self.metrics.dropped[tier, "not_a_rate"] += int(np.count_nonzero(~usable))
         order = np.flatnonzero(usable)
@@ -301,9 +317,10 @@ class Core:
         slots = self._table.recycle()
         if len(slots):
             self._history.forget(slots)
-            self._scheduler.forget(slots)
+            self._scheduler.forget(slots.tolist())
             self._competition.forget(slots)
             self._reasons[slots] = 0
+            self._scheduled[slots] = self._by_model[slots] = False
             for lane in self.lanes.values():
                 lane.queue.forget(slots)
             for tier in (*self._light.values(), *(lane.tier for lane in self.lanes.values())):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from policy.api import FlowBatch
-from policy.scheduler.rules import ApcConfig, Reason, Scheduler
+from policy.scheduler.rules import ApcConfig, Reason, RuleScheduler
 from policy.tasks.congestion.fields import FIELDS, F
 
 CONFIG = ApcConfig()
@@ -36,7 +36,7 @@ def batch(*histories: list[dict[str, float]]) -> FlowBatch:
 
 
 def reasons(*history: dict[str, float]) -> Reason:
-    return Reason(int(Scheduler(1, CONFIG).reasons(batch(list(history)))[0]))
+    return Reason(int(RuleScheduler(1, CONFIG).observe(batch(list(history)))[0]))
 
 
 CALM: dict[str, float] = {}
@@ -76,37 +76,46 @@ def test_hysteresis(delays: list[float]) -> None:
     """Once above the upper threshold, a flow is easy again only after so many windows below the
     lower one.
     """
-    scheduler = Scheduler(1, CONFIG)
+    scheduler = RuleScheduler(1, CONFIG)
     upper = max(CONFIG.queueing_on * 40e6, CONFIG.queueing_floor_ms * 1e6)
     lower = max(CONFIG.queueing_off * 40e6, CONFIG.queueing_floor_ms * 0.5e6)
     difficult, calm = False, 0
     for delay in delays:
         calm = calm + 1 if delay <= lower else 0
         difficult = delay > upper or (difficult and calm < CONFIG.calm_windows)
-        got = scheduler.reasons(batch([{"queueing_delay_ns": delay}]))[0]
+        got = scheduler.observe(batch([{"queueing_delay_ns": delay}]))[0]
         assert bool(got & Reason.QUEUEING_DELAY) == difficult
 
 
 def test_a_flow_on_the_edge_does_not_flap() -> None:
-    scheduler = Scheduler(1, CONFIG)
+    scheduler = RuleScheduler(1, CONFIG)
     states = [
-        bool(scheduler.reasons(batch([{"queueing_delay_ns": d}]))[0]) for d in [31e6, 29e6] * 20
+        bool(scheduler.observe(batch([{"queueing_delay_ns": d}]))[0]) for d in [31e6, 29e6] * 20
     ]  # upper threshold: 30 ms
     assert all(states)
 
 
 def test_ended_flows_leave_no_state() -> None:
-    scheduler = Scheduler(1, CONFIG)
-    scheduler.reasons(batch([{"loss_rate": 0.5}]))
+    scheduler = RuleScheduler(1, CONFIG)
+    scheduler.observe(batch([{"loss_rate": 0.5}]))
     scheduler.forget([0])
-    assert scheduler.reasons(batch([CALM]))[0] == 0
+    assert scheduler.observe(batch([CALM]))[0] == 0
 
 
 def test_flows_do_not_influence_one_another() -> None:
-    together = Scheduler(2, CONFIG).reasons(batch([CALM] * 5, [{"loss_rate": 0.3}] * 5))
+    together = RuleScheduler(2, CONFIG).observe(batch([CALM] * 5, [{"loss_rate": 0.3}] * 5))
     assert together.tolist() == [0, int(Reason.LOSS)]
 
 
 def test_thresholds_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(ValidationError, match="loss_off must not be above loss_on"):
         ApcConfig(loss_on=0.01, loss_off=0.02)
+
+
+def test_thresholds_may_change_while_it_runs() -> None:
+    scheduler = RuleScheduler(1, CONFIG)
+    window = batch([CALM | {"loss_rate": 0.01}])
+    assert scheduler.observe(window)[0] == 0
+    strict = CONFIG.model_copy(update={"loss_on": 0.005, "loss_off": 0.001})
+    scheduler.set_thresholds(strict)
+    assert Reason(int(scheduler.observe(window)[0])) == Reason.LOSS

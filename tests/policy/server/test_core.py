@@ -403,3 +403,18 @@ def test_a_flow_met_in_mid_life_starts_with_the_window_open_now(agent) -> None:
     messages = play(c, session, opening, agent.window())
     assert len(decided(messages)) == 1
     assert rejected(messages) == {}
+
+
+def test_a_scheduler_is_told_what_came_of_each_answer(make_agent, monkeypatch) -> None:
+    c, session, agent, _ = difficult(make_agent)
+    told = []
+    monkeypatch.setattr(
+        c._scheduler, "feedback", lambda batch, by_model: told.append(by_model.tolist())
+    )
+    job = c.next_job("llm", 10 * MS)
+    assert job is not None
+    c.finish(job, job.lane.tier.decide(job.batch, 0), 30 * MS)
+    play(c, session, agent.window())
+    assert told == [[True, True]]
+    play(c, session, agent.window())
+    assert told == [[True, True], [False, False]]

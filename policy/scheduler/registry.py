@@ -1,0 +1,29 @@
+"""The schedulers by name, and the user's own by `path/to/file.py:Class`."""
+
+from __future__ import annotations
+
+from plugins import absolute, is_reference
+from policy.errors import PolicyError
+from policy.scheduler.base import Scheduler, SchedulerContext
+from policy.scheduler.guest import GuestScheduler
+from policy.scheduler.rules import ApcConfig, RuleScheduler
+
+RULES = "rules"
+
+
+def full_name(name: str) -> str:
+    """The name, a file's path made absolute. Raises PolicyError if there is none of this name."""
+    if is_reference(name):
+        return absolute(name)
+    if name != RULES:
+        raise PolicyError(f"no scheduler {name!r}; known: {RULES}; or path/to/file.py:Class")
+    return name
+
+
+def create(name: str, flows: int, thresholds: ApcConfig) -> Scheduler:
+    """Build a scheduler. Raises PolicyError if a user's own cannot be built; runs its file."""
+    rules = RuleScheduler(flows, thresholds)
+    if is_reference(name):
+        return GuestScheduler(name, SchedulerContext(flows), rules)
+    full_name(name)
+    return rules
