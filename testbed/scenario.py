@@ -100,6 +100,10 @@ class Scenario(_Strict):
     trace: str | None = Field(
         "lte-driving", description="bottleneck capacity: a file or a name of `tbtest traces list`"
     )
+    trace_format: str | None = Field(
+        None,
+        description="format of the trace's file, or path/to/file.py:Class; null: by content",
+    )
     rate_bps: RateBps | None = Field(
         None, alias="rate", description="constant bottleneck capacity, instead of a trace"
     )

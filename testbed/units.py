@@ -38,6 +38,12 @@ _SIZE_BYTES: Mapping[str, float] = {"b": 1, "kb": 1e3, "mb": 1e6, "kib": 1024, "
 _QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ%/]*)\s*", re.IGNORECASE)
 
 
+# All in capitals, MBPS, says nothing by its B.
+_BYTES_PER_S = re.compile(
+    r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKmMgG]?)(?:B(?:ps|/s)|[bB]ytes?(?:ps|/s))\s*"
+)
+
+
 def _parse(text: object, units: Mapping[str, float], what: str, example: str) -> float:
     """The value of ``text`` in the base unit of ``units``; a bare number has no unit and is
     refused.
@@ -60,7 +66,11 @@ def parse_duration_ns(text: object) -> int:
 
 
 def parse_rate_bps(text: object) -> float:
-    """``"12mbit"`` (or ``12Mbit/s``, ``12mbps``) -> 12e6. Raises UserError."""
+    """``"12mbit"`` (or ``12Mbit/s``, ``12Mbps``) -> 12e6. Raises UserError, also for ``12MBps``."""
+    in_bytes = _BYTES_PER_S.fullmatch(str(text))
+    if in_bytes is not None:
+        bits = f"{float(in_bytes[1]) * 8:g}{in_bytes[2].lower()}bit"
+        raise UserError(f"{text!r} is in bytes per second and a rate is in bits; write {bits}")
     return _parse(text, _RATE_BPS, "rate", "12mbit")
 
 

@@ -73,11 +73,13 @@ def write_html(trace: Trace, window_ns: int, path: Path) -> None:
 
 
 def default_window_ns(trace: Trace) -> int:
-    """A window that shows a trace well: 100 ms, longer where that would be too many points."""
-    return max(
-        100_000_000 if trace.duration_ns >= 1_000_000_000 else 1_000_000,
-        trace.duration_ns // _MAX_POINTS,
-    )
+    """The window of statistics: 100 ms, so that short outages count; 1 ms below a second."""
+    return 100_000_000 if trace.duration_ns >= 1_000_000_000 else 1_000_000
+
+
+def plot_window_ns(trace: Trace, window_ns: int) -> int:
+    """The window of a plot: `window_ns`, longer where that would be too many points."""
+    return max(window_ns, trace.duration_ns // _MAX_POINTS)
 
 
 def _round_up(value: float) -> float:

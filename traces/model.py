@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traces.errors import TraceError
+from traces.names import check_name
 
 NS_PER_S = 1_000_000_000
 MAX_RATE_BPS = 1e12
@@ -87,9 +88,11 @@ class Trace:
     """Capacity over time, in exactly one of the two forms.
 
     With `period_ns` the trace repeats. Without, the last step holds, or nothing more is delivered
-    after the last opportunity. An opportunity may lie at `period_ns` itself (Mahimahi's last one
-    does): it is delivered then, together with the first of the next round if that lies at 0. Raises
-    TraceError when the forms or the period do not fit, or when the capacity is zero throughout.
+    after the last opportunity. The name may become that of a file (`traces.names`).
+
+    An opportunity may lie at `period_ns` itself (Mahimahi's last one does): it is delivered
+    then, together with the first of the next round if that lies at 0. Raises TraceError when the
+    forms or the period do not fit, or when the capacity is zero throughout.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Trace:
     opportunities: Opportunities | None = None
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if (self.steps is None) == (self.opportunities is None):
             raise TraceError(f"trace {self.name}: give either steps or opportunities")
         if self.period_ns is not None:
@@ -188,6 +192,26 @@ class Trace:
         return replace(
             self,
             opportunities=replace(self.opportunities, size_bytes=np.diff(cumulative, prepend=0)),
+        )
+
+    def stretched(self, factor: float) -> "Trace":
+        """The same trace with times `factor` times as long, at the same rates. Raises TraceError.
+
+        Opportunities keep their sizes, so that their rate falls as their times grow.
+        """
+        if not (np.isfinite(factor) and factor > 0) or self.duration_ns * factor > MAX_TIME_NS:
+            raise TraceError(
+                f"trace {self.name}: cannot stretch {self.duration_ns / NS_PER_S:g} s by {factor}; "
+                "give a number above 0 that leaves at most 100 days"
+            )
+        period_ns = None if self.period_ns is None else max(1, round(self.period_ns * factor))
+        if self.steps is not None:
+            starts = np.rint(self.steps.start_ns * factor).astype(np.int64)
+            return replace(self, period_ns=period_ns, steps=replace(self.steps, start_ns=starts))
+        assert self.opportunities is not None
+        at_ns = np.rint(self.opportunities.at_ns * factor).astype(np.int64)
+        return replace(
+            self, period_ns=period_ns, opportunities=replace(self.opportunities, at_ns=at_ns)
         )
 
     def clipped(self, duration_ns: int) -> "Trace":
@@ -291,6 +315,23 @@ class Trace:
             assert self.opportunities is not None
             within = carried[np.searchsorted(self.opportunities.at_ns, at_ns, side="left")]
         return np.asarray(rounds * carried[-1] + within, dtype=np.float64)
+
+
+def same_capacity(one: Trace, other: Trace) -> bool:
+    """Whether two traces are the same but for their names."""
+    if one.period_ns != other.period_ns:
+        return False
+    forms = ((one.steps, other.steps), (one.opportunities, other.opportunities))
+    return all(_columns_equal(mine, theirs) for mine, theirs in forms)
+
+
+def _columns_equal(mine: object | None, theirs: object | None) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    pairs = zip(vars(mine).values(), vars(theirs).values(), strict=True)
+    return all(
+        np.array_equal(one, other) if one is not None else other is None for one, other in pairs
+    )
 
 
 def constant(rate_bps: float) -> Trace:

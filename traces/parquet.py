@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,9 +53,12 @@ def write_parquet(
     pq.write_table(table, path, compression="zstd")
 
 
-def read_parquet(path: Path | str) -> Trace:
-    """The trace in `path`. Raises TraceError."""
+def read_parquet(path: Path | str | BinaryIO) -> Trace:
+    """The trace in `path`. Raises TraceError, also where its name breaks the rule of
+    `traces.names`.
+    """
     table, about = _read(path)
+    path = path if isinstance(path, str | Path) else "pipe"
     columns = {name: table.column(name).to_numpy() for name in table.column_names}
     try:
         if "at_ns" in columns:
@@ -79,7 +82,7 @@ def read_provenance(path: Path | str) -> dict[str, Any]:
     return dict(_read(path)[1].get("provenance", {}))
 
 
-def _read(path: Path | str) -> tuple[pa.Table, dict[str, Any]]:
+def _read(path: Path | str | BinaryIO) -> tuple[pa.Table, dict[str, Any]]:
     """The table, its columns of the schema's types and without nulls, and the metadata."""
     try:
         file = pq.ParquetFile(path)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
+
 from traces.library import TraceFile
+from traces.model import NS_PER_S, Trace
 
 # Sets known to circulate in OpenNetLab JSON with kB/s labelled as kbit/s, and the mean (Mbit/s)
 # under which a trace of theirs is suspect: the sets' own means are 1.15 (Norway 3G) and 31 (Ghent
@@ -15,6 +18,27 @@ _EIGHTFOLD = (
     (re.compile(r"ghent|4g|lte", re.IGNORECASE), 8.0),
 )
 _GOODPUT = re.compile(r"norway|hsdpa|ghent", re.IGNORECASE)
+
+
+# Text without units, `15.0 3173.7`: samples this far apart, at such rates, are hardly seconds and
+# Mbit/s.
+_FAR_APART_S = 20.0
+_FAST_MBPS = 50.0
+
+
+def _step_s(trace: Trace) -> float:
+    """The median time between samples; 0 for a trace that is no row of samples."""
+    if trace.steps is None or len(trace.steps.start_ns) < 2:
+        return 0.0
+    return float(np.median(np.diff(trace.steps.start_ns))) / NS_PER_S
+
+
+def _looks_like_ms_and_kbits(file: TraceFile) -> bool:
+    return (
+        file.format.startswith("seconds-mbit")
+        and _step_s(file.trace) >= _FAR_APART_S
+        and file.trace.mean_bps() / 1e6 >= _FAST_MBPS
+    )
 
 
 def suspicions(file: TraceFile) -> Iterator[str]:
@@ -30,6 +54,12 @@ def suspicions(file: TraceFile) -> Iterator[str]:
                     "(kB/s labelled kbit/s); if it is this one, import with --unit-scale 8"
                 )
                 break
+    if _looks_like_ms_and_kbits(file):
+        yield (
+            f"its samples lie {_step_s(trace):.3g} s apart at a mean of {mean_mbps:.0f} Mbit/s: "
+            "if it is in milliseconds and kbit/s, give --time-scale 0.001 --unit-scale 0.001 "
+            "(convert: --scale 0.001)"
+        )
     if mean_mbps < 0.02:
         yield f"its mean is {mean_mbps * 1e3:.3g} kbit/s; check the unit, and --unit-scale"
     if mean_mbps > 20_000:

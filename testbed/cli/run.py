@@ -16,6 +16,7 @@ _FLAG_KEYS = {
     "cc": "cc",
     "trace": "trace",
     "trace_start": "trace_start",
+    "trace_format": "trace_format",
     "rate": "rate",
     "flow": "flow",
     "flows": "flows",
@@ -70,6 +71,12 @@ def scenario_from(
 )
 @click.option(
     "--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`."
+)
+@click.option(
+    "--trace-format",
+    metavar="FORMAT|FILE.py:CLASS",
+    help="Format of the trace's file, or a class of your own, whose file is run; "
+    "found by content if left out.",
 )
 @click.option(
     "--trace-start", metavar="TIME", help="Begin there in the trace: 90s, or random (seeded)."

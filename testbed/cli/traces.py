@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,21 +20,45 @@ from testbed.cli.traces_about import (
     with_span,
 )
 from testbed.units import parse_duration_ns
-from traces.draw import default_window_ns, text_chart, write_html
+from traces.draw import default_window_ns, plot_window_ns, text_chart, write_html
 from traces.errors import TraceError
 from traces.formats import FORMATS
 from traces.generators import GENERATORS, generate
-from traces.library import add_to_library, read_trace_file, save, trace_name
-from traces.model import NS_PER_S, Trace
+from traces.library import (
+    add_to_library,
+    check_new_name,
+    library_file,
+    read_trace_file,
+    save,
+    trace_name,
+)
+from traces.model import NS_PER_S, Trace, same_capacity
+from traces.names import check_name
+from traces.parquet import read_parquet, read_provenance
 from traces.statistics import binned, describe, rates_bps
 from traces.traps import suspicions
 
-_FORMAT_NAMES = [*(known.name for known in FORMATS), "parquet"]
-_from_format = click.option(
-    "--from",
-    "source_format",
-    type=click.Choice(_FORMAT_NAMES),
-    help="Format of the file; found by content if left out.",
+_TARGETS = [*(known.name for known in FORMATS if known.suffix), "parquet"]
+
+
+def _from_format(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how a file is read."""
+    option = click.option(
+        "--from",
+        "--trace-format",
+        "source_format",
+        metavar="FORMAT|FILE.py:CLASS",
+        help="Format of the file (`tbtest traces formats`), or your own class, whose file is run; "
+        "found by content if left out.",
+    )
+    return option(command)
+
+
+_time_scale = click.option(
+    "--time-scale",
+    type=float,
+    metavar="FACTOR",
+    help="Multiply the times: 0.001 for ms read as seconds.",
 )
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 
@@ -43,10 +67,18 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for 
 def traces() -> None:
     """Look at, convert, generate and import bandwidth traces.
 
-    A trace is given by its name (bundled, or imported by you) or by a file. Formats: Mahimahi,
-    `seconds Mbit/s` text, JSON list of {duration_ms, bandwidth_kbps, latency_ms}, OpenNetLab JSON,
-    CSV with named columns, Parquet.
+    A trace is given by its name (bundled, or imported by you), by a file, or by a pipe; `tbtest
+    traces formats` lists the formats.
     """
+
+
+@traces.command("formats")
+def list_formats() -> None:
+    """List the formats of trace files, by the names that --from takes."""
+    for known in FORMATS:
+        use = "read, written" if known.suffix else "read"
+        click.echo(f"{known.name:<20} {use:<14} {known.description}")
+    click.echo(f"{'parquet':<20} {'read, written':<14} the form of run folders and of your library")
 
 
 @traces.command("list")
@@ -84,9 +116,7 @@ def list_traces(as_json: bool) -> None:
 @traces.command()
 @click.argument("trace", metavar="FILE|NAME")
 @_from_format
-@click.option(
-    "--window", metavar="TIME", help="Window of the statistics and of --html; 100ms if left out."
-)
+@click.option("--window", metavar="TIME", help="Window of the statistics; 100ms if left out.")
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -108,7 +138,7 @@ def show(
     found = describe([rates_bps(shown, window_ns)], window_ns, lags_s=(0.1, 0.5, 1, 2, 5, 10, 30))
     if html is not None:
         try:
-            write_html(shown, window_ns, html)
+            write_html(shown, plot_window_ns(shown, window_ns), html)
         except OSError as error:
             raise TraceError(f"{html}: cannot be written: {error.strerror or error}") from None
     warnings = [*file.notes, *suspicions(file)]
@@ -160,12 +190,10 @@ def show(
 @click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
 @_from_format
 @click.option(
-    "--to",
-    "target_format",
-    type=click.Choice(_FORMAT_NAMES),
-    help="By OUTPUT's suffix if left out.",
+    "--to", "target_format", type=click.Choice(_TARGETS), help="By OUTPUT's suffix if left out."
 )
 @click.option("--scale", type=float, metavar="FACTOR", help="Multiply the capacity.")
+@_time_scale
 @click.option("--clip", metavar="TIME", help="Keep the beginning only, for instance 60s.")
 @click.option(
     "--bin",
@@ -180,6 +208,7 @@ def convert(
     source_format: str | None,
     target_format: str | None,
     scale: float | None,
+    time_scale: float | None,
     clip: str | None,
     bin_width: str | None,
     no_delay: bool,
@@ -191,6 +220,8 @@ def convert(
     """
     file = read_trace_file(trace, source_format)
     result = _without_delay(file.trace) if no_delay else file.trace
+    if time_scale is not None:
+        result = result.stretched(time_scale)
     if clip:
         result = result.clipped(parse_duration_ns(clip))
     if scale is not None:
@@ -261,6 +292,7 @@ def generate_trace(
     metavar="FACTOR",
     help="Multiply the rates: 8 for kB/s labelled kbit/s.",
 )
+@_time_scale
 @click.option(
     "--loss-scale",
     type=float,
@@ -275,6 +307,7 @@ def import_traces(
     source_format: str | None,
     name: str | None,
     unit_scale: float | None,
+    time_scale: float | None,
     loss_scale: float | None,
     no_delay: bool,
     overwrite: bool,
@@ -283,14 +316,16 @@ def import_traces(
     """Check trace files and keep them in your library, to be used by name: tbtest run --trace NAME.
 
     The library is the folder tbtest/traces in $XDG_DATA_HOME (or ~/.local/share). Warns of known
-    mistakes in published sets. Every file is checked before the first is kept.
+    mistakes in published sets. Every file and every name is checked before the first is kept; a
+    file that is in the library already, imported in the same way, stays as it is.
     """
     if name is not None and len(files) > 1:
         raise TraceError(
             "--name is for one file; leave it out to import several under their own names"
         )
     read = [read_trace_file(path, source_format) for path in files]
-    names = [name or trace_name(file.path) for file in read]
+    # A name given is checked; one made of a file's name keeps to the rule.
+    names = [check_name(name) if name is not None else trace_name(file.path) for file in read]
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
         raise TraceError(
@@ -299,19 +334,30 @@ def import_traces(
     checked = []
     for file, own_name in zip(read, names, strict=True):
         trace = replace(_without_delay(file.trace) if no_delay else file.trace, name=own_name)
+        trace = trace.stretched(time_scale) if time_scale is not None else trace
         trace = _scaled_loss(
             trace.scaled(unit_scale) if unit_scale is not None else trace, loss_scale
         )
         provenance = {
             "file": file.path.name,
-            "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
+            "sha256": file.sha256,
             "format": file.format,
             "unit_scale": unit_scale,
+            "time_scale": time_scale,
             "loss_scale": loss_scale,
         }
         checked.append((trace, [*file.notes, *suspicions(replace(file, trace=trace))], provenance))
+    for trace, _, provenance in checked:
+        if not _is_kept(trace, provenance):
+            check_new_name(trace.name, overwrite)
     kept = [
-        (trace, warnings, add_to_library(trace, provenance, overwrite))
+        (
+            trace,
+            warnings,
+            library_file(trace.name)
+            if _is_kept(trace, provenance)
+            else add_to_library(trace, provenance, overwrite),
+        )
         for trace, warnings, provenance in checked
     ]
     if as_json:
@@ -334,6 +380,16 @@ def _without_delay(trace: Trace) -> Trace:
     )
 
 
+def _is_kept(trace: Trace, provenance: Mapping[str, object]) -> bool:
+    """Whether the library holds this very trace: a second try goes on where the first ended."""
+    path = library_file(trace.name)
+    return (
+        path.is_file()
+        and read_provenance(path) == provenance
+        and same_capacity(read_parquet(path), trace)
+    )
+
+
 def _scaled_loss(trace: Trace, factor: float | None) -> Trace:
     if factor is None or trace.steps is None or trace.steps.loss is None:
         return trace
@@ -341,9 +397,7 @@ def _scaled_loss(trace: Trace, factor: float | None) -> Trace:
 
 
 def _assignment(text: str) -> tuple[str, object]:
-    """`key=value`; the value is JSON where it can be read as such, text otherwise. Raises
-    TraceError.
-    """
+    """`key=value`; the value is JSON where it can be read so, text otherwise. Raises TraceError."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise TraceError(f"--set {text}: write it like --set rate_mbps=20")

@@ -57,7 +57,11 @@ def resolve(scenario: Scenario) -> Prepared:
 
     Raises UserError, or the error class of the package that knows better (ValueError).
     """
-    trace = load(scenario.trace) if scenario.trace else constant(scenario.rate_bps or 0.0)
+    trace = (
+        load(scenario.trace, scenario.trace_format)
+        if scenario.trace
+        else constant(scenario.rate_bps or 0.0)
+    )
     trace = trace.starting_at(trace_start_ns(scenario, trace))
     options = {"flows": scenario.flows, "rtt_ns": scenario.rtt_ns, **scenario.topology_options}
     topology = create(find_topology(scenario.topology), options)

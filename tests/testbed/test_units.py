@@ -63,3 +63,11 @@ def test_rate_round_trip(value_bps: int) -> None:
 @given(st.integers(1, 10**9))
 def test_size_round_trip(value_bytes: int) -> None:
     assert units.parse_size_bytes(units.format_size(value_bytes)) == value_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"), [("12MBps", "96mbit"), ("1.5 MB/s", "12mbit"), ("100kBps", "800kbit")]
+)
+def test_bytes_per_second_are_refused_with_the_rate_in_bits(text: str, remedy: str) -> None:
+    with pytest.raises(UserError, match=f"write {remedy}"):
+        units.parse_rate_bps(text)

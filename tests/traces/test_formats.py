@@ -48,8 +48,14 @@ def test_mahimahi(tmp_path: Path) -> None:
 
 
 def test_seconds_mbit_shares_a_repeated_second(tmp_path: Path) -> None:
-    # Two samples in second 11 hold half a second each; the last lasts as long as the median gap.
-    trace = load(written(tmp_path, "# time rate\n10 4\n11 0\n11 2.5\n\n12 8\n"))
+    # The two samples of second 11 share the second that ends there. The first sample describes what
+    # is before it.
+    path = written(tmp_path, "# time rate\n10 4\n11 0\n11 2.5\n\n12 8\n")
+    trace = load(path)
+    assert steps_of(trace) == ([0, S // 2, S], [0, 2.5e6, 8e6])
+    assert trace.period_ns == 2 * S
+    # Held until the next sample, the last lasts as long as the median gap.
+    trace = load(path, "seconds-mbit-starts")
     assert steps_of(trace) == ([0, S, 3 * S // 2, 2 * S], [4e6, 0, 2.5e6, 8e6])
     assert trace.period_ns == 3 * S
 

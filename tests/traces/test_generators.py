@@ -143,3 +143,9 @@ def test_bursts_carry_the_rate_with_the_asked_dispersion() -> None:
     assert trace.opportunities is not None
     assert (trace.opportunities.at_ns % 1_000_000 == 0).all()
     assert trace.opportunities.at_ns[-1] == trace.period_ns
+
+
+@pytest.mark.parametrize("generator", ["lte", "wifi", "5g-mmwave", "satellite", "outages"])
+def test_durations_are_bounded_before_memory_is_asked_for(generator: str) -> None:
+    with pytest.raises(TraceError, match="the most is"):
+        generate(generator, 1, 2390 * 3600)

@@ -27,7 +27,10 @@ def named(name: str, rate_bps: float = 5e6) -> Trace:
         ("ATT-LTE-driving.down.gz", "ATT-LTE-driving.down"),
         ("report.2010-09-13_1003CEST.json", "report.2010-09-13_1003CEST"),
         ("a.mahimahi.gz", "a"),
-        (".csv", ".csv"),
+        (".csv", "csv"),
+        ("bus+tram=1.log", "bus+tram=1.log"),
+        ("a/b ü.txt", "b _"),
+        ("y" * 200, "y" * 128),
         ("plain", "plain"),
     ],
 )
@@ -48,7 +51,7 @@ def test_imported_names_resolve_and_survive() -> None:
     assert [file.name for file in path.parent.iterdir()] == ["mine.parquet"]
 
 
-@pytest.mark.parametrize("name", ["../evil", "", ".hidden", "a/b", "x" * 65, "lte-driving"])
+@pytest.mark.parametrize("name", ["../evil", "", ".hidden", "a/b", "x" * 129, "lte-driving"])
 def test_names_that_cannot_be_kept(name: str) -> None:
     with pytest.raises(TraceError, match="name"):
         add_to_library(named(name), {})
@@ -59,8 +62,8 @@ def test_a_name_wins_over_a_file_and_a_path_over_a_name(tmp_path: Path) -> None:
     (tmp_path / "steps").write_text("0 1\n1 2\n")
     assert load("steps").name == "steps"
     assert load("steps").duration_ns == 40_000_000_000
-    assert load("./steps").duration_ns == 2_000_000_000
-    assert load(Path("steps")).duration_ns == 2_000_000_000
+    assert load("./steps").duration_ns == 1_000_000_000
+    assert load(Path("steps")).duration_ns == 1_000_000_000
 
 
 def test_what_cannot_be_found(tmp_path: Path) -> None:

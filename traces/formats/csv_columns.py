@@ -5,21 +5,27 @@
     duration_ms,bandwidth_kbps,rtt_ms,loss             rows follow one another
     at_ns,size_bytes                                   delivery opportunities
 
-Other columns are left alone. A comment line `# period_ns: 60000000000` (or `none`) sets the period
-exactly; the writer puts it there, which makes the format lossless.
+A column called `time` or `timestamp` without a unit holds dates (ISO 8601). Capacities in `MBps` or
+`kBps` are bytes. Semicolons (with decimal commas) and tabs part columns too. Other columns are left
+alone.
+
+A comment line `# period_ns: 60000000000` (or `none`) sets the period exactly; the
+writer puts it there, which makes the format lossless.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 
-from traces.formats.base import first_line, spans_ns, starts_from_durations
+from traces.formats.base import MAX_CLOCK_S, relative_ns, spans_ns, starts_from_durations
+from traces.formats.hints import looks_like
 from traces.formats.source import Source
+from traces.formats.table import Row, header_of, rows_of
+from traces.formats.units import is_bytes, parse_date_s, rate_unit_bps
 from traces.model import (
     MAX_DELAY_NS,
     MAX_OPPORTUNITY_BYTES,
@@ -33,12 +39,12 @@ from traces.model import (
 )
 
 _TIME = {"s": 1e9, "seconds": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
-_RATE = {"bps": 1.0, "kbps": 1e3, "mbps": 1e6, "gbps": 1e9}
+_DATES = 0.0  # in place of the size of a unit: the column holds dates
 # Quantity -> (words for it, units with their size in ours, largest value in ours).
 _QUANTITIES: dict[str, tuple[tuple[str, ...], dict[str, float], float]] = {
-    "start_ns": (("start", "time", "timestamp", "t"), _TIME, MAX_TIME_NS),
+    "start_ns": (("start", "time", "timestamp", "t"), {**_TIME, "": _DATES}, MAX_TIME_NS),
     "duration_ns": (("duration",), _TIME, MAX_TIME_NS),
-    "capacity_bps": (("capacity", "bandwidth", "rate", "throughput"), _RATE, MAX_RATE_BPS),
+    "capacity_bps": (("capacity", "bandwidth", "rate", "throughput"), {}, MAX_RATE_BPS),
     "delay_ns": (("delay", "owd"), _TIME, MAX_DELAY_NS),
     "rtt_ns": (("rtt",), _TIME, 2 * MAX_DELAY_NS),
     "loss": (("loss",), {"": 1.0, "fraction": 1.0, "pct": 0.01, "percent": 0.01}, 1.0),
@@ -54,8 +60,8 @@ class Csv:
     description = "CSV with columns like time_s,capacity_mbps,delay_ms,loss or at_ns,size_bytes"
 
     def matches(self, text: str) -> bool:
-        header = first_line(text)
-        return "," in header and any(character.isalpha() for character in header)
+        header = header_of(text)
+        return any(character.isalpha() for cell in header for character in cell)
 
     def read(self, source: Source, name: str) -> Trace:
         places, columns = _columns(source)
@@ -73,7 +79,9 @@ class Csv:
                 )
             start_ns, period_ns = starts_from_durations(durations_ns)
         else:
-            start_ns, period_ns = spans_ns(source, places, _integers(columns["start_ns"]).tolist())
+            start_ns, period_ns = spans_ns(
+                source, relative_ns(source, places, columns["start_ns"], 1.0)
+            )
         if "rtt_ns" in columns:
             columns.setdefault("delay_ns", columns["rtt_ns"] / 2)
         delay_ns = _integers(columns["delay_ns"]) if "delay_ns" in columns else None
@@ -94,27 +102,36 @@ class Csv:
 
 def _columns(source: Source) -> tuple[list[str], dict[str, Float64s]]:
     """Each row's place, and the known columns in the model's units."""
-    lines = list(source.lines())
-    if not lines:
+    line = next(iter(source.lines()), None)
+    if line is None:
         raise source.error("", "holds no header")
-    header = next(csv.reader([lines[0][1]]))
-    known = _header(source, [cell.strip().lower() for cell in header], f"line {lines[0][0]}")
+    header = header_of(source.text) or [line[1]]
+    known = _header(source, header, f"line {line[0]}")
     places: list[str] = []
     values: dict[str, list[float]] = {quantity: [] for quantity, _ in known.values()}
-    for number, line in lines[1:]:
-        place = f"line {number}"
-        row = next(csv.reader(io.StringIO(line)))
-        if len(row) != len(header):
-            raise source.error(place, f"has {len(row)} fields, the header has {len(header)}")
-        places.append(place)
+    for row in rows_of(source):
+        places.append(row.place)
         for index, (quantity, unit) in known.items():
-            high = _QUANTITIES[quantity][2] / unit
-            values[quantity].append(
-                source.number(row[index].strip(), place, header[index], 0, high) * unit
-            )
+            values[quantity].append(_value(source, row, index, header[index], quantity, unit))
     if not places:
         raise source.error("", "has a header but no row")
     return places, {quantity: np.array(column) for quantity, column in values.items()}
+
+
+def _value(source: Source, row: Row, index: int, column: str, quantity: str, unit: float) -> float:
+    """A cell in the model's unit; times of a column without a unit are dates."""
+    text = row.cells[index]
+    if unit == _DATES:
+        seconds = parse_date_s(text)
+        if seconds is None:
+            raise source.error(
+                row.place,
+                f"{column} is {text[:40]!r}; give the column a unit ({column}_s, {column}_ms), "
+                "or dates like 2030-01-01T00:00:00.820",
+            )
+        return seconds * 1e9
+    high = MAX_CLOCK_S * 1e9 if quantity == "start_ns" else _QUANTITIES[quantity][2]
+    return source.number(text, row.place, column, 0, high / unit) * unit
 
 
 def _header(source: Source, header: list[str], place: str) -> dict[int, tuple[str, float]]:
@@ -123,22 +140,27 @@ def _header(source: Source, header: list[str], place: str) -> dict[int, tuple[st
     for index, cell in enumerate(header):
         word, _, unit = cell.partition("_")
         for quantity, (words, units, _) in _QUANTITIES.items():
-            if word in words and unit in units:
+            size = rate_unit_bps(unit) if quantity == "capacity_bps" else units.get(unit.lower())
+            if word.lower() in words and size is not None:
                 if quantity in {found for found, _ in known.values()}:
                     raise source.error(
                         place, f"{cell} gives {quantity} a second time; keep one column"
                     )
-                known[index] = (quantity, units[unit])
+                known[index] = (quantity, size)
+                if quantity == "capacity_bps" and is_bytes(unit):
+                    source.notes.append(f"{cell} was read as bytes per second, eight bits each")
     found = {quantity for quantity, _ in known.values()}
     if not (
         {"at_ns", "size_bytes"} <= found
         or ("capacity_bps" in found and found & {"start_ns", "duration_ns"})
     ):
+        hint = looks_like(source.text)
+        more = f"; {hint}" if hint else ""
         raise source.error(
             place,
-            f"the columns {', '.join(header)[:80]} are no trace; needed: time_s or duration_s, and "
-            "capacity_mbps "
-            "(units s, ms, us, ns; bps, kbps, mbps, gbps), or at_ns and size_bytes",
+            f"the columns {', '.join(header)[:80]} are no trace; needed: time_s or duration_s, "
+            "and capacity_mbps "
+            "(units s, ms, us, ns; bps, kbps, mbps, gbps, MBps), or at_ns and size_bytes" + more,
         )
     return known
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from traces.errors import TraceError
 from traces.formats.base import first_line, periodic_ns
 from traces.formats.source import Source
 from traces.model import MAX_TIME_NS, Opportunities, Trace
 
 PACKET_BYTES = 1500
 NS_PER_MS = 1_000_000
+MAX_PACKETS = 20_000_000  # about the lines that a file of the size limit of reading has
 
 
 class Mahimahi:
@@ -65,6 +67,12 @@ class Mahimahi:
         end."""
         period_ms = max(1, round(periodic_ns(trace, path, self.name) / NS_PER_MS))
         packets = max(1, round(trace.total_bytes / PACKET_BYTES))
+        if packets > MAX_PACKETS:
+            raise TraceError(
+                f"{path}: {trace.name} makes {packets:,} packets, more than the {MAX_PACKETS:,} "
+                "that are written "
+                "as Mahimahi; shorten the trace (--clip), scale it down, or write CSV or Parquet"
+            )
         due_ns = trace.time_of_bytes(np.arange(1.0, packets + 1) * (trace.total_bytes / packets))
         due_ms = np.minimum(-(-due_ns // NS_PER_MS), period_ms)
         due_ms[-1] = period_ms

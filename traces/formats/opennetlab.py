@@ -2,9 +2,14 @@
 
 An element of `trace_pattern` has `duration` (ms), `capacity` (kbit/s) and may have `loss`, `rtt`
 (ms, of which half is read as the one-way delay), `jitter` (ms) and `time`. The uplink is the
-emulated direction in the published sets; the downlink is read where the uplink is empty. `loss` is
-a fraction in the traces of AlphaRTC's gym and a percentage in those of onl-emu, and no field says
-which: values above 1 are percentages, others are taken for fractions, with a note.
+emulated direction in the published sets; the downlink is read where the uplink is empty. An element
+without `capacity`, `rtt` or `loss` keeps the value of the element before it, as in the original
+player. `loss` is a fraction in the traces of AlphaRTC's gym and a percentage in those of onl-emu,
+and no field says which:
+values above 1 are
+percentages,
+others are taken for
+fractions, with a note.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import numpy as np
 from traces.formats.base import ReadOnly, none_if_zero, starts_from_durations
 from traces.formats.json_elements import elements, field, parse_json
 from traces.formats.source import Source
-from traces.model import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Steps, Trace
+from traces.model import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Float64s, Steps, Trace
 
 NS_PER_MS = 1_000_000
 
@@ -33,6 +38,11 @@ class OpenNetLab(ReadOnly):
         rows = elements(source, _pattern(source, parse_json(source)), "trace_pattern")
         durations_ns = np.empty(len(rows), dtype=np.int64)
         rates_bps, rtts_ms, losses = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows))
+        columns: tuple[tuple[str, Float64s, float, float, float | None], ...] = (
+            ("capacity", rates_bps, 1e3, MAX_RATE_BPS / 1e3, None),
+            ("rtt", rtts_ms, 1.0, 2 * MAX_DELAY_NS / NS_PER_MS, 0.0),
+            ("loss", losses, 1.0, 100.0, 0.0),
+        )
         jitter = False
         for index, row in enumerate(rows):
             durations_ns[index] = round(
@@ -40,9 +50,9 @@ class OpenNetLab(ReadOnly):
             )
             if durations_ns[index] == 0:
                 raise source.error(f"element {index}", "duration is 0; remove the element")
-            rates_bps[index] = field(source, row, index, "capacity", MAX_RATE_BPS / 1e3) * 1e3
-            rtts_ms[index] = field(source, row, index, "rtt", 2 * MAX_DELAY_NS / NS_PER_MS, 0)
-            losses[index] = field(source, row, index, "loss", 100, 0)
+            for key, column, scale, high, at_first in columns:
+                default = column[index - 1] / scale if index else at_first
+                column[index] = field(source, row, index, key, high, default) * scale
             jitter = (
                 jitter or field(source, row, index, "jitter", 2 * MAX_DELAY_NS / NS_PER_MS, 0) > 0
             )

@@ -16,9 +16,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Source:
-    """A file's name (for messages) and its text; `notes` collects what a reader had to leave
-    out.
-    """
+    """A file's name (for messages) and its text; `notes` collects what a reader leaves out."""
 
     name: str
     text: str
@@ -38,9 +36,7 @@ class Source:
         )
 
     def number(self, value: object, place: str, what: str, low: float, high: float) -> float:
-        """`value` (text or a JSON value) as a finite number within [low, high]. Raises
-        TraceError.
-        """
+        """`value`, text or JSON, as a finite number within [low, high]. Raises TraceError."""
         not_a_number = self.error(place, f"{what} is {_shown(value)}; a number is needed")
         if not isinstance(value, str | int | float) or isinstance(value, bool) or "_" in str(value):
             raise not_a_number
@@ -59,15 +55,8 @@ class Source:
         return number
 
 
-def read_source(path: Path) -> Source:
-    """The text of `path`, decompressed if it is gzip. Raises TraceError; OSError becomes one
-    too.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
+def text_source(path: Path, raw: bytes) -> Source:
+    """The text that `raw`, the bytes of `path`, is or, if it is gzip, holds. Raises TraceError."""
     if raw.startswith(_GZIP_MAGIC):
         raw = _gunzip(path, raw)
     if len(raw) > MAX_BYTES:
@@ -83,6 +72,17 @@ def read_source(path: Path) -> Source:
     if not text.strip():
         raise TraceError(f"{path}: is empty; a trace needs at least one entry")
     return Source(str(path), text)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file or pipe, read once and to the end, one more than MAX_BYTES at most.
+    Raises TraceError.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _gunzip(path: Path, raw: bytes) -> bytes:

@@ -9,9 +9,11 @@ from typing import Annotated, Protocol, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from traces.errors import TraceError
 from traces.model import NS_PER_S, Float64s, Int64s, Steps, Trace
 
 MAX_RATE_MBPS = 1e6
+MAX_STEPS = 2_000_000
 Mbps = Annotated[float, Field(gt=0, le=MAX_RATE_MBPS, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.001, le=86400, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -50,8 +52,20 @@ def steps_trace(
     return Trace(name, duration_ns, Steps(start_ns, np.round(rates_mbps * 1e3) * 1e3, delay_ns))
 
 
+def check_count(count: float, what: str, most: int = MAX_STEPS) -> None:
+    """Refuse a trace that would have too many entries, before memory is asked for. Raises
+    TraceError.
+    """
+    if count > most:
+        raise TraceError(
+            f"the trace would have {count:,.0f} {what}, the most is {most:,}; shorten --duration "
+            "or lower the rate"
+        )
+
+
 def regular_starts(duration_ns: int, step_ns: int) -> Int64s:
-    """Starts of equal steps that fill the duration; the last one may be shorter."""
+    """Starts of equal steps that fill the duration, the last maybe shorter. Raises TraceError."""
+    check_count(duration_ns / step_ns, "steps")
     return np.arange(0, duration_ns, step_ns, dtype=np.int64)
 
 
@@ -61,8 +75,9 @@ def dwell_starts(
     """Starts of alternating stretches with exponential lengths of the given means, and 0 or 1 for
     which one it is.
 
-    No stretch is shorter than a millisecond.
+    No stretch is shorter than a millisecond. Raises TraceError.
     """
+    check_count(duration_ns / (sum(means_s) / 2 * NS_PER_S), "steps")
     starts, states = [], []
     at_ns, state = 0, 0
     while at_ns < duration_ns:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from traces.formats.mahimahi import NS_PER_MS, PACKET_BYTES
+from traces.formats.mahimahi import MAX_PACKETS, NS_PER_MS, PACKET_BYTES
+from traces.generators.base import check_count
 from traces.model import Opportunities, Trace
 
 
@@ -21,6 +22,7 @@ def with_bursts(trace: Trace, burst_packets: float, rng: np.random.Generator) ->
     """
     assert trace.period_ns is not None
     mean_packets = trace.total_bytes / PACKET_BYTES
+    check_count(mean_packets, "packets", MAX_PACKETS)
     count = int(mean_packets / burst_packets + 10 * np.sqrt(mean_packets) + 10)
     # In units of packets carried, bursts come at a constant rate.
     at_packets = np.cumsum(rng.exponential(burst_packets, count))

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from traces.generators.base import Mbps, Parameters, Seconds, Share, steps_trace
+from traces.generators.base import Mbps, Parameters, Seconds, Share, check_count, steps_trace
 from traces.model import NS_PER_S, Trace
 
 STEP_NS = 500_000_000
@@ -41,6 +41,7 @@ class Satellite:
     def generate(
         self, parameters: SatelliteParameters, duration_ns: int, rng: np.random.Generator
     ) -> Trace:
+        check_count(duration_ns / STEP_NS, "steps")
         starts, rates, delays = [], [], []
         interval_ns = round(parameters.interval_s * NS_PER_S)
         for begin_ns in range(0, duration_ns, interval_ns):

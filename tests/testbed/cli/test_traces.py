@@ -118,3 +118,36 @@ def test_import_of_several_keeps_none_if_one_is_bad(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
     assert "called good" in fails("import", "good.txt", "./good.txt")
     assert "--name is for one file" in fails("import", "good.txt", "bad.txt", "--name", "x")
+
+
+def test_import_checks_every_name_first_and_a_second_try_goes_on(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("bus+tram=1", "b", "steps")]
+    for number, file in enumerate(files):
+        file.write_text(f"0 1\n10 {number + 2}\n")
+    paths = [str(file) for file in files]
+    assert "bundled" in fails("import", *paths)
+    assert [*(tmp_path / "data").rglob("*.parquet")] == []
+    run("import", *paths[:1])
+    assert "b:" in run("import", *paths[:2]).stdout
+    assert load("bus+tram=1").mean_bps() == 2e6
+    # Another content under a name that is taken is refused, before the others are kept.
+    files[0].write_text("0 1\n10 9\n")
+    (tmp_path / "c").write_text("0 1\n10 5\n")
+    assert "already" in fails("import", str(tmp_path / "c"), paths[0])
+    assert len([*(tmp_path / "data").rglob("*.parquet")]) == 2
+
+
+def test_the_window_of_statistics_is_100_ms_however_long_the_trace(tmp_path: Path) -> None:
+    run("generate", "steps", "long.csv", "--duration", "2000s")
+    shown = json.loads(run("show", "long.csv", "--json", "--html", "plot.html").stdout)
+    assert shown["statistics"]["window_s"] == 0.1
+
+
+def test_formats_are_listed_and_times_scaled(tmp_path: Path) -> None:
+    assert "hsdpa-log" in run("formats").stdout
+    (tmp_path / "oboe.txt").write_text("0 3000\n500 1000\n1000 3000\n")
+    run("import", "oboe.txt", "--time-scale", "0.001", "--unit-scale", "0.001")
+    assert load("oboe").duration_ns == 1_000_000_000
+    assert load("oboe").mean_bps() == 2e6
+    run("convert", "oboe.txt", "x.csv", "--time-scale", "0.001", "--scale", "0.001")
+    assert load("./x.csv").mean_bps() == 2e6
