@@ -3,8 +3,8 @@
     scripts/fit_traces.py FOLDER [--write]
 
 FOLDER holds the recordings: mahimahi/ATT-LTE-driving.down.gz, ghent-4g/*.json, lumos5g/{4g,5g}*.txt
-(docs/guide/traces.md says where they come from). The smoothing is chosen per set: the one whose
-simulated autocorrelation is nearest. `--write` stores the parameters in
+(docs/reference/trace-formats.md says where they come from). The smoothing is chosen per set: the
+one whose simulated autocorrelation is nearest. `--write` stores the parameters in
 traces/generators/fitted.json; without it nothing is changed.
 """
 

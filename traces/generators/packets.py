@@ -4,7 +4,7 @@ grants them.
 Bursts come as a Poisson process whose intensity follows the rate; a burst's size is geometric. In
 the LTE recording that came with Mahimahi 41 % of the gaps between packets are 0 ms, which a
 geometric burst of 1.7 packets on average gives, and the spread of 20 ms windows follows from it
-(docs/guide/traces.md).
+(docs/reference/trace-formats.md).
 """
 
 from __future__ import annotations
