@@ -3,7 +3,7 @@
     scripts/fit_traces.py FOLDER [--write]
 
 FOLDER holds the recordings: mahimahi/ATT-LTE-driving.down.gz, ghent-4g/*.json, lumos5g/{4g,5g}*.txt
-(docs/reference/trace-formats.md says where they come from). The smoothing is chosen per set: the
+(see docs/reference/trace-formats.md). The smoothing is chosen per set: the
 one whose simulated autocorrelation is nearest. `--write` stores the parameters in
 traces/generators/fitted.json; without it nothing is changed.
 """

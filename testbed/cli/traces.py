@@ -34,6 +34,7 @@ from traces.library import (
 )
 from traces.model import NS_PER_S, Trace, same_capacity
 from traces.names import check_name
+from traces.overlap import overlap
 from traces.parquet import read_parquet, read_provenance
 from traces.statistics import binned, describe, rates_bps
 from traces.traps import suspicions
@@ -370,6 +371,35 @@ def import_traces(
     for trace, warnings, _ in kept:
         click.echo(f"{trace.name}: {form(trace)}, mean {trace.mean_bps() / 1e6:.3f} Mbit/s")
         print_warnings(warnings)
+
+
+@traces.command()
+@click.argument("one", type=click.Path(path_type=Path, exists=True))
+@click.argument("other", type=click.Path(path_type=Path, exists=True))
+def overlaps(one: Path, other: Path) -> None:
+    """Name the pairs of traces in two files or folders that hold the same recording.
+
+    Equal: windows of 8 equal samples. Alike: the greatest correlation over 200 s, 0.95 or more.
+    """
+    mine, theirs = _traces_in(one), _traces_in(other)
+    found = 0
+    for path, trace in mine.items():
+        for other_path, other_trace in theirs.items():
+            shared = overlap(trace, other_trace)
+            if shared.found and path.resolve() != other_path.resolve():
+                found += 1
+                click.echo(
+                    f"{path.name}  {other_path.name}  {shared.equal_windows} equal windows, "
+                    f"correlation {shared.correlation:.3f}"
+                )
+    click.echo(f"{found} pairs of {len(mine)} x {len(theirs)} overlap")
+
+
+def _traces_in(place: Path) -> dict[Path, Trace]:
+    files = (
+        sorted(each for each in place.iterdir() if each.is_file()) if place.is_dir() else [place]
+    )
+    return {each: read_trace_file(each).trace for each in files}
 
 
 def _without_delay(trace: Trace) -> Trace:
