@@ -84,8 +84,8 @@ def main() -> int:
             )
         )
         print(
-            f"{file.stem}: {len(difference)} chunks, {over} differ by > 1e-6 ms; greatest, ms: "
-            f"{greatest}"
+            f"{file.stem}: {len(difference)} chunks, {over} differ by > 1e-6 ms; "
+            f"greatest, ms: {greatest}"
         )
     return 1 if wrong else 0
 

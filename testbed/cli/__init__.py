@@ -25,6 +25,7 @@ _COMMANDS = {
     "league": "league",
     "train": "train",
     "models": "models",
+    "abr": "abr",
 }
 
 

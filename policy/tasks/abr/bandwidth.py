@@ -2,7 +2,8 @@
 
 A sample is the rate from the time of the sample before to its own time; the first line of a file
 only gives the time at which the first interval starts. At its end a trace goes on with sample 1 at
-time 0.
+time
+0.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Bandwidth:
             raise PolicyError(f"trace {self.name}: rates must lie from 0 to 1e6 Mbit/s")
         if times[-1] - times[0] < MIN_TRACE_S:
             raise PolicyError(
-                f"trace {self.name}: {times[-1] - times[0]:g} s long; at least {MIN_TRACE_S:g} s "
-                "are needed"
+                f"trace {self.name}: {times[-1] - times[0]:g} s long; "
+                f"at least {MIN_TRACE_S:g} s are needed"
             )
         if (rates[1:] * np.diff(times)).sum() <= 0:
             raise PolicyError(

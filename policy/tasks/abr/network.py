@@ -1,17 +1,19 @@
 """How long a chunk takes to arrive: three network models, compiled.
 
 - `pensieve`, exactly the simulator of Mao et al. (SIGCOMM 2017, `sim/env.py`): 95 % of the rate is
-  payload, 80 ms are added per chunk and do not advance the trace, and a full buffer waits in steps
-  of 500 ms.
+  payload,
+  80 ms are added per chunk and do not advance the trace, and a full buffer waits in steps of 500
+  ms.
 - `session`: the request takes one round trip of the trace's time, then the chunk arrives at the
-  trace's rate; a full buffer waits until the next chunk fits, as Sabre does (Spiteri et al., MMSys
-  2018).
+  trace's
+  rate; a full buffer waits until the next chunk fits, as Sabre does (Spiteri et al., MMSys 2018).
 - `tcp`: as `session`, with slow start: per round trip at most a congestion window arrives, which
-  doubles until the rate limits it, and starts again at 10 segments after an idle time above the RTO
-  (RFC 9293, 5681).
+  doubles
+  until the rate limits it, and starts again at 10 segments after an idle time above the RTO (RFC
+  9293, 5681).
 
-Times in ms unless named otherwise, sizes in bytes. A position in a trace is the index of the sample
-that holds and the clock in seconds.
+Times in ms unless named otherwise, sizes in bytes. A position in a trace is the index of the
+sample that holds and the clock in seconds.
 """
 
 from __future__ import annotations

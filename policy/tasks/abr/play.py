@@ -23,6 +23,7 @@ class Played:
     stall_s: Floats
     stall_ratio: Floats
     switches: Floats
+    chunks: int
 
 
 def play(policy: Abr, sessions: Sessions) -> Played:
@@ -39,5 +40,10 @@ def play(policy: Abr, sessions: Sessions) -> Played:
         switches += sessions.state.level != before
     played_ms = chunks * sessions.video.chunk_ms
     return Played(
-        qoe / chunks, kbps / chunks, stall_ms / 1000, stall_ms / (stall_ms + played_ms), switches
+        qoe / chunks,
+        kbps / chunks,
+        stall_ms / 1000,
+        stall_ms / (stall_ms + played_ms),
+        switches,
+        chunks,
     )

@@ -31,9 +31,10 @@ def qoe_of(video: Video, kind: Kind = "linear") -> Qoe:
 
     `linear`: Mbit/s, a second of stall costs the top bitrate (Yin et al., SIGCOMM 2015; 4.3 on
     Pensieve's ladder). `log`: ln(bitrate / lowest), a second of stall costs the top utility (2.66
-    on Pensieve's ladder; Mao et al., SIGCOMM 2017). `quality`: the manifest's picture quality / 20,
-    so that VMAF 100 is 5; a second of stall costs 5. Raises PolicyError if the manifest has no
-    quality.
+    on
+    Pensieve's ladder; Mao et al., SIGCOMM 2017). `quality`: the manifest's picture quality / 20,
+    so that VMAF 100 is
+    5; a second of stall costs 5. Raises PolicyError if the manifest has no quality.
     """
     shape = video.sizes_bytes.shape
     if kind == "linear":

@@ -1,5 +1,5 @@
-"""Streaming sessions in lockstep: many players of one video, each on its own trace, one chunk
-per step.
+"""Streaming sessions in lockstep: many players of one video, each on its own trace, one chunk per
+step.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ class Sessions:
         )
 
     def step(self, levels: Ints) -> Step:
-        """Downloads the next chunk at `levels` [n]. Raises PolicyError on a level that the
-        ladder lacks.
+        """Downloads the next chunk at `levels` [n]. Raises PolicyError on a level that the ladder
+        lacks.
         """
         if self.done:
             raise PolicyError(
@@ -120,8 +120,7 @@ class Sessions:
         levels = np.ascontiguousarray(levels, np.int64)
         if len(levels) != len(self) or ((levels < 0) | (levels >= self.video.levels)).any():
             raise PolicyError(
-                f"levels must be {len(self)} numbers from 0 to {self.video.levels - 1}, one a "
-                "session"
+                f"levels must be {len(self)} numbers from 0 to {self.video.levels - 1}"
             )
         n = len(self)
         reward, download, stall, wait = np.empty(n), np.empty(n), np.empty(n), np.empty(n)

@@ -58,8 +58,8 @@ class Video:
             )
         if self.sizes_bytes.ndim != 2 or self.sizes_bytes.shape[1] != self.levels:
             raise PolicyError(
-                f"video {self.name}: sizes of shape {self.sizes_bytes.shape} for {self.levels} "
-                "levels"
+                f"video {self.name}: sizes of shape {self.sizes_bytes.shape} "
+                f"for {self.levels} levels"
             )
         if not (np.diff(self.bitrates_kbps) > 0).all() or self.bitrates_kbps[0] <= 0:
             raise PolicyError(
@@ -71,8 +71,8 @@ class Video:
             )
         if self.quality is not None and self.quality.shape != self.sizes_bytes.shape:
             raise PolicyError(
-                f"video {self.name}: quality has shape {self.quality.shape}, sizes "
-                f"{self.sizes_bytes.shape}"
+                f"video {self.name}: quality has shape {self.quality.shape}, "
+                f"sizes {self.sizes_bytes.shape}"
             )
 
     @property

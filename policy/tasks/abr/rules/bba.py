@@ -12,8 +12,8 @@ from policy.tasks.abr.session import Sessions
 
 
 class Bba(Stateless):
-    """The lowest level below the reservoir, the highest above reservoir and cushion, in between
-    in proportion.
+    """The lowest level below the reservoir, the highest above reservoir and cushion, in between in
+    proportion.
     """
 
     def __init__(self, reservoir_s: float = 5.0, cushion_s: float = 10.0) -> None:

@@ -1,5 +1,5 @@
-"""BOLA (Spiteri et al., INFOCOM 2016), with the throughput cap on upward switches of BOLA-U as
-in Sabre.
+"""BOLA (Spiteri et al., INFOCOM 2016), with the throughput cap on upward switches of BOLA-U as in
+Sabre.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from policy.tasks.abr.session import Sessions
 
 
 class OracleMean(Mpc):
-    """Plans at the true mean of the next `ahead_s` seconds. Looks into the future: a bound, not
-    a policy.
+    """Plans at the true mean of the next `ahead_s` seconds. Looks into the future: a bound, not a
+    policy.
     """
 
     def __init__(self, horizon: int = 5, factor: float = 1.0, ahead_s: float = 20.0) -> None:

@@ -1,5 +1,5 @@
-"""The best first level of a plan over the next chunks at a constant rate: the search of every
-MPC here.
+"""The best first level of a plan over the next chunks at a constant rate: the search of every MPC
+here.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ BUFFER_SHARE_START, BUFFER_SHARE_FLOOR = 0.9, 0.5
 
 
 class Rate:
-    """The highest level below 90 % of the throughput whose chunk also arrives before the buffer
-    is short.
+    """The highest level below 90 % of the throughput whose chunk also arrives before the buffer is
+    short.
     """
 
     def begin(self, sessions: Sessions) -> None:

@@ -14,8 +14,8 @@ from policy.tasks.abr.session import HISTORY, Sessions
 
 
 class RobustMpc(Mpc):
-    """Ours: horizon 5, harmonic mean of 5, errors |predicted - measured| / measured of the last
-    5 predictions of this video, the sizes of the right chunks, no limit on the change of level.
+    """Ours: horizon 5, harmonic mean of 5, errors |predicted - measured| / measured of the last 5
+    predictions of this video, the sizes of the right chunks, no limit on the change of level.
 
     `prior_error` counts as an error until `window` predictions are judged. Pensieve's program
     carries errors from the video before instead; a prior of 0 with errors reset is the plain

@@ -110,8 +110,8 @@ def test_robust_mpc_divides_by_the_worst_error():
     sessions.chunk = 3
     state.size_bits[0, -3:] = [1e6, 2e6, 1e6]
     state.download_ms[0, -3:] = 1000
-    # Predictions: 1000 for 2000 (error .5), harmonic 1333 for 1000 (error 1/3); next 3 / (1/1 + 1/2
-    # + 1/1) * 1000.
+    # Predictions: 1000 for 2000 (error .5), harmonic 1333 for 1000 (error 1/3); next 3 / (1/1 +
+    # 1/2 + 1/1) * 1000.
     assert make_rule("robust-mpc").predicted_kbps(sessions)[0] == pytest.approx(1200 / 1.5)
     assert make_rule("robust-mpc:prior_error=2").predicted_kbps(sessions)[0] == pytest.approx(
         1200 / 3

@@ -1,0 +1,113 @@
+"""Compares policies on the same sessions: means, and paired differences with intervals over
+recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from policy.errors import PolicyError
+from policy.tasks.abr.bandwidth import Floats
+from policy.tasks.abr.play import Played, play
+from policy.tasks.abr.rules import RULES, Abr, make_rule
+from policy.tasks.abr.session import Sessions
+
+RESAMPLES = 10_000
+_SEED = 20_251_211
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy on all sessions; `difference` is its QoE less the baseline's, with a 95 %
+    interval.
+    """
+
+    policy: str
+    n: int
+    recordings: int
+    qoe: float
+    qoe_ci95: tuple[float, float] | None
+    qoe_p5: float
+    bitrate_kbps: float
+    stall_ratio: float
+    stall_s_per_chunk: float
+    switches: float
+    difference: float | None = None
+    difference_ci95: tuple[float, float] | None = None
+
+
+def make_policy(text: str) -> Abr:
+    """A rule by name and options, or a checkpoint by its path (`*.safetensors`). Raises
+    PolicyError.
+    """
+    if text.endswith(".safetensors"):
+        from policy.tasks.abr.learned import Learned, load_net
+
+        return Learned(load_net(Path(text)))
+    if text.partition(":")[0] in RULES:
+        return make_rule(text)
+    names = ", ".join(RULES)
+    raise PolicyError(f"no policy {text!r}; give {names}, or a checkpoint *.safetensors")
+
+
+def compare(
+    policies: Sequence[str],
+    sessions: Callable[[], Sessions],
+    recordings: Sequence[str],
+    baseline: str | None = None,
+) -> list[Row]:
+    """One row per policy, in order. `sessions` makes the same fresh sessions each time;
+    `recordings` names the recording of each session. Raises PolicyError.
+    """
+    if baseline is not None and baseline not in policies:
+        raise PolicyError(f"the baseline {baseline} is none of the policies {', '.join(policies)}")
+    made = {text: make_policy(text) for text in policies}
+    played = {text: play(policy, sessions()) for text, policy in made.items()}
+    return [_row(text, played, recordings, baseline) for text in policies]
+
+
+def _row(
+    text: str, played: Mapping[str, Played], recordings: Sequence[str], baseline: str | None
+) -> Row:
+    own = played[text]
+    difference, interval = None, None
+    if baseline is not None and text != baseline:
+        pairs = own.qoe - played[baseline].qoe
+        difference, interval = float(pairs.mean()), mean_ci95(pairs, recordings)
+    return Row(
+        text,
+        len(own.qoe),
+        len(set(recordings)),
+        float(own.qoe.mean()),
+        mean_ci95(own.qoe, recordings),
+        float(np.percentile(own.qoe, 5)),
+        float(own.bitrate_kbps.mean()),
+        float(own.stall_ratio.mean()),
+        float((own.stall_s / own.chunks).mean()),
+        float(own.switches.mean()),
+        difference,
+        interval,
+    )
+
+
+def mean_ci95(values: Floats, recordings: Sequence[str]) -> tuple[float, float] | None:
+    """95 % percentile-bootstrap interval of the mean: whole recordings are drawn, with all their
+    slices.
+
+    None from fewer than three recordings.
+    """
+    names, group = np.unique(np.asarray(recordings), return_inverse=True)
+    if len(names) < 3:
+        return None
+    sums = np.bincount(group, weights=values)
+    counts = np.bincount(group)
+    chosen = np.random.Generator(np.random.PCG64(_SEED)).integers(
+        0, len(names), size=(RESAMPLES, len(names))
+    )
+    means = sums[chosen].sum(axis=1) / counts[chosen].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,87 @@
+"""Observation, labels, network and checkpoint, and one short training."""
+
+import numpy as np
+import pytest
+
+from policy.errors import PolicyError
+from policy.tasks.abr.bandwidth import Bandwidth, pack
+from policy.tasks.abr.labels import level_values
+from policy.tasks.abr.rules import make_rule
+from policy.tasks.abr.session import start
+from policy.tasks.abr.video import Video
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from policy.tasks.abr.learned import Learned, load_net, save_net  # noqa: E402
+from policy.tasks.abr.model import LevelScorer  # noqa: E402
+from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe  # noqa: E402
+from policy.tasks.abr.training import Settings, split, train  # noqa: E402
+
+LADDER = np.array([300.0, 750.0, 1200.0])
+
+
+def video(ladder: np.ndarray = LADDER, chunks: int = 12) -> Video:
+    return Video("test", 4000, ladder, np.tile(ladder * 500, (chunks, 1)))
+
+
+def steady(mbps: float, name: str = "steady") -> Bandwidth:
+    return Bandwidth(name, np.arange(301.0), np.full(301, mbps))
+
+
+def test_values_are_those_of_playing_on():
+    sessions = start(video(), pack([steady(0.8), steady(2.0)]))
+    rule = make_rule("bba")
+    values = level_values(sessions, rule)
+    assert sessions.chunk == 1
+    for level in range(3):
+        played = sessions.take(np.arange(2))
+        total = played.step(np.full(2, level)).reward
+        while not played.done:
+            total = total + played.step(rule.decide(played)).reward
+        assert values[:, level] == pytest.approx(total / 1.2)
+    assert level_values(sessions, rule, horizon=1)[1, 2] == pytest.approx((1.2 - 0.45) / 1.2)
+
+
+def test_observation_has_no_units():
+    """Twice the rates on a ladder of twice the bitrates looks the same."""
+    one = start(video(), pack([steady(1.0)]), rtt_ms=0)
+    two = start(video(LADDER * 2), pack([steady(2.0)]), rtt_ms=0)
+    for first, second in zip(observe(one), observe(two), strict=True):
+        assert torch.allclose(first, second, atol=1e-5)
+    assert observe(one)[0].shape == (1, SHARED)
+    assert observe(one)[1].shape == (1, 3, PER_LEVEL)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "gru"])
+def test_a_network_scores_any_ladder_and_survives_its_file(kind, tmp_path):
+    net = LevelScorer(kind, 16)
+    save_net(net, tmp_path / "net.safetensors")
+    again = Learned(load_net(tmp_path / "net.safetensors"))
+    for ladder in (LADDER, np.array([100.0, 200, 400, 800, 1600])):
+        sessions = start(video(ladder), pack([steady(1.0)]))
+        assert again.decide(sessions).tolist() == Learned(net).decide(sessions).tolist()
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(PolicyError, match="cannot be read as safetensors"):
+        load_net(path)
+
+
+def test_validation_shares_no_recording():
+    traces = [steady(1.0, f"trace+viewer{k // 2}=_{k}") for k in range(20)]
+    kept, held = split(traces)
+    assert held
+    assert not {one.recording for one in kept} & {one.recording for one in held}
+
+
+def test_a_short_training_learns_to_take_what_the_link_carries(tmp_path):
+    traces = [steady(rate, f"t{i}") for i, rate in enumerate([0.4, 0.6, 1.0, 2.0, 3.0] * 2)]
+    settings = Settings(width=16, rounds=2, sessions=64, steps=60, batch=128, horizon=6)
+    out = tmp_path / "net.safetensors"
+    train([video()], traces, settings, out, "cpu")
+    sessions = start(video(), pack([steady(8.0)]))
+    sessions.step(np.array([2]))
+    assert Learned(load_net(out)).decide(sessions).tolist() == [2]
