@@ -85,7 +85,7 @@ def recording_of(name: str) -> str:
     `test_fcc_trace_10652_http---www.amazon.com`, `trace+ID=_2` one of viewer `trace+ID=`. Names
     whose number is all they have (`trace_17.txt`, `norway_bus_3`) are recordings of their own.
     """
-    for pattern in (r"(test_fcc_trace_\d+_.*)_\d+", r"(trace\+.*=)_\d+"):
+    for pattern in (r"(test_fcc_trace_\d+_.*)_\d+", r"(trace.*=)_\d+"):
         match = re.fullmatch(pattern, name)
         if match:
             return match[1]

@@ -37,6 +37,7 @@ def test_slices_share_a_recording():
         == "test_fcc_trace_10_http---www.a.com"
     )
     assert recording_of("trace+AbC+/d=_12") == "trace+AbC+/d="
+    assert recording_of("tracekQ8d=_3") == "tracekQ8d="
     assert recording_of("norway_bus_3") == "norway_bus_3"
 
 
