@@ -1,0 +1,47 @@
+"""The rule policies by name, with the parameters they are run with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policy.errors import PolicyError
+from policy.tasks.cjs.job import FloatArray
+from policy.tasks.cjs.simulator.entries import CAP, FAIR, FIFO, GRAPHENE, RANDOM, SJF, WEIGHTED_FAIR
+
+
+@dataclass(frozen=True)
+class RulePolicy:
+    """A compiled rule: its number in ``entries.choose`` and its parameters."""
+
+    name: str
+    number: int
+    parameters: tuple[float, ...] = (0.0,)
+
+    def array(self) -> FloatArray:
+        """The parameters as the compiled loops take them."""
+        return np.array(self.parameters, np.float64)
+
+
+# The parameters of cap, weighted-fair and graphene are those that `python -m experiments.cjs.search` found.
+RULES = {
+    rule.name: rule
+    for rule in (
+        RulePolicy("fifo", FIFO, (1.0,)),
+        RulePolicy("fifo-half", FIFO, (0.5,)),
+        RulePolicy("fair", FAIR),
+        RulePolicy("cap", CAP, (20.0, 1.0)),
+        RulePolicy("weighted-fair", WEIGHTED_FAIR, (0.0,)),
+        RulePolicy("sjf", SJF),
+        RulePolicy("graphene", GRAPHENE, (0.2, 20.0)),
+        RulePolicy("random", RANDOM, (1.0,)),
+    )
+}
+
+
+def rule(name: str) -> RulePolicy:
+    """The rule of that name. Raises PolicyError listing the names."""
+    if name not in RULES:
+        raise PolicyError(f"policy {name}: unknown; give one of {', '.join(RULES)}")
+    return RULES[name]

@@ -1,0 +1,1 @@
+"""Where jobs come from: measured profiles, a generator, and graphs of a production cluster."""
