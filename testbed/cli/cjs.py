@@ -32,10 +32,12 @@ def cjs() -> None:
     "--sequences",
     multiple=True,
     metavar="FILE|GLOB",
-    help="Arrivals as JSON, [[arrival_ms, query, size_gb], ...]; may be repeated. Drawn if left out.",
+    help="Arrivals as JSON, [[arrival_ms, query, size_gb], ...]; may be repeated.",
 )
 @click.option("--policies", default="fifo,fair,cap", show_default=True, metavar="NAME,NAME")
-@click.option("--baseline", metavar="NAME", help="Ratios are to this policy; the first one if left out.")
+@click.option(
+    "--baseline", metavar="NAME", help="Ratios are to this policy; the first one if left out."
+)
 @click.option("--executors", default=50, show_default=True, type=click.IntRange(1, 1_000))
 @click.option(
     "--moving-delay", "moving_ms", default=2_000, show_default=True, type=click.IntRange(0, 10**7),
@@ -43,7 +45,11 @@ def cjs() -> None:
 )  # fmt: skip
 @click.option("--compat", is_flag=True, help="Interpolate task times as decima-sim does.")
 @click.option(
-    "--count", default=8, show_default=True, type=click.IntRange(1, 1_000), help="Sequences to draw."
+    "--count",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Sequences to draw.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
@@ -63,7 +69,7 @@ def simulate(
 
     \b
         tbtest cjs simulate
-        tbtest cjs simulate --profiles jobs.parquet --sequences 'arrivals/*.json' --policies fifo,fair,cap
+        tbtest cjs simulate --profiles jobs.parquet --sequences 'arrivals/*.json'
     """
     from policy.tasks.cjs.catalogue import build_catalogue
     from policy.tasks.cjs.comparison import paired_ratio
@@ -98,14 +104,17 @@ def simulate(
 def _files(patterns: tuple[str, ...]) -> list[Path]:
     files: list[Path] = []
     for pattern in patterns:
-        found = sorted(Path(name) for name in glob.glob(pattern))  # noqa: PTH207 - patterns may be absolute
+        # Path.glob refuses absolute patterns.
+        found = sorted(Path(name) for name in glob.glob(pattern))  # noqa: PTH207
         if not found:
             raise UserError(f"--sequences {pattern}: no such file; give arrivals as JSON")
         files += found
     return files
 
 
-def _print_json(outcomes: list[Outcome], ratios: list[Ratio], reference: str, sequences: list[str]) -> None:
+def _print_json(
+    outcomes: list[Outcome], ratios: list[Ratio], reference: str, sequences: list[str]
+) -> None:
     rows = [
         {
             "policy": outcome.policy,
@@ -117,10 +126,14 @@ def _print_json(outcomes: list[Outcome], ratios: list[Ratio], reference: str, se
         }
         for outcome, ratio in zip(outcomes, ratios, strict=True)
     ]
-    click.echo(json.dumps({"baseline": reference, "sequences": sequences, "policies": rows}, indent=2))
+    click.echo(
+        json.dumps({"baseline": reference, "sequences": sequences, "policies": rows}, indent=2)
+    )
 
 
-def _print_table(outcomes: list[Outcome], ratios: list[Ratio], reference: str, sequences: int) -> None:
+def _print_table(
+    outcomes: list[Outcome], ratios: list[Ratio], reference: str, sequences: int
+) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -1,1 +1,3 @@
-"""Cluster job scheduling: jobs as graphs of stages, a simulator of the cluster, and rule policies."""
+"""Cluster job scheduling: jobs as graphs of stages, a simulator of the cluster, and rule
+policies.
+"""

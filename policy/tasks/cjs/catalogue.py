@@ -23,12 +23,15 @@ LEVELS = 8
 LEVELS_END = 9
 COLUMNS = 10
 
-# A level in Catalogue.flat: executors, where fresh, first and rest begin in Catalogue.flat, and where rest ends.
+# A level in Catalogue.flat: executors, where fresh, first and rest begin in Catalogue.flat, and
+# where rest ends.
 LEVEL_SIZE = 5
 
 
 class Catalogue(NamedTuple):
-    """Stages of all kinds of jobs, one after another: those of job k are rows first[k] to first[k + 1]."""
+    """Stages of all kinds of jobs, one after another: those of job k are rows first[k] to first[k +
+    1].
+    """
 
     first: IntArray  # [jobs + 1]
     stage: IntArray  # [stages, COLUMNS]
@@ -57,14 +60,22 @@ def build_catalogue(jobs: Sequence[Job]) -> Catalogue:
                 bounds += [len(flat), len(flat) + len(numbers)]
                 flat += numbers
             rows.append(
-                [stage.tasks, round(stage.mean_ms()), path_ms[number], stage.shuffle_bytes_per_task, *bounds]
+                [
+                    stage.tasks,
+                    round(stage.mean_ms()),
+                    path_ms[number],
+                    stage.shuffle_bytes_per_task,
+                    *bounds,
+                ]
             )
     first = np.concatenate([[0], np.cumsum([len(job.stages) for job in jobs])])
     return Catalogue(first.astype(np.int64), np.array(rows, np.int64), np.array(flat, np.int64))
 
 
 def longest_paths_ms(job: Job) -> list[int]:
-    """For each stage the work of the heaviest path from the stage to the job's end, at mean task times."""
+    """For each stage the work of the heaviest path from the stage to the job's end, at mean task
+    times.
+    """
     path_ms = [0] * len(job.stages)
     below = [0] * len(job.stages)
     for number in reversed(job.order()):

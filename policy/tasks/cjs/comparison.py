@@ -20,7 +20,9 @@ _SEED = 20_251_211
 
 @dataclass(frozen=True)
 class Outcome:
-    """A policy on all sequences: mean and 95th percentile of job completion time, each [sequences], in s."""
+    """A policy on all sequences: mean and 95th percentile of job completion time, each [sequences],
+    in s.
+    """
 
     policy: str
     mean_s: FloatArray
@@ -29,7 +31,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Mean over sequences of (mean JCT / that of the baseline on the same sequence); 95 % interval."""
+    """Mean over sequences of (mean JCT / that of the baseline on the same sequence); 95 %
+    interval.
+    """
 
     ratio: float
     low: float | None
@@ -44,7 +48,9 @@ def simulate(
     seed: int,
     threads: int,
 ) -> list[Outcome]:
-    """Each rule on each sequence; sequence i draws its task times with ``seed + i`` under every rule."""
+    """Each rule on each sequence; sequence i draws its task times with ``seed + i`` under every
+    rule.
+    """
     outcomes = []
     for rule in rules:
         environments = [
@@ -63,7 +69,9 @@ def simulate(
 
 
 def paired_ratio(values: FloatArray, baseline: FloatArray) -> Ratio:
-    """Ratio of pairs, percentile bootstrap over the pairs (Efron 1979); no interval from fewer than three."""
+    """Ratio of pairs, percentile bootstrap over the pairs (Efron 1979); no interval from fewer than
+    three.
+    """
     ratios = values / baseline
     if len(ratios) < 3:
         return Ratio(float(ratios.mean()), None, None)

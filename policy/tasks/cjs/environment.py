@@ -36,8 +36,8 @@ class ClusterEnvironment:
 
     ``reset`` comes before ``step``; ``run`` needs a cluster that has just been made or reset.
 
-    The same catalogue, arrivals, settings and seed give the same episode for the same decisions, and a
-    task takes the same random draws under every policy.
+    The same catalogue, arrivals, settings and seed give the same episode for the same decisions,
+    and a task takes the same random draws under every policy.
     """
 
     def __init__(
@@ -74,7 +74,9 @@ class ClusterEnvironment:
         """
         before_ms = int(self.cluster.scalar[JOB_TIME])
         if not ENTRIES.decide(self.cluster, stage, executors):
-            raise PolicyError(f"stage {stage} with {executors} executors: give a candidate and at least 1")
+            raise PolicyError(
+                f"stage {stage} with {executors} executors: give a candidate and at least 1"
+            )
         due = ENTRIES.open_round(self.cluster, NEVER)
         if not due:
             _check_finished(self.cluster)
@@ -90,18 +92,21 @@ class ClusterEnvironment:
         """Time in the cluster of each job [jobs], of unfinished ones until now."""
         job = self.cluster.job
         end = np.minimum(job[:, DONE], self.cluster.scalar[NOW])
-        return np.maximum(0, end - job[:, ARRIVAL])
+        times: IntArray = np.maximum(0, end - job[:, ARRIVAL])
+        return times
 
     def copy(self) -> ClusterEnvironment:
         """The same environment in the same state, to try something in."""
         other = object.__new__(ClusterEnvironment)
         other.settings, other._begin = self.settings, self._begin
-        other.seen = Observation(*(array.copy() for array in self.seen))
+        other.seen = new_observation(*self.seen.present.shape)
         other.cluster = copy_cluster(self.cluster)
         return other
 
 
-def run_many(environments: Sequence[ClusterEnvironment], rule: RulePolicy, threads: int) -> list[IntArray]:
+def run_many(
+    environments: Sequence[ClusterEnvironment], rule: RulePolicy, threads: int
+) -> list[IntArray]:
     """``run`` of each, on so many threads at once: the compiled loops need no interpreter lock."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda environment: environment.run(rule), environments))
@@ -111,9 +116,17 @@ def _check(settings: Settings, catalogue: Catalogue, arrivals: Arrivals) -> None
     if not 1 <= settings.executors <= MAX_EXECUTORS:
         raise PolicyError(f"{settings.executors} executors; give 1 to {MAX_EXECUTORS}")
     if not (0 <= settings.moving_ms <= 10**7 and 0 <= settings.warmup_ms <= 10**7):
-        raise PolicyError(f"moving delay {settings.moving_ms} ms, warm-up {settings.warmup_ms} ms: 0 to 10^7")
-    if not len(arrivals) or arrivals.kind.min() < 0 or arrivals.kind.max() >= len(catalogue.first) - 1:
-        raise PolicyError(f"sequence {arrivals.name}: empty, or with jobs that the catalogue does not have")
+        raise PolicyError(
+            f"moving delay {settings.moving_ms} ms, warm-up {settings.warmup_ms} ms: 0 to 10^7"
+        )
+    if (
+        not len(arrivals)
+        or arrivals.kind.min() < 0
+        or arrivals.kind.max() >= len(catalogue.first) - 1
+    ):
+        raise PolicyError(
+            f"sequence {arrivals.name}: empty, or with jobs that the catalogue does not have"
+        )
 
 
 def _check_finished(cluster: Cluster) -> None:

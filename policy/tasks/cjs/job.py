@@ -1,4 +1,6 @@
-"""A job as it is scheduled: a directed acyclic graph of stages, each of equal tasks with measured times."""
+"""A job as it is scheduled: a directed acyclic graph of stages, each of equal tasks with measured
+times.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ class Stage:
 class Job:
     """A kind of job: a query on a data set of ``size_gb``.
 
-    Raises PolicyError, with the job and the stage, for stages that are malformed or wait for each other.
+    Raises PolicyError, with the job and the stage, for stages that are malformed or wait for each
+    other.
     """
 
     query: int
@@ -74,7 +77,9 @@ class Job:
         return f"query {self.query} at {self.size_gb} GB"
 
     def order(self) -> list[int]:
-        """The stages in an order in which parents come first (Kahn 1962). Raises PolicyError for a cycle."""
+        """The stages in an order in which parents come first (Kahn 1962). Raises PolicyError for a
+        cycle.
+        """
         return topological_order([stage.parents for stage in self.stages], self.name)
 
 
@@ -88,7 +93,8 @@ def topological_order(parents: Sequence[Sequence[int]], name: str) -> list[int]:
         if not ready:
             stages = ", ".join(str(stage) for stage in left[:10])
             raise PolicyError(
-                f"{name}: stages {stages} wait for each other (a cycle); remove one of their parents"
+                f"{name}: stages {stages} wait for each other (a cycle); "
+                "remove one of their parents"
             )
         order += ready
         done.update(ready)
@@ -105,7 +111,9 @@ def _check_stage(where: str, stage: Stage, number: int, stages: int) -> None:
         raise PolicyError(f"{where}: parent named twice in {list(stage.parents)}")
     for parent in stage.parents:
         if not 0 <= parent < stages or parent == number:
-            raise PolicyError(f"{where}: parent {parent} is no other stage of the job (0 to {stages - 1})")
+            raise PolicyError(
+                f"{where}: parent {parent} is no other stage of the job (0 to {stages - 1})"
+            )
     counts = [level.executors for level in stage.levels]
     if not counts or counts != sorted(set(counts)) or counts[0] < 1:
         raise PolicyError(f"{where}: levels {counts}; give numbers of executors from 1, rising")
@@ -116,5 +124,6 @@ def _check_stage(where: str, stage: Stage, number: int, stages: int) -> None:
         if times.min() < 0 or times.max() > MAX_TASK_MS:
             worst = times.min() if times.min() < 0 else times.max()
             raise PolicyError(
-                f"{where}: a task time of {worst} ms at {level.executors} executors; give 0 to {MAX_TASK_MS}"
+                f"{where}: a task time of {worst} ms at {level.executors} executors; "
+                f"give 0 to {MAX_TASK_MS}"
             )

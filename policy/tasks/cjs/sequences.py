@@ -1,4 +1,6 @@
-"""Arrival sequences: which job arrives when; read from JSON, or drawn from a Poisson or bursty process."""
+"""Arrival sequences: which job arrives when; read from JSON, or drawn from a Poisson or bursty
+process.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ MAX_ARRIVAL_MS = 10**10
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Jobs in order of arrival: ``arrival_ms`` [jobs], the first 0, and ``kind`` [jobs], an index of a job."""
+    """Jobs in order of arrival: ``arrival_ms`` [jobs], the first 0, and ``kind`` [jobs], an index
+    of a job.
+    """
 
     name: str
     arrival_ms: IntArray
@@ -36,29 +40,39 @@ def read_arrivals(path: Path, jobs: Sequence[Job]) -> Arrivals:
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise PolicyError(f"{path}: not JSON; give a list of [arrival_ms, query, size_gb]") from None
+        raise PolicyError(
+            f"{path}: not JSON; give a list of [arrival_ms, query, size_gb]"
+        ) from None
     if not isinstance(entries, list) or not 0 < len(entries) <= MAX_JOBS:
-        raise PolicyError(f"{path}: give a JSON list of 1 to {MAX_JOBS} [arrival_ms, query, size_gb]")
+        raise PolicyError(
+            f"{path}: give a JSON list of 1 to {MAX_JOBS} [arrival_ms, query, size_gb]"
+        )
     last_ms = 0
     times, chosen = [], []
     for number, entry in enumerate(entries):
         whole = isinstance(entry, list) and all(type(value) is int for value in entry)
         if not whole or len(entry) != 3:
-            raise PolicyError(f"{path}: entry {number} is no [arrival_ms, query, size_gb] of whole numbers")
+            raise PolicyError(
+                f"{path}: entry {number} is no [arrival_ms, query, size_gb] of whole numbers"
+            )
         arrival_ms, query, size_gb = entry
         if not last_ms <= arrival_ms <= MAX_ARRIVAL_MS or (number == 0 and arrival_ms != 0):
             raise PolicyError(
                 f"{path}: entry {number} arrives at {arrival_ms} ms; start at 0 and do not fall"
             )
         if (query, size_gb) not in kinds:
-            raise PolicyError(f"{path}: entry {number}: no profile of query {query} at {size_gb} GB")
+            raise PolicyError(
+                f"{path}: entry {number}: no profile of query {query} at {size_gb} GB"
+            )
         last_ms = arrival_ms
         times.append(arrival_ms)
         chosen.append(kinds[query, size_gb])
     return Arrivals(path.stem, np.array(times, np.int64), np.array(chosen, np.int64))
 
 
-def poisson(seed: int, kinds: Sequence[int], count: int = 200, mean_gap_ms: float = 25_000) -> Arrivals:
+def poisson(
+    seed: int, kinds: Sequence[int], count: int = 200, mean_gap_ms: float = 25_000
+) -> Arrivals:
     """Jobs after exponential gaps, each of a kind drawn from ``kinds`` with equal chances."""
     random = np.random.default_rng([seed, 0])
     gaps = random.exponential(mean_gap_ms, count - 1)
@@ -73,7 +87,8 @@ def bursty(
     mean_burst: float = 5,
     gap_in_burst_ms: float = 1_000,
 ) -> Arrivals:
-    """Bursts of geometric size with short gaps inside; the mean gap over all jobs is ``mean_gap_ms``.
+    """Bursts of geometric size with short gaps inside; the mean gap over all jobs is
+    ``mean_gap_ms``.
 
     Raises PolicyError if gaps in a burst leave no time between bursts.
     """

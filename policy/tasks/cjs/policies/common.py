@@ -1,4 +1,6 @@
-"""What the rule policies share: which stage of a job is next, and who may have how many executors."""
+"""What the rule policies share: which stage of a job is next, and who may have how many
+executors.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def source_job(cluster: Cluster) -> int:
 
 @inner
 def ready_stage(cluster: Cluster, job: int) -> int:
-    """The job's first schedulable stage whose parents have finished, else its first schedulable one."""
+    """The job's first schedulable stage whose parents have finished, else its first schedulable
+    one.
+    """
     second = NOWHERE
     source = source_job(cluster)
     for stage in range(cluster.job[job, FIRST], cluster.job[job, END]):
@@ -54,7 +58,9 @@ def critical_stage(cluster: Cluster, job: int) -> int:
 
 @inner
 def keep_source(cluster: Cluster) -> tuple[int, int]:
-    """All executors of the source job to a stage of the same job, or (NOWHERE, 0) if it has none."""
+    """All executors of the source job to a stage of the same job, or (NOWHERE, 0) if it has
+    none.
+    """
     job = source_job(cluster)
     stage = ready_stage(cluster, job) if job != NOWHERE else NOWHERE
     return stage, uncommitted(cluster) if stage != NOWHERE else 0
@@ -86,12 +92,18 @@ def supply_of_others(cluster: Cluster, job: int) -> int:
 
 @inner
 def shortest_job(cluster: Cluster, limit: int) -> int:
-    """The job with the least work left that has a schedulable stage and fewer than ``limit`` executors."""
+    """The job with the least work left that has a schedulable stage and fewer than ``limit``
+    executors.
+    """
     best = NOWHERE
     for at in range(cluster.scalar[ACTIVE]):
         job = cluster.job[at, ACTIVE_JOB]
         shorter = best == NOWHERE or cluster.job[job, WORK] < cluster.job[best, WORK]
-        if shorter and supply_of_others(cluster, job) < limit and ready_stage(cluster, job) != NOWHERE:
+        if (
+            shorter
+            and supply_of_others(cluster, job) < limit
+            and ready_stage(cluster, job) != NOWHERE
+        ):
             best = job
     return int(best)
 

@@ -13,4 +13,6 @@ from policy.tasks.cjs.simulator.layout import ACTIVE, EXECUTORS, Cluster
 @inner
 def choose(cluster: Cluster, parameters: FloatArray) -> tuple[int, int]:
     """Stage and number of executors; (NOWHERE, 0) passes."""
-    return in_order_of_arrival(cluster, math.ceil(cluster.scalar[EXECUTORS] / max(1, cluster.scalar[ACTIVE])))
+    return in_order_of_arrival(
+        cluster, math.ceil(cluster.scalar[EXECUTORS] / max(1, cluster.scalar[ACTIVE]))
+    )

@@ -1,8 +1,9 @@
-"""After Graphene (Grandl et al., OSDI 2016): troublesome stages are served first, in the shortest job.
+"""After Graphene (Grandl et al., OSDI 2016): troublesome stages are served first, in the shortest
+job.
 
-A stage is troublesome if its work is at least ``parameters[0]`` of the job's work at the start; a stage that
-leads to one is served before those that do not. ``parameters[1]`` limits the executors of a job. Graphene
-also packs several resources, which this cluster does not have.
+A stage is troublesome if its work is at least ``parameters[0]`` of the job's work at the start; a
+stage that leads to one is served before those that do not. ``parameters[1]`` limits the executors
+of a job. Graphene also packs several resources, which this cluster does not have.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ def choose(cluster: Cluster, parameters: FloatArray) -> tuple[int, int]:
     for stage in range(first, end):
         if schedulable(cluster, stage, source):
             kind = cluster.stage[stage, KIND]
-            troublesome = cluster.kind[kind, TASKS] * cluster.kind[kind, MEAN_MS] >= parameters[0] * total_ms
+            troublesome = (
+                cluster.kind[kind, TASKS] * cluster.kind[kind, MEAN_MS] >= parameters[0] * total_ms
+            )
             leads = cluster.kind[kind, PATH_MS] >= parameters[0] * total_ms
-            score = cluster.kind[kind, PATH_MS] / total_ms + (2.0 if troublesome else 1.0 if leads else 0.0)
+            score = cluster.kind[kind, PATH_MS] / total_ms + (
+                2.0 if troublesome else 1.0 if leads else 0.0
+            )
             if score > highest:
                 best, highest = stage, score
     return best, room(cluster, job, limit)

@@ -7,7 +7,15 @@ from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import source_job
 from policy.tasks.cjs.simulator.durations import uniform
 from policy.tasks.cjs.simulator.executors import schedulable, uncommitted
-from policy.tasks.cjs.simulator.layout import ACTIVE, ACTIVE_JOB, DECISIONS, END, FIRST, NOWHERE, Cluster
+from policy.tasks.cjs.simulator.layout import (
+    ACTIVE,
+    ACTIVE_JOB,
+    DECISIONS,
+    END,
+    FIRST,
+    NOWHERE,
+    Cluster,
+)
 
 
 @inner

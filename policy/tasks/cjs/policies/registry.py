@@ -24,7 +24,8 @@ class RulePolicy:
         return np.array(self.parameters, np.float64)
 
 
-# The parameters of cap, weighted-fair and graphene are those that `python -m experiments.cjs.search` found.
+# The parameters of cap, weighted-fair and graphene are those that `python -m
+# experiments.cjs.search` found.
 RULES = {
     rule.name: rule
     for rule in (

@@ -1,4 +1,5 @@
-"""Weighted fair: executors in proportion to (work left) ** ``parameters[0]`` (Mao et al., SIGCOMM 2019).
+"""Weighted fair: executors in proportion to (work left) ** ``parameters[0]`` (Mao et al., SIGCOMM
+2019).
 
 An exponent of 0 is Fair, 1 proportional to the work, below 0 for short jobs first.
 """
@@ -11,7 +12,15 @@ from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import keep_source, ready_stage, source_job
 from policy.tasks.cjs.simulator.executors import uncommitted
-from policy.tasks.cjs.simulator.layout import ACTIVE, ACTIVE_JOB, EXECUTORS, NOWHERE, SUPPLY, WORK, Cluster
+from policy.tasks.cjs.simulator.layout import (
+    ACTIVE,
+    ACTIVE_JOB,
+    EXECUTORS,
+    NOWHERE,
+    SUPPLY,
+    WORK,
+    Cluster,
+)
 
 
 @inner

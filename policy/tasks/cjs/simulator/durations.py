@@ -1,4 +1,6 @@
-"""How long a task takes: drawn from the job's profile, the same for a seed whatever the policy did before."""
+"""How long a task takes: drawn from the job's profile, the same for a seed whatever the policy did
+before.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _LOWEST_LEVEL = 5
 
 @inner
 def uniform(seed: int, stage: int, task: int, draw: int) -> float:
-    """A number in [0, 1) for these four, by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    """A number in [0, 1) for these four, by the finaliser of SplitMix64 (Steele et al., OOPSLA
+    2014).
+    """
     x = np.uint64(seed)
     for value in (stage, task, draw):
         x = x * np.uint64(0x9E3779B97F4A7C15) + np.uint64(value) + np.uint64(0x632BE59BD9B4E019)
@@ -47,7 +51,9 @@ def uniform(seed: int, stage: int, task: int, draw: int) -> float:
 
 @inner
 def draw_level(cluster: Cluster, kind: int, local: int, chance: float) -> int:
-    """Place in ``flat`` of the level for so many local executors, drawn linearly between two levels."""
+    """Place in ``flat`` of the level for so many local executors, drawn linearly between two
+    levels.
+    """
     flat = cluster.flat
     first, last = cluster.kind[kind, LEVELS], cluster.kind[kind, LEVELS_END] - LEVEL_SIZE
     if cluster.scalar[COMPAT]:
@@ -106,7 +112,9 @@ def draw_task_ms(cluster: Cluster, number: int, stage: int) -> int:
 
 @inner
 def redraw_running(cluster: Cluster, seed: int) -> None:
-    """Draw the ends of running tasks anew, given that they have not ended; later tasks from ``seed``."""
+    """Draw the ends of running tasks anew, given that they have not ended; later tasks from
+    ``seed``.
+    """
     now = cluster.scalar[NOW]
     cluster.scalar[SEED] = seed
     for number in range(len(cluster.executor)):

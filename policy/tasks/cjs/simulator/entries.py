@@ -1,11 +1,13 @@
-"""The compiled loops that Python calls. What Numba keeps of them is renewed with any file of this task."""
+"""The compiled loops that Python calls. What Numba keeps of them is renewed with any file of this
+task.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 
@@ -16,6 +18,8 @@ from policy.tasks.cjs.policies import cap, fair, fifo, graphene, random, sjf, we
 from policy.tasks.cjs.simulator import rounds
 from policy.tasks.cjs.simulator.layout import Cluster
 from policy.tasks.cjs.simulator.observe import Observation, observe
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 FIFO, FAIR, CAP, WEIGHTED_FAIR, SJF, GRAPHENE, RANDOM = range(7)
 
@@ -39,7 +43,9 @@ def choose(policy: int, parameters: FloatArray, cluster: Cluster) -> tuple[int, 
 
 
 class Entries(NamedTuple):
-    """run(cluster, policy, parameters, until_ms): decide by a rule until then. open_round, decide: rounds.py."""
+    """run(cluster, policy, parameters, until_ms): decide by a rule until then. open_round, decide:
+    rounds.py.
+    """
 
     run: Callable[[Cluster, int, FloatArray, int], bool]
     open_round: Callable[[Cluster, int], bool]
@@ -55,15 +61,16 @@ def _sources() -> int:
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
 
-def _entry(function: Callable[..., Any]) -> Callable[..., Any]:
+def _entry(function: Function) -> Function:
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except (OSError, RuntimeError):  # no place to keep what was compiled
-        return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 def _build(checksum: int) -> Entries:
-    # Numba keeps a function by its own file; the checksum in its closure makes it see the other files.
+    # Numba keeps a function by its own file; the checksum in its closure makes it see the other
+    # files.
     def run(cluster: Cluster, policy: int, parameters: FloatArray, until_ms: int) -> bool:
         due = rounds.open_round(cluster, until_ms) and checksum >= 0
         while due:
@@ -85,7 +92,9 @@ def _build(checksum: int) -> Entries:
     def observe_one(cluster: Cluster, seen: Observation) -> int:
         return observe(cluster, seen) + min(checksum, 0)
 
-    return Entries(*(_entry(one) for one in (run, open_round, decide, choose_one, observe_one)))
+    return Entries(
+        _entry(run), _entry(open_round), _entry(decide), _entry(choose_one), _entry(observe_one)
+    )
 
 
 ENTRIES = _build(_sources())

@@ -1,4 +1,6 @@
-"""Where executors go: commitments between pools, moves, launches, and what is tried when a stage is full."""
+"""Where executors go: commitments between pools, moves, launches, and what is tried when a stage is
+full.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def demand(cluster: Cluster, stage: int) -> int:
 
 @inner
 def schedulable(cluster: Cluster, stage: int, source_job: int) -> bool:
-    """Unsaturated, all parents saturated, not chosen in this round, and its job may get executors."""
+    """Unsaturated, all parents saturated, not chosen in this round, and its job may get
+    executors.
+    """
     job = cluster.stage[stage, JOB]
     if cluster.stage[stage, CHOSEN] or demand(cluster, stage) <= 0:
         return False
@@ -103,7 +107,9 @@ def uncommitted(cluster: Cluster) -> int:
 
 @inner
 def commit(cluster: Cluster, pool: int, count: int) -> None:
-    """Promise so many executors of the source pool to another pool (a stage's, or the common one)."""
+    """Promise so many executors of the source pool to another pool (a stage's, or the common
+    one).
+    """
     scalar, rows = cluster.scalar, cluster.commitment
     source = scalar[SOURCE]
     at = 0
@@ -154,7 +160,9 @@ def fulfil(cluster: Cluster, executor: int, at: int) -> None:
 
 @inner
 def assign(cluster: Cluster, executor: int, stage: int) -> None:
-    """Let an executor work for a stage: at once, after a move, or for another stage if this one is full."""
+    """Let an executor work for a stage: at once, after a move, or for another stage if this one is
+    full.
+    """
     state = cluster.executor[executor]
     if cluster.stage[stage, REMAINING] == 0:
         stage = _backup(cluster, executor)
@@ -192,11 +200,15 @@ def launch(cluster: Cluster, executor: int, stage: int) -> None:
 
 @inner
 def leave_pool_idle(cluster: Cluster, executor: int, source: int) -> None:
-    """Move an idle executor from a stage to its job's pool; to the common pool if the job needs no more."""
+    """Move an idle executor from a stage to its job's pool; to the common pool if the job needs no
+    more.
+    """
     if source == 0:
         return
     job = job_of_pool(cluster, source)
-    launched_all = cluster.job[job, LAUNCHED_STAGES] == cluster.job[job, END] - cluster.job[job, FIRST]
+    launched_all = (
+        cluster.job[job, LAUNCHED_STAGES] == cluster.job[job, END] - cluster.job[job, FIRST]
+    )
     if launched_all:
         _place(cluster, executor, 0)
         cluster.job[job, LOCAL] -= 1

@@ -80,7 +80,9 @@ FROM, TO, COUNT = 0, 1, 2
 
 
 class Settings(NamedTuple):
-    """``compat`` 1 draws levels with the interpolation of decima-sim, which has the two ends exchanged."""
+    """``compat`` 1 draws levels with the interpolation of decima-sim, which has the two ends
+    exchanged.
+    """
 
     executors: int = 50
     moving_ms: int = 2_000

@@ -66,8 +66,9 @@ FloatObservation = NDArray[np.float32]
 
 class Observation(NamedTuple):
     """stages [jobs, V, STAGE_FEATURES]; jobs [jobs, JOB_FEATURES]; cluster [CLUSTER_FEATURES];
-    adjacency [jobs, V, V], 1 where the second stage waits for the first; present, candidates [jobs, V];
-    stage_number [jobs, V], the stage to give to ``step``. Rows beyond the jobs and stages at hand are 0.
+    adjacency [jobs, V, V], 1 where the second stage waits for the first; present, candidates [jobs,
+    V]; stage_number [jobs, V], the stage to give to ``step``. Rows beyond the jobs and stages at
+    hand are 0.
     """
 
     stages: FloatObservation
@@ -94,7 +95,9 @@ def new_observation(jobs: int, stages: int) -> Observation:
 
 @inner
 def observe(cluster: Cluster, seen: Observation) -> int:
-    """Fill ``seen``; the number of jobs in it. Jobs with the least work come first in what has to be left out."""
+    """Fill ``seen``; the number of jobs in it. Jobs with the least work come first in what has to
+    be left out.
+    """
     scalar, executors = cluster.scalar, cluster.scalar[EXECUTORS]
     seen.stages[:] = 0
     seen.jobs[:] = 0

@@ -75,7 +75,9 @@ def decide(cluster: Cluster, stage: int, executors: int) -> bool:
 
 @inner
 def open_round(cluster: Cluster, until_ms: int) -> bool:
-    """Go on to the next decision: True if one is due, False if all jobs are done or time is ``until_ms``."""
+    """Go on to the next decision: True if one is due, False if all jobs are done or time is
+    ``until_ms``.
+    """
     scalar = cluster.scalar
     if uncommitted(cluster) > 0 and _any_schedulable(cluster):
         return True
@@ -207,7 +209,9 @@ def _end_task(cluster: Cluster, executor: int) -> None:
 
 @inner
 def _end_stage(cluster: Cluster, stage: int) -> bool:
-    """Mark a stage, and with the last one its job, as finished; whether another stage may start now."""
+    """Mark a stage, and with the last one its job, as finished; whether another stage may start
+    now.
+    """
     scalar = cluster.scalar
     job, kind = cluster.stage[stage, JOB], cluster.stage[stage, KIND]
     base = cluster.job[job, FIRST]

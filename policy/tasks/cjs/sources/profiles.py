@@ -1,9 +1,9 @@
 """Measured job profiles from a Parquet file, a row for each stage.
 
-Columns: query, size_gb, stage (0, 1, ... in each job), parents (list of stages), tasks, levels (numbers of
-executors, rising), and a list of task times in ms for each level in fresh_ms, first_ms and rest_ms.
-shuffle_bytes_per_task is optional. A file whose first_ms still holds the values of fresh_ms, as measured
-profiles of Spark do, is read as ``first_holds_fresh``.
+Columns: query, size_gb, stage (0, 1, ... in each job), parents (list of stages), tasks, levels
+(numbers of executors, rising), and a list of task times in ms for each level in fresh_ms, first_ms
+and rest_ms. shuffle_bytes_per_task is optional. A file whose first_ms still holds the values of
+fresh_ms, as measured profiles of Spark do, is read as ``first_holds_fresh``.
 """
 
 from __future__ import annotations
@@ -20,17 +20,32 @@ import pyarrow.parquet as pq
 from policy.errors import PolicyError
 from policy.tasks.cjs.job import IntArray, Job, Level, Stage
 
-COLUMNS = ("query", "size_gb", "stage", "parents", "tasks", "levels", "fresh_ms", "first_ms", "rest_ms")
+COLUMNS = (
+    "query",
+    "size_gb",
+    "stage",
+    "parents",
+    "tasks",
+    "levels",
+    "fresh_ms",
+    "first_ms",
+    "rest_ms",
+)
 _MAX_ROWS = 1_000_000
 
 
 def read_profiles(path: Path, first_holds_fresh: bool = True) -> list[Job]:
-    """The jobs of a profile file. Raises PolicyError naming file, job and stage for what is malformed."""
+    """The jobs of a profile file. Raises PolicyError naming file, job and stage for what is
+    malformed.
+    """
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = getattr(error, "strerror", None) or "not a Parquet file"
-        raise PolicyError(f"{path}: cannot be read: {reason}; give job profiles as Parquet") from None
+        # Unlike read_table, an open file tells why it cannot be read, and a folder is none.
+        with path.open("rb") as file:
+            table = pq.ParquetFile(file).read()
+    except pa.ArrowException:
+        raise PolicyError(f"{path}: not a Parquet file; give job profiles as Parquet") from None
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
     missing = [column for column in COLUMNS if column not in table.column_names]
     if missing:
         raise PolicyError(f"{path}: no column {missing[0]}; job profiles have {', '.join(COLUMNS)}")
@@ -50,7 +65,9 @@ def _job(query: int, size_gb: int, rows: list[Mapping[str, Any]], first_holds_fr
     for number, row in enumerate(rows):
         where = f"query {query} at {size_gb} GB, stage {row['stage']}"
         if row["stage"] != number:
-            raise PolicyError(f"{where}: stages are to be numbered 0, 1, ... in order; {number} is missing")
+            raise PolicyError(
+                f"{where}: stages are to be numbered 0, 1, ... in order; {number} is missing"
+            )
         try:
             stages.append(_stage(where, row, first_holds_fresh))
         except (TypeError, ValueError, OverflowError) as error:

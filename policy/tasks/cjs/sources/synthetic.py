@@ -1,4 +1,6 @@
-"""Generated jobs: stages of lognormal task times that grow with parallelism, and shuffles between them."""
+"""Generated jobs: stages of lognormal task times that grow with parallelism, and shuffles between
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ _STAGES = (2, 18)
 _MAX_PARENTS = 3
 _TASKS = (1, 3, 200)
 _TASK_CHANCES = (0.4, 0.35, 0.25)
-_MEDIAN_TASK_MS = 900.0
+_MEDIAN_TASK_MS = 480.0
 _STAGE_SIGMA, _TASK_SIGMA = 0.6, 0.3
 _WARM_UP_MS = 1_000.0
 _SAMPLES = 16
@@ -27,7 +29,9 @@ def generate_jobs(seed: int, queries: int = 20) -> list[Job]:
     The work of a stage grows with the square root of the size. The same seed gives the same jobs.
     """
     return [
-        job for query in range(1, queries + 1) for job in _query(query, np.random.default_rng([seed, query]))
+        job
+        for query in range(1, queries + 1)
+        for job in _query(query, np.random.default_rng([seed, query]))
     ]
 
 
@@ -37,9 +41,12 @@ def _query(query: int, random: np.random.Generator) -> list[Job]:
     for number in range(count):
         wanted = int(random.integers(0, min(number, _MAX_PARENTS) + 1))
         parents.append(
-            tuple(sorted(int(p) for p in random.choice(number, wanted, replace=False))) if wanted else ()
+            tuple(sorted(int(p) for p in random.choice(number, wanted, replace=False)))
+            if wanted
+            else ()
         )
-    # The last stage waits for all stages without children, as the result of a query does, up to the most parents.
+    # The last stage waits for all stages without children, as the result of a query does, up to the
+    # most parents.
     last = count - 1
     loose = [stage for stage in range(last) if not any(stage in some for some in parents)]
     parents[last] = tuple(sorted(loose[-_MAX_PARENTS:])) or (last - 1,)
@@ -57,7 +64,11 @@ def _query(query: int, random: np.random.Generator) -> list[Job]:
 
 
 def _stage(
-    random: np.random.Generator, parents: tuple[int, ...], tasks: int, median_ms: float, size_gb: int
+    random: np.random.Generator,
+    parents: tuple[int, ...],
+    tasks: int,
+    median_ms: float,
+    size_gb: int,
 ) -> Stage:
     levels = []
     for executors, inflation in INFLATION.items():
