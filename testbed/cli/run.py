@@ -153,9 +153,10 @@ def run(
     the run folder then holds every log, metrics.json and report.html. Needs root.
 
     \b
-        tbtest run --topology dumbbell tbtest run --cc bbr,cubic --trace lte-walking --flow bulk
-        --rtt 60ms --buffer 4bdp --repeats 5 tbtest run --rate 12mbit --loss ge:1%,30%
-        --print-scenario > lossy.yaml && tbtest run lossy.yaml
+        tbtest run --topology dumbbell
+        tbtest run --cc bbr,cubic --trace lte-walking --flow bulk --rtt 60ms --buffer 4bdp
+        tbtest run --rate 12mbit --loss ge:1%,30% --print-scenario > lossy.yaml
+        tbtest run lossy.yaml
     """
     scenario = scenario_from(scenario_file, flags, assignments)
     if print_scenario:

@@ -67,9 +67,9 @@ def serve(
     \b
     For agents on this machine, light rules alone:
         tbtest serve --tiers none
-    For agents elsewhere, with the LLM on a GPU and metrics: tbtest serve --listen 0.0.0.0:7443
-        --tls-cert cert.pem --tls-key key.pem --token-file token \\
-                     --tiers llm --device cuda --metrics 9100
+    For agents elsewhere, with the LLM on a GPU and metrics:
+        tbtest serve --listen 0.0.0.0:7443 --tls-cert cert.pem --tls-key key.pem \\
+                     --token-file token --tiers llm --device cuda --metrics 9100
     """
     from policy.__main__ import run
     from policy.server.config import build, read
