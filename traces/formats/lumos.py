@@ -11,7 +11,7 @@ import numpy as np
 
 from traces.formats.base import MAX_CLOCK_S, MAX_RATE_MBPS, ReadOnly, relative_ns, spans_ns
 from traces.formats.source import Source
-from traces.formats.table import header_of, rows_of
+from traces.formats.table import header_of, header_with, rows_of
 from traces.model import NS_PER_S, Steps, Trace
 
 _NEEDED = ("run_num", "seq_num", "Throughput")
@@ -26,10 +26,7 @@ class Lumos(ReadOnly):
         return set(_NEEDED) <= set(header_of(text))
 
     def read(self, source: Source, name: str) -> Trace:
-        header = header_of(source.text)
-        missing = [column for column in _NEEDED if column not in header]
-        if missing:
-            raise source.error("", f"has no column {', '.join(missing)}")
+        header = header_with(source, _NEEDED)
         run, second, rate = (header.index(column) for column in _NEEDED)
         runs: list[str] = []
         places, times_s, rates_mbps = [], [], []

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from traces.formats.base import first_line
@@ -29,6 +29,15 @@ def header_of(text: str) -> list[str]:
         if delimiter
         else []
     )
+
+
+def header_with(source: Source, needed: Sequence[str]) -> list[str]:
+    """The names of columns. Raises TraceError where one of those needed is missing."""
+    header = header_of(source.text)
+    missing = [column for column in needed if column not in header]
+    if missing:
+        raise source.error("", f"has no column {', '.join(missing)}")
+    return header
 
 
 @dataclass(frozen=True)

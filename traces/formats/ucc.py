@@ -13,7 +13,7 @@ import numpy as np
 
 from traces.formats.base import ReadOnly, relative_ns, spans_ns
 from traces.formats.source import Source
-from traces.formats.table import header_of, rows_of
+from traces.formats.table import header_of, header_with, rows_of
 from traces.formats.units import parse_date_s
 from traces.model import MAX_RATE_BPS, NS_PER_S, Steps, Trace
 
@@ -29,10 +29,7 @@ class Ucc(ReadOnly):
         return set(_NEEDED) <= set(header_of(text))
 
     def read(self, source: Source, name: str) -> Trace:
-        header = header_of(source.text)
-        missing = [column for column in _NEEDED if column not in header]
-        if missing:
-            raise source.error("", f"has no column {', '.join(missing)}")
+        header = header_with(source, _NEEDED)
         at, rate = header.index("Timestamp"), header.index("DL_bitrate")
         state = header.index("State") if "State" in header else None
         places, times_s, rates_bps, idle = [], [], [], 0
