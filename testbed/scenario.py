@@ -98,7 +98,9 @@ class Scenario(_Strict):
         ("bbr", "cubic"), description="congestion controllers to compare", min_length=1
     )
     trace: str | None = Field(
-        "lte-driving", description="bottleneck capacity: a file or a name of `tbtest traces list`"
+        "lte-driving",
+        min_length=1,
+        description="bottleneck capacity: a file or a name of `tbtest traces list`",
     )
     trace_format: str | None = Field(
         None,
@@ -156,7 +158,7 @@ class Scenario(_Strict):
     )
     pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
     policy_server: str | None = Field(
-        None, description="address of a running policy server, instead of our own"
+        None, min_length=1, description="address of a running policy server, instead of our own"
     )
     policy: dict[str, Any] = Field(
         default_factory=dict, description="options of the policy server and agent"
@@ -167,7 +169,7 @@ class Scenario(_Strict):
     def _rate_replaces_default_trace(cls, data: Any) -> Any:
         if (
             isinstance(data, Mapping)
-            and (data.get("rate") or data.get("rate_bps"))
+            and (data.get("rate") is not None or data.get("rate_bps") is not None)
             and "trace" not in data
         ):
             return {**data, "trace": None}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
 import click
 
-from testbed.errors import UserError
+from testbed.cli.output import abandon, flush, make_safe
+from testbed.errors import UserError, explain
 
 # Command -> its module in this package. Modules are imported late so that `tbtest --help` needs
 # neither torch nor root.
@@ -34,6 +36,18 @@ class _LateGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Every command with its whole first sentence; Click would cut it at the line's end."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(limit=1000))
+                    for name, command in commands
+                    if command
+                ]
+            )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
@@ -89,8 +103,10 @@ def main() -> None:
     """Entry point: a user's mistake is one line on stderr and status 2, an interrupt is status
     130.
     """
+    make_safe()
     try:
         cli(standalone_mode=False)
+        flush()
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -100,13 +116,15 @@ def main() -> None:
         click.echo("tbtest: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
+        abandon()
         sys.exit(141)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
-            text = (
-                f"{error.filename}: {error.strerror}; is it the right path, may you write there, "
-                "is the disk full?"
-            )
+            text = explain(error)
+        elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Of a file that has no name here: standard output, written to a full disk.
+            abandon()
+            text = explain(error, "standard output")
         elif _is_user_error(error):
             text = str(error)
         else:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     help="Folder of the dataset.",
 )
 @click.option(
+    "--cc",
+    "--controllers",
+    "--schemes",
+    "controllers",
+    metavar="NAMES",
+    help="Controllers to collect under, instead of the grid's: observe:bbr,policy:gcc,...",
+)
+@click.option(
     "--traces",
     multiple=True,
     metavar="GLOB",
@@ -50,6 +58,7 @@ if TYPE_CHECKING:
 def collect(
     grid_file: Path | None,
     out: Path,
+    controllers: str | None,
     traces: tuple[str, ...],
     jobs: int,
     keep_runs: bool,
@@ -69,9 +78,14 @@ def collect(
         tbtest train experience --model gru --out gru
     """
     from testbed.collect.collection import plan
-    from testbed.collect.grid import Grid, read_grid
+    from testbed.collect.grid import make_grid
+    from testbed.scenario import read_yaml
 
-    collection = plan(read_grid(grid_file) if grid_file else Grid(), traces, out)
+    data = read_yaml(grid_file) if grid_file is not None else {}
+    if controllers is not None:
+        data["controllers"] = [name.strip() for name in controllers.split(",")]
+    grid = make_grid(data, str(grid_file or "command line"))
+    collection = plan(grid, traces, out)
     if dry_run:
         click.echo(
             json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--schemes",
     "--cc",
+    "--controllers",
     "schemes",
     metavar="NAMES",
     help=("Controllers to compare, instead of the grid's; see `tbtest policies`."),

@@ -43,7 +43,7 @@ def scenario_from(
     Raises UserError naming the source of a mistake.
     """
     data = read_yaml(file) if file else {}
-    given = {_FLAG_KEYS[name]: value for name, value in flags.items() if value not in (None, False)}
+    given = {_FLAG_KEYS[name]: value for name, value in flags.items() if value is not None}
     if "rate" in given and "trace" not in given:
         data.pop("trace", None)
     if "trace" in given and "rate" not in given:
@@ -66,6 +66,9 @@ def scenario_from(
 )
 @click.option(
     "--cc",
+    "--controllers",
+    "--schemes",
+    "cc",
     metavar="NAMES",
     help="Controllers to compare: bbr,policy:gcc,policy:./mine.py:Mine; see `tbtest policies`.",
 )
@@ -114,7 +117,9 @@ def scenario_from(
 @click.option(
     "--policy-server", metavar="ADDR", help="Use this policy server instead of starting one."
 )
-@click.option("--pcap", is_flag=True, help="Capture packets at both ends of the bottleneck.")
+@click.option(
+    "--pcap", is_flag=True, default=None, help="Capture packets at both ends of the bottleneck."
+)
 @click.option(
     "--set",
     "assignments",

@@ -27,7 +27,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=_FILE, help="Its private key (PEM).")
 @click.option("--token-file", type=_FILE, help="File with the bearer token that agents must send.")
 @click.option(
-    "--policy", "light", metavar="NAME", help="Rule policy under apc; default persistence."
+    "--light",
+    "--policy",
+    "light",
+    metavar="NAME",
+    help="Rule policy that answers first under apc; default persistence.",
 )
 @click.option(
     "--tiers",

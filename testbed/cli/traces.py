@@ -133,7 +133,7 @@ def show(
     """
     file = read_trace_file(trace, source_format)
     shown = with_span(file.trace)
-    window_ns = parse_duration_ns(window) if window else default_window_ns(shown)
+    window_ns = parse_duration_ns(window) if window is not None else default_window_ns(shown)
     if window_ns <= 0:
         raise TraceError("a window of 0 holds nothing; give --window 100ms")
     found = describe([rates_bps(shown, window_ns)], window_ns, lags_s=(0.1, 0.5, 1, 2, 5, 10, 30))
@@ -223,11 +223,11 @@ def convert(
     result = _without_delay(file.trace) if no_delay else file.trace
     if time_scale is not None:
         result = result.stretched(time_scale)
-    if clip:
+    if clip is not None:
         result = result.clipped(parse_duration_ns(clip))
     if scale is not None:
         result = result.scaled(scale)
-    if bin_width:
+    if bin_width is not None:
         result = binned(result, max(1, parse_duration_ns(bin_width)))
     save(result, output, target_format)
     print_warnings(file.notes)

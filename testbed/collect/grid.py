@@ -144,12 +144,17 @@ class Job(_Strict):
     split: Split
 
 
+def make_grid(data: Mapping[str, Any], source: str) -> Grid:
+    """The grid that `data` says. Raises UserError naming source and key."""
+    try:
+        return Grid.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{source}: {first_mistake(error, Grid)}") from error
+
+
 def read_grid(path: Path) -> Grid:
     """The grid in a YAML file. Raises UserError naming file and key."""
-    try:
-        return Grid.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_mistake(error, Grid)}") from error
+    return make_grid(read_yaml(path), str(path))
 
 
 def split_traces(

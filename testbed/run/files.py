@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from testbed.errors import UserError
+from testbed.errors import UserError, explain
 
 SCHEMA = 1
 
@@ -21,9 +21,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path}: cannot be written: {error.strerror}; free space or choose another --out"
-        ) from error
+        raise UserError(f"cannot be written: {explain(error, path)}") from error
 
 
 def new_run_folder(out: Path | None, run_id: str) -> Path:
@@ -38,9 +36,7 @@ def new_run_folder(out: Path | None, run_id: str) -> Path:
         (folder / "cells").mkdir()
         (folder / "traces").mkdir()
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be created: {error.strerror}; choose another --out"
-        ) from error
+        raise UserError(f"{explain(error, folder)} (choose another --out)") from error
     return folder
 
 

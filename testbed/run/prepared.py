@@ -59,7 +59,7 @@ def resolve(scenario: Scenario) -> Prepared:
     """
     trace = (
         load(scenario.trace, scenario.trace_format)
-        if scenario.trace
+        if scenario.trace is not None
         else constant(scenario.rate_bps or 0.0)
     )
     trace = trace.starting_at(trace_start_ns(scenario, trace))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed import units
-from testbed.errors import UserError
+from testbed.errors import UserError, explain
 from testbed.links.base import LinkSample
 from testbed.run.cell import run_cell
 from testbed.run.environment import describe_environment
@@ -174,7 +174,7 @@ def _run_and_write(
             scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, on_sample
         )
     except OSError as error:
-        raise UserError(f"{cell_folder}: {error.strerror or error}; is the disk full?") from error
+        raise UserError(explain(error, cell_folder)) from error
     write_json(
         cell_folder / "cell.json",
         {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from testbed.errors import UserError
+from testbed.errors import UserError, explain
 from testbed.system.netns import NetNs
 
 
@@ -33,7 +33,9 @@ def write_sysctls(netns: NetNs, values: Mapping[str, str]) -> dict[str, str]:
                 try:
                     _path(name).write_text(value)
                 except OSError as error:
-                    raise UserError(f"sysctl {name} = {value}: {error.strerror}") from error
+                    raise UserError(
+                        f"sysctl {name} = {value}: {explain(error, _path(name))}"
+                    ) from error
     found = read_sysctls(netns, values)
     for name, value in found.items():
         if value != values[name]:

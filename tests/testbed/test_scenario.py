@@ -104,3 +104,27 @@ def test_loss_forms() -> None:
     assert parse_loss("0.5%") == Loss.random(0.005)
     assert parse_loss("ge:1%,30%") == Loss(0.01, 0.3, 0.0, 1.0)
     assert parse_loss(format_loss(Loss(0.02, 0.5, 0.001, 0.9))) == Loss(0.02, 0.5, 0.001, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        ({"repeats": 0}, "repeats = 0"),
+        ({"flows": 0}, "flows = 0"),
+        ({"rate": ""}, "rate"),
+        ({"trace": ""}, "trace"),
+        ({"policy_server": ""}, "policy_server"),
+    ],
+)
+def test_a_flag_that_is_given_is_given(flags: dict[str, object], key: str) -> None:
+    from testbed.cli.run import scenario_from
+
+    with pytest.raises(UserError, match=key):
+        scenario_from(None, flags, ())
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    path.write_text("rtt: 40ms\nrtt: 80ms\n")
+    with pytest.raises(UserError, match=r"twice\.yaml:2: .*'rtt' stands in line 1 already"):
+        read_yaml(path)
