@@ -6,6 +6,7 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from plugins import absolute, is_reference
 from policy.api import Policy, PolicyContext
@@ -55,6 +56,16 @@ ORACLES = {
 where loaded, as models are."""
 ALIASES = {"light": DEFAULT_LIGHT}
 """Other names of policies."""
+
+ABR_DEFAULT = "robust-mpc"
+"""The policy for adaptive bitrate streaming called `default`: a rule, or a checkpoint's path."""
+
+
+def abr_name(name: str) -> str:
+    """The name by which the server knows an ABR policy: a checkpoint's path made absolute."""
+    if name in ("", "default"):
+        return "default"
+    return str(Path(name).expanduser().resolve()) if name.endswith(".safetensors") else name
 
 
 def names() -> tuple[str, ...]:

@@ -184,3 +184,43 @@ class Rejected(_message.Message):
     sequence: int
     count: _containers.ScalarMap[str, int]
     def __init__(self, sequence: _Optional[int] = ..., count: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class LevelRequest(_message.Message):
+    __slots__ = ("policy", "chunk_ms", "bitrates_kbps", "sizes_bytes", "qoe", "quality", "chunk", "level", "buffer_ms", "buffer_cap_ms", "size_bits", "download_ms", "latency_ms")
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_MS_FIELD_NUMBER: _ClassVar[int]
+    BITRATES_KBPS_FIELD_NUMBER: _ClassVar[int]
+    SIZES_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QOE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_MS_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_CAP_MS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BITS_FIELD_NUMBER: _ClassVar[int]
+    DOWNLOAD_MS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    chunk_ms: float
+    bitrates_kbps: bytes
+    sizes_bytes: bytes
+    qoe: str
+    quality: bytes
+    chunk: int
+    level: int
+    buffer_ms: float
+    buffer_cap_ms: float
+    size_bits: bytes
+    download_ms: bytes
+    latency_ms: bytes
+    def __init__(self, policy: _Optional[str] = ..., chunk_ms: _Optional[float] = ..., bitrates_kbps: _Optional[bytes] = ..., sizes_bytes: _Optional[bytes] = ..., qoe: _Optional[str] = ..., quality: _Optional[bytes] = ..., chunk: _Optional[int] = ..., level: _Optional[int] = ..., buffer_ms: _Optional[float] = ..., buffer_cap_ms: _Optional[float] = ..., size_bits: _Optional[bytes] = ..., download_ms: _Optional[bytes] = ..., latency_ms: _Optional[bytes] = ...) -> None: ...
+
+class Level(_message.Message):
+    __slots__ = ("level", "policy", "compute_ns")
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_NS_FIELD_NUMBER: _ClassVar[int]
+    level: int
+    policy: str
+    compute_ns: int
+    def __init__(self, level: _Optional[int] = ..., policy: _Optional[str] = ..., compute_ns: _Optional[int] = ...) -> None: ...

@@ -39,6 +39,11 @@ class PolicyStub:
                 request_serializer=policy_dot_protocol_dot_policy__pb2.AgentMessage.SerializeToString,
                 response_deserializer=policy_dot_protocol_dot_policy__pb2.ServerMessage.FromString,
                 _registered_method=True)
+        self.Choose = channel.unary_unary(
+                '/tbtest.policy.v1.Policy/Choose',
+                request_serializer=policy_dot_protocol_dot_policy__pb2.LevelRequest.SerializeToString,
+                response_deserializer=policy_dot_protocol_dot_policy__pb2.Level.FromString,
+                _registered_method=True)
 
 
 class PolicyServicer:
@@ -54,6 +59,15 @@ class PolicyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Choose(self, request, context):
+        """A video player's next level. Each request holds all that the answer depends on, so that a player may ask any server at
+        any time; the client sets its deadline. Ends with INVALID_ARGUMENT (malformed, or a policy that is not served),
+        RESOURCE_EXHAUSTED (too many requests wait, too large a message), UNAUTHENTICATED, UNAVAILABLE or INTERNAL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +75,11 @@ def add_PolicyServicer_to_server(servicer, server):
                     servicer.Decide,
                     request_deserializer=policy_dot_protocol_dot_policy__pb2.AgentMessage.FromString,
                     response_serializer=policy_dot_protocol_dot_policy__pb2.ServerMessage.SerializeToString,
+            ),
+            'Choose': grpc.unary_unary_rpc_method_handler(
+                    servicer.Choose,
+                    request_deserializer=policy_dot_protocol_dot_policy__pb2.LevelRequest.FromString,
+                    response_serializer=policy_dot_protocol_dot_policy__pb2.Level.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class Policy:
             '/tbtest.policy.v1.Policy/Decide',
             policy_dot_protocol_dot_policy__pb2.AgentMessage.SerializeToString,
             policy_dot_protocol_dot_policy__pb2.ServerMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Choose(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tbtest.policy.v1.Policy/Choose',
+            policy_dot_protocol_dot_policy__pb2.LevelRequest.SerializeToString,
+            policy_dot_protocol_dot_policy__pb2.Level.FromString,
             options,
             channel_credentials,
             insecure,

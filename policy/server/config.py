@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from policy.errors import PolicyError
-from policy.registry import DEFAULT_LIGHT, LIGHT, full_name, nearest
+from policy.registry import DEFAULT_LIGHT, LIGHT, abr_name, full_name, nearest
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.registry import full_name as scheduler_name
 from policy.scheduler.rules import ApcConfig
@@ -54,6 +54,10 @@ class ServerConfig(BaseModel):
     """Further policies to load, so that agents can ask for them alone: models, and users' own by
     `path/to/file.py:Class`. An agent never names a file that is not loaded here.
     """
+    abr: tuple[str, ...] = ()
+    """What players of video may ask for: rules without memory (`robust-mpc:horizon=8`), checkpoints
+    by path, `default`. The first answers a player that names none.
+    """
     models: dict[str, str] = Field(default_factory=dict)
     """Checkpoint folder or bundled name of each model tier; default: the bundled one."""
     device: str = "auto"
@@ -87,6 +91,11 @@ class ServerConfig(BaseModel):
     @classmethod
     def _full_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(full_name(name) for name in given)
+
+    @field_validator("abr")
+    @classmethod
+    def _abr_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(abr_name(name) for name in given)
 
     @field_validator("models")
     @classmethod

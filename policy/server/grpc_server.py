@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -28,6 +29,7 @@ from policy.server.config import ServerConfig
 from policy.server.core import Core, Job, Outgoing
 from policy.server.flows import Session
 from policy.server.metrics import Metrics
+from policy.server.players import PlayerService
 from policy.server.streams import LimitError, ProtocolError
 from policy.worker.process import WorkerDied
 from policy.worker.tier import WorkerPolicy
@@ -75,8 +77,8 @@ class Outbox:
 
 
 class PolicyService:
-    """The Policy service. Everything but waiting for model tiers runs in the event loop's
-    thread.
+    """The Policy service for agents. Everything but waiting for model tiers runs in the event
+    loop's thread.
     """
 
     def __init__(
@@ -97,10 +99,7 @@ class PolicyService:
         context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage],
     ) -> None:
         """One agent's stream."""
-        if self._token is not None and not self._authorised(context):
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid bearer token is needed")
-        if self._draining.is_set():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is draining")
+        await self.admit(context)
         session: Session | None = None
         outbox = Outbox()
         writer = asyncio.create_task(_write(outbox, context))
@@ -145,6 +144,13 @@ class PolicyService:
                 self._core.disconnect(session)
                 log.info("agent %s disconnected", session.agent_id)
 
+    async def admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """Turns away clients without the token, and all while the server drains."""
+        if self._token is not None and not self._authorised(context):
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid bearer token is needed")
+        if self._draining.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is draining")
+
     def parse(self, data: bytes) -> pb.AgentMessage:
         """A message from its bytes. Raises LimitError or DecodeError, in `context.read()`."""
         if len(data) > self._config.limits.message_bytes:
@@ -154,9 +160,7 @@ class PolicyService:
             )
         return pb.AgentMessage.FromString(data)
 
-    def _authorised(
-        self, context: grpc.aio.ServicerContext[pb.AgentMessage, pb.ServerMessage]
-    ) -> bool:
+    def _authorised(self, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
         given = dict(context.invocation_metadata() or ()).get("authorization", "")
         given = given.encode() if isinstance(given, str) else bytes(given)
         return hmac.compare_digest(given, f"Bearer {self._token}".encode())
@@ -275,6 +279,7 @@ async def serve(config: ServerConfig) -> None:
 async def _serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config))
+    players = PlayerService(config.abr, service.admit, metrics)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -282,9 +287,11 @@ async def _serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     decide = grpc.stream_stream_rpc_method_handler(
         service.Decide, service.parse, pb.ServerMessage.SerializeToString
     )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(_SERVICE, {"Decide": decide}),)
+    choose: grpc.RpcMethodHandler[bytes, pb.Level] = grpc.unary_unary_rpc_method_handler(
+        players.Choose, response_serializer=pb.Level.SerializeToString
     )
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Decide": decide, "Choose": choose}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     reflection.enable_server_reflection(

@@ -103,27 +103,34 @@ def read_video(path: Path | str) -> Video:
             raise PolicyError(
                 f"{path}: larger than {MAX_MANIFEST_BYTES >> 20} MiB; is it a manifest?"
             )
-        manifest = _Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_bytes()
     except OSError as error:
         raise PolicyError(
             f"{path}: cannot be read: {error.strerror}; is it the right path?"
         ) from None
+    return parse_video(text, str(path))
+
+
+def parse_video(text: str | bytes, source: str) -> Video:
+    """The video of a manifest's text; `source` names it in errors. Raises PolicyError."""
+    try:
+        manifest = _Manifest.model_validate(json.loads(text))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise PolicyError(f"{path}: {key}: {first['msg']}; see the form in read_video") from None
-    except ValueError as error:
-        raise PolicyError(f"{path}: not JSON: {error}") from None
+        raise PolicyError(f"{source}: {key}: {first['msg']}; see the form in read_video") from None
+    except (ValueError, RecursionError) as error:
+        raise PolicyError(f"{source}: not JSON: {error}") from None
     levels = len(manifest.bitrates_kbps)
     quality = None
     if manifest.quality is not None:
-        quality = _table(path, "quality.values", manifest.quality.values, levels)
+        quality = _table(source, "quality.values", manifest.quality.values, levels)
         if len(quality) != len(manifest.segment_sizes_bits):
             raise PolicyError(
-                f"{path}: quality.values has {len(quality)} segments, "
+                f"{source}: quality.values has {len(quality)} segments, "
                 f"segment_sizes_bits {len(manifest.segment_sizes_bits)}"
             )
-    sizes_bits = _table(path, "segment_sizes_bits", manifest.segment_sizes_bits, levels)
+    sizes_bits = _table(source, "segment_sizes_bits", manifest.segment_sizes_bits, levels)
     try:
         return Video(
             manifest.name,
@@ -133,14 +140,27 @@ def read_video(path: Path | str) -> Video:
             quality,
         )
     except PolicyError as error:
-        raise PolicyError(f"{path}: {error}") from None
+        raise PolicyError(f"{source}: {error}") from None
 
 
-def _table(path: Path, key: str, rows: list[list[float]], levels: int) -> Floats:
+def manifest_text(video: Video) -> str:
+    """The manifest that `parse_video` reads as this video."""
+    manifest: dict[str, object] = {
+        "name": video.name,
+        "segment_duration_ms": video.chunk_ms,
+        "bitrates_kbps": video.bitrates_kbps.tolist(),
+        "segment_sizes_bits": (video.sizes_bytes * 8).tolist(),
+    }
+    if video.quality is not None:
+        manifest["quality"] = {"metric": "quality", "values": video.quality.tolist()}
+    return json.dumps(manifest)
+
+
+def _table(source: str, key: str, rows: list[list[float]], levels: int) -> Floats:
     for index, row in enumerate(rows):
         if len(row) != levels:
             raise PolicyError(
-                f"{path}: {key}: segment {index} has {len(row)} values for {levels} levels; "
+                f"{source}: {key}: segment {index} has {len(row)} values for {levels} levels; "
                 "give one for each level"
             )
     return np.array(rows, np.float64)

@@ -1,0 +1,66 @@
+"""Answers video players: which level the next chunk should have (`Policy.Choose`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from policy.errors import PolicyError
+from policy.protocol import policy_pb2 as pb
+from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
+from policy.registry import ABR_DEFAULT
+from policy.tasks.abr.evaluate import make_policy
+from policy.tasks.abr.measured import check_live, measured, record
+from policy.tasks.abr.qoe import qoe_of
+from policy.tasks.abr.rules.base import Abr, Stateless
+from policy.tasks.abr.video import Video
+
+
+class Levels:
+    """ABR policies by the names they are served under. `choose` is called by one thread."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Loads each and lets it decide once, so that it is compiled. Raises PolicyError."""
+        self._policies = {name: served(name) for name in names}
+        for policy in self._policies.values():
+            _warm_up(policy)
+
+    def choose(self, data: bytes) -> pb.Level:
+        """The answer to a request in its bytes. Raises PolicyError for one that is malformed or
+        asks for what is not served, and google.protobuf's DecodeError.
+        """
+        if len(data) > MAX_REQUEST_BYTES:
+            raise PolicyError(f"a request of {len(data)} bytes; {MAX_REQUEST_BYTES} are allowed")
+        request = pb.LevelRequest.FromString(data)
+        name = request.policy or next(iter(self._policies))
+        if name not in self._policies:
+            known = ", ".join(self._policies)
+            raise PolicyError(f"no ABR policy {name!r} is served here; served: {known}")
+        session = session_of(request)
+        began_ns = time.monotonic_ns()
+        level = int(self._policies[name].decide(session)[0])
+        return pb.Level(level=level, policy=name, compute_ns=time.monotonic_ns() - began_ns)
+
+
+def served(name: str) -> Abr:
+    """The policy that is served under a name: `default`, a rule, or a checkpoint. Raises
+    PolicyError, also for a rule whose memory a request does not hold.
+    """
+    text = ABR_DEFAULT if name == "default" else name
+    policy = make_policy(text)
+    check_live(policy, name)
+    if not isinstance(policy, Stateless):
+        raise PolicyError(
+            f"abr {name}: it remembers earlier chunks, so it cannot be served; players run it "
+            "themselves (leave out `policy:`)"
+        )
+    return policy
+
+
+def _warm_up(policy: Abr) -> None:
+    video = Video("warm-up", 4000, np.array([300.0, 900.0]), np.full((8, 2), [15e4, 45e4]))
+    session = measured(video, qoe_of(video))
+    record(session, 0, 15e4, 1000.0, 50.0)
+    policy.decide(session)
