@@ -24,6 +24,13 @@ def command(file: Path) -> list[str]:
     return shlex.split(found[1])
 
 
+def prepare(file: Path, folder: Path) -> None:
+    """Run the shell lines that make the example's input, in a folder that holds examples/."""
+    (folder / "examples").symlink_to(ROOT / "examples")
+    for line in re.findall(r"^[ #*]*(printf .*)$", file.read_text(), re.MULTILINE):
+        subprocess.run(["/bin/sh", "-c", line], cwd=folder, check=True)
+
+
 def test_they_are_found() -> None:
     names = {file.name for file in EXAMPLES}
     assert {"my_policy.py", "my_controller.bpf.c", "my_topology.py", "my_traffic.py"} <= names
@@ -34,11 +41,12 @@ def test_they_are_found() -> None:
 @pytest.mark.ebpf
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_it_runs(file: Path, tmp_path: Path) -> None:
+    prepare(file, tmp_path)
     out = tmp_path / "run"
     short = ["--duration", "2s", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "testbed", *command(file), *short],
-        cwd=ROOT,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,

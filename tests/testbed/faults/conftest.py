@@ -118,9 +118,12 @@ def _assert_gone(
 
 @pytest.fixture
 def with_fault(tmp_path: Path) -> Callable[..., Done]:
-    """Runs one cell with the named fault, and checks what holds for all of them."""
+    """Runs one cell with the named fault, and checks what holds for all of them.
 
-    def run_one(name: str, duration_s: float = 4.0, **changes: object) -> Done:
+    A cell is long enough for repairs on a machine that is busy with other work.
+    """
+
+    def run_one(name: str, duration_s: float = 10.0, **changes: object) -> Done:
         rig = WatchedRig(replace(FAULTS[name], **changes))
         run_id = run(rig, tmp_path / "run", duration_s)
         done = Done(rig, run_id, Outcome.read(tmp_path / "run"))

@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.root, pytest.mark.ebpf]
 
 
 def test_server_killed_and_restarted(with_fault):
-    done = with_fault("server-killed")
+    # The cell leaves a busy machine ten seconds for the second server's start.
+    done = with_fault("server-killed", duration_s=14.0)
     done.check_passed_to("local")
     (lost_ns,) = done.outcome.times("server-lost")
     first_ns, again_ns = done.outcome.times("server-connected")
