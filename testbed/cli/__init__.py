@@ -27,6 +27,7 @@ _COMMANDS = {
     "league": "league",
     "train": "train",
     "models": "models",
+    "abr": "abr",
     "cjs": "cjs",
 }
 

@@ -78,7 +78,7 @@ def simulate(
     """
     from policy.errors import PolicyError
     from policy.tasks.abr.bandwidth import find_bandwidths, pack
-    from policy.tasks.abr.evaluate import compare
+    from policy.tasks.abr.evaluate import compare, policy_names
     from policy.tasks.abr.network import Model
     from policy.tasks.abr.qoe import qoe_of
     from policy.tasks.abr.session import Sessions, start
@@ -103,22 +103,82 @@ def simulate(
             start_level=start_level,
         )
 
-    rows = compare(_names(policies), fresh, packed.recordings, baseline)
+    rows = compare(policy_names(policies), fresh, packed.recordings, baseline)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     _print(rows, baseline)
 
 
-def _names(policies: str) -> list[str]:
-    """Splits at commas, except those before a further option: `mpc:horizon=8,factor=.9,bba`."""
-    names: list[str] = []
-    for part in filter(None, policies.split(",")):
-        if names and "=" in part and ":" not in part and ":" in names[-1]:
-            names[-1] += "," + part
-        else:
-            names.append(part)
-    return names
+@abr.command()
+@click.option(
+    "--traces",
+    multiple=True,
+    required=True,
+    metavar="DIR|GLOB",
+    help="Folder, file or quoted pattern, gzipped or not; may be repeated.",
+)
+@click.option(
+    "--video", "manifest", required=True, type=click.Path(path_type=Path), help="Manifest."
+)
+@click.option(
+    "--model", type=click.Choice(["pensieve", "session"]), default="pensieve", show_default=True
+)
+@click.option("--chunks", type=click.IntRange(min=2), help="Play so many chunks; all if left out.")
+@click.option("--start-level", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.02,
+    show_default=True,
+    help="Utilities closer than this may be taken as equal; more is faster.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one entry a trace.")
+def optimum(
+    traces: tuple[str, ...],
+    manifest: Path,
+    model: str,
+    chunks: int | None,
+    start_level: int,
+    tolerance: float,
+    as_json: bool,
+) -> None:
+    """The greatest QoE of a player who knows the trace: what was reached, and a bound from above.
+
+    About a second a trace.
+
+    \b
+        tbtest abr optimum --traces traces/ --video video.json
+    """
+    from policy.errors import PolicyError
+    from policy.tasks.abr.bandwidth import find_bandwidths, pack
+    from policy.tasks.abr.evaluate import mean_ci95
+    from policy.tasks.abr.network import Model
+    from policy.tasks.abr.optimum import optimum as best_of
+    from policy.tasks.abr.session import start
+    from policy.tasks.abr.video import read_video
+
+    video = read_video(manifest)
+    if chunks is not None:
+        video = video.clipped(chunks)
+    if start_level >= video.levels:
+        raise PolicyError(f"--start-level {start_level}: the top level is {video.levels - 1}")
+    packed = pack(find_bandwidths(*traces))
+    sessions = start(video, packed, model=Model[model.upper()], start_level=start_level)
+    best = best_of(sessions, tolerance)
+    if as_json:
+        rows = [
+            {"trace": name, "qoe": qoe, "bound": bound}
+            for name, qoe, bound in zip(
+                packed.names, best.reached.tolist(), best.bound.tolist(), strict=True
+            )
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    interval = _interval(mean_ci95(best.reached, packed.recordings)).replace("\\[", "[")
+    gap = best.bound - best.reached
+    click.echo(f"{len(packed)} traces: QoE {best.reached.mean():.4f}{interval}")
+    click.echo(f"bound from above {best.bound.mean():.4f}; greatest gap of a trace {gap.max():.2g}")
 
 
 def _print(rows: list[Row], baseline: str | None) -> None:

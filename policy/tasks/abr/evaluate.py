@@ -54,6 +54,17 @@ def make_policy(text: str) -> Abr:
     raise PolicyError(f"no policy {text!r}; give {names}, or a checkpoint *.safetensors")
 
 
+def policy_names(text: str) -> list[str]:
+    """Splits at commas, except those before a further option: `mpc:horizon=8,factor=.9,bba`."""
+    names: list[str] = []
+    for part in filter(None, text.split(",")):
+        if names and "=" in part and ":" not in part and ":" in names[-1]:
+            names[-1] += "," + part
+        else:
+            names.append(part)
+    return names
+
+
 def compare(
     policies: Sequence[str],
     sessions: Callable[[], Sessions],

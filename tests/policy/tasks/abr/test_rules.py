@@ -121,6 +121,7 @@ def test_robust_mpc_divides_by_the_worst_error():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("bola:stable_s=9", "above 10"),
         ("best", "there are rate"),
         ("bba:horizon=3", "no option 'horizon'"),
         ("mpc:horizon=far", "must be a number"),
@@ -137,3 +138,11 @@ def test_bba_is_the_published_one():
     video = read_video(FOLDER / "videos" / "envivio.json").clipped(48)
     traces = pack(find_bandwidths(str(FOLDER / "traces" / "hsdpa-142")))
     assert play(make_rule("bba"), start(video, traces)).qoe.mean() == pytest.approx(0.639, abs=5e-4)
+
+
+@needs_data
+def test_bola_with_the_parameters_of_dash_js_is_the_published_one():
+    video = read_video(FOLDER / "videos" / "envivio.json").clipped(48)
+    traces = pack(find_bandwidths(str(FOLDER / "traces" / "hsdpa-142")))
+    bola = make_rule("bola:stable_s=30,capped=0,by_size=1")
+    assert play(bola, start(video, traces)).qoe.mean() == pytest.approx(0.818, abs=5e-4)
