@@ -14,10 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.errors import AnalysisError
-from analysis.measure import SHOWN, Shown, cell_values, measure_cell
-from analysis.run import load_run
+from analysis.files import trace_sha256
+from analysis.measure import cell_values, measure_cell
+from analysis.metrics.table import RUN, Metric
+from analysis.run import Run, load_run
 from analysis.schema import CellMetrics
 from analysis.statistics import median_ci95, paired_difference_ci95
+from traces.parquet import read_parquet
 
 _Interval = tuple[float, float] | None
 
@@ -57,18 +60,20 @@ _Key = tuple[str, int, int]
 
 def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
     """Compare over run folders. Raises AnalysisError, also where no run has the baseline."""
+    runs = [load_run(folder) for folder in folders]
+    labels = _labels(runs)
     cells: dict[str, dict[_Key, list[CellMetrics]]] = {}
-    for folder in folders:
-        run = load_run(folder)
+    for run in runs:
         conditions = {
             key: value
-            for key, value in run.manifest["scenario"].items()
-            if key not in ("cc", "repeats", "policy", "policy_server")
+            for key, value in run.manifest.scenario.items()
+            if key not in ("cc", "repeats", "policy", "policy_server", "trace")
         }
-        conditions["trace"] = run.manifest["trace"]
+        conditions["trace"] = trace_hash(run)
         for cell in run.cells:
             key = (repr(sorted(conditions.items(), key=str)), cell.repeat, cell.seed)
-            cells.setdefault(cell.cc, {}).setdefault(key, []).extend(measure_cell(cell))
+            own = cells.setdefault(labels[_identity(run, cell.cc)], {}).setdefault(key, [])
+            own.extend(measure_cell(cell))
     chosen = baseline or min(cells)
     if chosen not in cells:
         raise AnalysisError(
@@ -76,21 +81,63 @@ def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
         )
     entries = [
         entry
-        for shown in SHOWN
+        for shown in RUN
         for cc in sorted(cells)
         if (entry := _entry(shown, cc, cells[cc], cells[chosen])) is not None
     ]
     return Comparison(runs=[str(folder) for folder in folders], baseline=chosen, entries=entries)
 
 
+def trace_hash(run: Run) -> str:
+    """What identifies the content of the run's trace; computed where its manifest does not say.
+    Raises AnalysisError.
+    """
+    about = run.manifest.trace
+    if about.sha256 is not None:
+        return about.sha256
+    if about.file is None:
+        raise AnalysisError(f"{run.folder}: its manifest names no trace file; run again")
+    try:
+        return trace_sha256(read_parquet(run.folder / about.file))
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{run.folder / about.file}: cannot be read: {error}") from error
+
+
+# Name, and what of the policy's options and checkpoints the controller depends on.
+_Identity = tuple[str, str]
+
+
+def _identity(run: Run, cc: str) -> _Identity:
+    if cc.partition(":")[0] != "policy":
+        return cc, ""
+    manifest = run.manifest
+    told = (manifest.scenario.get("policy") or {}, manifest.checkpoints)
+    return cc, repr([sorted(part.items(), key=str) for part in told])
+
+
+def _labels(runs: Sequence[Run]) -> dict[_Identity, str]:
+    """A name for each controller. Policies of one name that had other options or other checkpoints
+    are told apart by the folder of the first run that had them.
+    """
+    first: dict[_Identity, Run] = {}
+    for run in runs:
+        for cell in run.cells:
+            first.setdefault(_identity(run, cell.cc), run)
+    names = [cc for cc, _ in first]
+    return {
+        identity: identity[0] if names.count(identity[0]) == 1 else f"{identity[0]} [{run.folder}]"
+        for identity, run in first.items()
+    }
+
+
 def _entry(
-    shown: Shown, cc: str, own: dict[_Key, list[CellMetrics]], base: dict[_Key, list[CellMetrics]]
+    shown: Metric, cc: str, own: dict[_Key, list[CellMetrics]], base: dict[_Key, list[CellMetrics]]
 ) -> Entry | None:
-    values = {key: _mean(cells, shown.metric) for key, cells in own.items()}
+    values = {key: _mean(cells, shown.path) for key, cells in own.items()}
     values = {key: value for key, value in values.items() if math.isfinite(value)}
     if not values:
         return None
-    base_values = {key: _mean(cells, shown.metric) for key, cells in base.items()}
+    base_values = {key: _mean(cells, shown.path) for key, cells in base.items()}
     paired = [key for key in values if math.isfinite(base_values.get(key, math.nan))]
     median, ci95 = median_ci95(list(values.values()))
     difference, difference_ci95 = paired_difference_ci95(
@@ -98,7 +145,7 @@ def _entry(
     )
     return Entry(
         cc=cc,
-        metric=shown.metric,
+        metric=shown.path,
         cells=len(values),
         median=median,
         ci95=ci95,
@@ -113,7 +160,7 @@ def _mean(cells: Sequence[CellMetrics], metric: str) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _text(value: float | None, interval: _Interval, shown: Shown, sign: str = "") -> str:
+def _text(value: float | None, interval: _Interval, shown: Metric, sign: str = "") -> str:
     if value is None:
         return "–"
     text = f"{value * shown.factor:{sign}.{shown.digits}f}"
@@ -130,8 +177,8 @@ def comparison_table(comparison: Comparison) -> Table:
     )
     for title in ("", "cc", "cells", "median", "pairs", f"minus {escape(comparison.baseline)}"):
         table.add_column(title, justify="left" if title in ("", "cc") else "right")
-    for shown in SHOWN:
-        rows = [entry for entry in comparison.entries if entry.metric == shown.metric]
+    for shown in RUN:
+        rows = [entry for entry in comparison.entries if entry.metric == shown.path]
         for number, entry in enumerate(rows):
             difference = (
                 ""
@@ -155,11 +202,11 @@ def write_page(comparison: Comparison, path: Path) -> None:
     AnalysisError.
     """
     parts: list[str] = []
-    for shown in SHOWN:
+    for shown in RUN:
         rows = [
             entry
             for entry in comparison.entries
-            if entry.metric == shown.metric and entry.median is not None
+            if entry.metric == shown.path and entry.median is not None
         ]
         if not rows:
             continue

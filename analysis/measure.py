@@ -4,75 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.metrics import delay, loss, throughput
-from analysis.metrics.decisions import decision_metrics
+from analysis.metrics.decisions import WINDOW_NS, decision_metrics
 from analysis.metrics.fairness import jain_index
-from analysis.metrics.link import link_metrics, trust_warnings
+from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.percentiles import percentiles_ms
+from analysis.metrics.table import RUN, Metric, value_of
+from analysis.metrics.trust import policy_warnings
 from analysis.metrics.video import video_metrics
 from analysis.run import Cell, Run
 from analysis.schema import CellMetrics, Metrics, Summary
-from analysis.statistics import median_ci95
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A metric of the summary: where it is, what it is called, and which way is better."""
-
-    metric: str
-    title: str
-    higher_is_better: bool
-    factor: float = 1.0  # from the stored value to the shown one
-    digits: int = 1
-
-
-SHOWN: tuple[Shown, ...] = (
-    Shown("throughput_mbps", "throughput Mbit/s", True, digits=2),
-    Shown("utilisation", "utilisation %", True, 100.0),
-    Shown("owd_ms.p50", "one-way delay p50 ms", False),
-    Shown("owd_ms.p95", "one-way delay p95 ms", False),
-    Shown("qdelay_ms.p95", "queueing delay p95 ms", False),
-    Shown("loss_rate", "loss %", False, 100.0, 2),
-    Shown("retransmit_rate", "retransmitted %", False, 100.0, 2),
-    Shown("power", "power", True),
-    Shown("jain", "Jain's index", True, digits=3),
-    Shown("video.stall_rate_100ms", "stalls >100 ms %", False, 100.0, 2),
-    Shown("video.stall_rate_200ms", "stalls >200 ms %", False, 100.0, 2),
-    Shown("video.stall_rate_500ms", "stalls >500 ms %", False, 100.0, 2),
-    Shown("video.freeze_rate", "freezes %", False, 100.0, 2),
-    Shown("video.bitrate_mbps", "displayed bitrate Mbit/s", True, digits=2),
-    Shown("video.frame_delay_ms.p95", "frame delay p95 ms", False, 1.0, 0),
-    Shown("decisions.latency_ms.p50", "decision latency p50 ms", False, digits=2),
-    Shown("decisions.latency_ms.p99", "decision latency p99 ms", False, digits=2),
-    Shown("decisions.deadline_miss_rate", "deadline misses %", False, 100.0, 2),
-    Shown("decisions.llm_share", "LLM's share of answers %", True, 100.0),
-)
-
-
-def value_of(cell: CellMetrics, metric: str) -> float:
-    """The metric at a dotted path; NaN where it is null."""
-    found: object = cell
-    for part in metric.split("."):
-        found = getattr(found, part, None)
-    return float(found) if isinstance(found, int | float) else math.nan
+from analysis.statistics import Interval, median_ci95
 
 
 def measure(run: Run) -> Metrics:
     """Metrics of every measured flow, their summary, and how far the links can be trusted. Raises
     AnalysisError.
     """
-    cells = [metrics for cell in run.cells for metrics in measure_cell(cell)]
+    by_cell = [(cell, measure_cell(cell)) for cell in run.cells]
+    cells = [metrics for _, flows in by_cell for metrics in flows]
     link = link_metrics(run.cells)
     return Metrics(
-        run_id=str(run.manifest.get("run_id", run.folder.name)),
+        run_id=run.manifest.run_id or run.folder.name,
         cells=cells,
         summary=summarise(cells),
         link=link,
-        warnings=[*run.skipped, *trust_warnings(run.cells, link)],
+        warnings=[
+            *(text for cell, flows in by_cell for text in policy_warnings(cell, flows)),
+            *run.skipped,
+            *link_warnings(run.cells, link),
+        ],
     )
 
 
@@ -81,7 +45,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
     goodput, tcpinfo = cell.needed_log("goodput"), cell.log("tcpinfo")
     has_video = any(flow.kind == "video" for flow in cell.measured)
     frames = cell.needed_log("frames") if has_video else cell.log("frames")
-    decisions, acks = cell.log("decisions"), cell.log("acks")
+    decisions, acks, events = cell.log("decisions"), cell.log("acks"), cell.log("events")
     rates = {flow.flow: throughput.goodput_bps(goodput, flow) for flow in cell.measured}
     jain = jain_index(list(rates.values())) if len(rates) > 1 else None
     measured = []
@@ -100,6 +64,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 kind=flow.kind,
                 throughput_mbps=rates[flow.flow] / 1e6,
                 utilisation=throughput.utilisation(cell, flow, packets),
+                link_utilisation=throughput.link_utilisation(cell, flow),
                 owd_ms=percentiles_ms(one_way),
                 qdelay_ms=percentiles_ms(delay.queueing_ns(packets)),
                 rtt_ms=percentiles_ms(rtts_ns),
@@ -108,10 +73,18 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 power=delay.power(rates[flow.flow], one_way),
                 jain=jain,
                 video=video_metrics(frames, flow) if flow.kind == "video" else None,
-                decisions=decision_metrics(decisions, acks, flow),
+                decisions=decision_metrics(decisions, acks, events, flow, window_ns(cell))
+                if cell.is_policy
+                else None,
             )
         )
     return measured
+
+
+def window_ns(cell: Cell) -> int:
+    """Length of the agent's decision windows in this cell."""
+    said = (cell.record.agent or {}).get("window_ns")
+    return said if isinstance(said, int) and said >= 1_000_000 else WINDOW_NS
 
 
 def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
@@ -120,10 +93,10 @@ def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
     """
     summary: list[Summary] = []
     controllers = list(dict.fromkeys(cell.cc for cell in sorted(cells, key=lambda cell: cell.cc)))
-    for shown in SHOWN:
-        rows: list[tuple[str, float | None, tuple[float, float] | None, int]] = []
+    for shown in RUN:
+        rows: list[tuple[str, float | None, Interval | None, int]] = []
         for cc in controllers:
-            values = cell_values([cell for cell in cells if cell.cc == cc], shown.metric)
+            values = cell_values([cell for cell in cells if cell.cc == cc], shown.path)
             median, ci95 = median_ci95(list(values.values()))
             known = not math.isnan(median)
             rows.append(
@@ -136,11 +109,11 @@ def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:
             summary.append(
                 Summary(
                     cc=cc,
-                    metric=shown.metric,
+                    metric=shown.path,
                     median=known_median,
                     ci95=ci95,
                     cells=count,
-                    winner=_separate(ci95, others, shown.higher_is_better),
+                    winner=_wins(shown, ci95, others),
                 )
             )
     return summary
@@ -159,15 +132,13 @@ def cell_values(cells: Sequence[CellMetrics], metric: str) -> dict[str, float]:
     }
 
 
-def _separate(
-    own: tuple[float, float] | None,
-    others: Sequence[tuple[float, float] | None],
-    higher_is_better: bool,
-) -> bool:
-    """Whether ``own`` lies on the better side of all others, without overlap."""
-    if own is None or not others:
+def _wins(metric: Metric, own: Interval | None, others: Sequence[Interval | None]) -> bool:
+    """Whether ``own`` lies on the better side of all others, without overlap, and this is marked
+    for the metric.
+    """
+    if own is None or not others or not metric.crowned or metric.higher_is_better is None:
         return False
-    for other in others:
-        if other is None or not (own[0] > other[1] if higher_is_better else own[1] < other[0]):
-            return False
-    return True
+    up = metric.higher_is_better
+    return all(
+        other is not None and (own[0] > other[1] if up else own[1] < other[0]) for other in others
+    )

@@ -31,6 +31,12 @@ class CellMetrics(_Model):
     utilisation: float | None = Field(
         description="bytes through the bottleneck / bytes the trace offered"
     )
+    link_utilisation: float | None = Field(
+        description=(
+            "bytes of all measured flows through this bottleneck / bytes the trace offered; null "
+            "for a single flow"
+        )
+    )
     owd_ms: PercentilesMs = Field(description="one-way delay per packet, data direction")
     qdelay_ms: PercentilesMs = Field(
         description="queueing delay per packet at the bottleneck, data direction"
@@ -68,7 +74,7 @@ class Summary(_Model):
 class Metrics(_Model):
     """metrics.json."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run_id: str
     cells: list[CellMetrics]
     summary: list[Summary]

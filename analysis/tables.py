@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.measure import SHOWN
+from analysis.metrics.table import RUN
 from analysis.schema import Metrics, Summary
 
 
@@ -30,11 +30,11 @@ def summary_table(metrics: Metrics) -> Table:
     caption = f"median of {cells} cells" if cells > 1 else "one cell per controller"
     caption += " with 95 % bootstrap interval; bold: separate from all others" if intervals else ""
     table = Table(caption=caption, caption_justify="left")
-    table.add_column("")
+    table.add_column("median over cells" if cells > 1 else "")
     for cc in controllers:
         table.add_column(escape(cc), justify="right")
-    for shown in SHOWN:
-        row = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.metric}
+    for shown in RUN:
+        row = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.path}
         if not row:
             continue
         texts = []

@@ -12,15 +12,10 @@ import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError
 from analysis.league import markdown, page
-from analysis.league.compare import compare, default_baseline, groups
+from analysis.league.compare import default_baseline, groups
 from analysis.league.table import to_frame
-from analysis.league.targets import to_reach
 
-__all__ = ["build"]
-
-_DUELS = (("policy:llm", "policy:gru"),)
-"""Schemes whose difference is reported on its own: does the language model add to a small network?
-"""
+__all__ = ["build", "write_text"]
 
 
 def build(folder: Path, table: pa.Table, notes: Sequence[str], baseline: str | None = None) -> None:
@@ -37,15 +32,8 @@ def build(folder: Path, table: pa.Table, notes: Sequence[str], baseline: str | N
     if chosen not in schemes:
         raise AnalysisError(f"--baseline {chosen}: no cell has it; there are {', '.join(schemes)}")
     found = groups(frame, chosen)
-    duels = []
-    for first, second in _DUELS:
-        both = frame[frame["scheme"].isin([first, second])]
-        if both["scheme"].nunique() == 2 and len(schemes) > 2:
-            for traffic, cells in both.groupby("traffic"):
-                duels.append(compare(cells, second, f"{first} against {second}", str(traffic)))
-    results, families = to_reach(frame)
-    _write(folder / "league.md", markdown.render(notes, found, duels, results, families))
-    _write(folder / "league.html", page.render(notes, found, duels, results, families))
+    write_text(folder / "league.md", markdown.render(notes, found))
+    write_text(folder / "league.html", page.render(notes, found))
     part = folder / "league.parquet.tmp"
     try:
         pq.write_table(table, part, compression="zstd")
@@ -54,7 +42,8 @@ def build(folder: Path, table: pa.Table, notes: Sequence[str], baseline: str | N
         raise AnalysisError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Replace a file whole. Raises AnalysisError."""
     temporary = path.with_suffix(path.suffix + ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8")

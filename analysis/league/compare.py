@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.league.bootstrap import Interval, cluster_median_ci95
-from analysis.league.table import METRICS, Metric
+from analysis.metrics.table import LEAGUE, Metric
+from analysis.statistics import Interval, median_ci95
 
 ALL = "all"
 REFERENCES = frozenset({"policy:oracle"})
@@ -68,7 +68,7 @@ class Group:
     def metrics(self) -> list[Metric]:
         """Those that any cell has, in order."""
         found = {entry.metric.name for entry in self.entries}
-        return [metric for metric in METRICS if metric.name in found]
+        return [metric for metric in LEAGUE if metric.name in found]
 
 
 def scheme_order(schemes: Sequence[str]) -> list[str]:
@@ -108,7 +108,7 @@ def compare(cells: pd.DataFrame, baseline: str, family: str, traffic: str) -> Gr
     schemes = scheme_order(cells["scheme"].tolist())
     trace_of = cells.drop_duplicates("scenario").set_index("scenario")["trace"]
     entries: list[Entry] = []
-    for metric in METRICS:
+    for metric in LEAGUE:
         values = cells.pivot(index="scenario", columns="scheme", values=metric.name).astype(float)
         values = values.dropna(axis="columns", how="all")
         traces = trace_of.loc[values.index].tolist()
@@ -135,14 +135,14 @@ def _entry(
     winner: bool,
 ) -> Entry:
     own = values[scheme]
-    median, ci95 = cluster_median_ci95(own.tolist(), traces)
+    median, ci95 = median_ci95(own.tolist(), traces)
     pairs, difference, difference_ci95, wins, ties = 0, None, None, None, None
     if scheme != baseline and baseline in values.columns:
         differences = own - values[baseline]
         known = differences.dropna()
         pairs = len(known)
         if pairs:
-            difference, difference_ci95 = cluster_median_ci95(differences.tolist(), traces)
+            difference, difference_ci95 = median_ci95(differences.tolist(), traces)
             if metric.higher_is_better is not None:
                 better = known > 0 if metric.higher_is_better else known < 0
                 wins, ties = float(better.mean()), float((known == 0).mean())
@@ -166,7 +166,7 @@ def _entry(
 def _winner(values: pd.DataFrame, traces: Sequence[str], metric: Metric) -> str | None:
     """The scheme whose paired difference to every other is on the better side, interval and all."""
     contenders = [scheme for scheme in values.columns if scheme not in REFERENCES]
-    if metric.higher_is_better is None or len(contenders) < 2:
+    if not metric.crowned or metric.higher_is_better is None or len(contenders) < 2:
         return None
     sign = 1.0 if metric.higher_is_better else -1.0
     medians = {
@@ -176,7 +176,7 @@ def _winner(values: pd.DataFrame, traces: Sequence[str], metric: Metric) -> str 
     for other in contenders:
         if other == best:
             continue
-        _, interval = cluster_median_ci95((sign * (values[best] - values[other])).tolist(), traces)
+        _, interval = median_ci95((sign * (values[best] - values[other])).tolist(), traces)
         if interval is None or interval[0] <= 0:
             return None
     return str(best)

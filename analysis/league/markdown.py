@@ -5,40 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.league.compare import Group
-from analysis.league.targets import Result, WorseOnAll
 from analysis.league.text import (
     NOTHING,
     CellText,
-    TargetText,
     cell_text,
     group_facts,
     group_title,
-    target_rows,
     title,
 )
 
 
-def render(
-    notes: Sequence[str],
-    found: Sequence[Group],
-    duels: Sequence[Group],
-    results: Sequence[Result],
-    families: Sequence[WorseOnAll],
-) -> str:
+def render(notes: Sequence[str], found: Sequence[Group]) -> str:
     """The whole report as text. notes: what was run, one sentence each."""
     parts = ["# League", *(f"- {_escaped(note)}" for note in notes), ""]
-    if results:
-        parts += ["## To reach", "", *_targets(results, families), ""]
-    for group in (*duels, *found):
-        parts += [
-            f"## {_escaped(group_title(group))}",
-            "",
-            group_facts(group) + _against(group) + ".",
-            "",
-            *_group(group),
-            "",
-        ]
-    return "\n".join(parts)
+    return "\n".join([*parts, *(line for group in found for line in section(group))])
+
+
+def section(group: Group) -> list[str]:
+    """The lines of one group, heading first."""
+    return [
+        f"## {_escaped(group_title(group))}",
+        "",
+        f"Medians over cells, {group_facts(group)}{_against(group)}.",
+        "",
+        *_group(group),
+        "",
+    ]
 
 
 def _against(group: Group) -> str:
@@ -47,26 +39,11 @@ def _against(group: Group) -> str:
     return f"; Δ: paired difference to {group.baseline}"
 
 
-def _targets(results: Sequence[Result], families: Sequence[WorseOnAll]) -> list[str]:
-    schemes = list(dict.fromkeys(result.scheme for result in results))
-    lines = _head(["median over cells", "bound", *schemes])
-    for row in target_rows(schemes, results, families):
-        lines.append(_line([row.title, row.bound, *(_target(text) for text in row.texts)]))
-    return lines
-
-
-def _target(text: TargetText | None) -> str:
-    if text is None:
-        return NOTHING
-    verdict = f"**{text.verdict}**" if text.met else text.verdict
-    return "<br>".join((f"{text.value}: {verdict}", *text.details))
-
-
 def _group(group: Group) -> list[str]:
-    lines = _head(["", *group.schemes])
+    lines = head(["median", *group.schemes])
     for metric in group.metrics:
         texts = [_markdown(cell_text(group.of(metric.name, scheme))) for scheme in group.schemes]
-        lines.append(_line([title(metric), *texts]))
+        lines.append(line([title(metric), *texts]))
     return lines
 
 
@@ -81,11 +58,13 @@ def _markdown(text: CellText | None) -> str:
     )
 
 
-def _head(titles: Sequence[str]) -> list[str]:
-    return [_line(titles), "|" + "---|" * len(titles)]
+def head(titles: Sequence[str]) -> list[str]:
+    """The first two lines of a table."""
+    return [line(titles), "|" + "---|" * len(titles)]
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
 

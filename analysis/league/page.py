@@ -12,24 +12,16 @@ from plotly.offline import get_plotlyjs
 
 from analysis.league.compare import Group
 from analysis.league.figures import colours, pareto
-from analysis.league.targets import Result, WorseOnAll
-from analysis.league.text import cell_text, group_facts, group_title, target_rows, title
+from analysis.league.text import cell_text, group_facts, group_title, title
 
 
-def render(
-    notes: Sequence[str],
-    found: Sequence[Group],
-    duels: Sequence[Group],
-    results: Sequence[Result],
-    families: Sequence[WorseOnAll],
-) -> str:
+def render(notes: Sequence[str], found: Sequence[Group]) -> str:
     """The page as text. Everything from the table is escaped."""
     schemes = list(dict.fromkeys(scheme for group in found for scheme in group.schemes))
     traffics = dict.fromkeys(group.traffic for group in found)
     figures = [
         figure for traffic in traffics if (figure := pareto(found, traffic, schemes)) is not None
     ]
-    judged = list(dict.fromkeys(result.scheme for result in results))
     template = resources.files("analysis.league").joinpath("page.html").read_text(encoding="utf-8")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -38,9 +30,7 @@ def render(
         notes=notes,
         schemes=schemes,
         colours=colours(schemes),
-        judged=judged,
-        targets=target_rows(judged, results, families),
-        groups=[_group(group) for group in (*duels, *found)],
+        groups=[_group(group) for group in found],
         figures=figures,
         # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is
         # read.

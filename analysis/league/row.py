@@ -9,60 +9,41 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.measure import measure_cell, value_of
-from analysis.metrics.link import link_metrics, trust_warnings
+from analysis.league.table import SCHEMA
+from analysis.measure import measure_cell
+from analysis.metrics.link import link_metrics, link_warnings
+from analysis.metrics.table import METRICS, Metric, value_of
+from analysis.metrics.trust import policy_warnings
 from analysis.run import Cell, Flow, Run
 from analysis.schema import CellMetrics
 
-# Column -> metric of a flow; a cell has the mean over its flows, or their sum where they share one
-# link.
-_MEANS = {
-    "bitrate_mbps": "video.bitrate_mbps",
-    "qdelay_p95_ms": "qdelay_ms.p95",
-    "owd_p95_ms": "owd_ms.p95",
-    "stall_100": "video.stall_rate_100ms",
-    "stall_200": "video.stall_rate_200ms",
-    "stall_500": "video.stall_rate_500ms",
-    "freeze_rate": "video.freeze_rate",
-    "frame_delay_p95_ms": "video.frame_delay_ms.p95",
-    "power": "power",
-    "loss_rate": "loss_rate",
-    "jain": "jain",
-    "decision_p50_ms": "decisions.latency_ms.p50",
-    "decision_p99_ms": "decisions.latency_ms.p99",
-    "deadline_miss_rate": "decisions.deadline_miss_rate",
-    "llm_share": "decisions.llm_share",
-}
-_SUMS = {"throughput_mbps": "throughput_mbps", "utilisation": "utilisation"}
+_COLUMNS = tuple(metric for metric in METRICS if metric.path and metric.name in set(SCHEMA.names))
 
 
 def measured(run: Run) -> dict[str, Any]:
     """Every column but the keys, of a run with one cell. Raises AnalysisError."""
     cell = run.cells[0]
     flows = measure_cell(cell)
-    row: dict[str, Any] = {
-        column: _known(flows, metric, fmean) for column, metric in _MEANS.items()
-    }
-    row |= {column: _known(flows, metric, math.fsum) for column, metric in _SUMS.items()}
+    row: dict[str, Any] = {metric.name: _known(flows, metric) for metric in _COLUMNS}
     policies = [flow.decisions for flow in flows if flow.decisions is not None]
-    row["local_share"] = (
-        fmean(policy.tier_share.get("local", 0.0) for policy in policies) if policies else None
-    )
+    row["local_share"] = fmean(policy.local_share for policy in policies) if policies else None
     row["share"] = share_of_link(cell.needed_log("goodput"), cell)
-    samples = cell.data.get("cpu", {}).get("samples", [])
-    row["cpu_busy"] = fmean(sample["busy"] for sample in samples) if samples else None
-    row["cpu_steal"] = fmean(sample["steal"] for sample in samples) if samples else None
+    samples = cell.record.cpu.samples
+    row["cpu_busy"] = fmean(sample.busy for sample in samples) if samples else None
+    row["cpu_steal"] = fmean(sample.steal for sample in samples) if samples else None
     row["warnings"] = "\n".join(
         text.removeprefix(f"{cell.folder.name}: ")
-        for text in trust_warnings([cell], link_metrics([cell]))
+        for text in (*policy_warnings(cell, flows), *link_warnings([cell], link_metrics([cell])))
     )
     return row
 
 
-def _known(flows: Sequence[CellMetrics], metric: str, fold: Any) -> float | None:
+def _known(flows: Sequence[CellMetrics], metric: Metric) -> float | None:
     """NaN and null become null: the table has one way to say that there is nothing."""
-    values = [value for flow in flows if math.isfinite(value := value_of(flow, metric))]
-    return float(fold(values)) if values else None
+    values = [value for flow in flows if math.isfinite(value := value_of(flow, metric.path))]
+    if not values:
+        return None
+    return float(math.fsum(values) if metric.fold == "sum" else fmean(values))
 
 
 def share_of_link(goodput: pd.DataFrame, cell: Cell) -> float | None:

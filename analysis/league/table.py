@@ -5,7 +5,6 @@ lists every column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import AnalysisError
+from analysis.metrics.table import LEAGUE
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, 2)
+"""Version 1 lacks columns that came later; they are null."""
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A column that schemes are compared by. `higher_is_better` is None where neither way is
-    better.
-    """
-
-    name: str
-    title: str
-    higher_is_better: bool | None
-    factor: float = 1.0  # from the stored value to the shown one
-    digits: int = 1
-
-
-METRICS: tuple[Metric, ...] = (
-    Metric("bitrate_mbps", "displayed bitrate Mbit/s", True, digits=2),
-    Metric("throughput_mbps", "throughput Mbit/s", True, digits=2),
-    Metric("utilisation", "utilisation %", True, 100.0),
-    Metric("qdelay_p95_ms", "queueing delay p95 ms", False),
-    Metric("owd_p95_ms", "one-way delay p95 ms", False),
-    Metric("stall_100", "stalls >100 ms %", False, 100.0, 2),
-    Metric("stall_200", "stalls >200 ms %", False, 100.0, 2),
-    Metric("stall_500", "stalls >500 ms %", False, 100.0, 2),
-    Metric("power", "power Mbit/s per s", True),
-    Metric("loss_rate", "loss %", False, 100.0, 2),
-    Metric("jain", "Jain's index", True, digits=3),
-    Metric("share", "share against others %", None, 100.0),
-    Metric("decision_p50_ms", "decision latency p50 ms", False, digits=2),
-    Metric("decision_p99_ms", "decision latency p99 ms", False, digits=2),
-    Metric("deadline_miss_rate", "deadline misses %", False, 100.0, 2),
-    Metric("llm_share", "LLM's share of answers %", None, 100.0),
-)
 
 KEYS: tuple[tuple[str, pa.DataType], ...] = (
     ("scenario", pa.string()),
@@ -70,7 +40,7 @@ KEYS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """What a row is about; known before it is run."""
 _MEASURED = (
-    *((metric.name, pa.float64()) for metric in METRICS),
+    *((metric.name, pa.float64()) for metric in LEAGUE),
     ("freeze_rate", pa.float64()),
     ("frame_delay_p95_ms", pa.float64()),
     ("local_share", pa.float64()),
@@ -101,11 +71,22 @@ def read_table(path: Path) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise AnalysisError(f"{path}: not a readable Parquet file: {error}") from error
     version = (table.schema.metadata or {}).get(b"tbtest.league", b"").decode()
-    if version != str(VERSION) or table.column_names != SCHEMA.names:
+    unknown = set(table.column_names) - set(SCHEMA.names)
+    missing = {name for name, _ in KEYS} - set(table.column_names)
+    if version not in map(str, _READABLE) or unknown or missing:
         raise AnalysisError(
             f"{path}: not a league's table of version {VERSION}; run `tbtest league` again"
         )
-    return table
+    columns = [
+        table.column(field.name)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
+        for field in SCHEMA
+    ]
+    try:
+        return pa.table(columns, names=SCHEMA.names).cast(SCHEMA)
+    except pa.ArrowException as error:
+        raise AnalysisError(f"{path}: a column is of another type: {error}") from error
 
 
 def pooled(tables: Sequence[pa.Table]) -> pa.Table:

@@ -11,23 +11,59 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.metrics.percentiles import PercentilesMs, percentiles_ms
 from analysis.run import Flow
 
+WINDOW_NS = 100_000_000  # of an agent that has not said its own
+LOCAL_TIER = "local"
+"""The agent's own fallback, which answers while the server is silent."""
+LLM_TIER = "llm"
+
+
+class TierMetrics(BaseModel):
+    """Answers of one tier of the policy that were applied."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: int = Field(description="answers of this tier that were applied")
+    window_share: float = Field(
+        description="windows with an answer of this tier / windows that should have been answered"
+    )
+    latency_ms: PercentilesMs = Field(
+        description="from the ACK that closed the window to the answer applied"
+    )
+    after_window_ms: PercentilesMs = Field(
+        description="from the end of the window to the answer applied, timer-closed windows too"
+    )
+    late_share: float = Field(description="answers of this tier after the deadline / its answers")
+
 
 class DecisionMetrics(BaseModel):
-    """Of one flow. A decision is an answer that was applied; one window may have two, the light one
-    and the LLM's.
+    """Decisions for one flow. A decision is an answer that was applied.
+
+    One window may have two, the light policy's and the LLM's. The windows that should have been
+    answered are those that fit into the flow's length less one round trip, in which it connects.
     """
 
     model_config = ConfigDict(frozen=True)
 
     decisions: int = Field(description="answers applied")
-    latency_ms: PercentilesMs = Field(
-        description="from the ACK that closed the window to the answer applied"
+    expected_windows: int = Field(description="windows that should have been answered")
+    answered_share: float = Field(
+        description="windows that the policy answered / windows that should have been answered"
     )
     deadline_miss_rate: float = Field(
-        description="windows without any answer within the deadline / windows answered"
+        description=(
+            "windows without any answer within the deadline / windows that should have been "
+            "answered"
+        )
+    )
+    latency_ms: PercentilesMs = Field(
+        description="all tiers: from the ACK that closed the window to the answer applied"
     )
     tier_share: dict[str, float] = Field(description="share of applied answers per tier")
     llm_share: float = Field(description="share of applied answers that came from the LLM")
+    tiers: dict[str, TierMetrics] = Field(description="per tier")
+    kernel_s: float = Field(
+        description="time under the kernel's own control after the first decision, s"
+    )
     asked_over_delivered: float | None = Field(
         description=(
             "median of pacing rate asked / rate delivered until the next answer; null without ACK "
@@ -35,25 +71,83 @@ class DecisionMetrics(BaseModel):
         )
     )
 
+    @property
+    def local_share(self) -> float:
+        """Share of the applied answers that the agent's own fallback gave."""
+        return self.tier_share.get(LOCAL_TIER, 0.0)
+
 
 def decision_metrics(
-    decisions: pd.DataFrame, acks: pd.DataFrame, flow: Flow
-) -> DecisionMetrics | None:
-    """Metrics of a flow under a policy; None if no decision was logged for it."""
+    decisions: pd.DataFrame,
+    acks: pd.DataFrame,
+    events: pd.DataFrame,
+    flow: Flow,
+    window_ns: int = WINDOW_NS,
+) -> DecisionMetrics:
+    """Metrics of a flow that a policy should have controlled; also where it answered nothing.
+
+    The frames are the cell's logs and may be empty; window_ns: length of the agent's windows.
+    """
     rows = decisions[decisions["flow"] == flow.flow] if len(decisions) else decisions
     rows = rows[rows["applied_ns"].notna()] if len(rows) else rows
+    expected = max(1, (flow.duration_ns - flow.base_rtt_ns) // window_ns)
     if not len(rows):
-        return None
-    windows = rows.groupby(["generation", "window"])["deadline_missed"].all()
+        nothing = percentiles_ms([])
+        return DecisionMetrics(
+            decisions=0,
+            expected_windows=expected,
+            answered_share=0.0,
+            deadline_miss_rate=1.0,
+            latency_ms=nothing,
+            tier_share={},
+            llm_share=0.0,
+            tiers={},
+            kernel_s=0.0,
+            asked_over_delivered=None,
+        )
+    in_time = _windows(rows[~rows["deadline_missed"]], flow)
     shares = rows["tier"].value_counts(normalize=True)
     return DecisionMetrics(
         decisions=len(rows),
+        expected_windows=expected,
+        answered_share=min(1.0, _windows(rows[rows["tier"] != LOCAL_TIER], flow) / expected),
+        deadline_miss_rate=max(0.0, 1 - in_time / expected),
         latency_ms=percentiles_ms((rows["applied_ns"] - rows["close_ack_ns"]).dropna()),
-        deadline_miss_rate=float(windows.mean()),
         tier_share={str(tier): float(share) for tier, share in shares.items()},
-        llm_share=float(shares.get("llm", 0.0)),
+        llm_share=float(shares.get(LLM_TIER, 0.0)),
+        tiers={
+            str(tier): TierMetrics(
+                answers=len(own),
+                window_share=min(1.0, _windows(own, flow) / expected),
+                latency_ms=percentiles_ms((own["applied_ns"] - own["close_ack_ns"]).dropna()),
+                after_window_ms=percentiles_ms((own["applied_ns"] - own["window_end_ns"]).dropna()),
+                late_share=float(own["deadline_missed"].mean()),
+            )
+            for tier, own in rows.groupby("tier")
+        },
+        kernel_s=_kernel_ns(events, flow, int(rows["applied_ns"].min())) / 1e9,
         asked_over_delivered=_asked_over_delivered(rows, acks, flow),
     )
+
+
+def _windows(rows: pd.DataFrame, flow: Flow) -> int:
+    """Windows among these answers that ended while the flow lasted."""
+    within = rows[~(rows["window_end_ns"] > flow.stop_ns)]
+    return len(within[["generation", "window"]].drop_duplicates())
+
+
+def _kernel_ns(events: pd.DataFrame, flow: Flow, first_ns: int) -> int:
+    """Time between the first decision and the flow's stop in which the kernel had control."""
+    if not len(events):
+        return 0
+    own = events[(events["flow"] == flow.flow) & (events["event"] == "control")]
+    total_ns, since_ns = 0, None
+    for at_ns, detail in sorted(zip(own["at_ns"], own["detail"], strict=True)):
+        at_ns = min(max(int(at_ns), first_ns), flow.stop_ns)
+        if since_ns is not None:
+            total_ns += at_ns - since_ns
+        since_ns = at_ns if str(detail).startswith("kernel") else None
+    return total_ns + (max(0, flow.stop_ns - since_ns) if since_ns is not None else 0)
 
 
 def _asked_over_delivered(rows: pd.DataFrame, acks: pd.DataFrame, flow: Flow) -> float | None:

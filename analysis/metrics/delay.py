@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.files import Verdict
 from analysis.run import Cell, Flow
 
 
@@ -13,7 +14,7 @@ def queueing_ns(packets: pd.DataFrame) -> npt.NDArray[np.float64]:
     """From arrival at the bottleneck to leaving its queue, of packets that did; includes their
     transmission.
     """
-    sent = packets[packets["verdict"] == 0]
+    sent = packets[packets["verdict"] == Verdict.DELIVERED]
     return np.asarray(sent["dequeue_ns"] - sent["enqueue_ns"], dtype=np.float64)
 
 
@@ -21,10 +22,8 @@ def one_way_ns(cell: Cell, flow: Flow, packets: pd.DataFrame) -> npt.NDArray[np.
     """Time through the bottleneck link, queue and propagation, plus the propagation asked of the
     path's other links.
     """
-    sent = packets[packets["verdict"] == 0]
-    own_delay_ns = next(
-        (link["delay_ns"] for link in cell.links if link["link"] == flow.bottleneck), 0
-    )
+    sent = packets[packets["verdict"] == Verdict.DELIVERED]
+    own_delay_ns = next((link.delay_ns for link in cell.links if link.link == flow.bottleneck), 0)
     through = np.asarray(sent["deliver_ns"] - sent["enqueue_ns"], dtype=np.float64)
     return through + (flow.base_owd_ns - own_delay_ns)
 

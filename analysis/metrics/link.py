@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis import files
 from analysis.run import Cell
 
 # Median of 100 ms windows: at a few Mbit/s one packet cut by a window's edge is several per cent of
@@ -57,8 +58,7 @@ def link_metrics(cells: Sequence[Cell]) -> LinkMetrics:
     """Errors of the bottlenecks in the data direction (delays: of every emulated link)."""
     entries = [link for cell in cells for link in cell.links]
     errors = (
-        np.abs([error for link in entries if link["bottleneck"] for error in link["rate_error"]])
-        * 100
+        np.abs([error for link in entries if link.bottleneck for error in link.rate_error]) * 100
     )
     rate = Spread(p50=None)
     if len(errors):
@@ -66,21 +66,19 @@ def link_metrics(cells: Sequence[Cell]) -> LinkMetrics:
         rate = Spread(p50=p50, p95=p95, max=top)
     return LinkMetrics(
         rate_error_pct=rate,
-        delay_error_ms=_worst([link["delay_error_ns"] for link in entries]),
-        step_lateness_ms=_worst(
-            [link["step_lateness_ns"] for link in entries if link["bottleneck"]]
-        ),
+        delay_error_ms=_worst([link.delay_error_ns for link in entries]),
+        step_lateness_ms=_worst([link.step_lateness_ns for link in entries if link.bottleneck]),
     )
 
 
-def _worst(percentiles: Sequence[dict[str, float] | None]) -> Spread:
+def _worst(percentiles: Sequence[files.Spread | None]) -> Spread:
     known = [value for value in percentiles if value is not None]
     if not known:
         return Spread(p50=None)
-    return Spread(p50=max(v["p50"] for v in known) / 1e6, p99=max(v["p99"] for v in known) / 1e6)
+    return Spread(p50=max(v.p50 for v in known) / 1e6, p99=max(v.p99 for v in known) / 1e6)
 
 
-def trust_warnings(cells: Sequence[Cell], link: LinkMetrics) -> list[str]:
+def link_warnings(cells: Sequence[Cell], link: LinkMetrics) -> list[str]:
     """Why results should not be trusted, if so."""
     warnings = []
     checks = (
@@ -100,16 +98,16 @@ def trust_warnings(cells: Sequence[Cell], link: LinkMetrics) -> list[str]:
         if value is not None and value > limit:
             warnings.append(text.format(value) + f", more than {limit:g}")
     for cell in cells:
-        samples = cell.data.get("cpu", {}).get("samples", [])
+        samples = cell.record.cpu.samples
         name = cell.folder.name
         if samples:
-            steal = float(np.mean([sample["steal"] for sample in samples]))
-            busy = float(np.mean([sample["busy"] for sample in samples]))
+            steal = float(np.mean([sample.steal for sample in samples]))
+            busy = float(np.mean([sample.busy for sample in samples]))
             if steal > STEAL_SHARE:
                 warnings.append(f"{name}: the host took {steal:.0%} of the processors (steal)")
             if busy > BUSY_SHARE:
                 warnings.append(
                     f"{name}: the processors were {busy:.0%} busy; starvation looks like congestion"
                 )
-        warnings += [f"{name}: {text}" for text in cell.data.get("warnings", [])]
+        warnings += [f"{name}: {text}" for text in cell.record.warnings]
     return warnings

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.files import LOST
 from analysis.run import Flow
-
-_LOST = (1, 2, 3)  # tail drop, AQM drop, random loss
 
 
 def loss_rate(packets: pd.DataFrame) -> float | None:
     """Data packets that the bottleneck dropped / data packets that reached it."""
-    return float(packets["verdict"].isin(_LOST).mean()) if len(packets) else None
+    return float(packets["verdict"].isin(LOST).mean()) if len(packets) else None
 
 
 def retransmit_rate(tcpinfo: pd.DataFrame, flow: Flow) -> float | None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.files import Verdict
 from analysis.run import Cell, Flow
 
 WINDOW_NS = 100_000_000
@@ -25,7 +26,7 @@ def delivered_bps(
     """Seconds since start (window centres) and the rate at which packets left the queue, per 100
     ms.
     """
-    sent = packets.loc[packets["verdict"] == 0, ["dequeue_ns", "size_bytes"]]
+    sent = packets.loc[packets["verdict"] == Verdict.DELIVERED, ["dequeue_ns", "size_bytes"]]
     edges = np.arange(start_ns, stop_ns + 1, WINDOW_NS)
     sums, _ = np.histogram(
         sent["dequeue_ns"], bins=edges, weights=sent["size_bytes"].astype(np.float64)
@@ -57,6 +58,30 @@ def utilisation(cell: Cell, flow: Flow, packets: pd.DataFrame) -> float | None:
     if offered <= 0:
         return None
     left = packets[
-        (packets["verdict"] == 0) & packets["dequeue_ns"].between(flow.start_ns, flow.stop_ns)
+        (packets["verdict"] == Verdict.DELIVERED)
+        & packets["dequeue_ns"].between(flow.start_ns, flow.stop_ns)
+    ]
+    return float(left["size_bytes"].sum()) / offered
+
+
+def link_utilisation(cell: Cell, flow: Flow) -> float | None:
+    """Bytes of all measured flows through the flow's bottleneck / bytes that the trace offered,
+    from the first one's start to the last one's stop; null for a single flow.
+    """
+    flows = [other for other in cell.measured if other.bottleneck == flow.bottleneck]
+    trace = cell.bottleneck_trace(flow)
+    packets = cell.packets
+    if len(flows) < 2 or trace is None or not len(packets):
+        return None
+    start_ns, stop_ns = min(each.start_ns for each in flows), max(each.stop_ns for each in flows)
+    offered = float(trace.capacity_bytes(start_ns - cell.start_ns, stop_ns - cell.start_ns))
+    if offered <= 0:
+        return None
+    left = packets[
+        packets["flow"].isin([each.flow for each in flows])
+        & ~packets["ack"]
+        & (packets["link"] == flow.bottleneck)
+        & (packets["verdict"] == Verdict.DELIVERED)
+        & packets["dequeue_ns"].between(start_ns, stop_ns)
     ]
     return float(left["size_bytes"].sum()) / offered

@@ -14,6 +14,7 @@ from analysis.run import Flow
 
 _FREEZE_FRAMES = 30
 _FREEZE_EXTRA_NS = 150_000_000
+_JITTER_BUFFER_MS = 100.0  # the receiver's default, where the flow's options do not say
 
 
 class VideoMetrics(BaseModel):
@@ -21,6 +22,24 @@ class VideoMetrics(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    on_time_bitrate_mbps: float = Field(
+        description="bytes of frames shown on time x 8 / length of the flow, Mbit/s"
+    )
+    on_time_share: float = Field(
+        description="frames shown on time, by the jitter buffer's delay after capture / captured"
+    )
+    on_time_100ms_bitrate_mbps: float = Field(
+        description="bytes of frames shown within 100 ms of capture x 8 / length of the flow"
+    )
+    on_time_100ms_share: float = Field(
+        description="frames shown within 100 ms of capture / frames captured"
+    )
+    on_time_200ms_bitrate_mbps: float = Field(
+        description="bytes of frames shown within 200 ms of capture x 8 / length of the flow"
+    )
+    on_time_200ms_share: float = Field(
+        description="frames shown within 200 ms of capture / frames captured"
+    )
     stall_rate_100ms: float = Field(
         description="sum of display gaps longer than 100 ms / playing time"
     )
@@ -69,6 +88,28 @@ def freeze_rate(gaps_ns: npt.NDArray[np.int64]) -> float:
     return frozen_ns / max(1, int(gaps_ns.sum()))
 
 
+def on_time(frames: pd.DataFrame, flow: Flow, within_ns: int) -> tuple[float, float]:
+    """Bitrate (Mbit/s) and share of the frames that were complete within this time of their
+    capture.
+
+    frames: all that the flow captured. The bitrate counts their bytes over the whole length of the
+    flow, start-up included; the share is of all frames, skipped ones too. The completion counts,
+    not the display, which a receiver with a longer jitter buffer puts off.
+    """
+    complete_ns = frames["completed_ns"]
+    chosen = complete_ns.notna() & (complete_ns <= flow.stop_ns)
+    chosen &= complete_ns - frames["captured_ns"] <= within_ns
+    bits = float(frames.loc[chosen, "size_bytes"].sum()) * 8
+    return bits * 1e3 / flow.duration_ns, float(chosen.mean())
+
+
+def jitter_buffer_ns(flow: Flow) -> int:
+    """The playout delay of the flow's receiver."""
+    value = flow.options.get("jitter_buffer_ms", _JITTER_BUFFER_MS)
+    known = isinstance(value, int | float) and 0 <= value <= 60_000
+    return round((value if known else _JITTER_BUFFER_MS) * 1e6)
+
+
 def video_metrics(frames: pd.DataFrame, flow: Flow) -> VideoMetrics | None:
     """Metrics of a video flow; None if it logged no frame."""
     rows = frames[frames["flow"] == flow.flow] if len(frames) else frames
@@ -77,7 +118,15 @@ def video_metrics(frames: pd.DataFrame, flow: Flow) -> VideoMetrics | None:
     gaps_ns = display_gaps_ns(rows, flow.stop_ns)
     shown = rows[rows["displayed_ns"].notna() & (rows["displayed_ns"] <= flow.stop_ns)]
     playing_ns = int(gaps_ns.sum())
+    live = on_time(rows, flow, jitter_buffer_ns(flow))
+    within_100, within_200 = on_time(rows, flow, 100_000_000), on_time(rows, flow, 200_000_000)
     return VideoMetrics(
+        on_time_bitrate_mbps=live[0],
+        on_time_share=live[1],
+        on_time_100ms_bitrate_mbps=within_100[0],
+        on_time_100ms_share=within_100[1],
+        on_time_200ms_bitrate_mbps=within_200[0],
+        on_time_200ms_share=within_200[1],
         stall_rate_100ms=stall_rate(gaps_ns, 100_000_000),
         stall_rate_200ms=stall_rate(gaps_ns, 200_000_000),
         stall_rate_500ms=stall_rate(gaps_ns, 500_000_000),

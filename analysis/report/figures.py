@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from analysis.files import Verdict
 from analysis.metrics import delay, throughput
 from analysis.metrics.video import display_gaps_ns
 from analysis.run import Cell, Flow, Run
@@ -102,7 +103,7 @@ def _queueing(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
     for cell in cells:
         for flow in cell.measured:
             packets = cell.data_packets(flow)
-            sent = packets[packets["verdict"] == 0]
+            sent = packets[packets["verdict"] == Verdict.DELIVERED]
             if not len(sent):
                 continue
             window = ((sent["enqueue_ns"] - cell.start_ns) // throughput.WINDOW_NS).to_numpy()

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from analysis.measure import SHOWN
+from analysis.metrics.table import RUN
 from analysis.report.figures import colour_of, figures
 from analysis.run import Run
 from analysis.schema import Metrics
@@ -26,8 +26,8 @@ def render(run: Run, metrics: Metrics) -> str:
     found = figures(run, metrics)
     return environment.from_string(template).render(
         run_id=metrics.run_id,
-        scenario=run.manifest["scenario"],
-        trace=run.manifest["trace"]["name"],
+        scenario=run.manifest.scenario,
+        trace=run.manifest.trace.name,
         controllers=list(dict.fromkeys(entry.cc for entry in metrics.summary)),
         colours=colour_of(run),
         rows=_rows(metrics),
@@ -39,9 +39,9 @@ def render(run: Run, metrics: Metrics) -> str:
         # read.
         data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in found},  # noqa: S704
         plotly=Markup(get_plotlyjs()),  # noqa: S704  # the library's own bundle
-        scenario_yaml=yaml.safe_dump(run.manifest["scenario"], sort_keys=False, allow_unicode=True),
+        scenario_yaml=yaml.safe_dump(run.manifest.scenario, sort_keys=False, allow_unicode=True),
         environment_yaml=yaml.safe_dump(
-            run.manifest["environment"], sort_keys=False, allow_unicode=True
+            run.manifest.environment, sort_keys=False, allow_unicode=True
         ),
         seeds=", ".join(str(seed) for seed in sorted({cell.seed for cell in run.cells})),
     )
@@ -49,8 +49,8 @@ def render(run: Run, metrics: Metrics) -> str:
 
 def _rows(metrics: Metrics) -> list[dict[str, Any]]:
     rows = []
-    for shown in SHOWN:
-        entries = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.metric}
+    for shown in RUN:
+        entries = {entry.cc: entry for entry in metrics.summary if entry.metric == shown.path}
         if entries:
             values = [
                 {"text": format_value(entry, shown.factor, shown.digits), "winner": entry.winner}
@@ -59,7 +59,7 @@ def _rows(metrics: Metrics) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "title": shown.title,
-                    "better": "↑" if shown.higher_is_better else "↓",
+                    "better": {True: "↑", False: "↓", None: ""}[shown.higher_is_better],
                     "values": values,
                 }
             )

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from analysis.league.bootstrap import cluster_median_ci95, weighted_medians
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.league.bootstrap import cluster_median_ci95, weighted_medians
 from analysis.statistics import median_ci95
 
 

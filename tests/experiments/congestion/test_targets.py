@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.league.table import to_frame, to_table
-from analysis.league.targets import Target, judged_schemes, ratios, results, worse_on_all
+from experiments.congestion.targets import Target, judged_schemes, ratios, results, worse_on_all
 from tests.analysis.league.rows import row
 
 

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.league.bootstrap import Interval, cluster_median_ci95
 from analysis.league.compare import REFERENCES, scheme_order
+from analysis.statistics import Interval, median_ci95
 
 RIVALS = ("bbr", "cubic")
 Floats = npt.NDArray[np.float64]
@@ -158,8 +158,8 @@ def _ratio_result(target: Target, scheme: str, pair: _Against, *, empty: float) 
         return None
     values = ratios(pair.own, pair.better, empty=empty)
     traces = [str(name) for name in pair.traces]
-    value, ci95 = cluster_median_ci95(values.tolist(), traces)
-    difference, difference_ci95 = cluster_median_ci95((pair.own - pair.better).tolist(), traces)
+    value, ci95 = median_ci95(values.tolist(), traces)
+    difference, difference_ci95 = median_ci95((pair.own - pair.better).tolist(), traces)
     met = float(np.mean([target.holds(each) for each in values]))
     return Result(
         target, scheme, len(values), len(set(traces)), value, ci95, met, difference, difference_ci95
@@ -171,7 +171,7 @@ def _value_result(target: Target, scheme: str, cells: pd.DataFrame) -> Result | 
     if not len(rows):
         return None
     traces = rows["trace"].tolist()
-    value, ci95 = cluster_median_ci95(rows[target.metric].tolist(), traces)
+    value, ci95 = median_ci95(rows[target.metric].tolist(), traces)
     met = float(np.mean([target.holds(each) for each in rows[target.metric]]))
     return Result(target, scheme, len(rows), len(set(traces)), value, ci95, met)
 
@@ -248,9 +248,7 @@ def worse_on_all(frame: pd.DataFrame, scheme: str) -> WorseOnAll:
 
 def _median_ratio(pair: _Against, family: str, empty: float) -> float:
     own = pair.only(pair.families == family)
-    return cluster_median_ci95(
-        ratios(own.own, own.better, empty=empty).tolist(), ["one"] * len(own.own)
-    )[0]
+    return median_ci95(ratios(own.own, own.better, empty=empty).tolist(), ["one"] * len(own.own))[0]
 
 
 def to_reach(frame: pd.DataFrame) -> tuple[Sequence[Result], Sequence[WorseOnAll]]:
