@@ -20,8 +20,10 @@ class Metric:
     name: column of the league's table; path: where it is in `cells` of metrics.json ("" if the
     league alone has it); higher_is_better: None where neither way is better; factor: from the
     stored value to the shown one; fold: over the flows of a cell, in the league's table; crowned:
-    whether a winner is marked (never for stalls, which a controller can buy by showing less);
-    places: who shows it.
+    whether a winner is marked; places: who shows it.
+
+    A winner is marked only where sending less, or showing frames late, cannot win: not for stalls,
+    delays, losses or shares of frames.
     """
 
     name: str
@@ -31,12 +33,19 @@ class Metric:
     factor: float = 1.0
     digits: int = 1
     fold: Literal["mean", "sum"] = "mean"
-    crowned: bool = True
+    crowned: bool = False
     places: tuple[Literal["run", "league"], ...] = ("run", "league")
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("on_time_mbps", "video.on_time_bitrate_mbps", "on-time bitrate Mbit/s", True, digits=2),
+    Metric(
+        "on_time_mbps",
+        "video.on_time_bitrate_mbps",
+        "on-time bitrate Mbit/s",
+        True,
+        digits=2,
+        crowned=True,
+    ),
     Metric("on_time_share", "video.on_time_share", "frames on time %", True, 100.0),
     Metric(
         "on_time_200_mbps",
@@ -44,66 +53,38 @@ METRICS: tuple[Metric, ...] = (
         "bitrate within 200 ms Mbit/s",
         True,
         digits=2,
+        crowned=True,
     ),
     Metric("on_time_200_share", "video.on_time_200ms_share", "frames within 200 ms %", True, 100.0),
+    Metric("bitrate_mbps", "video.bitrate_mbps", "displayed bitrate Mbit/s", True, digits=2),
     Metric(
-        "bitrate_mbps",
-        "video.bitrate_mbps",
-        "displayed bitrate Mbit/s",
+        "throughput_mbps",
+        "throughput_mbps",
+        "throughput Mbit/s",
         True,
         digits=2,
-        crowned=False,
+        fold="sum",
+        crowned=True,
     ),
-    Metric("throughput_mbps", "throughput_mbps", "throughput Mbit/s", True, digits=2, fold="sum"),
-    Metric("utilisation", "utilisation", "utilisation %", True, 100.0, fold="sum"),
+    Metric("utilisation", "utilisation", "utilisation %", True, 100.0, fold="sum", crowned=True),
     Metric(
         "link_utilisation",
         "link_utilisation",
         "utilisation by all flows %",
         True,
         100.0,
+        crowned=True,
         places=("run",),
     ),
+    Metric("power", "power", "power Mbit/s per s", True, crowned=True),
+    Metric("jain", "jain", "Jain's index", True, digits=3, crowned=True),
     Metric("owd_p50_ms", "owd_ms.p50", "one-way delay p50 ms", False, places=("run",)),
     Metric("qdelay_p95_ms", "qdelay_ms.p95", "queueing delay p95 ms", False),
     Metric("owd_p95_ms", "owd_ms.p95", "one-way delay p95 ms", False),
-    Metric(
-        "stall_100",
-        "video.stall_rate_100ms",
-        "stalls >100 ms %",
-        False,
-        100.0,
-        2,
-        crowned=False,
-    ),
-    Metric(
-        "stall_200",
-        "video.stall_rate_200ms",
-        "stalls >200 ms %",
-        False,
-        100.0,
-        2,
-        crowned=False,
-    ),
-    Metric(
-        "stall_500",
-        "video.stall_rate_500ms",
-        "stalls >500 ms %",
-        False,
-        100.0,
-        2,
-        crowned=False,
-    ),
-    Metric(
-        "freeze_rate",
-        "video.freeze_rate",
-        "freezes %",
-        False,
-        100.0,
-        2,
-        crowned=False,
-        places=("run",),
-    ),
+    Metric("stall_100", "video.stall_rate_100ms", "stalls >100 ms %", False, 100.0, 2),
+    Metric("stall_200", "video.stall_rate_200ms", "stalls >200 ms %", False, 100.0, 2),
+    Metric("stall_500", "video.stall_rate_500ms", "stalls >500 ms %", False, 100.0, 2),
+    Metric("freeze_rate", "video.freeze_rate", "freezes %", False, 100.0, 2, places=("run",)),
     Metric(
         "frame_delay_p95_ms",
         "video.frame_delay_ms.p95",
@@ -112,18 +93,10 @@ METRICS: tuple[Metric, ...] = (
         digits=0,
         places=("run",),
     ),
-    Metric("power", "power", "power Mbit/s per s", True),
     Metric("loss_rate", "loss_rate", "loss %", False, 100.0, 2),
     Metric(
-        "retransmit_rate",
-        "retransmit_rate",
-        "retransmitted %",
-        False,
-        100.0,
-        2,
-        places=("run",),
+        "retransmit_rate", "retransmit_rate", "retransmitted %", False, 100.0, 2, places=("run",)
     ),
-    Metric("jain", "jain", "Jain's index", True, digits=3),
     Metric("share", "", "share against others %", None, 100.0, places=("league",)),
     Metric("answered_share", "decisions.answered_share", "windows answered %", None, 100.0),
     Metric(
@@ -154,12 +127,7 @@ METRICS: tuple[Metric, ...] = (
         False,
     ),
     Metric(
-        "llm_late_share",
-        "decisions.tiers.llm.late_share",
-        "LLM's answers late %",
-        False,
-        100.0,
-        2,
+        "llm_late_share", "decisions.tiers.llm.late_share", "LLM's answers late %", False, 100.0, 2
     ),
     Metric(
         "llm_share",

@@ -187,6 +187,7 @@ class SyntheticCell:
     link: Mapping[str, Any] = field(default_factory=dict)
     cpu: Sequence[Mapping[str, float]] = ()
     warnings: Sequence[str] = ()
+    agent: Mapping[str, Any] | None = None
     folder: str = ""
 
     def entry(self, index: int, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -314,7 +315,7 @@ def _write_cell(folder: Path, index: int, cell: SyntheticCell, trace: str) -> No
         "cpu": {"samples": list(cell.cpu)},
         "environment": {},
         "idle_rtt_ns": [2 * OWD_NS],
-        "agent": None,
+        "agent": cell.agent,
         "warnings": list(cell.warnings),
     }
     (folder / "cell.json").write_text(json.dumps(data), encoding="utf-8")

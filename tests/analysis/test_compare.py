@@ -20,7 +20,7 @@ def entry(comparison: Comparison, cc: str, metric: str = "throughput_mbps") -> E
 def test_cells_are_paired_by_conditions_seed_and_repeat_across_runs(tmp_path: Path) -> None:
     # Repeats differ a lot, schemes by 1 Mbit/s within each: only pairing sees it. The schemes are
     # in separate runs.
-    rates = {0: 2.0, 1: 5.0, 2: 9.0}
+    rates = {0: 2.0, 1: 5.0, 2: 9.0, 3: 3.0, 4: 7.0}
     bbr = [
         bulk_cell("bbr", rate + 1, 10, repeat=repeat, seed=repeat) for repeat, rate in rates.items()
     ]
@@ -33,7 +33,7 @@ def test_cells_are_paired_by_conditions_seed_and_repeat_across_runs(tmp_path: Pa
     ]
     comparison = compare_runs(folders, "cubic")
     found = entry(comparison, "bbr")
-    assert (found.cells, found.pairs) == (3, 3)
+    assert (found.cells, found.pairs) == (5, 5)
     assert found.median == pytest.approx(6)
     assert found.difference == pytest.approx(1)
     assert found.difference_ci95 == pytest.approx((1, 1))

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from analysis.metrics.decisions import DecisionMetrics, decision_metrics
-from tests.analysis.synthetic import ACKS, DECISIONS, MS, START_NS, SyntheticCell, load_cell, row
+from tests.analysis.synthetic import (
+    ACKS,
+    DECISIONS,
+    EVENTS,
+    MS,
+    START_NS,
+    SyntheticCell,
+    load_cell,
+    row,
+)
 
 
 def decision(
@@ -21,12 +30,14 @@ def decision(
     missed: bool = False,
     flow: int = 0,
 ) -> dict[str, Any]:
+    """An answer to the window that ended `window` x 100 ms after the start."""
     at = lambda ms: None if ms is None else START_NS + round(ms * MS)  # noqa: E731
     return row(
         DECISIONS,
         flow=flow,
         generation=1,
         window=window,
+        window_end_ns=at(100 * window),
         close_ack_ns=at(closed_ms),
         applied_ns=at(applied_ms),
         pacing_rate_bps=rate_bps,
@@ -44,11 +55,16 @@ def ack(at_ms: float, delivered_bytes: int, *, limited: bool = False) -> dict[st
     )
 
 
-def measured(
-    tmp_path: Path, decisions: list[dict], acks: list[dict] | None = None
-) -> DecisionMetrics | None:
-    cell, flow = load_cell(tmp_path, SyntheticCell(logs={"decisions": decisions, "acks": acks}))
-    return decision_metrics(cell.log("decisions"), cell.log("acks"), flow)
+def control(at_ms: float, detail: str, flow: int = 0) -> dict[str, Any]:
+    return row(
+        EVENTS, flow=flow, at_ns=START_NS + round(at_ms * MS), event="control", detail=detail
+    )
+
+
+def measured(tmp_path: Path, duration_s: float = 1.0, **logs: Any) -> DecisionMetrics:
+    cell, flow = load_cell(tmp_path, SyntheticCell(duration_s=duration_s, logs=logs))
+    decisions, acks, events = cell.log("decisions"), cell.log("acks"), cell.log("events")
+    return decision_metrics(decisions, acks, events, flow)
 
 
 def test_latency_deadlines_and_tiers(tmp_path: Path) -> None:
@@ -60,19 +76,70 @@ def test_latency_deadlines_and_tiers(tmp_path: Path) -> None:
         decision(4, "gru", 400, None),  # never applied
         decision(5, "gru", 500, 900, flow=1),
     ]
-    found = measured(tmp_path, rows)
-    assert found is not None
-    assert found.decisions == 4
+    # 540 ms less the 40 ms round trip: five windows. 1 and 3 had an answer in time.
+    found = measured(tmp_path, 0.54, decisions=rows)
+    assert (found.decisions, found.expected_windows) == (4, 5)
     assert found.latency_ms.p50 == pytest.approx(110)
-    assert found.deadline_miss_rate == pytest.approx(1 / 3)
+    assert found.answered_share == pytest.approx(3 / 5)
+    assert found.deadline_miss_rate == pytest.approx(3 / 5)
     assert found.tier_share == pytest.approx({"gru": 0.5, "llm": 0.5})
+    assert found.llm_share == pytest.approx(0.5)
     assert found.asked_over_delivered is None
 
 
-def test_no_policy_no_metrics(tmp_path: Path) -> None:
-    assert measured(tmp_path, [decision(1, "gru", 0, None)]) is None
-    cell, flow = load_cell(tmp_path / "none", SyntheticCell())
-    assert decision_metrics(cell.log("decisions"), cell.log("acks"), flow) is None
+def test_tiers_are_judged_apart(tmp_path: Path) -> None:
+    rows = [
+        decision(1, "gru", 100, 102),
+        decision(1, "llm", 100, 150),
+        decision(2, "gru", 200, 204),
+        decision(2, "llm", 200, 310, missed=True),
+        decision(3, "gru", None, 306),
+    ]
+    tiers = measured(tmp_path, 0.44, decisions=rows).tiers
+    assert set(tiers) == {"gru", "llm"}
+    # Of the windows, not of the answers, of which the LLM can give no more than half.
+    assert (tiers["llm"].answers, tiers["llm"].window_share) == (2, pytest.approx(0.5))
+    assert tiers["gru"].window_share == pytest.approx(0.75)
+    assert tiers["gru"].latency_ms.p50 == pytest.approx(3)
+    assert tiers["gru"].after_window_ms.p50 == pytest.approx(4)  # of 2, 4, 6: the timer's too
+    assert tiers["llm"].latency_ms.p50 == pytest.approx(80)
+    assert tiers["llm"].late_share == pytest.approx(0.5)
+    assert tiers["gru"].late_share == 0.0
+
+
+def test_the_fallback_answers_no_window_for_the_policy(tmp_path: Path) -> None:
+    rows = [decision(1, "gru", 100, 102), *(decision(n, "local", None, 100 * n) for n in (2, 3, 4))]
+    found = measured(tmp_path, 0.44, decisions=rows)
+    assert found.answered_share == pytest.approx(0.25)
+    assert found.local_share == pytest.approx(0.75)
+
+
+def test_windows_that_nobody_answered_are_misses(tmp_path: Path) -> None:
+    """An agent that stood still for half of the flow: its windows are missing from the log."""
+    rows = [decision(n, "gru", 100 * n, 100 * n + 2) for n in (1, 2, 3, 4, 5)]
+    found = measured(tmp_path, 1.04, decisions=rows)
+    assert found.expected_windows == 10
+    assert found.deadline_miss_rate == pytest.approx(0.5)
+
+
+def test_no_answer_is_said_in_numbers(tmp_path: Path) -> None:
+    for name, rows in (("unapplied", [decision(1, "gru", 0, None)]), ("none", [])):
+        found = measured(tmp_path / name, decisions=rows)
+        assert (found.decisions, found.answered_share, found.deadline_miss_rate) == (0, 0.0, 1.0)
+        assert found.latency_ms.p50 is None
+
+
+def test_time_under_the_kernel_after_the_first_decision(tmp_path: Path) -> None:
+    events = [
+        control(0, "kernel bbr"),
+        control(102, "agent"),
+        control(400, "kernel bbr"),
+        control(650, "agent"),
+        control(900, "kernel bbr"),
+        control(500, "kernel bbr", flow=1),
+    ]
+    found = measured(tmp_path, decisions=[decision(1, "gru", 100, 102)], events=events)
+    assert found.kernel_s == pytest.approx(0.25 + 0.1)
 
 
 def test_asked_over_delivered(tmp_path: Path) -> None:
@@ -83,6 +150,5 @@ def test_asked_over_delivered(tmp_path: Path) -> None:
     ]
     acks = [ack(0, 0), ack(100, 100_000), ack(200, 200_000), ack(300, 300_000), ack(400, 400_000)]
     acks += [ack(450, 400_001, limited=True), ack(500, 400_002, limited=True)]
-    found = measured(tmp_path, decisions, acks)
-    assert found is not None
+    found = measured(tmp_path, decisions=decisions, acks=acks)
     assert found.asked_over_delivered == pytest.approx((1 + 2) / 2)

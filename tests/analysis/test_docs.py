@@ -10,9 +10,26 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from analysis.run import _COLUMNS, _LINK_KEYS
+from analysis.files import (
+    CellEntry,
+    CellRecord,
+    FlowRecord,
+    LinkEntry,
+    Manifest,
+    Spread,
+    TraceEntry,
+    Verdict,
+)
+from analysis.logs import COLUMNS
 from analysis.schema import Metrics
 
+WORDS = {
+    Verdict.DELIVERED: "delivered",
+    Verdict.TAIL_DROP: "tail drop",
+    Verdict.AQM_DROP: "AQM drop",
+    Verdict.RANDOM_LOSS: "random loss",
+    Verdict.IN_QUEUE: "in the queue at the end",
+}
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
@@ -35,5 +52,22 @@ def test_every_metric_is_documented() -> None:
 
 def test_every_column_that_is_read_is_documented() -> None:
     text = (DOCS / "formats.md").read_text(encoding="utf-8")
-    read = {column for columns in _COLUMNS.values() for column in columns} | set(_LINK_KEYS)
+    read = {name for schema in COLUMNS.values() for name in schema.names}
     assert sorted(name for name in read if f"`{name}`" not in text) == []
+
+
+def test_every_key_of_the_records_is_documented() -> None:
+    """Of manifest.json and cell.json, as they are read."""
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    names = {
+        info.alias or name
+        for record in (CellRecord, FlowRecord, LinkEntry, Spread, Manifest, TraceEntry, CellEntry)
+        for name, info in record.model_fields.items()
+    }
+    assert sorted(name for name in names if f"`{name}`" not in text) == []
+
+
+def test_every_verdict_is_documented() -> None:
+    text = (DOCS / "formats.md").read_text(encoding="utf-8")
+    said = ", ".join(f"{verdict.value} {WORDS[verdict]}" for verdict in Verdict)
+    assert said in text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from analysis.statistics import median_ci95, paired_difference_ci95
 
-values = st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=12)
+values = st.lists(st.floats(-1e6, 1e6), min_size=5, max_size=12)
 few = settings(max_examples=25, deadline=None)
 
 
@@ -37,24 +37,25 @@ def test_units_do_not_matter(sample: list[float], factor: float, offset: float) 
     assert moved == pytest.approx(tuple(factor * bound + offset for bound in interval), **close)
 
 
-@given(st.floats(-1e6, 1e6), st.integers(3, 10))
+@given(st.floats(-1e6, 1e6), st.integers(5, 10))
 def test_equal_values_have_no_width(value: float, count: int) -> None:
     assert median_ci95([value] * count) == (value, (value, value))
 
 
-def test_fewer_than_three_values_have_no_interval() -> None:
+def test_fewer_than_five_values_have_no_interval() -> None:
     assert median_ci95([1.0, 3.0]) == (2.0, None)
-    assert median_ci95([1.0, math.nan, 3.0, math.inf]) == (2.0, None)
+    assert median_ci95([1.0, 2.0, 3.0, 4.0]) == (2.5, None)
+    assert median_ci95([1.0, math.nan, 3.0, math.inf, math.nan]) == (3.0, None)
     median, interval = median_ci95([])
     assert math.isnan(median)
     assert interval is None
 
 
-def test_three_values_counted_out() -> None:
-    """The median of three draws from {0, 1, 2} is 0 with probability 7/27, more than 2.5 %: the
-    whole range.
+def test_five_values_counted_out() -> None:
+    """The median of five draws from {0, ..., 4} is 0 if three of them are: with a probability of
+    181/3125, more than 2.5 %. So the interval is the whole range.
     """
-    assert median_ci95([0.0, 1.0, 2.0]) == (1.0, (0.0, 2.0))
+    assert median_ci95([0.0, 1.0, 2.0, 3.0, 4.0]) == (2.0, (0.0, 4.0))
 
 
 def test_coverage_of_a_known_median() -> None:
@@ -71,9 +72,9 @@ def test_coverage_of_a_known_median() -> None:
 
 
 def test_pairs_remove_what_they_share() -> None:
-    base = [1.0, 50.0, 9.0, 200.0]
+    base = [1.0, 50.0, 9.0, 200.0, 3.0]
     difference, interval = paired_difference_ci95([value + 2 for value in base], base)
     assert difference == pytest.approx(2)
     assert interval == pytest.approx((2, 2))
-    with pytest.raises(ValueError, match="4 values against 3"):
+    with pytest.raises(ValueError, match="5 values against 3"):
         paired_difference_ci95(base, base[:3])

@@ -13,6 +13,7 @@ from analysis.metrics.video import (
     VideoMetrics,
     display_gaps_ns,
     freeze_rate,
+    jitter_buffer_ns,
     stall_rate,
     video_metrics,
 )
@@ -123,3 +124,39 @@ def test_stall_rates_are_shares_and_shrink_with_the_threshold(shown: list[int]) 
     rates = [stall_rate(found, threshold * MS) for threshold in (100, 200, 500)]
     assert all(0 <= rate <= 1 for rate in (*rates, freeze_rate(found)))
     assert rates == sorted(rates, reverse=True)
+
+
+def test_on_time_by_hand(tmp_path: Path) -> None:
+    """Two frames within 100 ms, one within 200 ms, one later, one never sent, one after the end."""
+    frames = [
+        frame(0, 0, shown_ms=100, delay_ms=60, size=10_000),
+        frame(1, 100, shown_ms=200, delay_ms=100, size=20_000),
+        frame(2, 200, shown_ms=350, delay_ms=150, size=40_000),
+        frame(3, 300, shown_ms=900, delay_ms=600, size=80_000),
+        frame(4, 400, shown_ms=None, sent=False),
+        frame(5, 950, shown_ms=1010, delay_ms=60, size=160_000),
+    ]
+    found = measured(tmp_path, frames, 1.0)
+    assert found.on_time_100ms_bitrate_mbps == pytest.approx(30_000 * 8 / 1e6)
+    assert found.on_time_100ms_share == pytest.approx(2 / 6)
+    assert found.on_time_200ms_bitrate_mbps == pytest.approx(70_000 * 8 / 1e6)
+    assert found.on_time_200ms_share == pytest.approx(3 / 6)
+    assert found.on_time_bitrate_mbps == found.on_time_100ms_bitrate_mbps
+    # Pictures shown seconds late count as displayed ones.
+    assert found.bitrate_mbps == pytest.approx(150_000 * 8 / 0.9 / 1e6)
+
+
+def test_on_time_follows_the_receivers_jitter_buffer(tmp_path: Path) -> None:
+    frames = [frame(0, 0, shown_ms=150, delay_ms=150, size=10_000)]
+    flows = [{"kind": "video", "options": {"jitter_buffer_ms": 160}}]
+    cell, flow = load_cell(tmp_path, SyntheticCell(flows=flows, logs={"frames": frames}))
+    found = video_metrics(cell.log("frames"), flow)
+    assert found is not None
+    assert (found.on_time_share, found.on_time_100ms_share) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("value", ["long", None, -1, 1e12])
+def test_a_jitter_buffer_that_is_none_is_the_default(value: object, tmp_path: Path) -> None:
+    flows = [{"kind": "video", "options": {"jitter_buffer_ms": value}}]
+    _, flow = load_cell(tmp_path, SyntheticCell(flows=flows))
+    assert jitter_buffer_ns(flow) == 100 * MS

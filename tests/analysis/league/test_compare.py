@@ -10,17 +10,17 @@ from analysis.league.compare import ALL, compare, default_baseline, groups, sche
 from analysis.league.table import to_frame, to_table
 from tests.analysis.league.rows import row
 
-TRACES = "abcde"
+TRACES = "abcdef"
 
 
-def table(values, metric="qdelay_p95_ms", **given):
+def table(values, metric="qdelay_p95_ms", traces=TRACES, **given):
     """scheme -> value per trace."""
     return to_frame(
         to_table(
             [
                 row(trace, scheme, **{metric: value}, **given)
                 for scheme, each in values.items()
-                for trace, value in zip(TRACES, each, strict=True)
+                for trace, value in zip(traces, each, strict=True)
                 if value is not None
             ]
         )
@@ -28,22 +28,25 @@ def table(values, metric="qdelay_p95_ms", **given):
 
 
 def test_differences_and_wins_are_of_pairs():
-    frame = table({"bbr": [10.0, 20, 30, 40, None], "policy": [5.0, 25, 30, 10, 99]})
+    frame = table(
+        {"bbr": [10.0, 20, 30, 40, 50, 60, None], "policy": [5.0, 25, 30, 10, 51, 57, 99]},
+        traces="abcdefg",
+    )
     entry = compare(frame, "bbr", ALL, "video").of("qdelay_p95_ms", "policy")
-    assert (entry.cells, entry.pairs, entry.traces) == (5, 4, 5)
-    assert entry.median == 25
-    assert entry.difference == pytest.approx(-2.5)  # of -5, 5, 0, -30
+    assert (entry.cells, entry.pairs, entry.traces) == (7, 6, 7)
+    assert entry.median == 30
+    assert entry.difference == pytest.approx(-1.5)  # of -5, 5, 0, -30, 1, -3
     assert entry.wins == 0.5  # less delay is better
-    assert entry.ties == 0.25
+    assert entry.ties == pytest.approx(1 / 6)
     assert entry.difference_ci95 is not None
     baseline = compare(frame, "bbr", ALL, "video").of("qdelay_p95_ms", "bbr")
     assert (baseline.pairs, baseline.difference, baseline.wins) == (0, None, None)
 
 
 def test_more_is_better_for_rates_and_neither_for_shares():
-    rates = table({"bbr": [1.0] * 5, "policy": [2.0] * 5}, "bitrate_mbps")
+    rates = table({"bbr": [1.0] * 6, "policy": [2.0] * 6}, "bitrate_mbps")
     assert compare(rates, "bbr", ALL, "video").of("bitrate_mbps", "policy").wins == 1.0
-    shares = table({"bbr": [0.1] * 5, "policy": [0.5] * 5}, "share")
+    shares = table({"bbr": [0.1] * 6, "policy": [0.5] * 6}, "share")
     entry = compare(shares, "bbr", ALL, "video").of("share", "policy")
     assert entry.wins is None
     assert entry.difference == pytest.approx(0.4)
@@ -56,22 +59,36 @@ def winners(frame):
 
 def test_a_winner_only_where_every_interval_separates():
     clear = {
-        "bbr": [10.0, 20, 30, 40, 50],
-        "cubic": [12.0, 22, 33, 44, 55],
-        "policy": [5.0, 10, 20, 30, 40],
+        "bbr": [1.0, 2, 3, 4, 5, 6],
+        "cubic": [0.5, 1, 2, 3, 4, 5],
+        "policy": [2.0, 3, 4, 5, 6, 7],
     }
-    assert winners(table(clear)) == ["policy"]
-    assert winners(table(clear | {"policy": [5.0, 10, 20, 60, 70]})) == []
-    assert winners(table({"bbr": clear["bbr"]})) == []
+    assert winners(table(clear, "on_time_mbps")) == ["policy"]
+    assert winners(table(clear | {"policy": [2.0, 3, 4, 2, 3, 4]}, "on_time_mbps")) == []
+    assert winners(table({"bbr": clear["bbr"]}, "on_time_mbps")) == []
+
+
+def test_five_traces_have_no_winner_and_no_interval():
+    values = {"bbr": [1.0, 2, 3, 4, 5], "policy": [2.0, 3, 4, 5, 6]}
+    frame = table(values, "on_time_mbps", traces="abcde")
+    assert winners(frame) == []
+    entry = compare(frame, "bbr", ALL, "video").of("on_time_mbps", "policy")
+    assert (entry.difference, entry.difference_ci95, entry.ci95) == (1.0, None, None)
+
+
+@pytest.mark.parametrize("metric", ["stall_100", "bitrate_mbps", "qdelay_p95_ms", "loss_rate"])
+def test_what_a_slow_or_a_late_controller_can_win_gets_no_mark(metric):
+    values = {"bbr": [0.1] * 6, "cubic": [0.3] * 6, "policy": [0.2] * 6}
+    assert winners(table(values, metric)) == []
 
 
 def test_the_oracle_never_wins_and_takes_no_win_away():
     values = {
-        "bbr": [10.0, 20, 30, 40, 50],
-        "policy": [5.0, 10, 20, 30, 40],
-        "policy:oracle": [1.0] * 5,
+        "bbr": [1.0, 2, 3, 4, 5, 6],
+        "policy": [2.0, 3, 4, 5, 6, 7],
+        "policy:oracle": [9.0] * 6,
     }
-    assert winners(table(values)) == ["policy"]
+    assert winners(table(values, "on_time_mbps")) == ["policy"]
 
 
 def test_all_families_come_first_and_video_alone_before_the_rest():
@@ -92,7 +109,7 @@ def test_all_families_come_first_and_video_alone_before_the_rest():
 
 
 def test_one_family_is_not_told_twice():
-    assert [group.family for group in groups(table({"bbr": [1.0] * 5}), "bbr")] == [ALL]
+    assert [group.family for group in groups(table({"bbr": [1.0] * 6}), "bbr")] == [ALL]
 
 
 def test_orders():
@@ -104,7 +121,7 @@ def test_orders():
 
 
 def test_a_metric_that_no_cell_has_is_left_out():
-    group = compare(table({"bbr": [1.0] * 5}), "bbr", ALL, "video")
+    group = compare(table({"bbr": [1.0] * 6}), "bbr", ALL, "video")
     assert [metric.name for metric in group.metrics] == ["qdelay_p95_ms"]
     assert group.of("jain", "bbr") is None
     assert not math.isnan(group.entries[0].median)

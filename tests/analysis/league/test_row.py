@@ -7,16 +7,29 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis.files import CellRecord, FlowRecord
 from analysis.league.row import share_of_link
-from analysis.run import Cell, Flow
+from analysis.run import Cell
 
 
 def flow(number, role, start_ns, stop_ns=100):
-    return Flow(number, "bulk", role, start_ns, stop_ns, 1, 2, 0)
+    return FlowRecord(
+        flow=number,
+        kind="bulk",
+        role=role,
+        start_ns=start_ns,
+        stop_ns=stop_ns,
+        base_owd_ns=1,
+        base_rtt_ns=2,
+        bottleneck=0,
+    )
 
 
 def cell(*flows):
-    return Cell(Path("x"), "bbr", 0, 1, 0, 100, flows, {})
+    record = CellRecord(
+        schema=1, cc="bbr", repeat=0, seed=1, start_ns=0, stop_ns=100, flows=flows, links=[]
+    )
+    return Cell(Path("x"), record)
 
 
 def goodput(*rows):

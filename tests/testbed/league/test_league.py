@@ -81,7 +81,7 @@ def test_a_league_runs_once_and_reports(grid, tmp_path, executor):
     assert rows["policy:persistence"]["decision_p50_ms"] > 0
     assert rows["policy:persistence"]["local_share"] == pytest.approx(0, abs=0.2)
     assert rows["bbr"]["decision_p50_ms"] is None
-    assert "share of the link against one cubic flow" in (out / "league.md").read_text()
+    assert "| share against others % |" in (out / "league.md").read_text()
     assert not (out / "runs").exists()
 
     before = {part: part.stat().st_mtime_ns for part in (out / "cells").iterdir()}

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from analysis.league.bootstrap import cluster_median_ci95, weighted_medians
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.statistics import median_ci95
+from analysis.statistics import median_ci95, weighted_medians
 
 
 @given(
@@ -35,16 +34,16 @@ def test_infinities_have_their_place():
 
 def test_cells_that_are_clusters_of_their_own_give_the_ordinary_bootstrap():
     values = np.random.default_rng(3).normal(10, 2, 60).tolist()
-    median, interval = cluster_median_ci95(values, [str(index) for index in range(60)])
+    median, interval = median_ci95(values, [str(index) for index in range(60)])
     expected, ordinary = median_ci95(values)
     assert median == pytest.approx(expected)
     assert interval == pytest.approx(ordinary, abs=0.15)
 
 
 def test_repeating_the_cells_of_a_trace_adds_no_certainty():
-    values, traces = [1.0, 2.0, 3.0, 4.0, 5.0], list("abcde")
-    once = cluster_median_ci95(values, traces)
-    often = cluster_median_ci95(values * 20, traces * 20)
+    values, traces = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], list("abcdef")
+    once = median_ci95(values, traces)
+    often = median_ci95(values * 20, traces * 20)
     assert once == often
     _, naive = median_ci95(values * 20)
     assert often[1] is not None
@@ -52,18 +51,19 @@ def test_repeating_the_cells_of_a_trace_adds_no_certainty():
     assert often[1][1] - often[1][0] > naive[1] - naive[0]
 
 
-def test_two_traces_give_no_interval_and_nan_counts_for_nothing():
-    assert cluster_median_ci95([1.0, 2.0, 9.0], ["a", "a", "b"]) == (2.0, None)
-    assert cluster_median_ci95([1.0, math.nan, 3.0], ["a", "b", "c"]) == (2.0, None)
-    median, interval = cluster_median_ci95([math.nan], ["a"])
+def test_five_traces_give_no_interval_and_nan_counts_for_nothing():
+    assert median_ci95([1.0, 2, 3, 4, 5] * 2, list("abcde") * 2) == (3.0, None)
+    assert median_ci95([1.0, 2.0, 9.0], ["a", "a", "b"]) == (2.0, None)
+    assert median_ci95([1.0, math.nan, 3.0], ["a", "b", "c"]) == (2.0, None)
+    median, interval = median_ci95([math.nan], ["a"])
     assert math.isnan(median)
     assert interval is None
 
 
-def test_three_equal_traces_leave_no_doubt():
-    assert cluster_median_ci95([7.0] * 3, list("abc")) == (7.0, (7.0, 7.0))
+def test_six_equal_traces_leave_no_doubt():
+    assert median_ci95([7.0] * 6, list("abcdef")) == (7.0, (7.0, 7.0))
 
 
 def test_every_value_needs_a_cluster():
     with pytest.raises(ValueError, match="2 values, 1 clusters"):
-        cluster_median_ci95([1.0, 2.0], ["a"])
+        median_ci95([1.0, 2.0], ["a"])
