@@ -33,9 +33,10 @@ sys.path.insert(
 
 from bench.kv_cache import CachedEngine
 from policy.model.backbone import LlmBackbone
-from policy.model.config import BackboneConfig, EncoderConfig, LoraConfig, ModelConfig
+from policy.model.config import BackboneConfig, LoraConfig, ModelConfig
 from policy.model.engine import Engine, _DirectRunner, checked
 from policy.model.model import PolicyModel
+from policy.tasks.congestion.settings import EncoderConfig
 
 
 def _qwen(hidden: int, inner: int, layers: int, heads: int, kv: int) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def random_inputs(model: PolicyModel, batch: int) -> dict[str, np.ndarray]:
         name: rng.uniform(1, 1e6, (batch, *shape)).astype(
             np.float64 if name == "windows" else np.float32
         )
-        for name, shape in model.task.input_shapes(model.config).items()
+        for name, shape in model.task.inputs(model.config).shapes.items()
     }
 
 

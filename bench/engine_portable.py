@@ -109,7 +109,7 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model, info = checkpoint.load(checkpoint.resolve(args.model))
-    shapes = model.task.input_shapes(info.model)
+    shapes = model.task.inputs(info.model).shapes
     decoder.functional.rms_norm = plain_norm
     module = Positional(inference_module(model, lean=True, attend=plain_attention), list(shapes))
     inputs = samples(shapes, 64)

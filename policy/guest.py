@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plugins import PluginError, load_class, place
 from policy.api import Actions, FlowBatch, PolicyContext
 from policy.errors import NoDecision, PolicyError
-from policy.tasks.congestion.fields import HISTORY
+from policy.tasks.registry import DEFAULT, learned_task
 
 log = logging.getLogger("policy.guest")
 
@@ -55,7 +55,8 @@ class GuestPolicy:
         self._warned: set[str] = set()
         try:
             self._policy = made(context) if _takes_context(made) else made()
-            self.history = min(max(int(getattr(self._policy, "history", HISTORY)), 1), HISTORY)
+            longest = learned_task(DEFAULT).history
+            self.history = min(max(int(getattr(self._policy, "history", longest)), 1), longest)
             self.yields = bool(getattr(self._policy, "yields", False))
             if (largest := getattr(self._policy, "max_batch", None)) is not None:
                 self.max_batch = max(int(largest), 1)

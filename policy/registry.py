@@ -112,9 +112,11 @@ def wants_process(name: str) -> bool:
     return name in MODELS
 
 
-def create(name: str, context: PolicyContext) -> Policy:
-    """Build a policy. Raises PolicyError if there is none of this name, or what its own
-    construction raises.
+def create(name: str, context: PolicyContext, task: str | None = None) -> Policy:
+    """Build a policy.
+
+    task: what a model's checkpoint must be for; None: any. Raises PolicyError if there is none of
+    this name, or what its own construction raises.
     """
     if is_reference(name):
         from policy.guest import GuestPolicy
@@ -122,9 +124,9 @@ def create(name: str, context: PolicyContext) -> Policy:
         return GuestPolicy(name, context)
     name = full_name(name)
     if name in MODELS:
-        from policy.tasks.congestion.model_policy import load_tier
+        from policy.model.policy import load_policy
 
-        return load_tier(name, context.model, context.device)
+        return load_policy(name, context.model, context.device, task)
     module, _, attribute = (LIGHT | ORACLES)[name].reference.partition(":")
     factory: Factory = getattr(importlib.import_module(module), attribute)
     return factory(context)

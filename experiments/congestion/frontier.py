@@ -37,7 +37,7 @@ from experiments.congestion.closed_loop import (
 from experiments.congestion.output import markdown, new_figure, number, save_figure, save_json
 from experiments.congestion.thresholds import trace_files
 from policy.tasks.congestion.cwnd import cwnd_packets
-from policy.tasks.congestion.head import ALLOWED_QUEUE_NS, ALLOWED_QUEUE_RTT
+from policy.tasks.congestion.settings import ServingConfig
 from policy.tasks.congestion.simulator import Controller, Links
 from policy.tasks.congestion.simulator.loop import MSS_BYTES, STEP_NS, Feedback
 from policy.tasks.congestion.windows import Records
@@ -112,8 +112,8 @@ class Informed:
             self.pacing_rate_bps,
             self._rtt_ms * 1e6,
             np.full(len(self._flows), MSS_BYTES),
-            queue_ns=ALLOWED_QUEUE_NS,
-            queue_rtt=ALLOWED_QUEUE_RTT,
+            queue_ns=ServingConfig().allowed_queue_ns,
+            queue_rtt=ServingConfig().allowed_queue_rtt,
         )
 
     def on_records(self, records: Records, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""The language model as a sequence model: vectors in, the last output vector out.
+"""The language model as a sequence model: vectors in, the last output vectors out.
 
 Any Hugging Face causal LM works: it is driven through `inputs_embeds`, without tokenizer, embedding
 table or LM head. Its weights stay frozen; LoRA adapters (PEFT) learn. Nothing here knows what the
@@ -24,7 +24,7 @@ MAX_PARAMETERS = 10**10
 
 
 class LlmBackbone(nn.Module):
-    """Tokens [n, T, hidden] -> the last output vector [n, hidden].
+    """Tokens [n, T, hidden] -> the last `positions` output vectors [n, positions, hidden].
 
     Attributes:
         llm: the transformer (a PEFT model while it has adapters).
@@ -52,9 +52,9 @@ class LlmBackbone(nn.Module):
             llm = _with_adapters(llm, config)
         self.llm = llm
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
         out: Tensor = self.llm(inputs_embeds=tokens, use_cache=False).last_hidden_state
-        return out[:, -1]
+        return out[:, -positions:]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,9 +1,11 @@
 """Checkpoints: a folder with what was learned, and nothing else.
 
-    config.json            format, model configuration, backbone fingerprint, file hashes, fields,
-    training record encoder.safetensors    the task's encoder        head.safetensors    the task's
-    head backbone.safetensors   LoRA adapters of an LLM, or the whole of a control README.md
-    the model card
+    config.json           format, model configuration, backbone fingerprint, file hashes, the
+                          task's fields and serving settings, training record
+    encoder.safetensors   the task's encoder
+    head.safetensors      the task's head
+    backbone.safetensors  LoRA adapters of an LLM, or the whole of a control
+    README.md             the model card
 
 The frozen backbone is not stored: it is named by id, and its fingerprint is compared on loading.
 """
@@ -23,29 +25,32 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from policy.model.backbone import LlmBackbone
-from policy.model.config import ModelConfig
+from policy.model.config import ModelConfig, settings_of
 from policy.model.errors import ModelError
 from policy.model.fingerprint import WHOLE
 from policy.model.model import PolicyModel
 from policy.model.weights import sha256
-from policy.tasks.congestion.fields import FIELDS
+from policy.tasks import registry
+from policy.tasks.base import Settings
 from settings import first_mistake
 
 FORMAT = 1
 PARTS = ("encoder", "backbone", "head")
-BUNDLED = Path(__file__).parents[1] / "tasks" / "congestion" / "checkpoints"
+BUNDLED = registry.checkpoint_folders()
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
     """What `config.json` says. `training` holds data, seeds and metrics; `target_return` conditions
-    a decision transformer at run time (None for the other objective)."""
+    a decision transformer at run time (None for the other objective); `serving` are the task's
+    settings of how an output becomes an action."""
 
     folder: Path
     model: ModelConfig
     backbone_fingerprint: str | None
     target_return: float | None
     training: dict[str, Any]
+    serving: Settings
 
     @property
     def size_bytes(self) -> int:
@@ -59,10 +64,13 @@ def save(
     card: str,
     training: dict[str, Any],
     target_return: float | None = None,
+    serving: Settings | None = None,
 ) -> None:
     """Write a checkpoint whole: under another name first, then renamed; an existing one is
-    replaced.
+    replaced. serving: None for the task's defaults.
     """
+    task = model.task
+    serving = serving or task.serving_settings()
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -83,11 +91,12 @@ def save(
         record = {
             "format": FORMAT,
             "model": model.config.model_dump(mode="json"),
-            "fields": list(FIELDS),
+            "fields": list(task.fields),
             "backbone_fingerprint": backbone.fingerprint
             if isinstance(backbone, LlmBackbone)
             else None,
             "target_return": target_return,
+            "serving": serving.model_dump(mode="json"),
             "files": hashes,
             "training": training,
         }
@@ -118,12 +127,10 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise ModelError(
             f"{path}: format {found!r}, but this version reads format {FORMAT}; train it anew"
         )
-    if record.get("fields") != list(FIELDS):
-        raise ModelError(
-            f"{path}: trained on other window fields than this version computes; train it anew"
-        )
     try:
         model = ModelConfig.model_validate(record["model"])
+        task = registry.learned_task(model.task)
+        serving = settings_of(task.serving_settings, record.get("serving"), "serving")
         files = dict(record["files"])
         info = CheckpointInfo(
             folder,
@@ -131,10 +138,16 @@ def read_info(folder: Path) -> CheckpointInfo:
             record["backbone_fingerprint"],
             record["target_return"],
             dict(record["training"]),
+            serving,
         )
     except (KeyError, TypeError, ValueError) as error:
         detail = first_mistake(error) if isinstance(error, ValidationError) else error
         raise ModelError(f"{path} is malformed: {detail}") from None
+    if record.get("fields") != list(task.fields):
+        raise ModelError(
+            f"{path}: trained on other fields than the task {task.name} has in this version; "
+            "train it anew"
+        )
     for name, digest in files.items():
         file = folder / name
         if Path(name).name != name or not file.is_file() or sha256(file) != digest:
@@ -183,11 +196,15 @@ def load(
 
 
 def bundled() -> dict[str, Path]:
-    """Checkpoints that ship with the project, by name."""
-    if not BUNDLED.is_dir():
-        return {}
+    """Checkpoints that ship with the project, by name; those of other tasks than the default one
+    as `task/name`.
+    """
     return {
-        path.name: path for path in sorted(BUNDLED.iterdir()) if (path / "config.json").is_file()
+        (path.name if task == registry.DEFAULT else f"{task}/{path.name}"): path
+        for task, folder in BUNDLED.items()
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if (path / "config.json").is_file()
     }
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from plugins import is_reference
+from policy.tasks import registry
+from policy.tasks.base import LearnedTask, Settings, TaskConfig
+from settings import first_mistake
 
 Kind = Literal["nioka", "gru", "mlp", "transformer"]
 
@@ -14,36 +19,7 @@ MAX_ARCHITECTURE_SIZE = 2**20
 """Of any one number of a Hugging Face configuration: widths, positions, tokens."""
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EncoderConfig(_Config):
-    """How the history becomes tokens. One patch of windows gives [return-to-go], [action], state
-    tokens.
-    """
-
-    channels: int = Field(
-        default=32, gt=0, le=256, description="CNN channels of each feature group"
-    )
-    kernel: int = Field(
-        default=4, gt=0, le=64, description="taps of the causal convolution over windows"
-    )
-    patch: int = Field(
-        default=4,
-        gt=0,
-        le=1024,
-        description="windows that share one step of tokens; 1: a step per window",
-    )
-    state_tokens: Literal["one", "group"] = Field(
-        default="one", description="one state token per step, or one for each feature group"
-    )
-    action_token: bool = Field(
-        default=False, description="give the action taken a token of its own"
-    )
-
-
-class LoraConfig(_Config):
+class LoraConfig(Settings):
     """Low-rank adapters on the frozen backbone (Hu et al., arXiv 2106.09685). Rank 0: none."""
 
     rank: int = Field(default=16, ge=0, le=512)
@@ -52,7 +28,7 @@ class LoraConfig(_Config):
     targets: tuple[str, ...] = Field(default=("q_proj", "v_proj"), max_length=16)
 
 
-class BackboneConfig(_Config):
+class BackboneConfig(Settings):
     """The causal language model: by Hugging Face id, by folder, or by bare architecture (random
     weights).
     """
@@ -85,7 +61,7 @@ class BackboneConfig(_Config):
         return value
 
 
-class ControlConfig(_Config):
+class ControlConfig(Settings):
     """Size of the controls that are trained from scratch."""
 
     hidden: int = Field(default=128, gt=0, le=1024)
@@ -93,27 +69,46 @@ class ControlConfig(_Config):
     heads: int = Field(default=4, gt=0, le=64, description="attention heads of the transformer")
 
 
-class ModelConfig(_Config):
-    """A whole model: task, backbone or control, and how the history is read."""
+class ModelConfig(TaskConfig):
+    """A whole model: task, backbone or control, and how its task's observation is read."""
 
     kind: Kind = "nioka"
-    task: str = "congestion"
-    objective: Literal["near-optimal", "decision-transformer"] = "near-optimal"
-    history: int = Field(default=20, gt=0, le=1024, description="decision windows the model sees")
-    encoder: EncoderConfig = EncoderConfig()
+    task: str = registry.DEFAULT
     backbone: BackboneConfig = BackboneConfig()
     control: ControlConfig = ControlConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_task_says(cls, data: Any) -> Any:
+        """The task decides what `encoder` is and how long a history is by default."""
+        if not isinstance(data, dict):
+            return data
+        task = named_task(data.get("task", registry.DEFAULT))
+        encoder = settings_of(task.encoder_settings, data.get("encoder"), "encoder")
+        return {"history": task.history} | data | {"encoder": encoder}
+
     @model_validator(mode="after")
-    def _whole_patches(self) -> ModelConfig:
-        if self.history % self.encoder.patch:
-            raise ValueError(
-                f"history ({self.history}) must be a multiple of encoder.patch "
-                f"({self.encoder.patch})"
-            )
+    def _fits_together(self) -> ModelConfig:
+        named_task(self.task).check(self)
         return self
 
-    @property
-    def steps(self) -> int:
-        """Token steps in one history."""
-        return self.history // self.encoder.patch
+
+def named_task(name: Any) -> LearnedTask:
+    """The task that settings name. Raises ValueError; never runs a file, as settings may come with
+    a checkpoint.
+    """
+    if not isinstance(name, str) or is_reference(name):
+        raise ValueError(
+            f"task {name!r} is no name of a task; known: {', '.join(registry.names())}"
+        )
+    return registry.learned_task(name)
+
+
+def settings_of(kind: type[Settings], data: Any, prefix: str) -> Settings:
+    """Settings of a task's own kind from a mapping, or as they are. Raises ValueError with the key
+    at fault.
+    """
+    try:
+        return kind.model_validate({} if data is None else data)
+    except ValidationError as error:
+        raise ValueError(first_mistake(error, kind, prefix=prefix)) from None

@@ -13,7 +13,9 @@ from policy.model.config import ModelConfig
 
 
 class Control(nn.Module):
-    """[n, T, hidden] -> [n, hidden], with the attributes of `LlmBackbone` that the model needs."""
+    """[n, T, hidden] -> the last outputs [n, positions, hidden], with the attributes of
+    `LlmBackbone` that the model needs.
+    """
 
     scale = 1.0
 
@@ -27,34 +29,34 @@ class Control(nn.Module):
 
 
 class Gru(Control):
-    """Tokens [n, T, hidden] -> the state after the last [n, hidden]."""
+    """Tokens [n, T, hidden] -> the states after the last ones [n, positions, hidden]."""
 
     def __init__(self, hidden: int, layers: int) -> None:
         super().__init__(hidden)
         self.gru = nn.GRU(hidden, hidden, layers, batch_first=True)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
         states: Tensor = self.gru(tokens)[0]
-        return states[:, -1]
+        return states[:, -positions:]
 
 
 class Mlp(Control):
-    """All tokens at once [n, T, hidden] -> [n, hidden]."""
+    """All tokens at once [n, T, hidden] -> [n, positions, hidden]."""
 
-    def __init__(self, tokens: int, hidden: int, layers: int) -> None:
+    def __init__(self, tokens: int, hidden: int, layers: int, positions: int = 1) -> None:
         super().__init__(hidden)
-        widths = [tokens * hidden] + [hidden] * layers
+        widths = [tokens * hidden] + [hidden] * (layers - 1) + [positions * hidden]
         self.layers = nn.Sequential(
             *(nn.Sequential(nn.Linear(a, b), nn.GELU()) for a, b in itertools.pairwise(widths))
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
         out: Tensor = self.layers(tokens.flatten(1))
-        return out
+        return out.view(len(out), positions, self.hidden)
 
 
 class Transformer(Control):
-    """A causal pre-norm transformer [n, T, hidden] -> the last output [n, hidden]."""
+    """A causal pre-norm transformer [n, T, hidden] -> the last outputs [n, positions, hidden]."""
 
     def __init__(self, tokens: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__(hidden)
@@ -75,16 +77,18 @@ class Transformer(Control):
             "mask", torch.full((tokens, tokens), float("-inf")).triu(diagonal=1), persistent=False
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
         out: Tensor = self.encoder(tokens, mask=self.mask.to(tokens.dtype))
-        return out[:, -1]
+        return out[:, -positions:]
 
 
-def build_control(config: ModelConfig, tokens: int) -> Control:
-    """The control that `config.kind` names, for sequences of `tokens` tokens."""
+def build_control(config: ModelConfig, tokens: int, positions: int) -> Control:
+    """The control that `config.kind` names, for sequences of `tokens` tokens of which the last
+    `positions` outputs are read.
+    """
     size = config.control
     if config.kind == "gru":
         return Gru(size.hidden, size.layers)
     if config.kind == "mlp":
-        return Mlp(tokens, size.hidden, size.layers)
+        return Mlp(tokens, size.hidden, size.layers, positions)
     return Transformer(tokens, size.hidden, size.layers, size.heads)

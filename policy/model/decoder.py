@@ -2,7 +2,7 @@
 
 The same arithmetic as Hugging Face's Llama and Qwen2 models (checked in the tests), with what a
 policy does not need left out: positions are constants, Q/K/V and gate/up are one matrix product
-each, no mask is built, nothing is cached, and the last block computes the last position only. It
+each, nothing is cached, and the last block computes only the positions that the head reads. It
 compiles to few kernels, block by block.
 """
 
@@ -23,9 +23,14 @@ Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Causal grouped-query attention by PyTorch's fused kernels; q [n, heads, Q, d] are the last Q
-    of T positions, Q = T or 1; k, v [n, kv_heads, T, d]."""
-    causal = q.shape[2] > 1
-    return functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    of T positions; k, v [n, kv_heads, T, d]."""
+    queries, length = q.shape[2], k.shape[2]
+    if queries in (1, length):
+        causal = queries > 1
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    position = torch.arange(length, device=q.device)
+    seen = position[None, :] <= position[length - queries :, None]
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)
 
 
 def broadcast_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -62,8 +67,8 @@ class LeanBlock(nn.Module):
         self.gate_up = _fused_linear(mlp.gate_proj, mlp.up_proj)
         self.down = mlp.down_proj
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, last_only: bool) -> Tensor:
-        """[n, T, h] -> [n, T, h], or [n, 1, h] where only the last position is wanted."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, wanted: int) -> Tensor:
+        """[n, T, h] -> [n, wanted, h], the last so many positions."""
         n, length, width = x.shape
         normed = functional.rms_norm(x, (width,), self.attention_norm, self.eps)
         qkv = self.qkv(normed)
@@ -71,8 +76,8 @@ class LeanBlock(nn.Module):
         rotated = _rotate(qkv[:, : self.heads + self.kv_heads], cos, sin)
         q, k = rotated[:, : self.heads], rotated[:, self.heads :]
         v = qkv[:, self.heads + self.kv_heads :]
-        if last_only:
-            q, x = q[:, :, -1:], x[:, -1:]
+        if wanted < length:
+            q, x = q[:, :, -wanted:], x[:, -wanted:]
         mixed = self.attend(q, k, v)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
         normed = functional.rms_norm(x, (width,), self.mlp_norm, self.eps)
@@ -101,12 +106,15 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class LeanDecoder(nn.Module):
-    """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> [n,
-    hidden].
+    """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> the last
+    outputs [n, positions, hidden].
     """
 
-    def __init__(self, llm: Any, length: int, attend: Attention = fused_attention) -> None:
+    def __init__(
+        self, llm: Any, length: int, attend: Attention = fused_attention, positions: int = 1
+    ) -> None:
         super().__init__()
+        self.positions = positions
         config = llm.config
         self.eps: float = config.rms_norm_eps
         self.blocks = nn.ModuleList(
@@ -119,8 +127,8 @@ class LeanDecoder(nn.Module):
         self.dtype: torch.dtype = self.norm.dtype
         device, dtype = self.norm.device, self.dtype
         with torch.no_grad():
-            positions = torch.arange(length, device=device)[None]
-            cos, sin = llm.rotary_emb(torch.empty(0, device=device, dtype=dtype), positions)
+            numbers = torch.arange(length, device=device)[None]
+            cos, sin = llm.rotary_emb(torch.empty(0, device=device, dtype=dtype), numbers)
         self.cos: Tensor
         self.sin: Tensor
         self.register_buffer("cos", cos[0].to(dtype), persistent=False)
@@ -128,10 +136,11 @@ class LeanDecoder(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = tokens
+        length: int = tokens.shape[1]
         last = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            x = block(x, self.cos, self.sin, index == last)
-        return functional.rms_norm(x[:, -1], (x.shape[-1],), self.norm, self.eps)
+            x = block(x, self.cos, self.sin, self.positions if index == last else length)
+        return functional.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
 
 
 def supported(llm: Any) -> bool:

@@ -62,7 +62,7 @@ class Engine:
         checked(variant)
         self.device = torch.device(device)
         self.variant = variant
-        self.packing = Packing(model.task.input_shapes(model.config))
+        self.packing = Packing(model.task.inputs(model.config))
         self.buckets = tuple(sorted(buckets))
         compiled = variant in COMPILED
         module = inference_module(
@@ -186,9 +186,8 @@ def inference_module(
         model.backbone.merge_adapters()
         if lean and supported(model.backbone.llm):
             tokens = model.task.tokens(model.config)
-            return _Chain(
-                model.encoder, LeanDecoder(model.backbone.llm, tokens, attend), model.head
-            )
+            decoder = LeanDecoder(model.backbone.llm, tokens, attend, model.positions)
+            return _Chain(model.encoder, decoder, model.head)
     return model
 
 
@@ -210,7 +209,7 @@ class _Chain(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         tokens = self.encoder(inputs)
-        out: Tensor = self.head(self.decoder(tokens.to(self.decoder.dtype)).float())
+        out: Tensor = self.head(self.decoder(tokens.to(self.decoder.dtype)).float(), inputs)
         return out
 
 

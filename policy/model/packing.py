@@ -6,17 +6,25 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from policy.tasks.base import InputSpec
+
+_TENSOR_TYPES = {"f": torch.float32, "b": torch.bool, "i": torch.int64, "u": torch.int64}
+
 
 class Packing:
-    """Lays out named inputs of static shape in float32 rows."""
+    """Lays out named inputs of static shape in float32 rows; whole numbers up to 2^24 are exact."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, spec: InputSpec) -> None:
         self._parts: list[tuple[str, tuple[int, ...], slice]] = []
+        self._types: dict[str, torch.dtype] = {
+            array.name: _TENSOR_TYPES[np.dtype(array.dtype).kind] for array in spec
+        }
         start = 0
-        for name, shape in shapes.items():
+        for name, shape in spec.shapes.items():
             size = math.prod(shape)
             self._parts.append((name, shape, slice(start, start + size)))
             start += size
@@ -37,7 +45,8 @@ class Packing:
             rows[:count, columns] = part.reshape(count, -1)
 
     def split(self, rows: Tensor) -> dict[str, Tensor]:
-        """Views of the inputs in rows [n, width]."""
+        """The inputs in rows [n, width], each in its own type; views where that is float32."""
         return {
-            name: rows[:, columns].view(len(rows), *shape) for name, shape, columns in self._parts
+            name: rows[:, columns].view(len(rows), *shape).to(self._types[name])
+            for name, shape, columns in self._parts
         }

@@ -31,8 +31,8 @@ from policy.server.flows import Session
 from policy.server.metrics import Metrics
 from policy.server.players import PlayerService
 from policy.server.streams import LimitError, ProtocolError
+from policy.worker.policy import WorkerPolicy
 from policy.worker.process import WorkerDied
-from policy.worker.tier import WorkerPolicy
 
 log = logging.getLogger("policy.server.grpc_server")
 OUTBOX = 256

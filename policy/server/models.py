@@ -12,7 +12,7 @@ from policy.api import Policy, PolicyContext
 from policy.errors import PolicyError
 from policy.registry import create, wants_process
 from policy.server.config import ServerConfig
-from policy.worker.tier import WorkerPolicy
+from policy.worker.policy import WorkerPolicy
 
 AUTO = "auto"
 AUTO_TIER = "llm"

@@ -1,1 +1,1 @@
-"""Network tasks, a folder each; `registry` knows them by name."""
+"""Network tasks, a folder each; `registry` knows them by name, `base` says what a task is."""

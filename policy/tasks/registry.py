@@ -1,20 +1,70 @@
-"""Tasks that share one backbone: each brings its encoder, head, loss and measures.
+"""The tasks by name: the one place that names them.
 
-To add a task, write a module with a class that satisfies `Task` and enter it in `_TASKS`.
+To add a task, write a folder with a class that satisfies `policy.tasks.base.Task` and enter the
+class in `_TASKS`; README.md of this folder shows how. A user's own is named `path/to/file.py:Class`
+on the command line.
 """
 
 from __future__ import annotations
 
-from policy.model.errors import ModelError
-from policy.tasks.base import Task
-from policy.tasks.congestion.task import CongestionTask
+import importlib
+from pathlib import Path
 
-_TASKS: dict[str, Task] = {"congestion": CongestionTask()}
+from plugins import is_reference, load_class
+from policy.errors import PolicyError
+from policy.tasks.base import LearnedTask, Task
+
+DEFAULT = "congestion"
+_TASKS = {
+    "congestion": "policy.tasks.congestion.task:CongestionTask",
+    "abr": "policy.tasks.abr.task:AbrTask",
+    "cjs": "policy.tasks.cjs.task:CjsTask",
+}
+_loaded: dict[str, Task] = {}
+
+
+def names() -> tuple[str, ...]:
+    """Of all tasks of ours."""
+    return tuple(_TASKS)
 
 
 def task(name: str) -> Task:
-    """The task of that name; ModelError names those known."""
-    try:
-        return _TASKS[name]
-    except KeyError:
-        raise ModelError(f"unknown task {name!r}; known: {', '.join(sorted(_TASKS))}") from None
+    """The task of that name, or of that `path/to/file.py:Class`, whose file this runs.
+
+    A user's own task is known by its own name too from then on, in this process.
+
+    Raises:
+        PolicyError: there is no such task; the message names those known.
+    """
+    if name in _loaded:
+        return _loaded[name]
+    if is_reference(name):
+        return _own(name)
+    if name not in _TASKS:
+        raise PolicyError(f"unknown task {name!r}; known: {', '.join(sorted(_TASKS))}")
+    module, _, attribute = _TASKS[name].partition(":")
+    made: Task = getattr(importlib.import_module(module), attribute)()
+    _loaded[name] = made
+    return made
+
+
+def learned_task(name: str) -> LearnedTask:
+    """The same, of a task that a model can decide. Raises PolicyError."""
+    made = task(name)
+    if not isinstance(made, LearnedTask):
+        raise PolicyError(f"task {name!r} has no model to train or to serve")
+    return made
+
+
+def checkpoint_folders() -> dict[str, Path]:
+    """Where the checkpoints of each task lie that ship with the project."""
+    here = Path(__file__).parent
+    return {name: here / name / "checkpoints" for name in _TASKS}
+
+
+def _own(reference: str) -> Task:
+    made = load_class(reference, Task, "task", PolicyError)()
+    if made.name in _TASKS:
+        raise PolicyError(f"{reference}: the name {made.name!r} is taken; choose another")
+    _loaded[reference] = _loaded[made.name] = made
+    return made

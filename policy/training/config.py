@@ -7,19 +7,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
 
-from policy.model.config import ModelConfig
+from policy.model.config import ModelConfig, named_task, settings_of
 from policy.model.errors import ModelError
+from policy.tasks import registry
+from policy.tasks.base import Settings
 from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Settings):
     """Everything that decides a training run's result, apart from the dataset."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     batch_size: int = Field(
         default=256, gt=0, description="samples per optimiser step, over all processes"
@@ -38,10 +38,9 @@ class TrainConfig(BaseModel):
         description="share of learning_rate left at max_steps; down to it along a cosine",
     )
     clip: float = Field(default=0.25, gt=0, description="largest norm of the gradient")
-    overestimation_weight: float = Field(
-        default=1.0,
-        gt=0,
-        description="1: mean squared error; above: asking for too much costs this many times more",
+    loss: SerializeAsAny[Settings] = Field(description="as the task's `loss_settings`")
+    serving: SerializeAsAny[Settings] = Field(
+        description="as the task's `serving_settings`; goes with the checkpoint"
     )
     evaluate_every: int = Field(default=200, gt=0)
     evaluate_samples: int = Field(
@@ -54,11 +53,28 @@ class TrainConfig(BaseModel):
         default="auto", description="auto: bf16 on CUDA"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_task_says(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        model = data.get("model", {})
+        name = model.get("task") if isinstance(model, dict) else getattr(model, "task", None)
+        task = named_task(name or registry.DEFAULT)
+        return data | {
+            "loss": settings_of(task.loss_settings, data.get("loss"), "loss"),
+            "serving": settings_of(task.serving_settings, data.get("serving"), "serving"),
+        }
+
 
 def load_config(
-    path: Path | None, assignments: tuple[str, ...] = (), kind: str | None = None
+    path: Path | None,
+    assignments: tuple[str, ...] = (),
+    kind: str | None = None,
+    task: str | None = None,
 ) -> TrainConfig:
-    """Settings from a YAML file, changed by `key.inner=value` assignments and the model kind.
+    """Settings from a YAML file, changed by `key.inner=value` assignments, the model kind and the
+    task's name.
 
     Raises:
         ModelError: names the file or assignment, the key and what is wrong.
@@ -71,6 +87,8 @@ def load_config(
             raise ModelError(str(error)) from None
     if kind is not None:
         _assign(data, ["model", "kind"], kind, f"--model {kind}")
+    if task is not None:
+        _assign(data, ["model", "task"], task, f"--task {task}")
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:

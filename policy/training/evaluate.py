@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from policy.model.model import PolicyModel
-from policy.tasks.base import Task
+from policy.tasks.base import LearnedTask, Samples
+from policy.tasks.registry import learned_task
 from policy.training.config import TrainConfig
-from policy.training.samples import Samples
 from policy.training.trainer import Progress, predict
 
 Measures = dict[str, dict[str, float]]
@@ -30,7 +30,9 @@ def evaluate(
     return _by_family(model.task, output, targets, samples.families[indices])
 
 
-def evaluate_baselines(task: Task, samples: Samples, limit: int = 65536) -> dict[str, Measures]:
+def evaluate_baselines(
+    task: LearnedTask, samples: Samples, limit: int = 65536
+) -> dict[str, Measures]:
     """The same of the rule policies that the samples carry, each where it has an answer."""
     indices = sample_indices(samples, limit)
     _, targets = samples.batch(indices)
@@ -50,7 +52,7 @@ def sample_indices(samples: Samples, limit: int) -> NDArray[np.int64]:
 
 
 def _by_family(
-    task: Task,
+    task: LearnedTask,
     output: NDArray[np.float32],
     targets: Mapping[str, NDArray[np.float32]],
     families: NDArray[np.str_],
@@ -78,8 +80,10 @@ def model_card(
     policies.
     """
     ours = seeds[best_seed][1]
-    spread = [measures["all"]["mape"] for _, measures in seeds.values()]
     model = config.model
+    task = learned_task(model.task)
+    first = task.shown[0]
+    spread = [first.scale * measures["all"][first.name] for _, measures in seeds.values()]
     what = (
         model.backbone.id
         if model.backbone.architecture is None
@@ -97,34 +101,30 @@ def model_card(
     lines = [
         f"# {name}",
         "",
-        f"- Task: {model.task}; objective: {model.objective}; history of {model.history} windows.",
+        f"- Task: {model.task}; objective: {model.objective}; history of {model.history} steps.",
         f"- Backbone: {backbone}.",
-        "- Loss: squared error of the log2 rate, over-estimation weighted "
-        f"{config.overestimation_weight:g}.",
-        f"- Data: {dataset['rows']} windows of {dataset['traces']} source traces; split by source "
+        f"- Loss: {task.about_loss(config.loss)}.",
+        f"- Data: {dataset['rows']} samples of {dataset['traces']} source traces; split by source "
         "trace.",
         f"- Seeds: {', '.join(map(str, seeds))}; this is seed {best_seed}, chosen on validation "
         "traces "
         f"(loss {seeds[best_seed][0].best_loss:.4f} at step {seeds[best_seed][0].best_step}).",
-        f"- MAPE on test traces over seeds: mean {100 * float(np.mean(spread)):.1f} %, "
-        f"standard deviation {100 * float(np.std(spread, ddof=1 if len(spread) > 1 else 0)):.1f} "
-        "points.",
+        f"- {first.label} on test traces over seeds: mean {float(np.mean(spread)):.1f}, standard "
+        f"deviation {float(np.std(spread, ddof=1 if len(spread) > 1 else 0)):.1f} {first.unit}.",
         "",
-        "## Errors against the hindsight action on test traces",
+        "## Errors on test traces",
         "",
-        "Relative error of the rate, in per cent; over and under are its one-sided parts, so that "
-        "they add up to MAPE.",
+        task.about_measures,
         "",
-        "| trace family | policy | MAPE | over | under |",
-        "|---|---|---:|---:|---:|",
+        "| trace family | policy | " + " | ".join(measure.label for measure in task.shown) + " |",
+        "|---|---|" + "---:|" * len(task.shown),
     ]
     for family in ours:
         for policy, measures in {name: ours, **others}.items():
             if family in measures:
                 row = measures[family]
                 cells = " | ".join(
-                    f"{100 * row[measure]:.1f}"
-                    for measure in ("mape", "overestimation", "underestimation")
+                    f"{measure.scale * row[measure.name]:.1f}" for measure in task.shown
                 )
                 lines.append(f"| {family} | {policy} | {cells} |")
     lines += ["", "These are open-loop errors; closed-loop results come from `tbtest run`.", ""]

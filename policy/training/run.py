@@ -11,15 +11,17 @@ from accelerate import PartialState
 from policy.model import checkpoint
 from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
-from policy.tasks.congestion import schema
-from policy.tasks.congestion.dataset import CongestionSamples
+from policy.tasks.base import Dataset, Split
+from policy.tasks.registry import learned_task
 from policy.training.config import TrainConfig
 from policy.training.evaluate import Measures, evaluate, evaluate_baselines, model_card
 from policy.training.trainer import Progress, train_one
 
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
 
 def train(
-    dataset: Path,
+    dataset: Path | Dataset,
     config: TrainConfig,
     out: Path,
     *,
@@ -30,13 +32,16 @@ def train(
     validation traces.
 
     `out/seed-<k>/` holds each seed's TensorBoard logs and the state from which an interrupted run
-    resumes. `compare` are checkpoints evaluated on the same test samples, for the card.
+    resumes. `compare` are checkpoints evaluated on the same test samples, for the card. A dataset's
+    folder is opened as the configured task does.
 
-    Raises: ModelError: the dataset, settings, a checkpoint to compare with, or a state to resume is
-        unusable.
+    Raises:
+        PolicyError: the dataset, settings, a checkpoint to compare with, or a state to resume is
+            unusable.
     """
-    table = schema.read(dataset)
-    samples = {split: CongestionSamples(table, split, config.model) for split in schema.SPLITS}
+    if isinstance(dataset, Path):
+        dataset = learned_task(config.model.task).dataset(dataset)
+    samples = {split: dataset.samples(split, config.model) for split in _SPLITS}
     process = PartialState()
     device = process.device
     results: dict[int, tuple[Progress, Measures]] = {}
@@ -61,14 +66,10 @@ def train(
         other, info = checkpoint.load(folder, device=device)
         if info.model.task != config.model.task:
             raise ModelError(f"{folder} is for task {info.model.task!r}; it cannot be compared")
-        test = CongestionSamples(table, "test", info.model)
+        test = dataset.samples("test", info.model)
         others[f"{info.model.kind} ({folder.name})"] = evaluate(other, test, device)
     others |= evaluate_baselines(model.task, samples["test"])
-    about = {
-        "rows": table.num_rows,
-        "traces": len(table["source_trace"].unique()),
-        "families": list(schema.families(table)),
-    }
+    about = dataset.about
     card = model_card(
         config.model.kind, config, dataset=about, seeds=results, best_seed=best_seed, others=others
     )
@@ -91,5 +92,6 @@ def train(
             card=card,
             training=training,
             target_return=samples["train"].target_return() if conditioned else None,
+            serving=config.serving,
         )
     return folder

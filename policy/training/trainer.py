@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
+from policy.tasks.base import Arrays, Samples
 from policy.training.config import TrainConfig
-from policy.training.samples import Arrays, Samples
 
 
 @dataclass
@@ -187,7 +187,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 def _task_loss(
     model: PolicyModel, output: Tensor, targets: Arrays, config: TrainConfig, device: torch.device
 ) -> Tensor:
-    return model.task.loss(output.float(), on_device(targets, device), config.overestimation_weight)
+    return model.task.loss(output.float(), on_device(targets, device), config.loss)
 
 
 def on_device(arrays: Arrays, device: torch.device) -> dict[str, Tensor]:

@@ -1,3 +1,3 @@
-"""Model tiers in processes of their own: the server's process keeps its interpreter for streams and
-light decisions.
+"""Policies in processes of their own: the server's process keeps its interpreter for streams and
+for rule policies.
 """

@@ -1,9 +1,9 @@
-"""The worker process: loads one tier and decides for the batches that it finds in shared memory.
+"""The worker process: loads one policy and decides for the batches that it finds in shared memory.
 
-`python -m policy.worker NAME CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`: the
-policy's name, its PolicyContext as JSON, for how many flows at most, the inherited socket's
-descriptor, the server's process id. It lives until the server closes its end of the channel, or
-dies.
+`python -m policy.worker NAME TASK CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`:
+the policy's name, its task's, its PolicyContext as JSON, for how many samples at most, the
+inherited socket's descriptor, the server's process id. It lives until the server closes its end of
+the channel, or dies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from policy.api import PolicyContext
 from policy.errors import NoDecision
 from policy.registry import create
-from policy.tasks.congestion.fields import HISTORY
+from policy.tasks.registry import learned_task
 from policy.worker.memory import SharedRows
 from policy.worker.process import DONE, MESSAGE_BYTES, NONE, REQUEST, Loaded
 
@@ -35,8 +35,8 @@ docs/reference/policy-server.md.
 _PR_SET_PDEATHSIG = 1
 
 
-def main(name: str, context: str, rows: str, channel: str, server: str) -> None:
-    """Serve one tier. What it raises ends the process, which the server notices."""
+def main(name: str, task: str, context: str, rows: str, channel: str, server: str) -> None:
+    """Serve one policy. What it raises ends the process, which the server notices."""
     # Ctrl-C and service managers signal the whole group: the server decides when it has drained.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.SIG_IGN)
@@ -46,17 +46,20 @@ def main(name: str, context: str, rows: str, channel: str, server: str) -> None:
     os.set_inheritable(int(channel), False)
     with socket.socket(fileno=int(channel)) as server_end, suppress(ConnectionError):
         try:
-            tier = create(name, PolicyContext(**json.loads(context)))
+            served = learned_task(task)
+            policy = create(name, PolicyContext(**json.loads(context)), served.name)
         except (ValueError, ImportError) as error:
             server_end.send(json.dumps({"error": str(error)}).encode())
             return
         loaded = Loaded(
-            min(int(rows), getattr(tier, "max_batch", int(rows))),
-            getattr(tier, "history", HISTORY),
-            getattr(tier, "yields", False),
+            min(int(rows), getattr(policy, "max_batch", int(rows))),
+            getattr(policy, "history", served.history),
+            {name: getattr(policy, name, usual) for name, usual in served.traits.items()},
         )
         memory = os.memfd_create("tbtest-worker")
-        shared = SharedRows(memory, loaded.max_batch, loaded.history)
+        shared = SharedRows(
+            memory, loaded.max_batch, served.observation(loaded.history), served.action()
+        )
         gc.collect()
         gc.freeze()  # no batch waits for a collection of what loading made
         socket.send_fds(server_end, [json.dumps(asdict(loaded)).encode()], [memory])
@@ -64,10 +67,10 @@ def main(name: str, context: str, rows: str, channel: str, server: str) -> None:
         while request := server_end.recv(MESSAGE_BYTES):
             count, now_ns = REQUEST.unpack_from(request)
             if len(request) > REQUEST.size:
-                tier.forget(np.frombuffer(request, np.int64, offset=REQUEST.size).tolist())
+                policy.forget(np.frombuffer(request, np.int64, offset=REQUEST.size).tolist())
             try:
                 if count:
-                    shared.answer(tier.decide(shared.batch(count), now_ns))
+                    shared.answer(policy.decide(shared.batch(count), now_ns))
             except NoDecision:
                 server_end.send(NONE)
             else:

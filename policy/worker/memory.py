@@ -1,61 +1,58 @@
-"""A batch and its answer in memory that two processes share, one row per flow."""
+"""A batch and its answer in memory that two processes share, one row per sample."""
 
 from __future__ import annotations
 
 import mmap
 import os
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from policy.api import Actions, FlowBatch
-from policy.tasks.congestion.fields import FIELDS
-
-_BATCH = ("flow", "windows", "valid", "bandwidth_bps", "min_rtt_ns", "mss_bytes")  # of a FlowBatch
-_ACTIONS = ("pacing_rate_bps", "cwnd_packets")
+from policy.tasks.base import ActionSpec, InputSpec
 
 
 class SharedRows:
-    """Rows for `rows` flows with `history` windows each. Both sides map the same file; who may
-    write, they agree on.
+    """Rows for `rows` samples of a task, laid out from what it observes and decides. Both sides map
+    the same file; who may write, they agree on.
     """
 
-    def __init__(self, memory: int, rows: int, history: int) -> None:
+    def __init__(self, memory: int, rows: int, observation: InputSpec, action: ActionSpec) -> None:
         """memory: file descriptor of a memfd, which may be closed afterwards. Raises OSError."""
-        self.rows, self.history = rows, history
+        self.rows = rows
+        self._observation, self._action = observation, action
         row = np.dtype(
-            [
-                ("flow", np.int64),
-                ("windows", np.float64, (history, len(FIELDS))),
-                ("valid", np.bool_, (history,)),
-                *((name, np.float64) for name in (*_BATCH[3:], *_ACTIONS)),
-            ],
+            [(array.name, np.dtype(array.dtype), array.shape) for array in (*observation, *action)],
             align=True,
         )
         os.ftruncate(memory, rows * row.itemsize)
         table = np.ndarray(rows, row, mmap.mmap(memory, rows * row.itemsize))
-        self._columns = {name: table[name] for name in (*_BATCH, *_ACTIONS)}
+        self._columns = {name: table[name] for name in (*observation.names, *action.names)}
 
-    def write(self, batch: FlowBatch, start: int, stop: int) -> None:
-        """Put flows start … stop of a batch into the first rows. Raises ValueError if it has
-        another history.
+    def write(self, batch: Any, start: int, stop: int) -> None:
+        """Put samples start ... stop of a batch into the first rows. Raises ValueError if an array
+        has another shape than the policy reads.
         """
-        if batch.windows.shape[1] != self.history:
-            raise ValueError(
-                f"{batch.windows.shape[1]} windows per flow; the model reads {self.history}"
-            )
-        for name in _BATCH:
-            self._columns[name][: stop - start] = getattr(batch, name)[start:stop]
+        for name, shape in self._observation.shapes.items():
+            values = getattr(batch, name)
+            if values.shape[1:] != shape:
+                raise ValueError(f"{name} of shape {values.shape[1:]}; the policy reads {shape}")
+            self._columns[name][: stop - start] = values[start:stop]
 
-    def batch(self, count: int) -> FlowBatch:
+    def batch(self, count: int) -> Any:
         """The first rows as a batch, not copied."""
-        return FlowBatch(*(self._columns[name][:count] for name in _BATCH))
+        return self._observation.batch(self._first(self._observation.names, count))
 
-    def answer(self, actions: Actions) -> None:
-        """Put the actions of the first flows beside them."""
-        for name in _ACTIONS:
+    def answer(self, actions: Any) -> None:
+        """Put the actions of the first samples beside them."""
+        for name in self._action.names:
             values = getattr(actions, name)
             self._columns[name][: len(values)] = values
 
-    def actions(self, count: int) -> Actions:
-        """The actions of the first flows, not copied."""
-        return Actions(*(self._columns[name][:count] for name in _ACTIONS))
+    def take(self, into: dict[str, NDArray[Any]], start: int, count: int) -> None:
+        """Copy the actions of the first samples to where `start` begins in arrays of more."""
+        for name in self._action.names:
+            into[name][start : start + count] = self._columns[name][:count]
+
+    def _first(self, names: tuple[str, ...], count: int) -> dict[str, NDArray[Any]]:
+        return {name: self._columns[name][:count] for name in names}

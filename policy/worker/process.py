@@ -15,17 +15,19 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from policy.api import Actions, FlowBatch, PolicyContext
+from policy.api import PolicyContext
 from policy.errors import NoDecision, PolicyError
 from policy.python import python_command
+from policy.tasks.registry import learned_task
 from policy.worker.memory import SharedRows
 
 REQUEST = struct.Struct("=Iq")
-"""From the server: flows in the first rows, and the server's monotonic clock in ns. The numbers of
-flows that have ended since the last request follow, int64 each.
+"""From the server: samples in the first rows, and its monotonic clock in ns. The numbers of flows
+that have ended since the last request follow, int64 each.
 """
 DONE, NONE = b"\1", b"\0"
 """From the worker: the actions are there; the policy gave none."""
@@ -41,26 +43,27 @@ class WorkerDied(RuntimeError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker says of its tier when it is ready: the tier's attributes, max_batch also the
-    rows shared.
+    """What a worker says of its policy when it is ready: its attributes; max_batch is also the
+    number of rows shared.
     """
 
     max_batch: int
     history: int
-    yields: bool
+    traits: dict[str, Any]
 
 
 class WorkerProcess:
-    """A process that decides for one tier. All but `end` from one thread."""
+    """A process of one policy. All but `end` from one thread."""
 
-    def __init__(self, name: str, context: PolicyContext, rows: int) -> None:
-        """Start it; rows: flows that one request may hold at most. Raises OSError.
+    def __init__(self, name: str, task: str, context: PolicyContext, rows: int) -> None:
+        """Start it; rows: samples that one request may hold at most. Raises OSError.
 
         The kernel kills it when the calling thread ends.
         """
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._task = learned_task(task)
         settings = json.dumps(asdict(context) | {"model": context.model and str(context.model)})
-        arguments = (name, settings, rows, theirs.fileno(), os.getpid())
+        arguments = (name, task, settings, rows, theirs.fileno(), os.getpid())
         with theirs:
             self._process = subprocess.Popen(
                 python_command("policy.worker", *arguments),
@@ -71,10 +74,10 @@ class WorkerProcess:
         self.pid = self._process.pid
 
     def ready(self) -> Loaded:
-        """Wait until the tier is loaded.
+        """Wait until the policy is loaded.
 
-        Raises PolicyError with what the tier's construction raised, WorkerDied or OSError; then the
-        process has ended.
+        Raises PolicyError with what the policy's construction raised, WorkerDied or OSError; then
+        the process has ended.
         """
         message, memory = self._receive()
         try:
@@ -82,7 +85,12 @@ class WorkerProcess:
             if "error" in told:
                 raise PolicyError(told["error"])
             loaded = Loaded(**told)
-            self._shared = SharedRows(memory[0], loaded.max_batch, loaded.history)
+            self._shared = SharedRows(
+                memory[0],
+                loaded.max_batch,
+                self._task.observation(loaded.history),
+                self._task.action(),
+            )
         except Exception:
             self.end()
             raise
@@ -91,11 +99,12 @@ class WorkerProcess:
                 os.close(descriptor)
         return loaded
 
-    def decide(self, batch: FlowBatch, now_ns: int, ended: Sequence[int] = ()) -> Actions:
+    def decide(self, batch: Any, now_ns: int, ended: Sequence[int] = ()) -> Any:
         """What the policy decides; the interpreter is free meanwhile. ended: flows that the policy
-        is to forget before. Raises WorkerDied, NoDecision, or ValueError (history).
+        is to forget before. Raises WorkerDied, NoDecision, or ValueError (another shape).
         """
-        actions = Actions(np.empty(len(batch)), np.empty(len(batch)))
+        action = self._task.action()
+        decided = action.empty(len(batch))
         while len(ended) > _ENDED:
             self._ask(0, now_ns, ended[:_ENDED])
             ended = ended[_ENDED:]
@@ -104,10 +113,8 @@ class WorkerProcess:
             self._shared.write(batch, start, stop)
             self._ask(stop - start, now_ns, ended)
             ended = ()
-            answer = self._shared.actions(stop - start)
-            actions.pacing_rate_bps[start:stop] = answer.pacing_rate_bps
-            actions.cwnd_packets[start:stop] = answer.cwnd_packets
-        return actions
+            self._shared.take(decided, start, stop - start)
+        return action.batch(decided)
 
     def _ask(self, count: int, now_ns: int, ended: Sequence[int]) -> None:
         with suppress(OSError):  # it has died, and is about to be found so

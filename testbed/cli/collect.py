@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testbed.cli.by_task import TaskCommand, task_option
+
 if TYPE_CHECKING:
     from testbed.collect.collection import Collection
 
 
-@click.command()
+@click.command(cls=TaskCommand)
 @click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@task_option()
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
 )
 def collect(
     grid_file: Path | None,
+    task_name: str,
     out: Path,
     controllers: str | None,
     traces: tuple[str, ...],
@@ -77,6 +81,11 @@ def collect(
         tbtest collect grids/collect.yaml --traces 'recorded/*/*.csv' --out experience
         tbtest train experience --model gru --out gru
     """
+    from policy.tasks.registry import DEFAULT
+    from testbed.errors import UserError
+
+    if task_name != DEFAULT:
+        raise UserError(f"--task {task_name}: this task has no command to collect experience")
     from testbed.collect.collection import plan
     from testbed.collect.grid import make_grid
     from testbed.scenario import read_yaml

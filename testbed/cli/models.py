@@ -30,7 +30,7 @@ def list_models(folders: tuple[Path, ...]) -> None:
         for config in sorted(folder.rglob("config.json")):
             if (config.parent / "head.safetensors").is_file():
                 found[str(config.parent)] = config.parent
-    table = Table("name", "model", "objective", "backbone", "MAPE on test", "size", box=None)
+    table = Table("name", "model", "objective", "backbone", "error on test", "size", box=None)
     for name, path in found.items():
         info = checkpoint.read_info(path)
         table.add_row(
@@ -38,7 +38,7 @@ def list_models(folders: tuple[Path, ...]) -> None:
             info.model.kind,
             info.model.objective,
             _backbone(info),
-            _test_mape(info),
+            _test_error(info),
             f"{info.size_bytes / 1e6:.1f} MB",
         )
     if not found:
@@ -67,9 +67,12 @@ def _backbone(info: CheckpointInfo) -> str:
     return info.model.backbone.id + (f", {layers} blocks" if layers else "")
 
 
-def _test_mape(info: CheckpointInfo) -> str:
+def _test_error(info: CheckpointInfo) -> str:
     try:
+        from policy.tasks.registry import learned_task
+
         chosen = info.training["seeds"][str(info.training["seed"])]
-        return f"{100 * chosen['test']['all']['mape']:.1f} %"
+        first = learned_task(info.model.task).shown[0]
+        return f"{first.label} {first.text(chosen['test']['all'][first.name])}"
     except (KeyError, TypeError):
         return "–"

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from testbed.cli.by_task import TaskCommand, task_option
+
 if TYPE_CHECKING:
     from policy.training.trainer import Progress
 
 KINDS = ("nioka", "gru", "mlp", "transformer")
 
 
-@click.command()
+@click.command(cls=TaskCommand)
 @click.argument("dataset", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@task_option()
 @click.option(
     "--model",
     "kind",
@@ -48,6 +51,7 @@ KINDS = ("nioka", "gru", "mlp", "transformer")
 @click.option("--dry-run", is_flag=True, help="Print the settings in full and stop.")
 def train(
     dataset: Path,
+    task_name: str,
     kind: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
@@ -55,7 +59,7 @@ def train(
     compare: tuple[Path, ...],
     dry_run: bool,
 ) -> None:
-    """Train NIOKA or a control on the experience in DATASET.
+    """Train NIOKA or a control on the experience in DATASET, by default for congestion control.
 
     Trains every seed, keeps the one that does best on the validation traces as OUT/checkpoint, and
     writes its model card. An interrupted run resumes when the same command is given again.
@@ -66,9 +70,11 @@ def train(
     A control on the same data:
         tbtest train experience --model gru --out gru
     """
+    from policy.tasks.registry import DEFAULT, learned_task
     from policy.training.config import load_config
 
-    settings = load_config(config, assignments, kind)
+    chosen = None if task_name == DEFAULT else learned_task(task_name).name
+    settings = load_config(config, assignments, kind, chosen)
     if dry_run:
         import yaml
 

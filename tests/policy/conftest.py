@@ -132,8 +132,9 @@ def gru(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a small random GRU that reads eight windows."""
     pytest.importorskip("torch")
     from policy.model import checkpoint
-    from policy.model.config import ControlConfig, EncoderConfig, ModelConfig
+    from policy.model.config import ControlConfig, ModelConfig
     from policy.model.model import PolicyModel
+    from policy.tasks.congestion.settings import EncoderConfig
 
     config = ModelConfig(
         kind="gru",

@@ -50,11 +50,11 @@ def tiny():
 def inputs():
     """Makes plausible random inputs of a model: (config, n) -> arrays."""
     from policy.tasks.congestion.features import FIELD_INDEX
-    from policy.tasks.registry import task
+    from policy.tasks.registry import learned_task
 
     def make(config, n, seed=0):
         rng = np.random.default_rng(seed)
-        shapes = task(config.task).input_shapes(config)
+        shapes = learned_task(config.task).inputs(config).shapes
         arrays = {name: rng.uniform(0, 1, (n, *shape)) for name, shape in shapes.items()}
         arrays["valid"] = np.ones(arrays["valid"].shape)
         arrays["bandwidth_bps"] = rng.uniform(1e6, 1e8, n)

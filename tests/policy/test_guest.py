@@ -12,7 +12,7 @@ from policy import registry
 from policy.api import FlowBatch, PolicyContext
 from policy.errors import NoDecision, PolicyError
 from policy.tasks.congestion.fields import FIELDS, HISTORY
-from policy.worker.tier import WorkerPolicy
+from policy.worker.policy import WorkerPolicy
 
 CONSTANT = """
 import numpy as np

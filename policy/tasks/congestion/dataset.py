@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from policy.model.config import ModelConfig
 from policy.model.errors import ModelError
+from policy.tasks.base import Arrays, Split, TaskConfig
+from policy.tasks.congestion import schema
 from policy.tasks.congestion.fields import FIELDS
 from policy.tasks.congestion.labels import action_log2
-from policy.tasks.congestion.schema import Split
-from policy.training.samples import Arrays
+
+
+class CongestionDataset:
+    """A folder that `policy.tasks.congestion.schema` describes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read it. Raises ModelError."""
+        self._table = schema.read(folder)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return {
+            "rows": self._table.num_rows,
+            "traces": len(self._table["source_trace"].unique()),
+            "families": list(schema.families(self._table)),
+        }
+
+    def samples(self, split: Split, config: TaskConfig) -> CongestionSamples:
+        return CongestionSamples(self._table, split, config)
 
 
 class CongestionSamples:
     """One sample per row of one split: the row's window and the w - 1 before it in its episode."""
 
-    def __init__(self, table: pa.Table, split: Split, config: ModelConfig) -> None:
+    def __init__(self, table: pa.Table, split: Split, config: TaskConfig) -> None:
         rows = table.filter(pc.equal(table["split"], split))
         if rows.num_rows == 0:
             raise ModelError(

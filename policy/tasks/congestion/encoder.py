@@ -10,23 +10,24 @@ with a zero in the validity channel, so shapes are static and no attention mask 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from policy.model.config import ModelConfig
-from policy.model.inputs import Inputs
+from policy.tasks.base import TaskConfig
 from policy.tasks.congestion.features import CHANNELS, GROUPS, normalise
+from policy.tasks.congestion.settings import encoder_of, steps
 
 _ACTION = CHANNELS.index("action")
 
 
-def tokens_per_step(config: ModelConfig) -> int:
+def tokens_per_step(config: TaskConfig) -> int:
     """Tokens that one patch of windows becomes."""
-    states = len(GROUPS) if config.encoder.state_tokens == "group" else 1
-    return (
-        states + int(config.encoder.action_token) + int(config.objective == "decision-transformer")
-    )
+    encoder = encoder_of(config)
+    states = len(GROUPS) if encoder.state_tokens == "group" else 1
+    return states + int(encoder.action_token) + int(config.objective == "decision-transformer")
 
 
 class GroupCnn(nn.Module):
@@ -49,9 +50,9 @@ class GroupCnn(nn.Module):
 class WindowEncoder(nn.Module):
     """Inputs of the congestion-control task -> tokens [n, T, hidden]."""
 
-    def __init__(self, config: ModelConfig, hidden: int, scale: float) -> None:
+    def __init__(self, config: TaskConfig, hidden: int, scale: float) -> None:
         super().__init__()
-        encoder = config.encoder
+        encoder = encoder_of(config)
         self.patch = encoder.patch
         self.group_tokens = encoder.state_tokens == "group"
         self.cnns = nn.ModuleList(
@@ -68,11 +69,11 @@ class WindowEncoder(nn.Module):
         self.return_to_go = (
             nn.Linear(1, hidden) if config.objective == "decision-transformer" else None
         )
-        self.time = nn.Embedding(config.steps, hidden)
+        self.time = nn.Embedding(steps(config), hidden)
         self.norm = nn.LayerNorm(hidden)
         nn.init.constant_(self.norm.weight, scale)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         valid = inputs["valid"]
         features = normalise(
             inputs["windows"],

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.tasks.congestion.cwnd import cwnd_packets
-
-ALLOWED_QUEUE_NS = 10e6
-ALLOWED_QUEUE_RTT = 0.2
-"""Queue that cwnd leaves room for: this share of the minimum RTT if that is more. Chosen in the
-closed loop on validation traces (docs/results/training.md)."""
+from policy.tasks.congestion.settings import ServingConfig
 
 
 class BoundedHead(nn.Module):
-    """[n, hidden] -> [n] in (-1, 1): the log2 multiplier on the flow's bandwidth estimate."""
+    """[n, 1, hidden] -> [n] in (-1, 1): the log2 multiplier on the flow's bandwidth estimate."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -25,8 +23,8 @@ class BoundedHead(nn.Module):
         nn.init.normal_(self.linear.weight, std=0.1 / hidden**0.5)  # start near "keep the estimate"
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, vector: Tensor) -> Tensor:
-        return torch.tanh(self.linear(self.norm(vector))).squeeze(-1)
+    def forward(self, vectors: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        return torch.tanh(self.linear(self.norm(vectors[:, 0]))).squeeze(-1)
 
 
 def rate_and_cwnd(
@@ -34,6 +32,7 @@ def rate_and_cwnd(
     bandwidth_bps: NDArray[np.float64],
     min_rtt_ns: NDArray[np.float64],
     mss_bytes: NDArray[np.float64],
+    settings: ServingConfig | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
@@ -42,8 +41,13 @@ def rate_and_cwnd(
     estimate: a smaller cwnd drains a queue within a round trip and lets go as soon as ACKs come
     faster, where a lower rate would hold for all of the window.
     """
+    settings = settings or ServingConfig()
     wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
     cwnd = cwnd_packets(
-        wanted_bps, min_rtt_ns, mss_bytes, queue_ns=ALLOWED_QUEUE_NS, queue_rtt=ALLOWED_QUEUE_RTT
+        wanted_bps,
+        min_rtt_ns,
+        mss_bytes,
+        queue_ns=settings.allowed_queue_ns,
+        queue_rtt=settings.allowed_queue_rtt,
     )
     return np.maximum(wanted_bps, bandwidth_bps), cwnd

@@ -25,18 +25,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from policy.model.errors import ModelError
+from policy.tasks.base import Split
 from policy.tasks.congestion.fields import FIELDS
 from policy.tasks.congestion.labels import Reward, Target
 
 SCHEMA_VERSION = 1
-Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 SCHEMA = pa.schema(

@@ -34,7 +34,8 @@ def test_layers_keep_the_first_blocks(tiny):
     assert len(cut.llm.layers) == 2
     for mine, theirs in zip(cut.llm.layers, whole.llm.layers, strict=False):
         torch.testing.assert_close(mine.state_dict(), theirs.state_dict())
-    assert cut(torch.randn(1, 3, cut.hidden)).shape == (1, cut.hidden)
+    assert cut(torch.randn(1, 3, cut.hidden)).shape == (1, 1, cut.hidden)
+    assert cut(torch.randn(1, 3, cut.hidden), 2).shape == (1, 2, cut.hidden)
 
 
 def test_too_many_layers(tiny):

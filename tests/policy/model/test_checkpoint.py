@@ -88,12 +88,14 @@ def test_damaged_or_missing_file_is_named(saved):
     ("change", "message"),
     [
         ({"format": 99}, "format 99"),
-        ({"fields": ["a"]}, "other window fields"),
+        ({"fields": ["a"]}, "other fields than the task congestion"),
         ({"model": {"kind": "oracle"}}, "malformed"),
         ({"model": {"encoder": {"kernel": 10**6}}}, r"encoder\.kernel.*equal to 64"),
         ({"model": {"control": {"layers": 10**6}}}, r"control\.layers.*equal to 16"),
         ({"model": {"control": {"hidden": 2**70}}}, r"control\.hidden.*equal to 1024"),
         ({"files": None}, "malformed"),
+        ({"serving": {"rate_gain": 99}}, r"serving\.rate_gain = 99"),
+        ({"model": {"task": "./mine.py:Mine"}}, "no name of a task"),
         ({"files": {"../x": "0"}}, "missing or damaged"),
     ],
 )
@@ -125,7 +127,7 @@ def test_not_a_checkpoint(tmp_path):
 
 def test_resolve(saved, monkeypatch, tmp_path):
     folder, _ = saved()
-    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
+    monkeypatch.setattr(checkpoint, "BUNDLED", {"congestion": tmp_path})
     assert checkpoint.bundled() == {"checkpoint": folder}
     assert checkpoint.resolve("checkpoint") == folder
     assert checkpoint.resolve(folder) == folder

@@ -32,9 +32,12 @@ def test_same_as_hugging_face(kind, attend, length):
         if name.endswith("bias"):
             torch.nn.init.normal_(value)  # they start at zero, which would hide a lost one
     assert supported(backbone.llm)
-    lean = LeanDecoder(backbone.llm, length, attend).eval()
     tokens = torch.randn(4, length, backbone.hidden)
-    torch.testing.assert_close(lean(tokens), backbone(tokens), rtol=1e-4, atol=1e-5)
+    for positions in sorted({1, (length + 1) // 2, length}):
+        lean = LeanDecoder(backbone.llm, length, attend, positions).eval()
+        expected = backbone(tokens, positions)
+        assert expected.shape == (4, positions, backbone.hidden)
+        torch.testing.assert_close(lean(tokens), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_other_architectures_are_not_claimed():

@@ -8,24 +8,39 @@ from policy.model.engine import Engine, default_engine
 from policy.model.model import PolicyModel
 from policy.model.packed import PackedLinear, packable
 from policy.model.packing import Packing
+from policy.tasks.base import ArraySpec, InputSpec
 
 pytestmark = pytest.mark.torch
 
 
 def test_packing_round_trip():
-    packing = Packing({"a": (2, 3), "b": (), "c": (4,)})
+    packing = Packing(
+        InputSpec(
+            (
+                ArraySpec("a", (2, 3)),
+                ArraySpec("b"),
+                ArraySpec("c", (4,), "int64"),
+                ArraySpec("d", (2,), "bool"),
+            )
+        )
+    )
     rng = np.random.default_rng(0)
-    inputs = {"a": rng.random((5, 2, 3)), "b": rng.random(5), "c": rng.random((5, 4))}
+    inputs = {
+        "a": rng.random((5, 2, 3)).astype(np.float32),
+        "b": rng.random(5).astype(np.float32),
+        "c": rng.integers(-(2**24), 2**24, (5, 4)),
+        "d": rng.random((5, 2)) < 0.5,
+    }
     rows = np.zeros((8, packing.width), np.float32)
     packing.fill(rows, inputs, 1, 3)
     parts = packing.split(torch.from_numpy(rows))
     for name, values in inputs.items():
-        np.testing.assert_array_equal(parts[name][:3].numpy(), values[1:4].astype(np.float32))
-    assert packing.width == 11
+        np.testing.assert_array_equal(parts[name][:3].numpy(), values[1:4])
+    assert packing.width == 13
 
 
 def test_packing_refuses_other_shapes():
-    packing = Packing({"a": (2,)})
+    packing = Packing(InputSpec((ArraySpec("a", (2,)),)))
     with pytest.raises(ValueError, match="'a' has shape"):
         packing.fill(np.zeros((4, 2), np.float32), {"a": np.zeros((4, 3))}, 0, 4)
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from policy.model.errors import ModelError
+from policy.errors import PolicyError
 from policy.model.model import PolicyModel
-from policy.tasks.registry import task
+from policy.tasks.congestion.settings import LossConfig
+from policy.tasks.registry import learned_task, task
 
 pytestmark = pytest.mark.torch
 
@@ -50,7 +51,7 @@ def test_gradients_reach_the_encoder_through_a_frozen_backbone(tiny, inputs):
     config = tiny(backbone={"lora": {"rank": 0}})
     model = PolicyModel(config)
     arrays = tensors(inputs(config, 8))
-    model.task.loss(model(arrays), {"action_log2": torch.zeros(8)}, 1.0).backward()
+    model.task.loss(model(arrays), {"action_log2": torch.zeros(8)}, LossConfig()).backward()
     for name, value in model.named_parameters():
         if name.startswith("backbone."):
             assert value.grad is None, name
@@ -76,18 +77,19 @@ def test_bfloat16_keeps_rotary_frequencies_exact(tiny, tmp_path, source):
 
 
 def test_overestimation_costs_more():
-    loss = task("congestion").loss
+    loss = learned_task("congestion").loss
     target = {"action_log2": torch.zeros(1)}
     high, low = torch.tensor([0.5]), torch.tensor([-0.5])
-    assert loss(high, target, 1.0) == loss(low, target, 1.0) == 0.25
-    assert loss(high, target, 4.0) == 1.0
-    assert loss(low, target, 4.0) == 0.25
+    even, uneven = LossConfig(), LossConfig(overestimation_weight=4.0)
+    assert loss(high, target, even) == loss(low, target, even) == 0.25
+    assert loss(high, target, uneven) == 1.0
+    assert loss(low, target, uneven) == 0.25
 
 
 def test_measures_are_relative_errors_of_the_rate():
     import numpy as np
 
-    measures = task("congestion").measures(
+    measures = learned_task("congestion").measures(
         np.float32([1.0, -1.0, 0.0]), {"action_log2": np.float32([0.0, 0.0, 0.0])}
     )
     assert measures["mape"].tolist() == [1.0, 0.5, 0.0]
@@ -96,5 +98,5 @@ def test_measures_are_relative_errors_of_the_rate():
 
 
 def test_unknown_task():
-    with pytest.raises(ModelError, match="known: congestion"):
+    with pytest.raises(PolicyError, match="known: abr, cjs, congestion"):
         task("poetry")

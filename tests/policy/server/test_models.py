@@ -11,7 +11,7 @@ from policy.errors import PolicyError
 from policy.server.config import build
 from policy.server.models import loaded
 from policy.tasks.congestion.policies.gcc import Gcc
-from policy.worker.tier import WorkerPolicy
+from policy.worker.policy import WorkerPolicy
 
 
 def test_auto_without_pytorch_is_the_light_tier_alone(monkeypatch: pytest.MonkeyPatch) -> None:

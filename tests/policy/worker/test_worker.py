@@ -22,15 +22,15 @@ from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
+from policy.worker.policy import WorkerPolicy
 from policy.worker.process import WorkerDied
-from policy.worker.tier import WorkerPolicy
 
 pytestmark = pytest.mark.torch
 HISTORY = 8  # of the small model
 SERVER = """
 import sys
 from policy.api import PolicyContext
-from policy.worker.tier import WorkerPolicy
+from policy.worker.policy import WorkerPolicy
 tier = WorkerPolicy("gru", PolicyContext(8, sys.argv[1], "cpu"), 4)
 print(tier._process.pid, flush=True)
 sys.stdin.read()
@@ -89,7 +89,7 @@ def test_it_takes_no_more_at_once_than_the_engine_does(start) -> None:
 def test_another_history_is_refused_and_harms_nothing(start) -> None:
     tier = start()
     pid = tier._process.pid
-    with pytest.raises(ValueError, match="5 windows per flow; the model reads 8"):
+    with pytest.raises(ValueError, match=r"windows of shape \(5, 22\); the policy reads \(8, 22\)"):
         tier.decide(batch_of(2, history=5), 0)
     tier.recover()
     assert len(tier.decide(batch_of(2), 0).cwnd_packets) == 2
@@ -133,12 +133,12 @@ def test_it_tries_until_it_is_back(gru: Path, start, monkeypatch: pytest.MonkeyP
     gru.rename(parked)
     errors: Queue[str] = Queue()
     monkeypatch.setattr(
-        "policy.worker.tier.log.error", lambda text, *values: errors.put(text % values)
+        "policy.worker.policy.log.error", lambda text, *values: errors.put(text % values)
     )
     with ThreadPoolExecutor(1) as thread:
         recovery = thread.submit(tier.recover)
         try:
-            assert errors.get(timeout=60).startswith("tier gru is not back: no checkpoint folder")
+            assert errors.get(timeout=60).startswith("policy gru is not back: no checkpoint folder")
         finally:
             parked.rename(gru)
         recovery.result()

@@ -5,6 +5,7 @@ import torch
 
 from policy.tasks.congestion.encoder import WindowEncoder, tokens_per_step
 from policy.tasks.congestion.features import GROUPS
+from policy.tasks.congestion.settings import steps
 
 pytestmark = pytest.mark.torch
 
@@ -27,7 +28,7 @@ def test_token_layout(tiny, inputs, changes, per_step):
     encoder = WindowEncoder(config, 24, scale=0.5)
     tokens = encoder(tensors(inputs(config, 3)))
     assert tokens_per_step(config) == per_step
-    assert tokens.shape == (3, config.steps * per_step, 24)
+    assert tokens.shape == (3, steps(config) * per_step, 24)
     assert tokens.square().mean().sqrt().item() == pytest.approx(0.5, rel=0.05)
 
 

@@ -10,10 +10,11 @@ from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.model import checkpoint
 from policy.model.model import PolicyModel
+from policy.model.policy import VARIANT, load_policy
 from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
-from policy.tasks.congestion.model_policy import VARIANT, fit_history, load_tier
-from policy.worker.tier import WorkerPolicy
+from policy.tasks.congestion.task import fit_history
+from policy.worker.policy import WorkerPolicy
 
 pytestmark = pytest.mark.torch
 
@@ -63,7 +64,7 @@ def test_decides_for_all_flows_at_once(tiny, inputs, folder, tier_name, kind):
 
 def test_order_and_company_do_not_matter(tiny, inputs, folder):
     config = tiny(kind="gru")
-    tier = load_tier("gru", folder(config), "cpu")
+    tier = load_policy("gru", folder(config), "cpu")
     batch = batch_of(inputs(config, 6))
     order = np.array([4, 0, 5])
     whole = tier.decide(batch, 0).cwnd_packets
@@ -76,10 +77,10 @@ def test_decision_transformer_asks_for_its_target_return(tiny, inputs, folder):
     config = tiny(kind="gru", objective="decision-transformer")
     batch = batch_of(inputs(config, 3))
     path = folder(config, target_return=0.1)
-    modest = load_tier("gru", path, "cpu").decide(batch, 0)
+    modest = load_policy("gru", path, "cpu").decide(batch, 0)
     record = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps(record | {"target_return": 2.0}))
-    ambitious = load_tier("gru", path, "cpu").decide(batch, 0)
+    ambitious = load_policy("gru", path, "cpu").decide(batch, 0)
     assert (modest.cwnd_packets != ambitious.cwnd_packets).all()
 
 
@@ -95,19 +96,19 @@ def test_fit_history(have):
 
 def test_mistakes_are_named(tiny, folder):
     gru = folder(tiny(kind="gru"))
-    with pytest.raises(PolicyError, match="holds a gru model; tier 'llm' needs nioka"):
-        load_tier("llm", gru)
+    with pytest.raises(PolicyError, match="holds a gru model; policy 'llm' needs nioka"):
+        load_policy("llm", gru)
     with pytest.raises(PolicyError, match="known: llm, gru"):
-        load_tier("oracle")
+        load_policy("oracle")
     with pytest.raises(PolicyError, match="no checkpoint folder 'nowhere'"):
-        load_tier("llm", "nowhere")
+        load_policy("llm", "nowhere")
 
 
 def test_an_unknown_variant_is_refused(tiny, folder, monkeypatch):
     path = folder(tiny(backbone={"layers": 1}))
     monkeypatch.setenv(VARIANT, "fastest")
     with pytest.raises(PolicyError, match="no engine variant 'fastest'; known: eager, lean"):
-        load_tier("llm", path, "cpu")
+        load_policy("llm", path, "cpu")
 
 
 @pytest.mark.slow
