@@ -38,7 +38,7 @@ def evaluate_baselines(
     _, targets = samples.batch(indices)
     results = {}
     for name, output in samples.baselines.items():
-        known = ~np.isnan(output[indices])
+        known = ~np.isnan(output[indices]).reshape(len(indices), -1).any(axis=1)
         kept = {key: value[known] for key, value in targets.items()}
         results[name] = _by_family(
             task, output[indices][known], kept, samples.families[indices][known]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from policy.tasks.congestion.schema import Split, assign_splits
+from policy.tasks.base import Split
+from policy.tasks.congestion.schema import assign_splits
 from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names, parse

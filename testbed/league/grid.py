@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from policy.tasks.congestion.schema import Split
+from policy.tasks.base import Split
 from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.collect.grid import Generated, Splits, Traffic
