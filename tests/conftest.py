@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Fixtures that the tests of several folders of policy/ share.
@@ -27,3 +28,14 @@ settings.register_profile("explore", deadline=None, suppress_health_check=[Healt
 # The same examples each time: `make test` and CI say the same of the same commit.
 settings.register_profile("ci", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this user, or this kernel, cannot run, and say which."""
+    if item.get_closest_marker("root") and os.geteuid():
+        pytest.skip("needs root and network namespaces")
+    if item.get_closest_marker("ebpf"):
+        from agent.ebpf import loader
+
+        if reason := loader.unavailable():
+            pytest.skip(f"the eBPF datapath cannot run here: {reason}")

@@ -1,4 +1,4 @@
-"""Networks as Mininet ``Topo`` classes, one per file. See docs/guide/topologies.md."""
+"""Networks as Mininet ``Topo`` classes, one per file. See docs/reference/topologies.md."""
 
 from topologies.base import DurationNs, Emulated, HostPair, Options, Topology, create
 from topologies.errors import TopologyError

@@ -1,5 +1,5 @@
-"""The league's table: one row per cell, that is one scheme on one scenario. docs/guide/league.md
-lists every column.
+"""The league's table: one row per cell, that is one scheme on one scenario.
+docs/reference/league.md lists every column.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from agent import log
-from agent.ebpf import bpffs, loader
+from agent.ebpf import bpffs
 from policy.protocol import policy_pb2, policy_pb2_grpc
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -308,13 +308,6 @@ def start_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
     for agent in agents:
         bpffs.clean(agent.pins)
         log.finish(agent.log_dir)
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("root") and os.geteuid():
-        pytest.skip("needs root and network namespaces")
-    if item.get_closest_marker("ebpf") and (reason := loader.unavailable()):
-        pytest.skip(f"the eBPF datapath cannot run here: {reason}")
 
 
 class FakeServer(policy_pb2_grpc.PolicyServicer):

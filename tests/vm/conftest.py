@@ -4,7 +4,6 @@ slower.
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import struct
@@ -27,8 +26,6 @@ _MSS_SHARE = 1448 / 1500  # of an IP packet that is payload, with TCP timestamps
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if os.geteuid():
-        pytest.skip("needs root and network namespaces")
     if item.get_closest_marker("netem") and (missing := missing_features()):
         pytest.skip(f"this kernel lacks {', '.join(missing)}; make test-vm has it")
     if item.get_closest_marker("ovs") and (reason := _without_openvswitch()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pyarrow.parquet as pq
@@ -81,3 +82,11 @@ def test_an_ascii_terminal_gets_spelled_characters():
     assert (status, errors) == (0, "")
     assert text.isascii()
     assert b"#" in text
+
+
+def test_every_command_of_the_package_is_offered():
+    """A group or command that a module defines under its own name can be called."""
+    folder = Path(testbed.cli.__path__[0])
+    names = {file.stem for file in folder.glob("*.py") if f"\ndef {file.stem}(" in file.read_text()}
+    offered = set(testbed.cli.cli.list_commands(click.Context(testbed.cli.cli)))
+    assert names <= offered

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.ebpf import libbpf, loader
+from agent.ebpf import libbpf
 from bench.fault_rig import FAULTS, Fault, Rig
 from bench.faults import Outcome, run
 from testbed.links.base import LinkSample
 from testbed.system.pids import ProcessId, processes_of_run
 from testbed.system.state import STATE_DIR
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("root") and os.geteuid():
-        pytest.skip("needs root and network namespaces")
-    if item.get_closest_marker("ebpf") and (reason := loader.unavailable()):
-        pytest.skip(f"the eBPF datapath cannot run here: {reason}")
 
 
 def _bpf_objects(pins: Path) -> set[tuple[str, int]]:

@@ -1,7 +1,7 @@
 """Live video in the simulated loop: the encoder, queue and display of `testbed.traffic.video`,
 vectorised over flows.
 
-The rules and defaults are those of docs/guide/traffic.md; tests hold the two implementations
+The rules and defaults are those of docs/reference/traffic.md; tests hold the two implementations
 against each other.
 """
 

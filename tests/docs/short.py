@@ -1,0 +1,31 @@
+"""Stands in for `tbtest` in the commands of the documentation, so that each takes seconds.
+
+What a command means stays: its own arguments are parsed and obeyed, but for its length.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from testbed.cli import main
+
+# Arguments added to a command. Of an option given twice the last one counts.
+_SHORT = {
+    "run": ["--duration", "2s", "--repeats", "1"],
+    "collect": ["--dry-run"],
+    "train": ["--dry-run"],
+}
+
+
+def arguments(given: list[str]) -> list[str]:
+    """The command's arguments, made short."""
+    if given[:1] == ["league"] and not {"--pool", "--report-only", "--dry-run"} & set(given):
+        return [*given, "--dry-run"]
+    if given[:1] == ["run"] and "--print-scenario" in given:
+        return given
+    return [*given, *_SHORT.get(given[0], [])] if given else given
+
+
+if __name__ == "__main__":
+    sys.argv = ["tbtest", *arguments(sys.argv[1:])]
+    main()

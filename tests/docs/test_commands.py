@@ -1,0 +1,94 @@
+"""Every command and every Python block of the README and the guides runs as it stands there.
+
+Commands of a page run in one folder, in order, so that one may use what an earlier one has made.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.league.table import to_table
+from tests.analysis.league.rows import row
+from tests.docs.pages import PAGES, ROOT, blocks, commands, file_name
+
+_SHIMS = {
+    "tbtest": f'exec {sys.executable} -P -m tests.docs.short "$@"',
+    "python": f'exec {sys.executable} "$@"',
+    "sudo": 'exec "$@"',
+    "make": f'exec /usr/bin/make --dry-run -C {ROOT} "$@"',
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder: the checkout's examples and grids, recordings, and a league's table."""
+    for name in ("examples", "grids", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    opportunities = "".join(f"{ms}\n" for ms in range(1, 4001))
+    (tmp_path / "my.trace").write_text(opportunities)
+    (tmp_path / "drive.kb").write_text("500\n750\n250\n")
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    seconds = "".join(f"{{}}{s},{3 + s % 4}\n" for s in range(1, 60))
+    for number in (1, 2):
+        text = seconds.replace("{}", "")
+        (recorded / f"walk-{number}.csv").write_text(f"time_s,capacity_mbps\n0,{number}\n{text}")
+    (tmp_path / "simulated").mkdir()
+    for name in ("monday", "quick"):
+        (tmp_path / name).mkdir()
+        pq.write_table(to_table([row("a1", "bbr")]), tmp_path / name / "league.parquet")
+    subprocess.run("gzip -c my.trace > drive.down.gz", shell=True, cwd=tmp_path, check=True)
+    shims = tmp_path / "bin"
+    shims.mkdir()
+    for name, line in _SHIMS.items():
+        (shims / name).write_text(f"#!/bin/sh\n{line}\n")
+        (shims / name).chmod(0o755)
+    return tmp_path
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    home = {"HOME": str(folder), "XDG_DATA_HOME": str(folder / "data")}
+    return {**os.environ, **home, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.root
+@pytest.mark.ebpf
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_commands_run(page: Path, folder: Path) -> None:
+    for language in ("python", "yaml"):
+        for block in blocks(page, language):
+            if name := file_name(block):
+                (folder / name).write_text(block)
+    for line in commands(page):
+        done = subprocess.run(
+            ["/bin/bash", "-c", line],
+            cwd=folder,
+            env=_environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_runs(page: Path, folder: Path) -> None:
+    for block in blocks(page, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block],
+            cwd=folder,
+            env=_environment(folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
