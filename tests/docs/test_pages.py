@@ -28,3 +28,8 @@ def test_the_readme_is_short() -> None:
     lines = PAGES[0].read_text().splitlines()
     assert len(lines) < 120
     assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_merge_was_left_half_done(page: Path) -> None:
+    assert not re.search(r"^(<{7}|>{7}|={7})( |$)", page.read_text(), re.MULTILINE)
