@@ -30,6 +30,7 @@ from testbed.controllers.registry import full_names
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
 from testbed.loss import format_loss, parse_loss
+from testbed.traffic.abr import full_abr_names, split_abr_names
 from testbed.units import format_duration, format_rate, parse_duration_ns, parse_rate_bps
 
 
@@ -116,6 +117,10 @@ class Scenario(_Strict):
     flow: str = Field(
         "video", description="traffic kind of the measured flows: a name or path/to/file.py:Class"
     )
+    abr: tuple[str, ...] = Field(
+        (),
+        description="dash: who chooses the levels, to compare; empty: the one in flow_options",
+    )
     flows: int = Field(
         1,
         ge=1,
@@ -191,6 +196,14 @@ class Scenario(_Strict):
         except UserError as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("abr", mode="before")
+    @classmethod
+    def _split_abr_names(cls, value: object) -> object:
+        names = split_abr_names(value) if isinstance(value, str) else value
+        if not isinstance(names, Sequence):
+            return names
+        return full_abr_names([str(name) for name in names])
+
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
         if (self.trace is None) == (self.rate_bps is None):
@@ -209,7 +222,7 @@ class Scenario(_Strict):
     def to_yaml(self) -> str:
         """The YAML that means this scenario; every key is present."""
         data = self.model_dump(mode="json", by_alias=True)
-        data["cc"] = list(self.cc)
+        data["cc"], data["abr"] = list(self.cc), list(self.abr)
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 

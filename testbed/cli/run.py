@@ -14,6 +14,7 @@ from testbed.scenario import Scenario, parse_scenario, read_yaml, set_key
 _FLAG_KEYS = {
     "topology": "topology",
     "cc": "cc",
+    "abr": "abr",
     "trace": "trace",
     "trace_start": "trace_start",
     "trace_format": "trace_format",
@@ -73,6 +74,11 @@ def scenario_from(
     help="Controllers to compare: bbr,policy:gcc,policy:./mine.py:Mine; see `tbtest policies`.",
 )
 @click.option(
+    "--abr",
+    metavar="NAMES",
+    help="Who chooses a video's levels (--flow dash), to compare: policy,robust-mpc,bola.",
+)
+@click.option(
     "--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`."
 )
 @click.option(
@@ -90,7 +96,7 @@ def scenario_from(
 @click.option(
     "--flow",
     metavar="KIND",
-    help="Measured traffic: video (default), bulk, onoff, or FILE.py:Class.",
+    help="Measured traffic: video (default), bulk, onoff, dash, or FILE.py:Class.",
 )
 @click.option(
     "--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller."

@@ -16,6 +16,7 @@ from testbed.controllers.registry import nearest, parse
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
+    from testbed.controllers.server import SharedServer
     from testbed.network import Network
     from testbed.run.flows import PlannedFlow
     from testbed.scenario import Scenario
@@ -107,12 +108,14 @@ class KernelController:
         return None
 
 
-def controllers(scenario: Scenario) -> dict[str, CongestionController]:
-    """The scenario's controllers by name; not checked yet."""
+def controllers(scenario: Scenario, server: SharedServer) -> dict[str, CongestionController]:
+    """The scenario's controllers by name, policies with the server they ask; not checked yet."""
     from testbed.controllers import bpf
     from testbed.controllers import policy as policy_cc
 
-    made: dict[str, CongestionController] = dict(policy_cc.controllers(scenario.cc, scenario))
+    made: dict[str, CongestionController] = dict(
+        policy_cc.controllers(scenario.cc, scenario, server)
+    )
     for name in scenario.cc:
         controller = parse(name)
         if controller.kind == "bpf":

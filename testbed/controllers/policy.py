@@ -17,63 +17,27 @@ from pydantic import ValidationError
 
 from agent import spawn
 from agent.config import AgentConfig
-from policy.python import python_command
 from policy.registry import check as check_policy
-from policy.server import config as server_config
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from settings import first_mistake
-from testbed.controllers.registry import APC, ORACLE, of_policies, parse, served
+from testbed.controllers.registry import APC, ORACLE, parse
+from testbed.controllers.server import AGENT_KEYS, ServerProcess, SharedServer
 from testbed.errors import UserError
 from testbed.scenario import Scenario
 from testbed.system.netns import NetNs
-from testbed.system.process import Process
 from testbed.system.scope import Scope
 
 if TYPE_CHECKING:
     from testbed.network import Network
     from testbed.run.flows import PlannedFlow
 
-_SERVER_READY_S = 120.0  # loading the LLM takes half a minute the first time
-_AGENT_KEYS = frozenset(
-    {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
-)
-
-
-class _ServerProcess:
-    """A policy server of the run's own: one for all controllers of the run that ask for it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._address: str | None = None
-        self._process: Process | None = None
-
-    def address(self, run: Scope, run_dir: Path, settings: dict[str, Any]) -> str:
-        """Start it if it does not run yet."""
-        if self._address is None:
-            listen = f"unix:{run.tmp}/{self._name}.sock"
-            config = server_config.build({**settings, "listen": listen}, "policy")
-            path = run.tmp / f"{self._name}.json"
-            path.write_text(config.model_dump_json(), encoding="utf-8")
-            log = run_dir / f"{self._name}.log"
-            self._process = run.spawn(python_command("policy", path), name=self._name, log=log)
-            ready = self._process.read_line(_SERVER_READY_S)
-            if not ready.startswith("ready "):
-                raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")
-            self._address = listen
-        return self._address
-
 
 class PolicyController:
     """``policy`` (APC) or ``policy:<tier>``."""
 
-    def __init__(
-        self, tier: str, tiers: Sequence[str], scenario: Scenario, server: _ServerProcess
-    ) -> None:
-        """``tiers``: what all controllers of the run ask of the server."""
+    def __init__(self, tier: str, scenario: Scenario, server: SharedServer) -> None:
         self.name = "policy" if tier == APC else f"policy:{tier}"
         self._tier = tier
-        self._tiers = tiers
-        self._external = scenario.policy_server
         self._options = dict(scenario.policy)
         self._server = server
         self._address = ""
@@ -83,15 +47,12 @@ class PolicyController:
         """See CongestionController."""
         if self._tier != APC:
             check_policy(self._tier)
-        self._agent_config("tbcheck", Path(), self._external or "unix:/nowhere", ())
-        if self._external is None:
-            server_config.build(self._server_settings(), "policy")
+        self._agent_config("tbcheck", Path(), self._server.external or "unix:/nowhere", ())
+        self._server.check()
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
-        self._address = self._external or self._server.address(
-            run, run_dir, self._server_settings()
-        )
+        self._address = self._server.address(run, run_dir)
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -111,7 +72,7 @@ class PolicyController:
     def _agent_config(
         self, cc_name: str, log_dir: Path, server: str, cookies: tuple[int, ...]
     ) -> AgentConfig:
-        options = {key: value for key, value in self._options.items() if key in _AGENT_KEYS}
+        options = {key: value for key, value in self._options.items() if key in AGENT_KEYS}
         return _agent_config(
             self.name,
             {
@@ -124,17 +85,6 @@ class PolicyController:
             },
         )
 
-    def _server_settings(self) -> dict[str, Any]:
-        """The scenario's ``policy`` without the agent's keys, and the models that the run's
-        controllers ask for.
-        """
-        settings = {
-            key: value
-            for key, value in self._options.items()
-            if key not in _AGENT_KEYS and key != ORACLE
-        }
-        return served(self._tiers) | settings
-
 
 class OracleController(PolicyController):
     """``policy:oracle``: its server is this run's own and is told each cell's trace through a file.
@@ -144,19 +94,19 @@ class OracleController(PolicyController):
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        super().__init__(ORACLE, (), scenario, _ServerProcess("oracle-server"))
-        self._external = None
+        super().__init__(ORACLE, scenario, SharedServer(scenario))
         self._foresight = Path()
 
     def check(self) -> None:
         """See CongestionController."""
         self._settings()
-        super().check()
+        self._agent_config("tbcheck", Path(), "unix:/nowhere", ())
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
         self._foresight = run.tmp / "foresight.json"
-        super().prepare(run, run_dir)
+        settings = {"tiers": [ORACLE], "difficult": None, "models": {ORACLE: str(self._foresight)}}
+        self._address = ServerProcess("oracle-server", settings).address(run, run_dir)
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -171,9 +121,6 @@ class OracleController(PolicyController):
         draft = self._foresight.with_suffix(".new")
         draft.write_text(told.model_dump_json(), encoding="utf-8")
         draft.replace(self._foresight)
-
-    def _server_settings(self) -> dict[str, Any]:
-        return {"tiers": [ORACLE], "difficult": None, "models": {ORACLE: str(self._foresight)}}
 
     def _settings(self) -> OracleSettings:
         try:
@@ -241,11 +188,9 @@ def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | No
 
 
 def controllers(
-    names: Sequence[str], scenario: Scenario
+    names: Sequence[str], scenario: Scenario, server: SharedServer
 ) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
-    server = _ServerProcess("policy-server")
-    asked = of_policies(names)
     found: dict[str, PolicyController | ObservedController] = {}
     for name in names:
         controller = parse(name)
@@ -254,5 +199,5 @@ def controllers(
         elif controller == parse(f"policy:{ORACLE}"):
             found[name] = OracleController(scenario)
         elif controller.kind == "policy":
-            found[name] = PolicyController(controller.rest, asked, scenario, server)
+            found[name] = PolicyController(controller.rest, scenario, server)
     return found

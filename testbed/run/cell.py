@@ -48,8 +48,11 @@ def run_cell(
     controller: CongestionController,
     folder: Path,
     on_sample: Callable[[LinkSample, int], None],
+    policy_server: str = "",
 ) -> CellResult:
     """Run one cell into ``folder``. Everything it creates is gone on return, also on exceptions.
+
+    ``policy_server``: its address, where the flows themselves ask it.
 
     ``on_sample`` gets a reading of the first bottleneck and the time since the start (ns), ten
     times a second. Raises UserError (ProcessFailed among them).
@@ -61,7 +64,7 @@ def run_cell(
         checks = network.check()
         senders = [pair.sender.netns for pair in network.pairs if pair.role == "measured"]
         tcp_congestion = controller.attach(cell, senders, folder)
-        flows = plan_flows(prepared, network, plan.seed, tcp_congestion, folder)
+        flows = plan_flows(prepared, network, plan, tcp_congestion, folder, policy_server)
         processes = _start_traffic(cell, flows)
         capture = Capture.start(cell, network, folder) if prepared.scenario.pcap else None
         with CpuSampler() as cpu:

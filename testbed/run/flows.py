@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from testbed.network import Network, Pair
-from testbed.run.plan import cell_seed, flow_offsets_ns
+from testbed.run.plan import CellPlan, cell_seed, flow_offsets_ns
 from testbed.run.prepared import Prepared
 from testbed.traffic.base import FlowSpec
 
@@ -24,9 +24,18 @@ class PlannedFlow:
 
 
 def plan_flows(
-    prepared: Prepared, network: Network, seed: int, tcp_congestion: str, log_dir: Path
+    prepared: Prepared,
+    network: Network,
+    plan: CellPlan,
+    tcp_congestion: str,
+    log_dir: Path,
+    policy_server: str = "",
 ) -> list[PlannedFlow]:
-    """Measured flows first, numbered as their pairs, then the cross traffic."""
+    """Measured flows first, numbered as their pairs, then the cross traffic.
+
+    ``policy_server``: its address, where the measured flows ask it.
+    """
+    seed = plan.seed
     scenario = prepared.scenario
     duration_ns = scenario.duration_ns
     planned: list[PlannedFlow] = []
@@ -49,13 +58,14 @@ def plan_flows(
             seed=cell_seed(seed, number),
             options=options,
             log_dir=log_dir,
+            policy_server="" if cross else policy_server,
         )
         planned.append(
             PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, duration_ns)
         )
 
     measured = [pair for pair in network.pairs if pair.role == "measured"]
-    options = prepared.flow_options.model_dump(mode="json")
+    options = prepared.flow_options[plan.abr].model_dump(mode="json")
     for pair, offset_ns in zip(measured, flow_offsets_ns(scenario, seed), strict=True):
         add(pair, scenario.flow, tcp_congestion, options, offset_ns, cross=False)
     for extra in scenario.cross_traffic:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from testbed.controllers.registry import label
 from testbed.scenario import Scenario
+from testbed.traffic.abr import abr_label
 
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One congestion controller, once. Cells of one repeat share their seed, so they are paired."""
+    """One congestion controller, once, with one chooser of levels where the run compares them
+    (``abr``, else ""). Cells of one repeat share their seed, so they are paired.
+    """
 
     index: int
     cc: str
     repeat: int
     seed: int
+    abr: str = ""
 
     @property
     def label(self) -> str:
@@ -25,9 +31,16 @@ class CellPlan:
         return label(self.cc)
 
     @property
+    def abr_label(self) -> str:
+        """The name in tables of who chooses levels."""
+        return abr_label(self.abr)
+
+    @property
     def folder(self) -> str:
         """Name of the cell's folder inside ``cells/``."""
-        return f"{self.index:03d}-{self.label.replace(':', '.')}-r{self.repeat}"
+        names = [self.label.replace(":", ".")]
+        names += [re.sub(r"[^A-Za-z0-9._=-]", ".", self.abr_label)] if self.abr else []
+        return f"{self.index:03d}-{'-'.join(names)}-r{self.repeat}"
 
 
 def cell_seed(seed: int, repeat: int) -> int:
@@ -36,8 +49,8 @@ def cell_seed(seed: int, repeat: int) -> int:
 
 
 def plan_cells(scenario: Scenario) -> list[CellPlan]:
-    """Cells in randomised complete blocks: each repeat holds every controller once, in seeded
-    random order.
+    """Cells in randomised complete blocks: each repeat holds every controller once (with every
+    name of --abr), in seeded random order.
 
     Blocks keep paired cells close in time, so that a slow drift of the machine hits all controllers
     alike.
@@ -46,8 +59,10 @@ def plan_cells(scenario: Scenario) -> list[CellPlan]:
     cells: list[CellPlan] = []
     for repeat in range(scenario.repeats):
         seed = cell_seed(scenario.seed, repeat)
-        for cc in order.permutation(np.array(scenario.cc, dtype=object)):
-            cells.append(CellPlan(index=len(cells), cc=str(cc), repeat=repeat, seed=seed))
+        pairs = list(itertools.product(scenario.cc, scenario.abr or ("",)))
+        for chosen in order.permutation(np.arange(len(pairs)).astype(object)):
+            cc, abr = pairs[chosen]
+            cells.append(CellPlan(index=len(cells), cc=cc, repeat=repeat, seed=seed, abr=abr))
     return cells
 
 

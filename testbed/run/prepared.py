@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from testbed.controllers import base as cc
+from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue
@@ -37,7 +38,9 @@ class Prepared:
     trace: Trace
     buffer_bytes: int
     backend: LinkBackend
-    flow_options: Options
+    flow_options: Mapping[str, Options]
+    """Of the measured flows, by who chooses their levels (--abr; "": the kind's own default)."""
+    server: SharedServer
     controllers: Mapping[str, cc.CongestionController]
 
     def bottleneck(self, seed: int) -> Bottleneck:
@@ -72,25 +75,47 @@ def resolve(scenario: Scenario) -> Prepared:
                 f"cross_traffic.{number}.pair: {cross.pair}, but {scenario.topology} has {pairs} "
                 "pairs"
             )
-        parse_options(traffic_kind(cross.kind), cross.options)
+        if parse_options(traffic_kind(cross.kind), cross.options).asked():
+            raise UserError(
+                f"cross_traffic.{number}.options.abr: cross traffic decides itself; name a rule"
+            )
         cc.KernelController(cross.cc).check()
         if cross.start_ns >= scenario.duration_ns:
             raise UserError(
                 f"cross_traffic.{number}.start: it would begin after the end; use less than "
                 "duration"
             )
+    options_by_abr = _flow_options(scenario)
+    server = SharedServer(
+        scenario, [name for options in options_by_abr.values() for name in options.asked()]
+    )
     prepared = Prepared(
         scenario=scenario,
         topology=topology,
         trace=trace,
         buffer_bytes=scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
         backend=link_backend(scenario.link_backend),
-        flow_options=parse_options(traffic_kind(scenario.flow), scenario.flow_options),
-        controllers=cc.controllers(scenario),
+        flow_options=options_by_abr,
+        server=server,
+        controllers=cc.controllers(scenario, server),
     )
+    if any(options.asked() for options in options_by_abr.values()):
+        server.check()
     for controller in prepared.controllers.values():
         controller.check()
     return prepared
+
+
+def _flow_options(scenario: Scenario) -> dict[str, Options]:
+    """The measured flows' options, by the names of --abr; alone under "" where there is none."""
+    kind = traffic_kind(scenario.flow)
+    if not scenario.abr:
+        return {"": parse_options(kind, scenario.flow_options)}
+    if "abr" not in kind.options_model.model_fields:
+        raise UserError(
+            f"abr: {scenario.flow} traffic has no levels to choose; use --flow dash with it"
+        )
+    return {abr: parse_options(kind, {**scenario.flow_options, "abr": abr}) for abr in scenario.abr}
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:

@@ -64,6 +64,7 @@ class _Manifest:
                 {
                     "folder": cell.folder,
                     "cc": cell.label,
+                    "abr": cell.abr_label,
                     "repeat": cell.repeat,
                     "seed": cell.seed,
                     "status": "planned",
@@ -145,11 +146,15 @@ def run_cells(
     with _finished(manifest), Scope(run_id) as scope, LiveView(len(cells), quiet=quiet) as view:
         for controller in prepared.controllers.values():
             controller.prepare(scope, folder)
+        asks = any(options.asked() for options in prepared.flow_options.values())
+        policy_server = prepared.server.address(scope, folder) if asks else ""
         for plan in cells:
             manifest.cell(plan, "running")
-            view.begin(f"{plan.label} r{plan.repeat}")
+            view.begin(f"{plan.label} {plan.abr_label} r{plan.repeat}".replace("  ", " "))
             try:
-                _run_and_write(scope, prepared, plan, folder, on_sample or view.sample)
+                _run_and_write(
+                    scope, prepared, plan, folder, on_sample or view.sample, policy_server
+                )
             except ProcessFailed as error:
                 failures.append(f"{plan.folder}: {error}")
                 manifest.cell(plan, "failed")
@@ -166,12 +171,19 @@ def _run_and_write(
     plan: CellPlan,
     folder: Path,
     on_sample: Callable[[LinkSample, int], None],
+    policy_server: str,
 ) -> None:
     cell_folder = folder / "cells" / plan.folder
     try:
         cell_folder.mkdir()
         result = run_cell(
-            scope, prepared, plan, prepared.controllers[plan.cc], cell_folder, on_sample
+            scope,
+            prepared,
+            plan,
+            prepared.controllers[plan.cc],
+            cell_folder,
+            on_sample,
+            policy_server,
         )
     except OSError as error:
         raise UserError(explain(error, cell_folder)) from error
@@ -181,6 +193,7 @@ def _run_and_write(
             "schema": SCHEMA,
             "index": plan.index,
             "cc": plan.label,
+            "abr": plan.abr_label,
             "repeat": plan.repeat,
             "seed": plan.seed,
             "status": "done",

@@ -16,12 +16,18 @@ from testbed.errors import UserError
 
 SENDER_PORT = 40_000  # plus the flow's number; the links' logs tell flows apart by it
 RECEIVER_PORT = 5_000
+# Of receivers that connect to their sender, a browser among them: first and last.
+CLIENT_PORTS = (20_000, 29_999)
 
 
 class Options(BaseModel):
     """Base of every kind's options: unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def asked(self) -> tuple[str, ...]:
+        """The ABR policies that the flow asks of the run's policy server."""
+        return ()
 
 
 class FlowSpec(BaseModel):
@@ -37,6 +43,8 @@ class FlowSpec(BaseModel):
     seed: int = Field(ge=0)
     options: dict[str, Any]
     log_dir: Path
+    policy_server: str = ""
+    """Address of the run's policy server, for kinds whose options ask for it."""
 
     @property
     def sender_port(self) -> int:
@@ -65,6 +73,7 @@ _MODULES = {
     "video": "testbed.traffic.video.kind",
     "bulk": "testbed.traffic.bulk",
     "onoff": "testbed.traffic.onoff",
+    "dash": "testbed.traffic.dash.kind",
 }
 
 

@@ -8,9 +8,10 @@ import os
 import select
 import socket
 import time
+from pathlib import Path
 
 from testbed.errors import UserError
-from testbed.traffic.base import FlowSpec
+from testbed.traffic.base import CLIENT_PORTS, FlowSpec
 from testbed.traffic.process import Interval, Terminated, wait_for
 from testbed.units import NS_PER_S
 
@@ -31,11 +32,16 @@ def set_congestion(sock: socket.socket, name: str) -> None:
         raise UserError(
             f"congestion controller {name!r} cannot be set: {error.strerror}"
         ) from error
-    found = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
+    found = read_congestion(sock)
     if found != name:
         raise UserError(
             f"congestion controller {name!r} was asked for, but the kernel uses {found!r}"
         )
+
+
+def read_congestion(sock: socket.socket) -> str:
+    """The congestion controller that the kernel uses."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
 
 
 def bound_sender(spec: FlowSpec) -> socket.socket:
@@ -88,6 +94,27 @@ def listener(spec: FlowSpec) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def serving(spec: FlowSpec) -> socket.socket:
+    """A listening socket on the sender's port, for kinds whose receiver connects. Connections that
+    it accepts inherit its congestion controller. Raises UserError, OSError.
+    """
+    sock = bound_sender(spec)
+    try:
+        sock.listen(16)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def use_client_ports() -> None:
+    """Let the sockets that connect in this network namespace have ports by which the links' logs
+    tell them. Raises OSError.
+    """
+    first, last = CLIENT_PORTS
+    Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(f"{first} {last}", encoding="ascii")
 
 
 def accept(

@@ -117,8 +117,12 @@ class TcpInfoLog:
     def sample(self, sock: socket.socket, now_ns: int) -> TcpInfo:
         """Read, log and return."""
         info = read(sock)
-        self._log.append(self._flow, now_ns, *vars(info).values())
+        self.append(now_ns, info)
         return info
+
+    def append(self, now_ns: int, info: TcpInfo) -> None:
+        """Log a state that was read."""
+        self._log.append(self._flow, now_ns, *vars(info).values())
 
     def write(self) -> None:
         """Write the Parquet file."""

@@ -12,6 +12,7 @@ from testbed.links.base import PACKET_SCHEMA
 
 SENDER_PORT = 40000  # plus the flow's number
 RECEIVER_PORT = 5000
+CLIENT_PORTS = (20000, 29999)  # of receivers that connect to their sender
 MAX_FLOWS = 20000
 
 RECORD = np.dtype(  # struct record of relay/log.h
@@ -59,10 +60,15 @@ def flows_of(
     """
     source, destination = source_port.astype(np.int32), destination_port.astype(np.int32)
     forth, back = source - SENDER_PORT, destination - SENDER_PORT
-    data = (forth == destination - RECEIVER_PORT) & (forth >= 0) & (forth < MAX_FLOWS)
-    ack = (back == source - RECEIVER_PORT) & (back >= 0) & (back < MAX_FLOWS)
+    data = _receives(destination, forth) & (forth >= 0) & (forth < MAX_FLOWS)
+    ack = _receives(source, back) & (back >= 0) & (back < MAX_FLOWS)
     flow = np.select([data, ack], [forth, back], default=-1)
     return flow.astype(np.int16), ack
+
+
+def _receives(port: npt.NDArray[np.int32], flow: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    first, last = CLIENT_PORTS
+    return (port - RECEIVER_PORT == flow) | ((port >= first) & (port <= last))
 
 
 def _nullable(times_ns: npt.NDArray[np.int64]) -> pa.Array:

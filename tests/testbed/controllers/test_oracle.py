@@ -12,6 +12,7 @@ import pytest
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from testbed.controllers.oracle import foresight
 from testbed.controllers.policy import OracleController, PolicyController, controllers
+from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.links.base import Direction, LinkSpec, Queue
 from testbed.network import Network, OpenLink, Pair, PathLink
@@ -81,7 +82,7 @@ def test_the_oracle_keeps_its_settings_from_the_shared_server() -> None:
     scenario = parse_scenario(
         {"cc": names, "policy": policy, "policy_server": "unix:/shared"}, "test"
     )
-    found = controllers(names, scenario)
+    found = controllers(names, scenario, SharedServer(scenario))
     assert type(found["policy:gcc"]) is PolicyController
     assert type(found["policy:oracle"]) is OracleController
     for controller in found.values():
@@ -90,7 +91,7 @@ def test_the_oracle_keeps_its_settings_from_the_shared_server() -> None:
 
 def test_an_unknown_setting_of_the_oracle_is_named() -> None:
     scenario = parse_scenario({"cc": "policy:oracle", "policy": {"oracle": {"delay": 1}}}, "test")
-    controller = controllers(("policy:oracle",), scenario)["policy:oracle"]
+    controller = controllers(("policy:oracle",), scenario, SharedServer(scenario))["policy:oracle"]
     with pytest.raises(UserError, match=r"unknown key 'policy\.oracle\.delay'"):
         controller.check()
 

@@ -22,6 +22,15 @@ def test_every_repeat_holds_every_controller_once_with_one_seed(seed: int, repea
     assert len({cell.seed for cell in cells}) == repeats
 
 
+def test_controllers_and_choosers_of_levels_are_crossed() -> None:
+    data = {"cc": "bbr,cubic", "abr": "policy,bba,mpc:horizon=3", "flow": "dash", "repeats": 2}
+    cells = plan_cells(parse_scenario(data, "flags"))
+    assert len({(cell.cc, cell.abr, cell.repeat) for cell in cells}) == len(cells) == 12
+    assert len({cell.seed for cell in cells if cell.repeat == 1}) == 1
+    folders = [cell.folder for cell in cells if cell.abr == "mpc:horizon=3" and cell.cc == "bbr"]
+    assert [name[4:] for name in folders] == ["bbr-mpc.horizon=3-r0", "bbr-mpc.horizon=3-r1"]
+
+
 def test_the_order_varies_between_repeats() -> None:
     scenario = parse_scenario({"cc": "bbr,cubic", "repeats": 20}, "flags")
     first = [cell.cc for cell in plan_cells(scenario) if cell.index % 2 == 0]

@@ -48,3 +48,11 @@ def test_flows_are_known_by_both_ports() -> None:
     flow, ack = flows_of(source, destination)
     assert flow.tolist() == [0, 0, 3, 3, -1, -1, -1, -1, -1]
     assert ack.tolist() == [False, True, False, True, False, False, False, False, False]
+
+
+def test_a_receiver_that_connects_is_known_by_the_senders_port() -> None:
+    source = np.array([40002, 20000, 40002, 29999, 40002, 30000], np.uint16)
+    destination = np.array([20000, 40002, 29999, 40002, 30000, 40002], np.uint16)
+    flow, ack = flows_of(source, destination)
+    assert flow.tolist() == [2, 2, 2, 2, -1, -1]
+    assert ack.tolist() == [False, True, False, True, False, False]

@@ -1,0 +1,81 @@
+"""The policy server of a run: one process that answers its agents and its players."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from policy.python import python_command
+from policy.server import config as server_config
+from testbed.controllers.registry import ORACLE, of_policies, served
+from testbed.errors import UserError
+from testbed.scenario import Scenario
+from testbed.system.process import Process
+from testbed.system.scope import Scope
+
+_READY_S = 120.0  # loading the LLM takes half a minute the first time
+AGENT_KEYS = frozenset(
+    {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
+)
+"""Keys of the scenario's `policy` that are the agent's."""
+
+
+class ServerProcess:
+    """A policy server of the run's own, started when it is first asked for."""
+
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        self._name, self._settings = name, dict(settings)
+        self._address: str | None = None
+        self._process: Process | None = None
+
+    def check(self) -> None:
+        """Raises PolicyError naming a wrong setting."""
+        server_config.build(self._settings, "policy")
+
+    def address(self, run: Scope, run_dir: Path) -> str:
+        """Start it if it does not run yet."""
+        if self._address is None:
+            listen = f"unix:{run.tmp}/{self._name}.sock"
+            config = server_config.build({**self._settings, "listen": listen}, "policy")
+            path = run.tmp / f"{self._name}.json"
+            path.write_text(config.model_dump_json(), encoding="utf-8")
+            log = run_dir / f"{self._name}.log"
+            self._process = run.spawn(python_command("policy", path), name=self._name, log=log)
+            ready = self._process.read_line(_READY_S)
+            if not ready.startswith("ready "):
+                raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")
+            self._address = listen
+        return self._address
+
+
+class SharedServer:
+    """What the agents and players of a run ask: the server that the scenario names, or one of the
+    run's own.
+    """
+
+    def __init__(self, scenario: Scenario, abr: Sequence[str] = ()) -> None:
+        """``abr``: the ABR policies that players ask for."""
+        self.external = scenario.policy_server
+        options = {
+            key: value
+            for key, value in scenario.policy.items()
+            if key not in AGENT_KEYS and key != ORACLE
+        }
+        settings = served(of_policies(scenario.cc)) | {"abr": list(dict.fromkeys(abr))} | options
+        self._own = ServerProcess("policy-server", settings)
+        self._asked = bool(abr)
+
+    def check(self) -> None:
+        """Raises UserError or PolicyError if it cannot be started, or not be asked by players."""
+        if self.external is None:
+            self._own.check()
+        elif self._asked and not self.external.startswith("unix:"):
+            raise UserError(
+                f"policy_server {self.external}: players live in namespaces of their own and reach "
+                "unix sockets alone; give unix:/path, or leave it out"
+            )
+
+    def address(self, run: Scope, run_dir: Path) -> str:
+        """Where it answers. Starts the run's own if it does not run yet."""
+        return self.external or self._own.address(run, run_dir)

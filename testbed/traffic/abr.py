@@ -1,0 +1,67 @@
+"""The names that ``--abr`` takes: who chooses the levels of a video, as ``--cc`` names who controls
+the sending.
+
+A rule with its options (``robust-mpc:horizon=8``), ``policy`` or ``policy:NAME`` (asked of the
+policy server: a rule without memory, or a checkpoint's path), ``dash.js`` (the browser's own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policy.errors import PolicyError
+from policy.registry import abr_name
+
+DASH_JS = "dash.js"
+"""The rules that the browser's player brings."""
+_POLICY = "policy"
+
+
+def asked_of_server(abr: str) -> str | None:
+    """The policy that ``abr`` asks of the policy server; None where the player decides itself."""
+    kind, _, rest = abr.partition(":")
+    return abr_name(rest) if kind == _POLICY else None
+
+
+def full_abr_name(abr: str) -> str:
+    """``abr`` with a checkpoint's path made absolute. Raises PolicyError for what is no name."""
+    from policy.tasks.abr.measured import check_live  # late: they import Numba
+    from policy.tasks.abr.rules import RULES, make_rule
+
+    served = asked_of_server(abr)
+    if served is not None:
+        return _POLICY if served == "default" else f"{_POLICY}:{served}"
+    if abr.endswith(".safetensors"):
+        raise PolicyError(f"abr {abr!r}: a checkpoint is asked of the server: policy:{abr}")
+    if abr == DASH_JS:
+        return abr
+    if abr.partition(":")[0] not in RULES:
+        known = ", ".join((*RULES, _POLICY, "policy:NAME", DASH_JS))
+        raise PolicyError(f"no abr {abr!r}; known: {known}")
+    check_live(make_rule(abr), abr)
+    return abr
+
+
+def full_abr_names(given: Sequence[str]) -> tuple[str, ...]:
+    """Full names, no two alike. Raises PolicyError."""
+    names = tuple(full_abr_name(name) for name in given)
+    for name in names:
+        if names.count(name) > 1:
+            raise PolicyError(f"{name} is named twice; use repeats for more cells")
+    return names
+
+
+def split_abr_names(text: str) -> list[str]:
+    """Splits at commas, except those before a further option: `mpc:horizon=8,factor=.9,bba`."""
+    names: list[str] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if names and "=" in part and ":" not in part and ":" in names[-1]:
+            names[-1] += "," + part
+        else:
+            names.append(part)
+    return names
+
+
+def abr_label(abr: str) -> str:
+    """A name for tables: files without their paths."""
+    return f"{_POLICY}:{abr.rpartition('/')[2]}" if "/" in abr else abr

@@ -1,0 +1,114 @@
+"""Mistakes in the options are one line that names key and value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from testbed.errors import UserError
+from testbed.run.prepared import resolve
+from testbed.scenario import parse_scenario
+from testbed.traffic import kind
+from testbed.traffic.abr import abr_label, full_abr_names, split_abr_names
+from testbed.traffic.base import parse_options
+
+MANIFEST = {
+    "name": "v",
+    "segment_duration_ms": 4000,
+    "bitrates_kbps": [300, 900],
+    "segment_sizes_bits": [[1.2e6, 3.6e6]] * 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"abr": "bolo"}, "no abr 'bolo'; known: rate, bba"),
+        ({"abr": "mpc:horizon=99"}, "horizon 99"),
+        ({"abr": "oracle-mean"}, "beforehand"),
+        ({"abr": "x.safetensors"}, "policy:x.safetensors"),
+        ({"abr": "dash.js"}, "set player to chromium"),
+        ({"video": "/none.json"}, "/none.json: cannot be read"),
+        ({"start_level": 6}, "the top is 5"),
+        ({"buffer_cap_s": 5}, "two chunks of 4 s"),
+        ({"qoe": "quality"}, "has no quality"),
+        ({"fallback": "policy"}, "no rule 'policy'"),
+        ({"levels": 3}, "unknown option 'levels'"),
+    ],
+)
+def test_mistakes_are_named(options: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        parse_options(kind("dash"), options)
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("dash traffic: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"segment_sizes_bits": [[1e6, 2e6], [1e6]]}, "segment 1 has 1 values for 2 levels"),
+        ({"bitrates_kbps": [300]}, "at least 2 items"),
+        ({"segment_sizes_bits": None}, "segment_sizes_bits"),
+    ],
+)
+def test_a_broken_manifest_is_named(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    path = tmp_path / "video.json"
+    path.write_text(json.dumps(MANIFEST | change))
+    with pytest.raises(UserError, match=says) as error:
+        parse_options(kind("dash"), {"video": str(path)})
+    assert str(path) in str(error.value)
+
+
+def test_a_manifest_is_played(tmp_path: Path) -> None:
+    path = tmp_path / "video.json"
+    path.write_text(json.dumps(MANIFEST))
+    options = parse_options(kind("dash"), {"video": str(path), "chunks": 3})
+    again = parse_options(kind("dash"), options.model_dump(mode="json"))
+    assert again == options
+    assert again.played.sizes_bytes.tolist() == [[150_000, 450_000]] * 3  # type: ignore[attr-defined]
+
+
+def test_names_are_split_made_full_and_told_apart() -> None:
+    given = split_abr_names("mpc:horizon=3,factor=.9, bola,policy:default,policy:./a/b.safetensors")
+    assert given[:2] == ["mpc:horizon=3,factor=.9", "bola"]
+    names = full_abr_names(given)
+    assert names[2] == "policy"
+    assert Path(names[3].removeprefix("policy:")).is_absolute()
+    assert abr_label(names[3]) == "policy:b.safetensors"
+    with pytest.raises(ValueError, match="named twice"):
+        full_abr_names(["policy", "policy:default"])
+
+
+def test_the_axis_of_a_scenario() -> None:
+    scenario = parse_scenario({"flow": "dash", "abr": "policy,bba", "rate": "3mbit"}, "test")
+    prepared = resolve(scenario)
+    assert list(prepared.flow_options) == ["policy", "bba"]
+    assert [options.asked() for options in prepared.flow_options.values()] == [("default",), ()]
+    again = parse_scenario(__import__("yaml").safe_load(scenario.to_yaml()), "again")
+    assert again == scenario
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"abr": "bola"}, "video traffic has no levels to choose; use --flow dash"),
+        ({"flow": "dash", "abr": "nope"}, "no abr 'nope'"),
+        ({"flow": "dash", "abr": "policy:bola"}, None),
+        (
+            {"flow": "dash", "abr": "policy", "policy_server": "host:1"},
+            "reach unix sockets alone",
+        ),
+        (
+            {"flow": "dash", "cross_traffic": [{"kind": "dash", "options": {"abr": "policy"}}]},
+            "cross traffic decides itself",
+        ),
+    ],
+)
+def test_an_axis_that_cannot_be_is_refused(data: dict[str, object], says: str | None) -> None:
+    if says is None:
+        resolve(parse_scenario({"rate": "3mbit", **data}, "test"))  # the server refuses it
+        return
+    with pytest.raises(UserError, match=says):
+        resolve(parse_scenario({"rate": "3mbit", **data}, "test"))
