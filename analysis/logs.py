@@ -61,6 +61,33 @@ COLUMNS: dict[str, pa.Schema] = {
             ("displayed_ns", _TIME),
         ]
     ),
+    "chunks": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("chunk", _COUNT),
+            _needed("level", _COUNT),
+            _needed("bitrate_kbps", pa.float64()),
+            _needed("utility", pa.float64()),
+            _needed("request_ns", _TIME),
+            _needed("last_byte_ns", _TIME),
+            _needed("buffer_s", pa.float64()),
+            _needed("rebuffer_s", pa.float64()),
+            _needed("throughput_bps", pa.float64()),
+            _needed("source", pa.string()),
+            _needed("decision_ns", _TIME),
+        ]
+    ),
+    "sessions": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("chunk_s", pa.float64()),
+            _needed("stall_per_s", pa.float64()),
+            _needed("switch", pa.float64()),
+            ("started_ns", _TIME),
+            _needed("ended", pa.string()),
+            _needed("open_stall_s", pa.float64()),
+        ]
+    ),
     "acks": pa.schema(
         [
             _needed("flow", pa.int16()),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.metrics import delay, loss, throughput
+from analysis.metrics.dash import dash_metrics
 from analysis.metrics.decisions import WINDOW_NS, decision_metrics
 from analysis.metrics.fairness import jain_index
 from analysis.metrics.link import link_metrics, link_warnings
@@ -58,6 +59,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
             CellMetrics(
                 cell=cell.folder.name,
                 cc=cell.cc,
+                abr=cell.record.abr,
                 repeat=cell.repeat,
                 seed=cell.seed,
                 flow=flow.flow,
@@ -73,6 +75,9 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 power=delay.power(rates[flow.flow], one_way),
                 jain=jain,
                 video=video_metrics(frames, flow) if flow.kind == "video" else None,
+                dash=dash_metrics(cell.log("chunks"), cell.log("sessions"), flow)
+                if flow.kind == "dash"
+                else None,
                 decisions=decision_metrics(decisions, acks, events, flow, window_ns(cell))
                 if cell.is_policy
                 else None,

@@ -40,8 +40,10 @@ class Cell:
 
     @property
     def cc(self) -> str:
-        """The controller, as --cc names it."""
-        return self.record.cc
+        """The controller, as --cc names it; with who chose the levels, where a run compares
+        them.
+        """
+        return f"{self.record.cc} + {self.record.abr}" if self.record.abr else self.record.cc
 
     @property
     def repeat(self) -> int:
@@ -76,7 +78,7 @@ class Cell:
     @property
     def is_policy(self) -> bool:
         """Whether a policy should have controlled the measured flows."""
-        return self.cc.partition(":")[0] == "policy"
+        return self.record.cc.partition(":")[0] == "policy"
 
     @property
     def measured(self) -> list[Flow]:

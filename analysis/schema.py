@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.metrics.dash import DashMetrics
 from analysis.metrics.decisions import DecisionMetrics
 from analysis.metrics.link import LinkMetrics
 from analysis.metrics.percentiles import PercentilesMs
@@ -20,7 +21,13 @@ class CellMetrics(_Model):
     """One measured flow of one cell."""
 
     cell: str = Field(description="the cell's folder")
-    cc: str = Field(description="congestion controller, as --cc names it")
+    cc: str = Field(
+        description=(
+            "congestion controller, as --cc names it; with ` + ` and who chose the levels, where a "
+            "run compares them"
+        )
+    )
+    abr: str = Field("", description="who chose the levels, as --abr names it, or empty")
     repeat: int
     seed: int
     flow: int
@@ -51,6 +58,7 @@ class CellMetrics(_Model):
         description="Jain's index over the cell's measured flows; null for a single flow"
     )
     video: VideoMetrics | None = Field(None, description="only for video flows")
+    dash: DashMetrics | None = Field(None, description="only for dash flows")
     decisions: DecisionMetrics | None = Field(None, description="only under a policy")
 
 

@@ -59,7 +59,11 @@ def _agent_warnings(cell: Cell, flows: Sequence[CellMetrics]) -> list[str]:
     answered = {tier for flow in flows if flow.decisions for tier in flow.decisions.tiers}
     if agent.get("policy") == "apc" and agent.get("difficult_tier") == "":
         found.append("the light policy decided alone: the server had no model for difficult flows")
-    elif cell.cc == "policy" and answered and not agent.get("difficult_tier", LLM_TIER in answered):
+    elif (
+        cell.record.cc == "policy"
+        and answered
+        and not agent.get("difficult_tier", LLM_TIER in answered)
+    ):
         found.append("no answer came from the LLM: the light policy decided alone")
     return found
 

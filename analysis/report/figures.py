@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from analysis.files import Verdict
 from analysis.metrics import delay, throughput
 from analysis.metrics.video import display_gaps_ns
+from analysis.report.sessions import timelines
 from analysis.run import Cell, Flow, Run
 from analysis.schema import Metrics
 
@@ -51,6 +52,14 @@ def figures(run: Run, metrics: Metrics) -> list[Figure]:
     ]
     if any(flow.kind == "video" for cell in first for flow in cell.measured):
         found.append(_frames(first, colours))
+    text = (
+        "Level and throughput in Mbit/s; throughput per chunk, from request to last byte, over the "
+        "capacity. Red: stalls."
+    )
+    found += [
+        _figure(name, f"Session: {title}", text, figure, height=460)
+        for name, title, figure in timelines(first, colours)
+    ]
     found += _decisions(first)
     return found
 

@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.metrics.table import RUN
 from analysis.report.figures import colour_of, figures
+from analysis.report.sessions import pairings, sessions
 from analysis.run import Run
 from analysis.schema import Metrics
 from analysis.tables import format_value
@@ -35,6 +36,8 @@ def render(run: Run, metrics: Metrics) -> str:
         warnings=metrics.warnings,
         link=metrics.link,
         figures=found,
+        sessions=sessions(metrics),
+        pairings=pairings(metrics),
         # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is
         # read.
         data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in found},  # noqa: S704

@@ -12,9 +12,9 @@ from policy.protocol import policy_pb2 as pb
 from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
 from policy.registry import ABR_DEFAULT
 from policy.tasks.abr.evaluate import make_policy
-from policy.tasks.abr.measured import check_live, measured, record
+from policy.tasks.abr.measured import check_served, measured, record
 from policy.tasks.abr.qoe import qoe_of
-from policy.tasks.abr.rules.base import Abr, Stateless
+from policy.tasks.abr.rules.base import Abr
 from policy.tasks.abr.video import Video
 
 
@@ -50,12 +50,7 @@ def served(name: str) -> Abr:
     """
     text = ABR_DEFAULT if name == "default" else name
     policy = make_policy(text)
-    check_live(policy, name)
-    if not isinstance(policy, Stateless):
-        raise PolicyError(
-            f"abr {name}: it remembers earlier chunks, so it cannot be served; players run it "
-            "themselves (leave out `policy:`)"
-        )
+    check_served(policy, name)
     return policy
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from testbed.controllers import base as cc
+from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.league.grid import Job, LeagueGrid, expand
 from testbed.league.traces import LeagueTrace, resolve_traces
@@ -169,9 +170,8 @@ def check_schemes(schemes: Sequence[str]) -> None:
     """Raises UserError for a scheme that cannot run here, before anything is created."""
     for scheme in schemes:
         try:
-            for controller in cc.controllers(
-                parse_scenario({"cc": [scheme]}, "--schemes")
-            ).values():
+            scenario = parse_scenario({"cc": [scheme]}, "--schemes")
+            for controller in cc.controllers(scenario, SharedServer(scenario)).values():
                 controller.check()
         except (UserError, ValueError) as error:
             raise UserError(f"scheme {scheme}: {error}; leave it out with --schemes") from error

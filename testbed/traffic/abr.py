@@ -25,10 +25,12 @@ def asked_of_server(abr: str) -> str | None:
 
 def full_abr_name(abr: str) -> str:
     """``abr`` with a checkpoint's path made absolute. Raises PolicyError for what is no name."""
-    from policy.tasks.abr.measured import check_live  # late: they import Numba
+    from policy.tasks.abr.measured import check_live, check_served  # late: they import Numba
     from policy.tasks.abr.rules import RULES, make_rule
 
     served = asked_of_server(abr)
+    if served is not None and not served.endswith(".safetensors") and served != "default":
+        check_served(make_rule(served), served)
     if served is not None:
         return _POLICY if served == "default" else f"{_POLICY}:{served}"
     if abr.endswith(".safetensors"):

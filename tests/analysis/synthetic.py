@@ -86,7 +86,41 @@ ACKS = pa.schema(
 EVENTS = pa.schema(
     [("at_ns", pa.int64()), ("flow", pa.int16()), ("event", pa.string()), ("detail", pa.string())]
 )
+CHUNKS = pa.schema(
+    [
+        ("flow", pa.int16()),
+        ("chunk", pa.int64()),
+        ("level", pa.int64()),
+        ("bitrate_kbps", pa.float64()),
+        ("utility", pa.float64()),
+        ("size_bytes", pa.int64()),
+        ("request_ns", pa.int64()),
+        ("first_byte_ns", pa.int64()),
+        ("last_byte_ns", pa.int64()),
+        ("buffer_s", pa.float64()),
+        ("rebuffer_s", pa.float64()),
+        ("throughput_bps", pa.float64()),
+        ("source", pa.string()),
+        ("decision_ns", pa.int64()),
+    ]
+)
+SESSIONS = pa.schema(
+    [
+        ("flow", pa.int16()),
+        ("abr", pa.string()),
+        ("chunk_s", pa.float64()),
+        ("stall_per_s", pa.float64()),
+        ("switch", pa.float64()),
+        ("start_ns", pa.int64()),
+        ("started_ns", pa.int64()),
+        ("end_ns", pa.int64()),
+        ("ended", pa.string()),
+        ("open_stall_s", pa.float64()),
+    ]
+)
 _SCHEMAS = {
+    "chunks": CHUNKS,
+    "sessions": SESSIONS,
     "packets": PACKETS,
     "goodput": GOODPUT,
     "tcpinfo": TCPINFO,
@@ -189,6 +223,7 @@ class SyntheticCell:
     warnings: Sequence[str] = ()
     agent: Mapping[str, Any] | None = None
     folder: str = ""
+    abr: str = ""
 
     def entry(self, index: int, changes: Mapping[str, Any]) -> dict[str, Any]:
         """A flow of cell.json."""
@@ -271,7 +306,7 @@ def write_run(
     write_parquet(trace, folder / "traces" / f"{trace.name}.parquet")
     entries = []
     for index, cell in enumerate(cells):
-        name = cell.folder or f"{index:03d}-{cell.cc.replace(':', '.')}-r{cell.repeat}"
+        name = cell.folder or f"{index:03d}-{cell.cc.replace(':', '.')}{cell.abr}-r{cell.repeat}"
         entries.append(
             {
                 "folder": name,
@@ -304,6 +339,7 @@ def _write_cell(folder: Path, index: int, cell: SyntheticCell, trace: str) -> No
         "schema": 1,
         "index": index,
         "cc": cell.cc,
+        "abr": cell.abr,
         "repeat": cell.repeat,
         "seed": cell.seed,
         "status": cell.status,

@@ -8,7 +8,7 @@ from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Traces
 from policy.tasks.abr.network import INITIAL_WINDOW_BYTES, Model
 from policy.tasks.abr.qoe import Qoe
-from policy.tasks.abr.rules.base import Abr
+from policy.tasks.abr.rules.base import Abr, Stateless
 from policy.tasks.abr.rules.oracle_mean import OracleMean
 from policy.tasks.abr.session import BUFFER_CAP_MS, HISTORY, Sessions, State
 from policy.tasks.abr.video import Video
@@ -77,3 +77,13 @@ def check_live(policy: Abr, name: str) -> None:
     """Raises PolicyError for a policy that must know the trace beforehand."""
     if isinstance(policy, OracleMean):
         raise PolicyError(f"{name}: it must know the trace beforehand; it plays in simulation only")
+
+
+def check_served(policy: Abr, name: str) -> None:
+    """Raises PolicyError for a policy that cannot answer for players it does not know."""
+    check_live(policy, name)
+    if not isinstance(policy, Stateless):
+        raise PolicyError(
+            f"abr {name}: it remembers earlier chunks, so it cannot be served; players run it "
+            "themselves (leave out `policy:`)"
+        )

@@ -68,7 +68,10 @@ def flows_of(
 
 def _receives(port: npt.NDArray[np.int32], flow: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
     first, last = CLIENT_PORTS
-    return (port - RECEIVER_PORT == flow) | ((port >= first) & (port <= last))
+    found: npt.NDArray[np.bool_] = (port - RECEIVER_PORT == flow) | (
+        (port >= first) & (port <= last)
+    )
+    return found
 
 
 def _nullable(times_ns: npt.NDArray[np.int64]) -> pa.Array:
