@@ -213,6 +213,8 @@ class Scenario(_Strict):
                 f"duration: {format_duration(self.duration_ns)} is too short to measure; use 1s or "
                 "more"
             )
+        if self.loss is not None and self.loss.mean >= 1:
+            raise ValueError("loss: every packet would be lost; use less than 100%")
         if self.stagger_ns >= self.duration_ns:
             raise ValueError("stagger: flows would start after the end; use less than duration")
         if not 10**6 <= self.rtt_ns <= 5 * 10**9:

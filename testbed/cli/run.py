@@ -185,6 +185,6 @@ def run(
 def _plan_text(plan: dict[str, Any]) -> str:
     lines = [f"{key}: {value}" for key, value in plan.items() if not isinstance(value, list)]
     for key, values in plan.items():
-        if isinstance(values, list):
+        if isinstance(values, list) and values:
             lines += [f"{key}:", *(f"  {value}" for value in values)]
     return "\n".join(lines)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue
-from testbed.network.ping import PingFailed, ping_pairs
+from testbed.network.ping import ECHO_BYTES, MIN_INTERVAL_S, PingFailed, ping_pairs
 from testbed.system.netns import NetNs
 from traces.model import Trace
+
+# Below this rate not one echo passes while we wait; the few that are sent wait in the queue.
+_OUTAGE_BPS = 100
+_OUTAGE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -102,12 +107,16 @@ class Network:
         """Ping every pair, before anything has started. Raises UserError if one cannot be
         reached.
         """
+        interval_s = self._echo_interval_s()
         answers = ping_pairs(
             [
                 (pair.sender.netns, pair.sender.address, pair.receiver.address)
                 for pair in self.pairs
             ],
-            timeout_s=timeout_s + max((pair.base_rtt_ns for pair in self.pairs), default=0) / 1e9,
+            timeout_s=timeout_s
+            + 3 * interval_s
+            + max((pair.base_rtt_ns for pair in self.pairs), default=0) / 1e9,
+            interval_s=interval_s,
         )
         checks = []
         for pair, rtt_ns in zip(self.pairs, answers, strict=True):
@@ -118,6 +127,24 @@ class Network:
                 )
             checks.append(PairCheck(pair.index, rtt_ns, pair.base_rtt_ns))
         return checks
+
+    def _echo_interval_s(self) -> float:
+        """Time between echoes that leaves the slowest link idle half of the time.
+
+        At 1 kbit/s an echo takes half a second, and a queue of them would delay the traffic.
+        """
+        slowest_bps = min(
+            (
+                _bps_at_zero(direction.capacity)
+                for opened in self.links.values()
+                for direction in (opened.spec.forward, opened.spec.reverse)
+                if direction.capacity is not None
+            ),
+            default=math.inf,
+        )
+        if slowest_bps < _OUTAGE_BPS:
+            return _OUTAGE_INTERVAL_S
+        return max(MIN_INTERVAL_S, 2 * len(self.pairs) * ECHO_BYTES * 8 / slowest_bps)
 
     def _outage_at_zero(self, pair: Pair) -> bool:
         """Before its time zero a link has the capacity of time zero, which a trace may begin
@@ -130,3 +157,10 @@ class Network:
                 if steps is not None and steps.capacity_bps[0] < 10_000:
                     return True
         return False
+
+
+def _bps_at_zero(trace: Trace) -> float:
+    """Capacity before time zero, when links are pinged: that of the first step, or the mean of
+    opportunities.
+    """
+    return float(trace.steps.capacity_bps[0]) if trace.steps is not None else trace.mean_bps()

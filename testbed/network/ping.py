@@ -14,7 +14,8 @@ from testbed.system.netns import NetNs
 
 _ECHO_REQUEST, _ECHO_REPLY = 8, 0
 _REPLIES = 3
-_INTERVAL_S = 0.05
+MIN_INTERVAL_S = 0.05
+ECHO_BYTES = 60  # with its IPv4 header
 
 
 class PingFailed(UserError):  # noqa: N818
@@ -53,7 +54,9 @@ def parse_reply(packet: bytes) -> tuple[int, int] | None:
     return identifier, sent_ns
 
 
-def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> list[int | None]:
+def ping_pairs(
+    pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float, interval_s: float = MIN_INTERVAL_S
+) -> list[int | None]:
     """Smallest round trip in ns of three echoes for each (namespace, source, destination); None
     without an answer.
     """
@@ -86,7 +89,7 @@ def ping_pairs(pairs: Sequence[tuple[NetNs, str, str]], timeout_s: float) -> lis
                                 (pairs[index][2], 0),
                             )
                 sequence = (sequence + 1) & 0xFFFF
-                next_send = now + _INTERVAL_S
+                next_send = now + interval_s
             for fd, _ in poller.poll(max(1.0, (next_send - time.monotonic()) * 1000)):
                 packet = sockets[fd].recv(2048)
                 answer = parse_reply(packet)

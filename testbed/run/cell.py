@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,14 @@ from testbed.traffic.base import argv
 from testbed.traffic.collect import merge_logs
 from testbed.units import NS_PER_MS, NS_PER_S
 
-_READY_TIMEOUT_S = 30.0
-_LEAD_NS = 300 * NS_PER_MS  # from the last "ready" to the start: everyone has read the time by then
+# To be ready, and after the stop to write the logs. Every process takes its share of the processor
+# for either, half a second of a core and more where others want it: 64 flows are 128 processes.
+_PATIENCE_S = 30.0
+_PATIENCE_PER_PROCESS_S = 2.0
+# From the last "ready" to the start: everyone has read the time by then.
+_LEAD_NS = 300 * NS_PER_MS
+_LEAD_PER_PROCESS_NS = 5 * NS_PER_MS
 _SAMPLE_S = 0.1
-_END_TIMEOUT_S = 30.0  # after the stop, for the logs to be written
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,10 @@ def run_cell(
         senders = [pair.sender.netns for pair in network.pairs if pair.role == "measured"]
         tcp_congestion = controller.attach(cell, senders, folder)
         flows = plan_flows(prepared, network, plan, tcp_congestion, folder, policy_server)
-        processes = _start_traffic(cell, flows)
+        processes = _start_traffic(cell, flows, folder)
         capture = Capture.start(cell, network, folder) if prepared.scenario.pcap else None
         with CpuSampler() as cpu:
-            start_ns = time.monotonic_ns() + _LEAD_NS
+            start_ns = time.monotonic_ns() + _LEAD_NS + 2 * len(flows) * _LEAD_PER_PROCESS_NS
             stop_ns = start_ns + prepared.scenario.duration_ns
             for link in network.links.values():
                 link.link.start(start_ns)
@@ -79,15 +83,19 @@ def run_cell(
             controller.begin(start_ns, network, flows)
             _watch(network, processes, start_ns, stop_ns, on_sample)
         for process in (process for ends in processes for process in ends):
-            process.wait(_END_TIMEOUT_S)
+            process.wait(_patience_s(len(flows)))
             process.check()
         if capture is not None:
             capture.stop()
         records = stop_links(network, folder)
         agent = controller.detach(folder)
-    for flow in flows:
-        traffic_kind(flow.spec.kind).finish(flow.spec)
+    doubts = [
+        f"flow {flow.spec.flow}: {text}"
+        for flow in flows
+        for text in traffic_kind(flow.spec.kind).finish(flow.spec) or ()
+    ]
     merge_logs(folder)
+    _drop_empty_logs(process for ends in processes for process in ends)
     details = {
         "tcp_congestion": tcp_congestion,
         "flows": [_describe_flow(flow, network, start_ns) for flow in flows],
@@ -98,10 +106,19 @@ def run_cell(
         "agent": agent,
     }
     warnings = [f"{record.backend} link: {text}" for record in records for text in record.warnings]
-    return CellResult(start_ns, stop_ns, details, warnings)
+    return CellResult(start_ns, stop_ns, details, [*prepared.warnings, *warnings, *doubts])
 
 
-def _start_traffic(cell: Scope, flows: list[PlannedFlow]) -> list[tuple[Process, Process]]:
+def _drop_empty_logs(processes: Iterable[Process]) -> None:
+    """Processes that had nothing to say leave no file."""
+    for process in processes:
+        if process.log.exists() and not process.log.stat().st_size:
+            process.log.unlink()
+
+
+def _start_traffic(
+    cell: Scope, flows: list[PlannedFlow], folder: Path
+) -> list[tuple[Process, Process]]:
     """Start both ends of every flow and wait until all are ready."""
     processes = []
     for flow in flows:
@@ -109,13 +126,22 @@ def _start_traffic(cell: Scope, flows: list[PlannedFlow]) -> list[tuple[Process,
         config = cell.tmp / f"flow-{flow.spec.flow}.json"
         config.write_text(flow.spec.model_dump_json(), encoding="utf-8")
         ends = [
-            cell.spawn(argv(found, role, config), name=f"{role}-{flow.spec.flow}", netns=host.netns)
+            cell.spawn(
+                argv(found, role, config),
+                name=f"{role}-{flow.spec.flow}",
+                netns=host.netns,
+                log=folder / f"{role}-{flow.spec.flow}.log",
+            )
             for role, host in (("receiver", flow.pair.receiver), ("sender", flow.pair.sender))
         ]
         processes.append((ends[0], ends[1]))
     for process in (process for ends in processes for process in ends):
-        process.read_line(_READY_TIMEOUT_S)
+        process.read_line(_patience_s(len(flows)))
     return processes
+
+
+def _patience_s(flows: int) -> float:
+    return _PATIENCE_S + _PATIENCE_PER_PROCESS_S * 2 * flows
 
 
 def _watch(

@@ -5,11 +5,12 @@ created.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from testbed.buffer import MIN_BUFFER_BYTES
 from testbed.controllers import base as cc
 from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
@@ -19,7 +20,7 @@ from testbed.network import Bottleneck
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.base import Options, parse_options
-from testbed.units import NS_PER_S
+from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 from topologies import Topology, create
 from topologies import find as find_topology
 from traces.library import load
@@ -27,6 +28,7 @@ from traces.model import Trace, constant
 
 _DRAWS = 100
 _START_STEP_NS = 100_000_000
+_MIN_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Prepared:
     """Of the measured flows, by who chooses their levels (--abr; "": the kind's own default)."""
     server: SharedServer
     controllers: Mapping[str, cc.CongestionController]
+    # Sentences that say why the figures of every cell are doubtful.
+    warnings: tuple[str, ...] = ()
 
     def bottleneck(self, seed: int) -> Bottleneck:
         """The bottleneck of a cell with this seed."""
@@ -66,6 +70,7 @@ def resolve(scenario: Scenario) -> Prepared:
         else constant(scenario.rate_bps or 0.0)
     )
     trace = trace.starting_at(trace_start_ns(scenario, trace))
+    _check_capacity(scenario, trace)
     options = {"flows": scenario.flows, "rtt_ns": scenario.rtt_ns, **scenario.topology_options}
     topology = create(find_topology(scenario.topology), options)
     pairs = len(topology.pairs())
@@ -101,6 +106,8 @@ def resolve(scenario: Scenario) -> Prepared:
     )
     if any(options.asked() for options in options_by_abr.values()):
         server.check()
+    doubts = [text for options in options_by_abr.values() for text in _doubts(scenario, options)]
+    prepared = replace(prepared, warnings=tuple(dict.fromkeys(doubts)))
     for controller in prepared.controllers.values():
         controller.check()
     return prepared
@@ -116,6 +123,41 @@ def _flow_options(scenario: Scenario) -> dict[str, Options]:
             f"abr: {scenario.flow} traffic has no levels to choose; use --flow dash with it"
         )
     return {abr: parse_options(kind, {**scenario.flow_options, "abr": abr}) for abr in scenario.abr}
+
+
+def _check_capacity(scenario: Scenario, trace: Trace) -> None:
+    """Raises UserError if the trace lets less than three packets pass in the whole cell."""
+    capacity_bytes = trace.capacity_bytes(0, scenario.duration_ns)
+    if capacity_bytes >= MIN_BUFFER_BYTES:
+        return
+    cell = format_duration(scenario.duration_ns)
+    if capacity_bytes < 1:
+        raise UserError(
+            f"trace {trace.name}: an outage lasts for the whole cell of {cell}; choose another "
+            "--trace-start, or a --duration that outlasts it"
+        )
+    raise UserError(
+        f"trace {trace.name}: {capacity_bytes:.0f} bytes can pass in the whole cell of {cell}, "
+        "less than three packets; choose another --trace-start, a longer --duration or a higher "
+        "rate"
+    )
+
+
+def _doubts(scenario: Scenario, options: Options) -> Iterator[str]:
+    one_way_ms = scenario.rtt_ns / 2 / NS_PER_MS
+    buffer_ms = getattr(options, "jitter_buffer_ms", None)
+    if buffer_ms is not None and buffer_ms <= one_way_ms:
+        yield (
+            f"flow_options.jitter_buffer_ms = {buffer_ms:g}, and propagation alone takes "
+            f"{one_way_ms:g} ms: every frame is late, and stalls and on-time figures say little; "
+            "give a longer jitter buffer"
+        )
+    rounds = scenario.duration_ns // scenario.rtt_ns
+    if rounds < _MIN_ROUNDS:
+        yield (
+            f"the cell lasts {rounds} round trips: the controllers are still starting up; give a "
+            "longer --duration"
+        )
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:

@@ -16,6 +16,7 @@ from testbed.run.environment import describe_environment
 from testbed.run.files import SCHEMA, new_run_folder, write_json
 from testbed.run.live import LiveView
 from testbed.run.plan import CellPlan, plan_cells
+from testbed.run.preflight import check_machine
 from testbed.run.prepared import Prepared, require_root, resolve
 from testbed.scenario import Scenario
 from testbed.system.process import ProcessFailed
@@ -41,6 +42,7 @@ def describe(scenario: Scenario) -> dict[str, Any]:
         "namespaces per cell": list(topology.nodes()),
         "links per cell": links,
         "cells": [f"{cell.folder}, seed {cell.seed}" for cell in cells],
+        "warnings": list(prepared.warnings),
     }
 
 
@@ -139,6 +141,7 @@ def run_cells(
 
     ``on_sample``: as in ``run_cell``, instead of the live view's; called in the main thread.
     """
+    check_machine(prepared)
     cells = plan_cells(prepared.scenario)
     write_parquet(prepared.trace, folder / "traces" / f"{prepared.trace.name}.parquet")
     manifest = _Manifest(folder, run_id, prepared, cells)

@@ -64,8 +64,11 @@ class TrafficKind(Protocol):
     module: str
     options_model: type[Options]
 
-    def finish(self, spec: FlowSpec) -> None:
-        """After both ends have ended: bring their logs into the schema of the run folder."""
+    def finish(self, spec: FlowSpec) -> list[str] | None:
+        """After both ends have ended: bring their logs into the schema of the run folder.
+
+        Returns sentences that say why the flow's figures are doubtful, if they are.
+        """
 
 
 # Name -> module that offers it as KIND. Imported when asked for.

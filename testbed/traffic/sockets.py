@@ -75,7 +75,11 @@ def connect(
         if not wait_for(sock.fileno(), select.POLLOUT, terminated, until_ns):
             if terminated:
                 return False
-            raise TimeoutError(f"no answer from {spec.receiver_address} port {spec.receiver_port}")
+            raise TimeoutError(
+                f"no answer from {spec.receiver_address} port {spec.receiver_port} for as long as "
+                "the flow waits (15 s, or its length): the link was in an outage, too slow for a "
+                "connection to be set up, or lost every packet"
+            )
         status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if status:
         raise OSError(status, f"connecting to {spec.receiver_address}: {os.strerror(status)}")

@@ -4,6 +4,7 @@ that counts bytes.
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import time
@@ -14,11 +15,29 @@ from testbed.traffic import receiver, tcpinfo
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Terminated, await_start
 from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect
-from testbed.units import NS_PER_MS
+from testbed.units import NS_PER_MS, NS_PER_S
 
 _CHUNK = bytes(256 * 1024)
-_NOTSENT_BYTES = 256 * 1024  # wake up when less than this is unsent: enough for 20 ms at 100 Mbit/s
 _READ_PAUSE_S = 0.001  # between reads: a wake-up per packet would cost half a core at 200 Mbit/s
+# Unsent data in the socket: what the controller may send in this time, so that a sender that wakes
+# late never leaves it without data.
+_UNSENT_NS = 100 * NS_PER_MS
+_MIN_UNSENT_BYTES = 256 * 1024
+_MAX_UNSENT_BYTES = 32 * 1024 * 1024
+
+
+def unsent_limit_bytes(info: tcpinfo.TcpInfo) -> int:
+    """Unsent bytes that a greedy sender keeps in the socket: 100 ms of what its controller allows.
+
+    A BBR that runs out of data takes its samples for application-limited and stays in STARTUP.
+    """
+    allowed_bps = 0.0
+    if info.srtt_ns > 0:
+        allowed_bps = info.cwnd_packets * info.mss_bytes * 8 * NS_PER_S / info.srtt_ns
+    if not math.isnan(info.pacing_rate_bps):
+        allowed_bps = max(allowed_bps, info.pacing_rate_bps)
+    needed_bytes = allowed_bps / 8 * _UNSENT_NS / NS_PER_S
+    return round(min(max(_MIN_UNSENT_BYTES, needed_bytes), _MAX_UNSENT_BYTES))
 
 
 def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
@@ -31,20 +50,23 @@ def send(spec: FlowSpec, is_on: Callable[[int], bool]) -> None:
         interval = await_start(terminated)
         if interval is None or not connect(sock, spec, interval, terminated):
             return
-        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _NOTSENT_BYTES)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, _MIN_UNSENT_BYTES)
         poller = select.poll()
         poller.register(sock, select.POLLOUT)
         next_sample_ns = interval.start_ns
         while not terminated and (now_ns := time.monotonic_ns()) < interval.stop_ns:
             if now_ns >= next_sample_ns:
-                log.sample(sock, now_ns)
+                info = log.sample(sock, now_ns)
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent_limit_bytes(info))
                 next_sample_ns = now_ns + tcpinfo.INTERVAL_NS
             wait_ms = max(0.0, (next_sample_ns - now_ns) / NS_PER_MS)
             if not is_on(now_ns - interval.start_ns):
                 time.sleep(wait_ms / 1000)
             elif poller.poll(wait_ms):
+                # Until the socket takes no more: the limit may be many chunks.
                 with suppress(BlockingIOError):
-                    sock.send(_CHUNK)
+                    while sock.send(_CHUNK) == len(_CHUNK) and not terminated:
+                        pass
         log.sample(sock, time.monotonic_ns())
     except (ConnectionResetError, BrokenPipeError):
         pass  # the receiver ended first; what was measured stands

@@ -17,7 +17,7 @@ from testbed.traffic.video import wire
 from testbed.traffic.video.adaptation import adaptation
 from testbed.traffic.video.encoder import Encoder, Frame
 from testbed.traffic.video.jitterbuffer import JitterBuffer
-from testbed.traffic.video.logs import merge_frames
+from testbed.traffic.video.logs import late_captures, merge_frames
 from testbed.traffic.video.options import VideoOptions
 from testbed.traffic.video.queue import FrameQueue
 from testbed.units import NS_PER_MS, NS_PER_S
@@ -37,6 +37,8 @@ class _Sender:
         self._encoder = Encoder(self._options, spec.seed)
         self._adaptation = adaptation(self._options)
         self._queue = FrameQueue(round(self._options.max_frame_age_ms * NS_PER_MS), wire.encode)
+        # Of the frames that are not logged yet, by number: captures and frames count alike.
+        self._late_ns: dict[int, int] = {}
         self._tcp_log = tcpinfo.TcpInfoLog(spec)
         columns = {
             "flow": "i",
@@ -47,7 +49,7 @@ class _Sender:
         }
         self._frame_log = RecordLog(
             spec.log_dir / f"frames-sender-{spec.flow}.parquet",
-            columns | {"target_bps": "d", "sent_ns": "q"},
+            columns | {"target_bps": "d", "sent_ns": "q", "capture_late_ns": "q"},
             nullable=("sent_ns",),
         )
 
@@ -66,6 +68,7 @@ class _Sender:
                 notsent_bytes = info.notsent_bytes
                 next_sample_ns = now_ns + tcpinfo.INTERVAL_NS
             if now_ns >= capture_ns:
+                self._late_ns[captures] = now_ns - capture_ns
                 self._capture(now_ns, notsent_bytes)
                 captures += 1
                 continue
@@ -112,6 +115,7 @@ class _Sender:
             frame.size_bytes,
             frame.target_bps,
             sent_ns,
+            self._late_ns.pop(frame.number),
         )
 
 
@@ -169,9 +173,11 @@ class Video:
     module = "testbed.traffic.video.kind"
     options_model = VideoOptions
 
-    def finish(self, spec: FlowSpec) -> None:
+    def finish(self, spec: FlowSpec) -> list[str]:
         """Join the sender's and the receiver's frame logs."""
-        merge_frames(spec.log_dir, spec.flow)
+        return late_captures(
+            merge_frames(spec.log_dir, spec.flow), VideoOptions.model_validate(spec.options).fps
+        )
 
 
 KIND = Video()

@@ -21,7 +21,7 @@ from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
 from testbed.links.relay.backend import RelayBackend
 from testbed.network import Bottleneck, build
 from testbed.network.build import link_spec
-from testbed.network.ping import PingFailed
+from testbed.network.ping import ECHO_BYTES, PingFailed
 from testbed.system.leftovers import clean
 from testbed.system.netns import NetNs
 from testbed.system.pids import processes_of_run
@@ -294,3 +294,15 @@ def test_with_the_relay_a_ping_takes_the_round_trip_asked_for(scope: Scope) -> N
     for check in build(topology, backend, bottleneck, scope, scope.tmp).check():
         assert check.rtt_ns is not None
         assert check.rtt_ns >= check.base_rtt_ns
+
+
+@pytest.mark.root
+def test_our_own_pings_do_not_fill_a_slow_link(scope: Scope) -> None:
+    """At 1 kbit/s an echo of 60 bytes takes 480 ms: three at most may wait when traffic begins."""
+    topology = topologies.create(topologies.find("dumbbell"), {"flows": 1, "rtt_ns": 20_000_000})
+    bottleneck = Bottleneck(constant(1e3), Queue(limit_bytes=60_000))
+    network = build(topology, RelayBackend(), bottleneck, scope, scope.tmp)
+    (check,) = network.check()
+    assert check.rtt_ns is not None
+    (link,) = network.links.values()
+    assert link.link.sample().forward.backlog_bytes <= 3 * ECHO_BYTES

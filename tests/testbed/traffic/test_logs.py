@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from testbed.traffic import tcpinfo
 from testbed.traffic.collect import merge_logs
 from testbed.traffic.records import NULL, RecordLog
-from testbed.traffic.video.logs import merge_frames
+from testbed.traffic.video.logs import late_captures, merge_frames
 
 # getsockopt(TCP_INFO) of a bulk sender under bbr over the loopback interface, Linux 6.18.
 RECORDED = bytes.fromhex(
@@ -185,6 +185,7 @@ def test_frames_of_both_ends_are_joined(tmp_path: Path) -> None:
         size_bytes=[100, 400, 100],
         target_bps=[1e6] * 3,
         sent_ns=[None, 1, 11],
+        capture_late_ns=[0, 3, 4],
     )
     write(tmp_path / "frames-receiver-4.parquet", frame=[0], completed_ns=[5], displayed_ns=[100])
     merge_frames(tmp_path, 4)
@@ -193,4 +194,23 @@ def test_frames_of_both_ends_are_joined(tmp_path: Path) -> None:
     assert table["sent_ns"].to_pylist() == [1, 11, None]
     assert table["completed_ns"].to_pylist() == [5, None, None]
     assert table["displayed_ns"].to_pylist() == [100, None, None]
+    assert table["capture_late_ns"].to_pylist() == [3, 4, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["frames-4.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "doubted"),
+    [
+        ([], False),
+        ([0.2] * 300, False),
+        ([0.2] * 299 + [190], False),  # one frame, and by less than 200 ms
+        ([0.2] * 299 + [2500], True),
+        ([40] * 300, True),  # each by more than the 33 ms of a frame
+    ],
+)
+def test_late_captures_are_told(late_ms: list[float], doubted: bool) -> None:
+    frames = pa.table({"capture_late_ns": pa.array([int(ms * 1e6) for ms in late_ms], pa.int64())})
+    found = late_captures(frames, fps=30)
+    assert bool(found) == doubted
+    if doubted:
+        assert f"{max(late_ms):g} ms at most" in found[0]

@@ -221,3 +221,31 @@ def test_a_config_that_is_none_is_status_2_and_one_line(scope: Scope, tmp_path: 
     assert process.wait(20) == 2
     assert len(process.log.read_text().splitlines()) == 1
     assert "ValidationError" in process.log.read_text()
+
+
+def test_bulk_with_bbr_fills_a_long_fat_path(scope: Scope, tmp_path: Path) -> None:
+    """200 Mbit/s x 160 ms: BBR leaves STARTUP, or the flow says that it lacked data."""
+    rtt_ns, rate_bps = 160_000_000, 200e6
+    topology = topologies.create(topologies.find("dumbbell"), {"flows": 1, "rtt_ns": rtt_ns})
+    queue = Queue(limit_bytes=8_000_000)
+    (tmp_path / "links").mkdir()
+    network = build(
+        topology,
+        backend("relay"),
+        Bottleneck(constant(rate_bps), queue, None, jitter_ns=0, seed=1),
+        scope,
+        tmp_path / "links",
+    )
+    ends = Ends(scope, network, tmp_path / "cell", "bulk", "bbr")
+    ends.start(6.0)
+    assert [process.wait(20) for process in (ends.receiver, ends.sender)] == [0, 0]
+    doubts = ends.kind.finish(ends.spec)
+    merge_logs(ends.folder)
+    info = ends.log("tcpinfo")
+    late = info[info["at_ns"] > info["at_ns"].min() + 3 * NS_PER_S]
+    # STARTUP paces at 2.89 times the estimate, PROBE_BW at 1.25 times at most.
+    in_startup = late["pacing_rate_bps"].median() > 1.5 * late["delivery_rate_bps"].median()
+    assert doubts or not in_startup
+    if not doubts:
+        received = ends.log("goodput")["received_bytes"].max()
+        assert received * 8 / 6.0 > 0.5 * rate_bps
