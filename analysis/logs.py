@@ -121,8 +121,10 @@ COLUMNS: dict[str, pa.Schema] = {
 """What the metrics read of each log. A column that is not nullable must not hold nulls."""
 
 
-def read_log(folder: Path, name: str) -> pd.DataFrame:
+def read_log(folder: Path, name: str, columns: pa.Schema | None = None) -> pd.DataFrame:
     """``<name>.parquet`` of a cell's folder; a frame without columns if there is none.
+
+    columns: what to read; None: what the metrics read, COLUMNS.
 
     Integer columns with nulls come as float64, with NaN for null. Raises AnalysisError for a file
     that cannot be read, lacks a column, or holds what the column cannot hold.
@@ -130,7 +132,7 @@ def read_log(folder: Path, name: str) -> pd.DataFrame:
     path = folder / f"{name}.parquet"
     if not path.exists():
         return pd.DataFrame()
-    wanted = COLUMNS[name]
+    wanted = columns if columns is not None else COLUMNS[name]
     try:
         file = pq.ParquetFile(path)
         if file.metadata.num_rows > _MAX_ROWS:

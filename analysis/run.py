@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from analysis.errors import AnalysisError
 from analysis.files import (
@@ -85,11 +86,11 @@ class Cell:
         """The flows of the comparison, without cross traffic."""
         return [flow for flow in self.flows if flow.role == "measured"]
 
-    def log(self, name: str) -> pd.DataFrame:
+    def log(self, name: str, columns: pa.Schema | None = None) -> pd.DataFrame:
         """``<name>.parquet`` of the cell; empty if there is none. Raises AnalysisError if it is
-        corrupt.
+        corrupt. columns: see ``read_log``.
         """
-        return read_log(self.folder, name)
+        return read_log(self.folder, name, columns)
 
     def needed_log(self, name: str) -> pd.DataFrame:
         """``log`` of what every such cell has. Raises AnalysisError, also if it is missing."""

@@ -17,6 +17,7 @@ _COMMANDS = {
     "run": "run",
     "report": "report",
     "compare": "report",
+    "diagnose": "diagnose",
     "traces": "traces",
     "topologies": "topologies",
     "policies": "policies",

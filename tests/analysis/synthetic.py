@@ -40,6 +40,7 @@ TCPINFO = pa.schema(
         ("flow", pa.int16()),
         ("at_ns", pa.int64()),
         ("srtt_ns", pa.int64()),
+        ("app_limited", pa.bool_()),
         ("bytes_sent", pa.int64()),
         ("bytes_retrans", pa.int64()),
     ]
