@@ -87,5 +87,5 @@ def test_numbers():
 
 
 def test_the_document_has_every_column():
-    text = (Path(__file__).parents[3] / "docs" / "guide" / "league.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "league.md").read_text()
     assert [name for name in SCHEMA.names if f"`{name}`" not in text] == []
