@@ -118,6 +118,10 @@ class PolicyClient:
             None  # the stubs' types do not say that a call can be iterated and cancelled
         )
         self.connected = False
+        self.served: dict[str, Any] = {}
+        """Who answers, as the server said it last: `light_tier`, `difficult_tier`, `checkpoints`;
+        empty until it has welcomed the agent.
+        """
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(
             target=self._keep_connected, name="policy-client", daemon=True
@@ -217,6 +221,7 @@ class PolicyClient:
         match message.WhichOneof("message"):
             case "welcome":
                 self._max_records = max(1, message.welcome.max_records)
+                self.served = codec.served(message.welcome, self.served.get("checkpoints", {}))
                 self.connected = True
                 outbox.release()
                 self._note(

@@ -2,7 +2,8 @@
 one by one. Pure.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from policy.protocol.policy_pb2 import (
     Hello,
     Opens,
     StateBatch,
+    Welcome,
     Windows,
 )
 
@@ -45,6 +47,8 @@ _AS_THEY_ARE = (
     "ca_state",
 )
 MAX_TIER_NAME = 64
+_MAX_CHECKPOINTS = 64
+_MAX_NAME = 1000  # of a tier, which may be a path
 _APP_LIMITED = np.uint8(Flag.APP_LIMITED)
 assert all(RECORD[name].itemsize == ACK_RECORDS[name].itemsize for name in _AS_THEY_ARE)
 
@@ -154,3 +158,20 @@ def decode(batch: DecisionBatch, received_ns: int, most: int) -> Answers:
         tier=np.full(count, batch.tier),
         **columns,
     )
+
+
+def served(welcome: Welcome, known: Mapping[str, str]) -> dict[str, Any]:
+    """Who answers, for agent.json. known: checkpoints of the streams before; a tier that has got
+    another one since has both.
+    """
+    checkpoints = dict(known)
+    for tier, sha256 in sorted(welcome.checkpoints.items())[:_MAX_CHECKPOINTS]:
+        tier, sha256 = tier[:_MAX_NAME], sha256[:_MAX_NAME]
+        before = checkpoints.get(tier, "")
+        if sha256 not in before.split():
+            checkpoints[tier] = f"{before} {sha256}".strip()
+    return {
+        "light_tier": welcome.light_tier[:_MAX_NAME],
+        "difficult_tier": welcome.difficult_tier[:_MAX_NAME],
+        "checkpoints": checkpoints,
+    }

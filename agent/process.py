@@ -10,6 +10,7 @@ import signal
 import time
 from contextlib import ExitStack
 from types import FrameType
+from typing import Any
 
 from agent import datapath as datapaths
 from agent.agent import Agent
@@ -71,11 +72,15 @@ def run(config: AgentConfig) -> None:
             sleep_ns = agent.step()
             poller.poll(sleep_ns / 1e9)
         agent.finish()
-        _summarise(config, datapath, agent, settled_because)
+        _summarise(config, datapath, agent, settled_because, client.served if client else {})
 
 
 def _summarise(
-    config: AgentConfig, datapath: datapaths.Datapath, agent: Agent, settled_because: str
+    config: AgentConfig,
+    datapath: datapaths.Datapath,
+    agent: Agent,
+    settled_because: str,
+    served: dict[str, Any],
 ) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     summary = {
@@ -91,5 +96,6 @@ def _summarise(
         "refused_flows": datapath.refused(),
         "cpu_s": usage.ru_utime + usage.ru_stime,
         **agent.counts,
+        **served,
     }
     (config.log_dir / "agent.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -22,6 +22,9 @@ class Process(Protocol):
     def read_line(self, timeout_s: float) -> str:
         """Next line of its standard output."""
 
+    def check_runs(self) -> None:
+        """Raises what `read_line` raises if it has ended."""
+
     def stop(self, timeout_s: float = 5.0) -> int:
         """SIGTERM, then SIGKILL."""
 

@@ -71,6 +71,9 @@ class FlowRecord(Record):
     base_rtt_ns: Duration
     bottleneck: int | None
     options: dict[str, Any] = Field(default_factory=dict)
+    cc: str = ""
+    sender: str = ""
+    receiver: str = ""
 
     @model_validator(mode="after")
     def _lasts(self) -> FlowRecord:
@@ -94,6 +97,18 @@ class LinkEntry(Record):
     rate_error: list[Finite]
     delay_error_ns: Spread | None
     step_lateness_ns: Spread | None
+    name: str = ""
+    direction: Literal["forward", "reverse"] = "forward"
+    backend: str = ""
+    per_packet: bool = True
+    jitter_ns: Duration = 0
+    queue: str = ""
+    limit_bytes: int | None = None
+    loss: str = ""
+    seed: int = 0
+    environment: dict[str, Any] = Field(default_factory=dict)
+    cpu_s: Finite = 0.0
+    warnings: list[str] = Field(default_factory=list)
 
 
 class CpuSample(Record):
@@ -101,6 +116,8 @@ class CpuSample(Record):
 
     busy: Finite
     steal: Finite
+    softirq: Finite = 0.0
+    at_ns: Time = 0
 
 
 class Cpu(Record):
@@ -124,6 +141,9 @@ class CellRecord(Record):
     flows: list[FlowRecord]
     links: list[LinkEntry]
     cpu: Cpu = Cpu()
+    tcp_congestion: str = ""
+    environment: dict[str, Any] = Field(default_factory=dict)
+    idle_rtt_ns: list[int | None] = Field(default_factory=list)
     agent: dict[str, Any] | None = None
     warnings: list[str] = Field(default_factory=list)
 
@@ -136,12 +156,23 @@ class CellRecord(Record):
             raise ValueError("flows: two have the same number")
         return self
 
+    @property
+    def checkpoints(self) -> dict[str, str]:
+        """Tier -> what identifies the checkpoint that could answer, as the agent was told. Empty
+        without a policy, and for runs written before agents said so.
+        """
+        said = (self.agent or {}).get("checkpoints")
+        known = said if isinstance(said, dict) else {}
+        return {str(tier): str(identity) for tier, identity in known.items()}
+
 
 class CellEntry(Record):
     """A cell in the manifest."""
 
     folder: FolderName
     cc: str = ""
+    repeat: int = 0
+    seed: int = 0
     status: str
 
     @model_validator(mode="after")
@@ -161,12 +192,17 @@ class TraceEntry(Record):
 
 
 class Manifest(Record):
-    """manifest.json. checkpoints: per tier, what identifies the model that answered."""
+    """manifest.json. checkpoints: tier -> what identifies the checkpoint, of all cells; several,
+    with spaces between, where it has changed.
+    """
 
     schema_: Literal[1] = Field(1, alias="schema")
     run_id: str | None = None
+    status: str = ""
     scenario: dict[str, Any]
     trace: TraceEntry
+    buffer_bytes: int | None = None
+    link_backend: str = ""
     environment: dict[str, Any]
     checkpoints: dict[str, str] = Field(default_factory=dict)
     cells: list[CellEntry]
@@ -181,6 +217,11 @@ def trace_sha256(trace: Trace) -> str:
             digest.update(f" {key} {column.dtype} {len(column)} ".encode())
             digest.update(column.tobytes())
     return digest.hexdigest()
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """What is written of a manifest or a cell: the keys of the file, in order."""
+    return record.model_dump(mode="json", by_alias=True)
 
 
 def read_manifest(folder: Path) -> Manifest:

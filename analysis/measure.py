@@ -14,7 +14,7 @@ from analysis.metrics.fairness import jain_index
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.percentiles import percentiles_ms
 from analysis.metrics.table import RUN, Metric, value_of
-from analysis.metrics.trust import policy_warnings
+from analysis.metrics.trust import policy_doubts
 from analysis.metrics.video import video_metrics
 from analysis.run import Cell, Run
 from analysis.schema import CellMetrics, Metrics, Summary
@@ -28,13 +28,15 @@ def measure(run: Run) -> Metrics:
     by_cell = [(cell, measure_cell(cell)) for cell in run.cells]
     cells = [metrics for _, flows in by_cell for metrics in flows]
     link = link_metrics(run.cells)
+    doubts = [doubt for cell, flows in by_cell for doubt in policy_doubts(cell, flows)]
     return Metrics(
         run_id=run.manifest.run_id or run.folder.name,
         cells=cells,
         summary=summarise(cells),
         link=link,
+        doubts=doubts,
         warnings=[
-            *(text for cell, flows in by_cell for text in policy_warnings(cell, flows)),
+            *(f"{doubt.cell}: {doubt.text}" for doubt in doubts),
             *run.skipped,
             *link_warnings(run.cells, link),
         ],

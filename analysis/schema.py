@@ -62,6 +62,15 @@ class CellMetrics(_Model):
     decisions: DecisionMetrics | None = Field(None, description="only under a policy")
 
 
+class Doubt(_Model):
+    """Why a cell that is called after a policy says little about that policy."""
+
+    cell: str
+    cc: str
+    short: str = Field(description="for a heading, e.g. 88% fallback")
+    text: str = Field(description="a sentence, without the cell's name")
+
+
 class Summary(_Model):
     """One metric of one controller over all cells (mean of the flows of a cell, then median of the
     cells).
@@ -71,11 +80,11 @@ class Summary(_Model):
     metric: str = Field(description="path of the metric in `cells`, e.g. video.stall_rate_100ms")
     median: float | None
     ci95: tuple[float, float] | None = Field(
-        description="bootstrap interval of the median; null below 3 cells"
+        description="bootstrap interval of the median; null below 5 cells"
     )
     cells: int
     winner: bool = Field(
-        description="better than every other controller, with intervals that do not overlap"
+        description="marked: better than every other, with intervals that do not overlap"
     )
 
 
@@ -87,4 +96,7 @@ class Metrics(_Model):
     cells: list[CellMetrics]
     summary: list[Summary]
     link: LinkMetrics
-    warnings: list[str]
+    doubts: list[Doubt] = Field(
+        default_factory=list, description="columns of a policy that hold something else"
+    )
+    warnings: list[str] = Field(description="every reason not to trust a result; doubts first")

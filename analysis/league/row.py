@@ -13,7 +13,7 @@ from analysis.league.table import SCHEMA
 from analysis.measure import measure_cell
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.table import METRICS, Metric, value_of
-from analysis.metrics.trust import policy_warnings
+from analysis.metrics.trust import policy_doubts
 from analysis.run import Cell, Flow, Run
 from analysis.schema import CellMetrics
 
@@ -31,9 +31,12 @@ def measured(run: Run) -> dict[str, Any]:
     samples = cell.record.cpu.samples
     row["cpu_busy"] = fmean(sample.busy for sample in samples) if samples else None
     row["cpu_steal"] = fmean(sample.steal for sample in samples) if samples else None
+    warnings = link_warnings([cell], link_metrics([cell]))
     row["warnings"] = "\n".join(
-        text.removeprefix(f"{cell.folder.name}: ")
-        for text in (*policy_warnings(cell, flows), *link_warnings([cell], link_metrics([cell])))
+        (
+            *(doubt.text for doubt in policy_doubts(cell, flows)),
+            *(text.removeprefix(f"{cell.folder.name}: ") for text in warnings),
+        )
     )
     return row
 

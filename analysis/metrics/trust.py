@@ -2,70 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from analysis.metrics.decisions import LLM_TIER
 from analysis.run import Cell
-from analysis.schema import CellMetrics
+from analysis.schema import CellMetrics, Doubt
 
 LOCAL_SHARE = 0.02  # of the answers, by the agent's own fallback
 MISSED_SHARE = 0.02  # of the windows that should have been answered
 KERNEL_S = 0.1  # under the kernel's control after the first decision: one window
 
+# For a heading, and a sentence.
+_Found = Iterator[tuple[str, str]]
 
-def policy_warnings(cell: Cell, flows: Sequence[CellMetrics]) -> list[str]:
-    """Why a cell that is called after a policy says little about it. flows: its measured flows."""
+
+def policy_doubts(cell: Cell, flows: Sequence[CellMetrics]) -> list[Doubt]:
+    """Why a cell that is called after a policy says little about it, the gravest first. flows: its
+    measured flows.
+    """
     if not cell.is_policy:
         return []
-    name = cell.folder.name
-    found = [text for flow in flows for text in _flow_warnings(flow, several=len(flows) > 1)]
-    return [f"{name}: {text}" for text in [*found, *_agent_warnings(cell, flows)]]
+    found = [
+        (short, f"flow {flow.flow}: {text}" if len(flows) > 1 else text)
+        for flow in flows
+        for short, text in _of_flow(flow)
+    ]
+    found += _of_agent(cell, flows)
+    return [
+        Doubt(cell=cell.folder.name, cc=cell.cc, short=short, text=text) for short, text in found
+    ]
 
 
-def _flow_warnings(metrics: CellMetrics, *, several: bool) -> list[str]:
+def _of_flow(metrics: CellMetrics) -> _Found:
     decisions = metrics.decisions
-    where = f"flow {metrics.flow}: " if several else ""
     if decisions is None or not decisions.decisions:
-        return [f"{where}no decision reached the flow; the kernel's algorithm controlled it"]
-    found = []
-    if decisions.local_share > LOCAL_SHARE:
-        found.append(
-            f"{where}{decisions.local_share:.0%} of the answers were the agent's own fallback, not "
-            "the policy's"
+        yield (
+            "the kernel alone",
+            "no decision reached the flow; the kernel's algorithm controlled it",
         )
-    if decisions.deadline_miss_rate > MISSED_SHARE:
-        found.append(
-            f"{where}{decisions.deadline_miss_rate:.0%} of the {decisions.expected_windows} "
-            "windows had no answer in time"
+        return
+    if decisions.local_share > LOCAL_SHARE:
+        share = f"{decisions.local_share:.0%}"
+        yield (
+            f"{share} fallback",
+            f"{share} of the answers were the agent's own fallback, not the policy's",
         )
     if decisions.kernel_s > KERNEL_S:
-        found.append(
-            f"{where}the kernel's algorithm controlled it for {decisions.kernel_s:.1f} s after the "
-            "first decision"
+        yield (
+            f"the kernel for {decisions.kernel_s:.1f} s",
+            f"the kernel's algorithm controlled it for {decisions.kernel_s:.1f} s after the first "
+            "decision",
         )
-    return found
+    if decisions.deadline_miss_rate > MISSED_SHARE:
+        share = f"{decisions.deadline_miss_rate:.0%}"
+        yield (
+            f"{share} unanswered in time",
+            f"{share} of the {decisions.expected_windows} windows had no answer in time",
+        )
 
 
-def _agent_warnings(cell: Cell, flows: Sequence[CellMetrics]) -> list[str]:
+def _of_agent(cell: Cell, flows: Sequence[CellMetrics]) -> _Found:
     agent = cell.record.agent or {}
-    found = []
     if refused := _count(agent.get("refused_flows")):
-        found.append(f"{refused} flows found no slot; the kernel's algorithm controlled them")
+        yield (
+            "no slot",
+            f"{refused} flows found no slot; the kernel's algorithm controlled them",
+        )
+    if because := agent.get("tcpinfo_because") or agent.get("portable_because"):
+        yield (
+            "tcpinfo datapath",
+            f"the tcpinfo datapath stood in for eBPF, which could not be had: {because}",
+        )
+    if cell.record.cc == "policy" and agent.get("difficult_tier") == "":
+        yield (
+            "light policy alone",
+            "the light policy decided alone: the server had no model for difficult flows",
+        )
+    elif cell.record.cc == "policy" and "difficult_tier" not in agent and _without_llm(flows):
+        yield "light policy alone", "no answer came from the LLM: the light policy decided alone"
     if dropped := _count(agent.get("dropped_records")):
-        found.append(f"{dropped} records were lost on the way to the agent")
-    because = agent.get("tcpinfo_because") or agent.get("portable_because")
-    if because:
-        found.append(f"the tcpinfo datapath stood in for eBPF, which could not be had: {because}")
+        yield "records lost", f"{dropped} records were lost on the way to the agent"
+
+
+def _without_llm(flows: Sequence[CellMetrics]) -> bool:
+    """Whether there were answers, none of them of the LLM."""
     answered = {tier for flow in flows if flow.decisions for tier in flow.decisions.tiers}
-    if agent.get("policy") == "apc" and agent.get("difficult_tier") == "":
-        found.append("the light policy decided alone: the server had no model for difficult flows")
-    elif (
-        cell.record.cc == "policy"
-        and answered
-        and not agent.get("difficult_tier", LLM_TIER in answered)
-    ):
-        found.append("no answer came from the LLM: the light policy decided alone")
-    return found
+    return bool(answered) and LLM_TIER not in answered
 
 
 def _count(value: object) -> int:

@@ -15,7 +15,7 @@ from analysis.report.figures import colour_of, figures
 from analysis.report.sessions import pairings, sessions
 from analysis.run import Run
 from analysis.schema import Metrics
-from analysis.tables import format_value
+from analysis.tables import first_doubts, format_value
 
 
 def render(run: Run, metrics: Metrics) -> str:
@@ -31,6 +31,7 @@ def render(run: Run, metrics: Metrics) -> str:
         trace=run.manifest.trace.name,
         controllers=list(dict.fromkeys(entry.cc for entry in metrics.summary)),
         colours=colour_of(run),
+        doubts=first_doubts(metrics),
         rows=_rows(metrics),
         cells=max((entry.cells for entry in metrics.summary), default=0),
         warnings=metrics.warnings,

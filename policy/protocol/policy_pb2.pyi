@@ -39,20 +39,29 @@ class Hello(_message.Message):
     def __init__(self, version: _Optional[int] = ..., agent_id: _Optional[str] = ..., policy: _Optional[str] = ..., window_ns: _Optional[int] = ..., deadline_ns: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("version", "policy", "light_tier", "difficult_tier", "max_flows", "max_records")
+    __slots__ = ("version", "policy", "light_tier", "difficult_tier", "max_flows", "max_records", "checkpoints")
+    class CheckpointsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     VERSION_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     LIGHT_TIER_FIELD_NUMBER: _ClassVar[int]
     DIFFICULT_TIER_FIELD_NUMBER: _ClassVar[int]
     MAX_FLOWS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_FIELD_NUMBER: _ClassVar[int]
     version: int
     policy: str
     light_tier: str
     difficult_tier: str
     max_flows: int
     max_records: int
-    def __init__(self, version: _Optional[int] = ..., policy: _Optional[str] = ..., light_tier: _Optional[str] = ..., difficult_tier: _Optional[str] = ..., max_flows: _Optional[int] = ..., max_records: _Optional[int] = ...) -> None: ...
+    checkpoints: _containers.ScalarMap[str, str]
+    def __init__(self, version: _Optional[int] = ..., policy: _Optional[str] = ..., light_tier: _Optional[str] = ..., difficult_tier: _Optional[str] = ..., max_flows: _Optional[int] = ..., max_records: _Optional[int] = ..., checkpoints: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class StateBatch(_message.Message):
     __slots__ = ("sequence", "sent_ns", "opens", "records", "windows", "closes")

@@ -15,6 +15,7 @@ from policy.protocol import policy_pb2 as pb
 from policy.registry import LIGHT
 from policy.server.config import ServerConfig
 from policy.server.flows import MAX_AGENT_SLOT, FlowTable, Session
+from policy.server.identity import identities
 from policy.server.intake import Part, Rejections
 from policy.server.metrics import Metrics
 from policy.tasks.congestion.fields import HISTORY
@@ -51,6 +52,7 @@ class Streams:
         self.rejections = Rejections()
         self._sessions: list[Session | None] = []
         self._config, self._models, self._metrics, self._on_open = config, models, metrics, on_open
+        self._checkpoints = identities(config)
 
     def connect(self, hello: pb.Hello) -> tuple[Session, pb.ServerMessage]:
         """A new stream and its Welcome. Raises ProtocolError or LimitError."""
@@ -87,8 +89,14 @@ class Streams:
             difficult_tier=(self._config.difficult or "") if policy == APC else "",
             max_flows=self._config.limits.flows_per_stream,
             max_records=self._config.limits.records_per_batch,
+            checkpoints=self._checkpoints_of(policy),
         )
         return session, pb.ServerMessage(welcome=welcome)
+
+    def _checkpoints_of(self, policy: str) -> dict[str, str]:
+        """Those that can answer a stream under this policy."""
+        tiers = (self._config.light, self._config.difficult) if policy == APC else (policy,)
+        return {tier: sha for tier, sha in self._checkpoints.items() if tier in tiers}
 
     def disconnect(self, session: Session) -> None:
         """The stream ended: its flows close."""

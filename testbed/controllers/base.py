@@ -47,6 +47,11 @@ class CongestionController(Protocol):
         Raises UserError if it cannot use it.
         """
 
+    def check_running(self) -> None:
+        """All through the traffic: raises ProcessFailed if a process has ended without which this
+        controller is not what it is called.
+        """
+
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Once per cell, after the traffic: end what ``attach`` started; what it has to say for
         cell.json.
@@ -102,6 +107,9 @@ class KernelController:
 
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """It looks for itself."""
+
+    def check_running(self) -> None:
+        """The kernel's own needs no process."""
 
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Nothing to say."""

@@ -55,6 +55,9 @@ class BpfController:
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """It sees what the kernel sees."""
 
+    def check_running(self) -> None:
+        """It runs in the kernel."""
+
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Nothing to say; the cell's end unregisters it."""
         return None

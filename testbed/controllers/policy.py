@@ -65,6 +65,14 @@ class PolicyController:
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """Policies see what senders see."""
 
+    def check_running(self) -> None:
+        """See CongestionController. Without its server a policy is the agent's fallback, without
+        its agent the kernel's algorithm.
+        """
+        self._server.check_running()
+        if self._agent is not None:
+            self._agent.process.check_runs()
+
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """See CongestionController."""
         return _end(self._agent, log_dir)
@@ -96,6 +104,7 @@ class OracleController(PolicyController):
     def __init__(self, scenario: Scenario) -> None:
         super().__init__(ORACLE, scenario, SharedServer(scenario))
         self._foresight = Path()
+        self._told: ServerProcess | None = None
 
     def check(self) -> None:
         """See CongestionController."""
@@ -106,7 +115,8 @@ class OracleController(PolicyController):
         """See CongestionController."""
         self._foresight = run.tmp / "foresight.json"
         settings = {"tiers": [ORACLE], "difficult": None, "models": {ORACLE: str(self._foresight)}}
-        self._address = ServerProcess("oracle-server", settings).address(run, run_dir)
+        self._told = ServerProcess("oracle-server", settings)
+        self._address = self._told.address(run, run_dir)
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -121,6 +131,12 @@ class OracleController(PolicyController):
         draft = self._foresight.with_suffix(".new")
         draft.write_text(told.model_dump_json(), encoding="utf-8")
         draft.replace(self._foresight)
+
+    def check_running(self) -> None:
+        """See CongestionController."""
+        super().check_running()
+        if self._told is not None:
+            self._told.check_running()
 
     def _settings(self) -> OracleSettings:
         try:
@@ -148,6 +164,11 @@ class ObservedController:
 
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """The kernel's algorithm looks for itself."""
+
+    def check_running(self) -> None:
+        """See CongestionController."""
+        if self._agent is not None:
+            self._agent.process.check_runs()
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""

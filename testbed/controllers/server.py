@@ -48,6 +48,11 @@ class ServerProcess:
             self._address = listen
         return self._address
 
+    def check_running(self) -> None:
+        """Raises ProcessFailed if it was started and has ended."""
+        if self._process is not None:
+            self._process.check_runs()
+
 
 class SharedServer:
     """What the agents and players of a run ask: the server that the scenario names, or one of the
@@ -79,3 +84,7 @@ class SharedServer:
     def address(self, run: Scope, run_dir: Path) -> str:
         """Where it answers. Starts the run's own if it does not run yet."""
         return self.external or self._own.address(run, run_dir)
+
+    def check_running(self) -> None:
+        """Raises ProcessFailed if it is the run's own, was started and has ended."""
+        self._own.check_running()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,10 @@ def run_cell(
                 for process in ends:
                     process.write_line(json.dumps(line))
             controller.begin(start_ns, network, flows)
-            _watch(network, processes, start_ns, stop_ns, on_sample)
+            needs = [controller.check_running]
+            if policy_server:
+                needs.append(prepared.server.check_running)
+            _watch(network, processes, needs, start_ns, stop_ns, on_sample)
         for process in (process for ends in processes for process in ends):
             process.wait(_patience_s(len(flows)))
             process.check()
@@ -147,18 +150,21 @@ def _patience_s(flows: int) -> float:
 def _watch(
     network: Network,
     processes: list[tuple[Process, Process]],
+    needs: Sequence[Callable[[], None]],
     start_ns: int,
     stop_ns: int,
     on_sample: Callable[[LinkSample, int], None],
 ) -> None:
-    """Until the end: show what the bottleneck does, and notice at once when a traffic process
-    fails.
+    """Until the end: show what the bottleneck does, and notice at once when a process of the
+    traffic or of the controller fails. ``needs``: each raises ProcessFailed then.
     """
     bottleneck = next(link for link in network.links.values() if link.bottleneck)
     while (now_ns := time.monotonic_ns()) < stop_ns:
         on_sample(bottleneck.link.sample(), max(0, now_ns - start_ns))
         for process in (process for ends in processes for process in ends):
             process.check()
+        for check_running in needs:
+            check_running()
         time.sleep(min(_SAMPLE_S, max(0.0, (stop_ns - now_ns) / NS_PER_S)))
 
 

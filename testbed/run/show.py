@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,9 +22,14 @@ def build_and_show(folder: Path, as_json: bool) -> None:
         click.echo(metrics.model_dump_json(indent=1))
         return
     console = Console()
+    _print_warnings(console, metrics.warnings[: len(metrics.doubts)])
     console.print(summary_table(metrics))
-    for warning in metrics.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+    _print_warnings(console, metrics.warnings[len(metrics.doubts) :])
     console.print(
         f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True, markup=False
     )
+
+
+def _print_warnings(console: Console, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)

@@ -131,6 +131,11 @@ class Process:
         if self.poll() not in (None, 0):
             raise self._failed("ended")
 
+    def check_runs(self) -> None:
+        """Raises ProcessFailed if it has ended, with whatever status."""
+        if self.poll() is not None:
+            raise self._failed("ended")
+
     def terminate(self) -> None:
         """SIGTERM, without waiting: to let many processes end side by side before ``stop`` waits
         for each.

@@ -9,7 +9,7 @@ from agent import codec
 from agent.batch import WINDOW, Batch, Opened
 from agent.config import AgentConfig
 from agent.layout import RECORD, Flag
-from policy.protocol.policy_pb2 import AckRecords, AgentMessage, DecisionBatch
+from policy.protocol.policy_pb2 import AckRecords, AgentMessage, DecisionBatch, Welcome
 
 
 def batch(count=3):
@@ -128,3 +128,27 @@ def test_hello_says_what_the_config_says(tmp_path):
     hello = codec.hello(config).hello
     assert (hello.version, hello.agent_id, hello.policy) == (1, "tb1", "gcc")
     assert (hello.window_ns, hello.deadline_ns) == (50_000_000, 2_000_000)
+
+
+def test_who_answers_is_kept_and_a_changed_checkpoint_is_added() -> None:
+    first = Welcome(light_tier="gcc", difficult_tier="llm", checkpoints={"llm": "a" * 64})
+    served = codec.served(first, {})
+    assert served == {
+        "light_tier": "gcc",
+        "difficult_tier": "llm",
+        "checkpoints": {"llm": "a" * 64},
+    }
+    assert codec.served(first, served["checkpoints"]) == served
+    second = Welcome(checkpoints={"llm": "b" * 64, "gru": "c" * 64})
+    assert codec.served(second, served["checkpoints"])["checkpoints"] == {
+        "llm": f"{'a' * 64} {'b' * 64}",
+        "gru": "c" * 64,
+    }
+
+
+def test_a_server_cannot_make_the_agent_keep_much() -> None:
+    names = {f"{number}-{'x' * 5000}": "y" * 5000 for number in range(500)}
+    served = codec.served(Welcome(light_tier="z" * 5000, checkpoints=names), {})
+    assert len(served["light_tier"]) <= 1000
+    assert len(served["checkpoints"]) <= 64
+    assert max(map(len, (*served["checkpoints"], *served["checkpoints"].values()))) <= 1000

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from analysis.measure import measure
+from analysis.report import build
 from analysis.run import load_run
+from analysis.tables import summary_table
 from tests.analysis.synthetic import DECISIONS, EVENTS, MS, START_NS, SyntheticCell, row, write_run
 
 # 1040 ms less a round trip of 40 ms: ten windows.
@@ -141,3 +146,21 @@ def test_several_flows_are_told_apart(tmp_path: Path) -> None:
     cell.flows = [{}, {}]
     (text,) = warnings(tmp_path / "run", cell)
     assert text.startswith("000-policy-r0: flow 1: no decision reached the flow")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_table_and_page_say_so_under_the_policys_name(name: str, tmp_path: Path) -> None:
+    cell, agent, text = ROWS[name]
+    cell.agent = APC | agent
+    folder = write_run(tmp_path / "run", [SyntheticCell(cc="bbr"), cell])
+    metrics = build(folder)
+    doubt = metrics.doubts[0]
+    assert doubt.cc == "policy"
+    console = Console(width=200, file=StringIO())
+    console.print(summary_table(metrics))
+    assert isinstance(console.file, StringIO)
+    assert f"! {doubt.short}" in console.file.getvalue()
+    page = unescape((folder / "report.html").read_text())
+    assert page.index("Read these results with care") < page.index(text) < page.index("Summary")
+    assert f"! {doubt.short}</small>" in page
+    assert page.count('class="doubt"') == 1  # under no other controller's name
