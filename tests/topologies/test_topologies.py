@@ -156,7 +156,7 @@ def test_unknown_names(name: str, message: str) -> None:
 
 
 def test_the_example_in_the_documentation(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "guide" / "topologies.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "topologies.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     file = tmp_path / "my_topology.py"
     file.write_text(example)

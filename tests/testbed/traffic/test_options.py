@@ -97,7 +97,9 @@ def test_impossible_flows_are_refused(change: dict) -> None:
 
 @pytest.mark.parametrize("name", kind_names())
 def test_every_option_is_documented_with_its_default(name: str) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "guide" / "traffic.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "reference" / "traffic.md").read_text(
+        encoding="utf-8"
+    )
     cells = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
     rows = {cell[1].strip(): cell[2].strip() for cell in cells}
     for key, field in kind(name).options_model.model_fields.items():
