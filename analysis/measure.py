@@ -50,10 +50,11 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
     frames = cell.needed_log("frames") if has_video else cell.log("frames")
     decisions, acks, events = cell.log("decisions"), cell.log("acks"), cell.log("events")
     rates = {flow.flow: throughput.goodput_bps(goodput, flow) for flow in cell.measured}
-    jain = jain_index(list(rates.values())) if len(rates) > 1 else None
+    jain = _fairness(cell, rates)
     measured = []
     for flow in cell.measured:
         packets = cell.data_packets(flow)
+        acks_back = cell.ack_packets(flow)
         one_way = delay.one_way_ns(cell, flow, packets)
         info = tcpinfo[tcpinfo["flow"] == flow.flow] if len(tcpinfo) else tcpinfo
         rtts_ns = info["srtt_ns"].where(info["srtt_ns"] > 0) if len(info) else np.empty(0)
@@ -71,11 +72,14 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 link_utilisation=throughput.link_utilisation(cell, flow),
                 owd_ms=percentiles_ms(one_way),
                 qdelay_ms=percentiles_ms(delay.queueing_ns(packets)),
+                ack_qdelay_ms=percentiles_ms(delay.queueing_ns(acks_back))
+                if len(acks_back)
+                else None,
                 rtt_ms=percentiles_ms(rtts_ns),
                 loss_rate=loss.loss_rate(packets),
                 retransmit_rate=loss.retransmit_rate(tcpinfo, flow),
                 power=delay.power(rates[flow.flow], one_way),
-                jain=jain,
+                jain=jain[flow.flow],
                 video=video_metrics(frames, flow) if flow.kind == "video" else None,
                 dash=dash_metrics(cell.log("chunks"), cell.log("sessions"), flow)
                 if flow.kind == "dash"
@@ -92,6 +96,18 @@ def window_ns(cell: Cell) -> int:
     """Length of the agent's decision windows in this cell."""
     said = (cell.record.agent or {}).get("window_ns")
     return said if isinstance(said, int) and said >= 1_000_000 else WINDOW_NS
+
+
+def _fairness(cell: Cell, rates: dict[int, float]) -> dict[int, float | None]:
+    """Jain's index per flow, among the measured flows of its bottleneck and direction."""
+    beside = {
+        flow.flow: [other.flow for other in cell.measured if other.bottleneck == flow.bottleneck]
+        for flow in cell.measured
+    }
+    return {
+        flow: jain_index([rates[other] for other in others]) if len(others) > 1 else None
+        for flow, others in beside.items()
+    }
 
 
 def summarise(cells: Sequence[CellMetrics]) -> list[Summary]:

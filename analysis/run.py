@@ -114,6 +114,14 @@ class Cell:
         )
         return packets[chosen]
 
+    def ack_packets(self, flow: Flow) -> pd.DataFrame:
+        """ACKs of ``flow`` at its bottleneck's other direction; empty where that has no limit."""
+        packets = self.packets
+        back = None if flow.bottleneck is None else flow.bottleneck ^ 1
+        limited = any(link.link == back and link.trace for link in self.links)
+        chosen = (packets["flow"] == flow.flow) & packets["ack"] & (packets["link"] == back)
+        return packets[chosen & limited]
+
     def bottleneck_trace(self, flow: Flow) -> Trace | None:
         """Capacity of the flow's bottleneck; its time zero is ``start_ns``."""
         link = next((link for link in self.links if link.link == flow.bottleneck), None)

@@ -48,6 +48,9 @@ class CellMetrics(_Model):
     qdelay_ms: PercentilesMs = Field(
         description="queueing delay per packet at the bottleneck, data direction"
     )
+    ack_qdelay_ms: PercentilesMs | None = Field(
+        None, description="queueing delay of its ACKs at the bottleneck's way back; null: unlimited"
+    )
     rtt_ms: PercentilesMs = Field(description="the sender's smoothed RTT, sampled every 20 ms")
     loss_rate: float | None = Field(
         description="packets dropped at the bottleneck / packets that reached it"
@@ -55,7 +58,7 @@ class CellMetrics(_Model):
     retransmit_rate: float | None = Field(description="bytes retransmitted / bytes sent")
     power: float | None = Field(description="throughput / mean one-way delay, Mbit/s per s")
     jain: float | None = Field(
-        description="Jain's index over the cell's measured flows; null for a single flow"
+        description="Jain's index over the cell's measured flows of one direction; null for one"
     )
     video: VideoMetrics | None = Field(None, description="only for video flows")
     dash: DashMetrics | None = Field(None, description="only for dash flows")

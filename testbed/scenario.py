@@ -61,6 +61,7 @@ DurationNs = Annotated[
 RateBps = Annotated[
     float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
 ]
+QueueKind = Literal["droptail", "codel"]
 Start = DurationNs | Literal["random"]
 BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer(str)]
 Loss = Annotated[
@@ -74,12 +75,48 @@ class _Strict(BaseModel):
     )
 
 
+class Reverse(_Strict):
+    """The bottleneck against the data direction, which ACKs take. A rate or a trace limits it."""
+
+    trace: str | None = Field(
+        None,
+        description="its capacity: a file or name; `pair` is the recording's other direction "
+        "(name.up beside name.down)",
+    )
+    rate_bps: RateBps | None = Field(
+        None, alias="rate", description="its constant capacity, instead of a trace"
+    )
+    buffer: BufferSize = Field(Buffer(bdp=8.0), description="its queue limit, as `buffer`")
+    queue: QueueKind = Field("droptail", description="its queue discipline")
+    loss: Loss = Field(None, description="its loss, as `loss`")
+
+    @model_validator(mode="after")
+    def _one_capacity(self) -> Reverse:
+        if self.trace is not None and self.rate_bps is not None:
+            raise ValueError("give a trace or a rate, one of the two")
+        return self
+
+
+def _reverse(value: object) -> object:
+    """``5mbit``, ``pair`` or a trace alone is a reverse path of that capacity."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parse_rate_bps(value)
+    except UserError:
+        return {"trace": value}
+    return {"rate": value}
+
+
 class CrossTraffic(_Strict):
     """One more flow, outside the comparison, on a pair of hosts."""
 
     pair: int = Field(0, ge=0, description="index of the host pair that carries it")
     kind: str = Field("onoff", description="traffic kind")
     cc: str = Field("cubic", description="its congestion controller, the kernel's own")
+    direction: Literal["forward", "reverse"] = Field(
+        "forward", description="reverse: from the pair's receiver to its sender"
+    )
     start_ns: DurationNs = Field(0, alias="start", description="after the run's start")
     options: dict[str, Any] = Field(
         default_factory=dict, description="the traffic kind's own options"
@@ -141,14 +178,19 @@ class Scenario(_Strict):
     buffer: BufferSize = Field(
         Buffer(bdp=8.0), description="bottleneck queue limit: 8bdp, or a size such as 60kB"
     )
-    queue: Literal["droptail", "codel"] = Field(
-        "droptail", description="queue discipline of the bottleneck"
-    )
+    queue: QueueKind = Field("droptail", description="queue discipline of the bottleneck")
     loss: Loss = Field(
         None, description="random loss 0.5%, or Gilbert-Elliott ge:p_gb,p_bg[,loss_bad[,loss_good]]"
     )
     jitter_ns: DurationNs = Field(
         0, alias="jitter", description="extra random delay up to this, without reordering"
+    )
+    reverse: Annotated[Reverse, BeforeValidator(_reverse)] = Field(
+        default_factory=lambda: Reverse.model_validate({}),
+        description="the way of the ACKs: a rate, a trace, `pair`, or a mapping; unlimited",
+    )
+    bidirectional: bool = Field(
+        False, description="every pair carries a second measured flow, from receiver to sender"
     )
     duration_ns: DurationNs = Field(10 * 10**9, alias="duration", description="length of each cell")
     repeats: int = Field(

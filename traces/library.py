@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import inspect
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -85,6 +86,23 @@ def find(path_or_name: str | Path) -> Path:
         )
         raise TraceError(f"{text}: no such trace, by name or by file; {hint}")
     return path
+
+
+def other_direction(path_or_name: str | Path) -> Path:
+    """The file of the same recording's other direction: `ATT-LTE-driving.up` beside
+    `ATT-LTE-driving.down`, as Mahimahi's recordings are named. Raises TraceError.
+    """
+    path = find(path_or_name)
+    for here, there in (("down", "up"), ("up", "down")):
+        renamed = re.sub(rf"(?<=[._-]){here}(link)?(?=[._-]|$)", rf"{there}\1", path.name)
+        if renamed != path.name:
+            other = path.with_name(renamed)
+            if not other.exists():
+                raise TraceError(f"{other}: the other direction of {path.name} is not there")
+            return other
+    raise TraceError(
+        f"{path}: its name does not tell a direction; pairs are named name.down and name.up"
+    )
 
 
 @dataclass(frozen=True)

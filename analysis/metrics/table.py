@@ -100,6 +100,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("jain", "jain", "Jain's index", True, digits=3, crowned=True),
     Metric("owd_p50_ms", "owd_ms.p50", "one-way delay p50 ms", False, places=("run",)),
     Metric("qdelay_p95_ms", "qdelay_ms.p95", "queueing delay p95 ms", False),
+    Metric(
+        "ack_qdelay_p95_ms",
+        "ack_qdelay_ms.p95",
+        "ACKs' queueing delay p95 ms",
+        False,
+        places=("run",),
+    ),
     Metric("owd_p95_ms", "owd_ms.p95", "one-way delay p95 ms", False),
     Metric("stall_100", "video.stall_rate_100ms", "stalls >100 ms %", False, 100.0, 2),
     Metric("stall_200", "video.stall_rate_200ms", "stalls >200 ms %", False, 100.0, 2),

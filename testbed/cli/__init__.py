@@ -18,6 +18,7 @@ _COMMANDS = {
     "report": "report",
     "compare": "report",
     "diagnose": "diagnose",
+    "shell": "shell",
     "traces": "traces",
     "topologies": "topologies",
     "policies": "policies",

@@ -26,6 +26,8 @@ _FLAG_KEYS = {
     "queue": "queue",
     "loss": "loss",
     "jitter": "jitter",
+    "reverse": "reverse",
+    "bidirectional": "bidirectional",
     "duration": "duration",
     "repeats": "repeats",
     "seed": "seed",
@@ -33,6 +35,7 @@ _FLAG_KEYS = {
     "policy_server": "policy_server",
     "pcap": "pcap",
 }
+_PROGRAMS = ("sender", "receiver")  # keys of flow_options
 
 
 def scenario_from(
@@ -44,15 +47,20 @@ def scenario_from(
     Raises UserError naming the source of a mistake.
     """
     data = read_yaml(file) if file else {}
+    flags = dict(flags)
+    programs = {role: line for role in _PROGRAMS if (line := flags.pop(role, None)) is not None}
     given = {_FLAG_KEYS[name]: value for name, value in flags.items() if value is not None}
     if "rate" in given and "trace" not in given:
         data.pop("trace", None)
     if "trace" in given and "rate" not in given:
         data.pop("rate", None)
     data.update(given)
+    if programs:
+        data["flow_options"] = {**(data.get("flow_options") or {}), **programs}
+        data.setdefault("flow", "command")
     for assignment in assignments:
         set_key(data, assignment)
-    source = str(file) if file and not given and not assignments else "command line"
+    source = str(file) if file and not (given or programs or assignments) else "command line"
     return parse_scenario(data, source)
 
 
@@ -96,7 +104,17 @@ def scenario_from(
 @click.option(
     "--flow",
     metavar="KIND",
-    help="Measured traffic: video (default), bulk, onoff, dash, or FILE.py:Class.",
+    help="Measured traffic: video (default), bulk, onoff, dash, command, or FILE.py:Class.",
+)
+@click.option(
+    "--sender",
+    metavar="COMMAND",
+    help="Any program as the sender: 'iperf3 -c {receiver} -p {port} -t {duration}'.",
+)
+@click.option(
+    "--receiver",
+    metavar="COMMAND",
+    help="The program at the other end: 'iperf3 -s -1 -p {port}'.",
 )
 @click.option(
     "--flows", type=int, metavar="N", help="Measured flows, one per host pair, same controller."
@@ -114,6 +132,17 @@ def scenario_from(
     help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott).",
 )
 @click.option("--jitter", metavar="TIME", help="Extra random delay up to this, without reordering.")
+@click.option(
+    "--reverse",
+    metavar="RATE|TRACE|pair",
+    help="Capacity for the ACKs' way; pair: the recording's name.up for its name.down.",
+)
+@click.option(
+    "--bidirectional",
+    is_flag=True,
+    default=None,
+    help="A second measured flow per pair, in the other direction.",
+)
 @click.option("--duration", metavar="TIME", help="Length of each cell: 30s.")
 @click.option(
     "--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed."
@@ -142,6 +171,12 @@ def scenario_from(
 @click.option(
     "--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop."
 )
+@click.option(
+    "--hold",
+    "keep",
+    is_flag=True,
+    help="Keep the network after the traffic, for `tbtest shell`, until Enter or Ctrl-C.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
 @click.option(
     "--json",
@@ -154,6 +189,7 @@ def run(
     assignments: tuple[str, ...],
     out: Path | None,
     print_scenario: bool,
+    keep: bool,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -179,7 +215,7 @@ def run(
         plan = describe(scenario)
         click.echo(json.dumps(plan, indent=1) if as_json else _plan_text(plan))
         return
-    execute(scenario, out=out, as_json=as_json)
+    execute(scenario, out=out, as_json=as_json, keep=keep)
 
 
 def _plan_text(plan: dict[str, Any]) -> str:

@@ -118,7 +118,7 @@ class KernelController:
 
 def controllers(scenario: Scenario, server: SharedServer) -> dict[str, CongestionController]:
     """The scenario's controllers by name, policies with the server they ask; not checked yet."""
-    from testbed.controllers import bpf
+    from testbed.controllers import application, bpf
     from testbed.controllers import policy as policy_cc
 
     made: dict[str, CongestionController] = dict(
@@ -128,6 +128,8 @@ def controllers(scenario: Scenario, server: SharedServer) -> dict[str, Congestio
         controller = parse(name)
         if controller.kind == "bpf":
             made[name] = bpf.BpfController(name, Path(controller.rest))
+        elif controller.kind == "app":
+            made[name] = application.ApplicationController(name, controller.rest, scenario.flow)
         elif controller.kind == "kernel":
             made[name] = KernelController(name)
     return {name: made[name] for name in scenario.cc}

@@ -26,6 +26,12 @@ def foresight(
     The oracle does not see which flow is which: raises UserError where measured flows differ in
     delays or in how many flows they share their bottleneck with, or pass no bottleneck.
     """
+    if any(
+        step.name == flow.pair.bottleneck and not step.forward
+        for flow in flows
+        for step in flow.pair.path
+    ):
+        raise UserError("cc 'policy:oracle': it knows one direction; leave flows in the other out")
     pairs = [flow.pair for flow in flows if flow.role == "measured"]
     views = {_view(pair, network, flows) for pair in pairs}
     if len(views) != 1 or pairs[0].bottleneck is None:

@@ -2,7 +2,7 @@
 
 One grammar for run, league, collect and YAML: a name of the kernel's (``bbr``), ``policy`` (APC),
 ``policy:NAME``, ``policy:path/to/file.py:Class``, ``bpf:path/to/file.bpf.c`` or ``.bpf.o``,
-``observe:NAME``.
+``observe:NAME``, ``app:NAME``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KERNELS = {
 class Controller:
     """A name taken apart: rest is the policy, file or algorithm that the kind needs."""
 
-    kind: Literal["kernel", "policy", "bpf", "observe"]
+    kind: Literal["kernel", "policy", "bpf", "observe", "app"]
     rest: str
 
 
@@ -49,6 +49,8 @@ def parse(name: str) -> Controller:
         return Controller("bpf", rest)
     if colon and kind == "observe":
         return Controller("observe", rest)
+    if colon and kind == "app":
+        return Controller("app", rest)
     return Controller("kernel", name)
 
 
@@ -126,10 +128,11 @@ def listing() -> list[tuple[str, str]]:
     ]
     rows.append(("policy:FILE.py:Class", "your own policy in Python; naming the file runs it"))
     rows.append(("bpf:FILE.bpf.c", "your own controller in eBPF, compiled at once; or a .bpf.o"))
+    rows.append(("app:NAME", "the program's own, {cc} of its command line; with --flow command"))
     return rows
 
 
 def nearest(name: str, kernels: Sequence[str]) -> str:
     """What to say of a name that no kernel offers."""
-    known = [name for name, _ in listing() if "FILE" not in name]
+    known = [name for name, _ in listing() if "FILE" not in name and "NAME" not in name]
     return policies.nearest(name, dict.fromkeys([*kernels, *known]))

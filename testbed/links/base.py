@@ -37,6 +37,14 @@ PACKET_SCHEMA = pa.schema(
         pa.field("queue_bytes", pa.uint32(), nullable=False),
         pa.field("due_ns", pa.int64()),
         pa.field("verdict", pa.uint8(), nullable=False),
+        pa.field("ecn", pa.uint8(), nullable=False),
+        pa.field("marked", pa.bool_(), nullable=False),
+        pa.field("protocol", pa.uint8(), nullable=False),
+        pa.field("source", pa.uint32(), nullable=False),
+        pa.field("destination", pa.uint32(), nullable=False),
+        pa.field("source_port", pa.uint16(), nullable=False),
+        pa.field("destination_port", pa.uint16(), nullable=False),
+        pa.field("payload_bytes", pa.uint16(), nullable=False),
     ]
 )
 

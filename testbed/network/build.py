@@ -4,6 +4,7 @@ sysctls by us.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def build(
 
 
 def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpec:
-    """What the backend is asked for: the run's bottleneck in the data direction, delay alone in the
-    other.
+    """What the backend is asked for: of a bottleneck what the run asks in either direction, of any
+    other link the delay alone.
     """
     seeds = [
         int(np.random.SeedSequence([bottleneck.seed, index, way]).generate_state(1)[0])
@@ -121,6 +122,8 @@ def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpe
         loss=bottleneck.loss,
         seed=seeds[FORWARD],
     )
+    back = bottleneck.reverse
+    reverse = replace(reverse, capacity=back.capacity, queue=back.queue, loss=back.loss)
     return LinkSpec(emulated.name, forward, reverse)
 
 
@@ -166,7 +169,14 @@ def _pair(
         emulated_path(pair.sender, pair.receiver),
         emulated_path(pair.receiver, pair.sender),
     )
-    bottlenecks = [step.name for step in there if step.forward and links[step.name].bottleneck]
+
+    def met(path: tuple[PathLink, ...], forward: bool) -> str | None:
+        """The first bottleneck that a path passes in that direction."""
+        for step in path:
+            if step.forward == forward and links[step.name].bottleneck:
+                return step.name
+        return None
+
     return Pair(
         index=index,
         sender=hosts[pair.sender],
@@ -175,5 +185,7 @@ def _pair(
         forward_delay_ns=delay_ns(there),
         reverse_delay_ns=delay_ns(back),
         path=there,
-        bottleneck=bottlenecks[0] if bottlenecks else None,
+        bottleneck=met(there, forward=True),
+        back=back,
+        back_bottleneck=met(back, forward=False),
     )

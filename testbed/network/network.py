@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue
@@ -17,9 +17,18 @@ _OUTAGE_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True)
+class ReturnPath:
+    """What a run asks of bottleneck links against the data direction; unlimited without it."""
+
+    capacity: Trace | None = None
+    queue: Queue = field(default_factory=Queue)
+    loss: Loss | None = None
+
+
+@dataclass(frozen=True)
 class Bottleneck:
-    """What a run asks of bottleneck links, in the data direction. Every link draws its own seeds
-    from ``seed``.
+    """What a run asks of bottleneck links, in the data direction and against it. Every link draws
+    its own seeds from ``seed``.
     """
 
     capacity: Trace
@@ -27,6 +36,7 @@ class Bottleneck:
     loss: Loss | None = None
     jitter_ns: int = 0
     seed: int = 0
+    reverse: ReturnPath = field(default_factory=ReturnPath)
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,22 @@ class Pair:
     reverse_delay_ns: int
     path: tuple[PathLink, ...]  # emulated links from sender to receiver
     bottleneck: str | None  # the first bottleneck that its data passes: where the pair is measured
+    back: tuple[PathLink, ...] = ()  # emulated links from receiver to sender
+    back_bottleneck: str | None = None  # the first bottleneck on the way back
+
+    def turned(self) -> Pair:
+        """The pair for a flow from its receiver to its sender."""
+        return replace(
+            self,
+            sender=self.receiver,
+            receiver=self.sender,
+            forward_delay_ns=self.reverse_delay_ns,
+            reverse_delay_ns=self.forward_delay_ns,
+            path=self.back,
+            bottleneck=self.back_bottleneck,
+            back=self.path,
+            back_bottleneck=self.bottleneck,
+        )
 
     @property
     def base_rtt_ns(self) -> int:

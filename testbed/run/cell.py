@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from testbed.controllers.base import CongestionController
-from testbed.links.base import LinkSample
+from testbed.controllers.registry import parse
+from testbed.links.base import FORWARD, REVERSE, LinkSample
 from testbed.network import Network, build
 from testbed.run.capture import Capture
 from testbed.run.cpu import CpuSampler
 from testbed.run.flows import PlannedFlow, plan_flows
+from testbed.run.hosts import write_nodes
 from testbed.run.linklog import describe_links, stop_links
 from testbed.run.plan import CellPlan
 from testbed.run.prepared import Prepared
+from testbed.run.programs import program_flows, write_received
 from testbed.system.process import Process
+from testbed.system.rtnl import set_congestion
 from testbed.system.scope import Scope
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.base import argv
@@ -53,22 +57,31 @@ def run_cell(
     folder: Path,
     on_sample: Callable[[LinkSample, int], None],
     policy_server: str = "",
+    after_traffic: Callable[[], None] | None = None,
 ) -> CellResult:
     """Run one cell into ``folder``. Everything it creates is gone on return, also on exceptions.
 
     ``policy_server``: its address, where the flows themselves ask it.
 
     ``on_sample`` gets a reading of the first bottleneck and the time since the start (ns), ten
-    times a second. Raises UserError (ProcessFailed among them).
+    times a second; ``after_traffic`` is called while the network still stands. Raises UserError
+    (ProcessFailed among them).
     """
     with run.child(plan.folder) as cell:
         network = build(
             prepared.topology, prepared.backend, prepared.bottleneck(plan.seed), cell, folder
         )
+        write_nodes(network, cell.tmp)
         checks = network.check()
-        senders = [pair.sender.netns for pair in network.pairs if pair.role == "measured"]
+        measured = [pair for pair in network.pairs if pair.role == "measured"]
+        senders = [pair.sender.netns for pair in measured]
+        if prepared.scenario.bidirectional:
+            senders += [pair.receiver.netns for pair in measured]
         tcp_congestion = controller.attach(cell, senders, folder)
         flows = plan_flows(prepared, network, plan, tcp_congestion, folder, policy_server)
+        for flow in flows:
+            if flow.foreign and (flow.role == "cross" or parse(plan.cc).kind != "app"):
+                set_congestion(flow.pair.sender.netns, flow.spec.tcp_congestion)
         processes = _start_traffic(cell, flows, folder)
         capture = Capture.start(cell, network, folder) if prepared.scenario.pcap else None
         with CpuSampler() as cpu:
@@ -90,18 +103,25 @@ def run_cell(
             process.check()
         if capture is not None:
             capture.stop()
-        records = stop_links(network, folder)
+        if after_traffic is not None:
+            after_traffic()
+        programs = program_flows(flows, start_ns)
+        records, packets = stop_links(network, folder, programs)
         agent = controller.detach(folder)
     doubts = [
         f"flow {flow.spec.flow}: {text}"
         for flow in flows
         for text in traffic_kind(flow.spec.kind).finish(flow.spec) or ()
     ]
+    carried = write_received(packets, programs, flows, network, folder)
     merge_logs(folder)
     _drop_empty_logs(process for ends in processes for process in ends)
     details = {
         "tcp_congestion": tcp_congestion,
-        "flows": [_describe_flow(flow, network, start_ns) for flow in flows],
+        "flows": [
+            {**_describe_flow(flow, network, start_ns), **carried.get(flow.spec.flow, {})}
+            for flow in flows
+        ],
         "links": describe_links(network, records),
         "cpu": {"samples": cpu.samples},
         "environment": network.environment,
@@ -170,7 +190,11 @@ def _watch(
 
 def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> dict[str, Any]:
     pair = flow.pair
-    bottleneck = network.links[pair.bottleneck] if pair.bottleneck else None
+    bottleneck = None
+    for step in pair.path:
+        if step.name == pair.bottleneck:
+            way = FORWARD if step.forward else REVERSE
+            bottleneck = 2 * network.links[step.name].index + way
     return {
         "flow": flow.spec.flow,
         "kind": flow.spec.kind,
@@ -182,6 +206,6 @@ def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> dict[s
         "stop_ns": start_ns + flow.stop_ns,
         "base_owd_ns": pair.forward_delay_ns,
         "base_rtt_ns": pair.base_rtt_ns,
-        "bottleneck": 2 * bottleneck.index if bottleneck else None,
+        "bottleneck": bottleneck,
         "options": flow.spec.options,
     }

@@ -17,10 +17,15 @@ class PlannedFlow:
     """One flow on one pair. Times count from the cell's start."""
 
     spec: FlowSpec
-    pair: Pair
+    pair: Pair  # as this flow sees it: turned, if it runs against the topology's pair
     role: Literal["measured", "cross"]
     start_ns: int
     stop_ns: int
+
+    @property
+    def foreign(self) -> bool:
+        """Whether programs of the user's carry it: they choose ports and sockets themselves."""
+        return self.spec.kind == "command"
 
 
 def plan_flows(
@@ -31,7 +36,8 @@ def plan_flows(
     log_dir: Path,
     policy_server: str = "",
 ) -> list[PlannedFlow]:
-    """Measured flows first, numbered as their pairs, then the cross traffic.
+    """Measured flows first, numbered as their pairs, then those of the other direction, then the
+    cross traffic.
 
     ``policy_server``: its address, where the measured flows ask it.
     """
@@ -56,6 +62,7 @@ def plan_flows(
             sender_address=pair.sender.address,
             receiver_address=pair.receiver.address,
             seed=cell_seed(seed, number),
+            duration_ns=duration_ns - start_ns,
             options=options,
             log_dir=log_dir,
             policy_server="" if cross else policy_server,
@@ -66,11 +73,16 @@ def plan_flows(
 
     measured = [pair for pair in network.pairs if pair.role == "measured"]
     options = prepared.flow_options[plan.abr].model_dump(mode="json")
-    for pair, offset_ns in zip(measured, flow_offsets_ns(scenario, seed), strict=True):
+    offsets_ns = flow_offsets_ns(scenario, seed)
+    for pair, offset_ns in zip(measured, offsets_ns, strict=True):
         add(pair, scenario.flow, tcp_congestion, options, offset_ns, cross=False)
+    if scenario.bidirectional:
+        for pair, offset_ns in zip(measured, offsets_ns, strict=True):
+            add(pair.turned(), scenario.flow, tcp_congestion, options, offset_ns, cross=False)
     for extra in scenario.cross_traffic:
+        pair = network.pairs[extra.pair]
         add(
-            network.pairs[extra.pair],
+            pair.turned() if extra.direction == "reverse" else pair,
             extra.kind,
             extra.cc,
             dict(extra.options),

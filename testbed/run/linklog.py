@@ -4,6 +4,7 @@ they were.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,23 @@ import pyarrow.parquet as pq
 from testbed.links.base import FORWARD, REVERSE, Direction, DirectionRecord, LinkRecord, Percentiles
 from testbed.loss import format_loss
 from testbed.network import Network
+from testbed.run.classify import ProgramFlow, assign
 
 # Directions are numbered through all links: 2 x the link's index for forward, one more for reverse.
 
 
-def stop_links(network: Network, folder: Path) -> list[LinkRecord]:
-    """Stop every emulated link, in order, and write packets.parquet."""
+def stop_links(
+    network: Network, folder: Path, programs: Sequence[ProgramFlow] = ()
+) -> tuple[list[LinkRecord], pa.Table]:
+    """Stop every emulated link, in order, and write packets.parquet; returns its table too.
+
+    ``programs``: flows that are known by their hosts' addresses.
+    """
     records = [link.link.stop() for link in network.links.values()]
     tables = [record.packets_numbered(2 * index) for index, record in enumerate(records)]
-    pq.write_table(pa.concat_tables(tables), folder / "packets.parquet", compression="zstd")
-    return records
+    packets = assign(pa.concat_tables(tables), programs)
+    pq.write_table(packets, folder / "packets.parquet", compression="zstd")
+    return records, packets
 
 
 def describe_links(network: Network, records: list[LinkRecord]) -> list[dict[str, Any]]:
@@ -38,7 +46,8 @@ def describe_links(network: Network, records: list[LinkRecord]) -> list[dict[str
                     "link": 2 * opened.index + way,
                     "name": opened.name,
                     "direction": name,
-                    "bottleneck": opened.bottleneck and way == FORWARD,
+                    "bottleneck": opened.bottleneck
+                    and (way == FORWARD or direction.capacity is not None),
                     "backend": record.backend,
                     "per_packet": record.per_packet,
                     "environment": record.environment,

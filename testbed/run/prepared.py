@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -16,14 +17,14 @@ from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue
-from testbed.network import Bottleneck
+from testbed.network import Bottleneck, ReturnPath
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.base import Options, parse_options
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 from topologies import Topology, create
 from topologies import find as find_topology
-from traces.library import load
+from traces.library import load, other_direction
 from traces.model import Trace, constant
 
 _DRAWS = 100
@@ -39,6 +40,7 @@ class Prepared:
     topology: Topology
     trace: Trace
     buffer_bytes: int
+    reverse: ReturnPath
     backend: LinkBackend
     flow_options: Mapping[str, Options]
     """Of the measured flows, by who chooses their levels (--abr; "": the kind's own default)."""
@@ -56,6 +58,7 @@ class Prepared:
             loss=scenario.loss,
             jitter_ns=scenario.jitter_ns,
             seed=seed,
+            reverse=self.reverse,
         )
 
 
@@ -80,10 +83,12 @@ def resolve(scenario: Scenario) -> Prepared:
                 f"cross_traffic.{number}.pair: {cross.pair}, but {scenario.topology} has {pairs} "
                 "pairs"
             )
-        if parse_options(traffic_kind(cross.kind), cross.options).asked():
+        cross_options = parse_options(traffic_kind(cross.kind), cross.options)
+        if cross_options.asked():
             raise UserError(
                 f"cross_traffic.{number}.options.abr: cross traffic decides itself; name a rule"
             )
+        cross_options.check()
         cc.KernelController(cross.cc).check()
         if cross.start_ns >= scenario.duration_ns:
             raise UserError(
@@ -99,6 +104,7 @@ def resolve(scenario: Scenario) -> Prepared:
         topology=topology,
         trace=trace,
         buffer_bytes=scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
+        reverse=_return_path(scenario, trace),
         backend=link_backend(scenario.link_backend),
         flow_options=options_by_abr,
         server=server,
@@ -110,6 +116,14 @@ def resolve(scenario: Scenario) -> Prepared:
     prepared = replace(prepared, warnings=tuple(dict.fromkeys(doubts)))
     for controller in prepared.controllers.values():
         controller.check()
+    for options in options_by_abr.values():
+        options.check()
+    kinds = {scenario.flow, *(cross.kind for cross in scenario.cross_traffic)}
+    if "command" in kinds and prepared.backend.name != "relay":
+        raise UserError(
+            f"command traffic is measured by the relay's packet log, which the "
+            f"{prepared.backend.name} backend lacks; use --link-backend relay"
+        )
     return prepared
 
 
@@ -158,6 +172,27 @@ def _doubts(scenario: Scenario, options: Options) -> Iterator[str]:
             f"the cell lasts {rounds} round trips: the controllers are still starting up; give a "
             "longer --duration"
         )
+
+
+def _return_path(scenario: Scenario, forward: Trace) -> ReturnPath:
+    """The bottleneck against the data direction; its trace begins where the other one does."""
+    asked = scenario.reverse
+    if asked.trace is None and asked.rate_bps is None:
+        return ReturnPath(loss=asked.loss)
+    if asked.rate_bps is not None:
+        trace = constant(asked.rate_bps)
+    else:
+        assert asked.trace is not None
+        name: str | Path = asked.trace
+        if name == "pair":
+            if scenario.trace is None:
+                raise UserError("reverse: pair is the other direction of a trace; name a trace")
+            name = other_direction(scenario.trace)
+        trace = load(name, scenario.trace_format).starting_at(trace_start_ns(scenario, forward))
+    if trace.name == forward.name:  # each has a file of its own in the run folder
+        trace = replace(trace, name=f"{trace.name}.reverse")
+    limit_bytes = asked.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns)
+    return ReturnPath(trace, Queue(kind=asked.queue, limit_bytes=limit_bytes), asked.loss)
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from testbed.links.base import LinkSample
 from testbed.run.cell import run_cell
 from testbed.run.environment import describe_environment
 from testbed.run.files import SCHEMA, new_run_folder, write_json
+from testbed.run.hold import hold
 from testbed.run.live import LiveView
 from testbed.run.plan import CellPlan, plan_cells
 from testbed.run.preflight import check_machine
@@ -105,18 +107,24 @@ def _finished(manifest: _Manifest) -> Iterator[None]:
     manifest.finish("done")
 
 
-def execute(scenario: Scenario, *, out: Path | None, as_json: bool) -> Path:
-    """Run every cell, build the report, print the result; returns the run folder.
+def execute(scenario: Scenario, *, out: Path | None, as_json: bool, keep: bool = False) -> Path:
+    """Run every cell, build the report, print the result; returns the run folder. ``keep``: the
+    only cell's network stands until the user has looked around.
 
     Raises UserError; a cell that fails does not stop the others, but makes the run end with an
     error.
     """
     require_root()
+    cells = len(plan_cells(scenario))
+    if keep and cells > 1:
+        raise UserError(
+            f"--hold keeps one cell and the scenario has {cells}; name one controller with --cc "
+            "and leave repeats at 1"
+        )
     prepared = resolve(scenario)
     run_id = new_run_id()
     folder = new_run_folder(out, run_id)
-    failures = run_cells(prepared, run_id, folder, quiet=as_json)
-    cells = len(plan_cells(scenario))
+    failures = run_cells(prepared, run_id, folder, quiet=as_json, keep=keep)
     if len(failures) == cells:
         raise UserError(f"every cell failed; the first: {failures[0]}; logs: {folder}")
     from testbed.run.show import (
@@ -136,14 +144,18 @@ def run_cells(
     *,
     quiet: bool,
     on_sample: Callable[[LinkSample, int], None] | None = None,
+    keep: bool = False,
 ) -> list[str]:
     """Run the cells into ``folder``; returns what went wrong with those that failed.
 
     ``on_sample``: as in ``run_cell``, instead of the live view's; called in the main thread.
+    ``keep``: hold the network of each cell after its traffic.
     """
     check_machine(prepared)
     cells = plan_cells(prepared.scenario)
-    write_parquet(prepared.trace, folder / "traces" / f"{prepared.trace.name}.parquet")
+    for trace in (prepared.trace, prepared.reverse.capacity):
+        if trace is not None:
+            write_parquet(trace, folder / "traces" / f"{trace.name}.parquet")
     manifest = _Manifest(folder, run_id, prepared, cells)
     failures: list[str] = []
     with _finished(manifest), Scope(run_id) as scope, LiveView(len(cells), quiet=quiet) as view:
@@ -155,9 +167,9 @@ def run_cells(
             manifest.cell(plan, "running")
             view.begin(f"{plan.label} {plan.abr_label} r{plan.repeat}".replace("  ", " "))
             try:
-                _run_and_write(
-                    scope, prepared, plan, folder, on_sample or view.sample, policy_server
-                )
+                after = partial(hold, view.note) if keep else None
+                sample = on_sample or view.sample
+                _run_and_write(scope, prepared, plan, folder, sample, policy_server, after)
             except ProcessFailed as error:
                 failures.append(f"{plan.folder}: {error}")
                 manifest.cell(plan, "failed")
@@ -175,6 +187,7 @@ def _run_and_write(
     folder: Path,
     on_sample: Callable[[LinkSample, int], None],
     policy_server: str,
+    after_traffic: Callable[[], None] | None,
 ) -> None:
     cell_folder = folder / "cells" / plan.folder
     try:
@@ -187,6 +200,7 @@ def _run_and_write(
             cell_folder,
             on_sample,
             policy_server,
+            after_traffic,
         )
     except OSError as error:
         raise UserError(explain(error, cell_folder)) from error

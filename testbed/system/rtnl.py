@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -68,6 +70,45 @@ def add_routes(netns: NetNs, routes: Sequence[Route]) -> None:
                 raise UserError(
                     f"cannot add the route {route.destination} via {route.gateway}: {error}"
                 ) from error
+
+
+def set_congestion(netns: NetNs, name: str) -> None:
+    """Make ``name`` the congestion controller of every TCP connection over a gateway, for programs
+    that choose none (RTAX_CC_ALGO of the routes). Raises UserError if the kernel does not keep it.
+    """
+    with netns.inside(), IPRoute() as ip:
+        try:
+            for route in _gateway_routes(ip):
+                ip.route(
+                    "replace",
+                    dst=_destination(route),
+                    gateway=route.get_attr("RTA_GATEWAY"),
+                    metrics={"cc_algo": name},
+                )
+            found = {_congestion_of(route) for route in _gateway_routes(ip)}
+        except NetlinkError as error:
+            raise UserError(f"congestion controller {name!r} of a route: {error}") from error
+    if found != {name}:
+        raise UserError(f"congestion controller {name!r} was asked for, the routes have {found}")
+
+
+def _gateway_routes(ip: IPRoute) -> list[Any]:
+    return [
+        route
+        for family in (socket.AF_INET, socket.AF_INET6)
+        for route in ip.get_routes(family=family)
+        if route.get_attr("RTA_GATEWAY") is not None
+    ]
+
+
+def _destination(route: Any) -> str:
+    destination = route.get_attr("RTA_DST")
+    return f"{destination}/{route['dst_len']}" if destination else "default"
+
+
+def _congestion_of(route: Any) -> str | None:
+    metrics = route.get_attr("RTA_METRICS")
+    return metrics.get_attr("RTAX_CC_ALGO") if metrics else None
 
 
 def describe_interfaces(netns: NetNs) -> dict[str, dict[str, str | int]]:

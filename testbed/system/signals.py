@@ -78,6 +78,12 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum)
 
 
+def forgive() -> None:
+    """A caught signal has had its effect: it is not raised anew. Another one is."""
+    global _pending
+    _pending = None
+
+
 def install() -> dict[int, Any]:
     """Let the signals raise Interrupted, except those the caller's parent had ignored (nohup).
     Returns what was there.

@@ -29,6 +29,9 @@ class Options(BaseModel):
         """The ABR policies that the flow asks of the run's policy server."""
         return ()
 
+    def check(self) -> None:
+        """Raises UserError if this machine lacks something that traffic of these options needs."""
+
 
 class FlowSpec(BaseModel):
     """One flow, as both its processes are told it (JSON)."""
@@ -41,6 +44,7 @@ class FlowSpec(BaseModel):
     sender_address: str
     receiver_address: str
     seed: int = Field(ge=0)
+    duration_ns: int = Field(0, ge=0)  # planned; the interval that begins the flow counts
     options: dict[str, Any]
     log_dir: Path
     policy_server: str = ""
@@ -77,6 +81,7 @@ _MODULES = {
     "bulk": "testbed.traffic.bulk",
     "onoff": "testbed.traffic.onoff",
     "dash": "testbed.traffic.dash.kind",
+    "command": "testbed.traffic.command.kind",
 }
 
 

@@ -93,6 +93,7 @@ void direction_arrive(struct direction *direction, struct packet *packet, int64_
     direction_advance(direction, now_ns);
     packet->enqueue_ns = now_ns;
     packet->due_ns = NEVER;
+    packet->marked = false;
     packet->queue_bytes = direction->queue.bytes + sending_bytes(direction);
     counter_add(&direction->counters->offered_packets, 1);
     counter_add(&direction->counters->offered_bytes, packet->size_bytes);

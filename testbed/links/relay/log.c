@@ -13,7 +13,7 @@
 
 #include "clock.h"
 
-#define RING_RECORDS (1u << 17) /* 6 MiB: seconds of a slow disk */
+#define RING_RECORDS (1u << 17) /* 7 MiB: seconds of a slow disk */
 
 static struct record ring[RING_RECORDS];
 static _Atomic uint64_t produced, consumed;
@@ -83,18 +83,23 @@ void log_packet(const struct packet *packet, unsigned direction, enum verdict ve
         lost++;
         return;
     }
-    struct ports ports = packet_ports(packet);
+    struct headers headers = packet_headers(packet);
     ring[at % RING_RECORDS] = (struct record){
         .enqueue_ns = packet->enqueue_ns,
         .dequeue_ns = dequeue_ns,
         .deliver_ns = deliver_ns,
         .due_ns = packet->due_ns == NEVER ? -1 : packet->due_ns,
-        .size_bytes = packet->size_bytes,
+        .source = headers.source,
+        .destination = headers.destination,
         .queue_bytes = packet->queue_bytes,
-        .source_port = ports.source,
-        .destination_port = ports.destination,
+        .size_bytes = (uint16_t)packet->size_bytes,
+        .payload_bytes = headers.payload_bytes,
+        .source_port = headers.source_port,
+        .destination_port = headers.destination_port,
         .direction = (uint8_t)direction,
         .verdict = (uint8_t)verdict,
+        .protocol = headers.protocol,
+        .ecn = (uint8_t)(headers.ecn | (packet->marked ? ECN_MARKED : 0)),
     };
     atomic_store_explicit(&produced, at + 1, memory_order_release);
 }

@@ -8,12 +8,15 @@ struct record { /* read by testbed/links/relay/log.py; native byte order */
     int64_t dequeue_ns; /* -1: never */
     int64_t deliver_ns; /* -1: never */
     int64_t due_ns;     /* -1: never */
-    uint32_t size_bytes;
+    uint32_t source, destination; /* addresses, see struct headers */
     uint32_t queue_bytes;
+    uint16_t size_bytes, payload_bytes;
     uint16_t source_port, destination_port;
-    uint8_t direction, verdict;
-    uint8_t zero[2];
+    uint8_t direction, verdict, protocol;
+    uint8_t ecn; /* codepoint on leaving, plus ECN_MARKED if this link set it */
 };
+
+#define ECN_MARKED 4
 
 /* Creates the file and starts the writer. Ends the program with a message if it cannot. */
 void log_open(const char *path);

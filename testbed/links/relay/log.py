@@ -15,20 +15,39 @@ RECEIVER_PORT = 5000
 CLIENT_PORTS = (20000, 29999)  # of receivers that connect to their sender
 MAX_FLOWS = 20000
 
+_ECN_CODEPOINT, _ECN_MARKED = 3, 4  # relay/log.h
+
 RECORD = np.dtype(  # struct record of relay/log.h
     [
         ("enqueue_ns", "i8"),
         ("dequeue_ns", "i8"),
         ("deliver_ns", "i8"),
         ("due_ns", "i8"),
-        ("size_bytes", "u4"),
+        ("source", "u4"),
+        ("destination", "u4"),
         ("queue_bytes", "u4"),
+        ("size_bytes", "u2"),
+        ("payload_bytes", "u2"),
         ("source_port", "u2"),
         ("destination_port", "u2"),
         ("direction", "u1"),
         ("verdict", "u1"),
-        ("zero", "u2"),
+        ("protocol", "u1"),
+        ("ecn", "u1"),
     ]
+)
+
+_PLAIN = (
+    "enqueue_ns",
+    "size_bytes",
+    "queue_bytes",
+    "verdict",
+    "protocol",
+    "source",
+    "destination",
+    "source_port",
+    "destination_port",
+    "payload_bytes",
 )
 
 
@@ -44,7 +63,9 @@ def read_log(path: Path) -> pa.Table:
         "link": records["direction"],
         "flow": flow,
         "ack": ack,
-        **{name: records[name] for name in ("enqueue_ns", "size_bytes", "queue_bytes", "verdict")},
+        "ecn": records["ecn"] & _ECN_CODEPOINT,
+        "marked": (records["ecn"] & _ECN_MARKED) != 0,
+        **{name: records[name] for name in _PLAIN},
         **{name: _nullable(records[name]) for name in ("dequeue_ns", "deliver_ns", "due_ns")},
     }
     return pa.table(

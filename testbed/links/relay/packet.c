@@ -1,9 +1,7 @@
 #include "packet.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define CHUNK_PACKETS 64 /* few page faults at a time */
 
@@ -33,26 +31,48 @@ void packet_free(struct packet *packet)
     unused = packet;
 }
 
-struct ports packet_ports(const struct packet *packet)
+static uint16_t be16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static uint32_t be32(const uint8_t *at)
+{
+    return (uint32_t)be16(at) << 16 | be16(at + 2);
+}
+
+struct headers packet_headers(const struct packet *packet)
 {
     const uint8_t *ip = packet->data;
-    uint8_t protocol;
-    size_t header;
-    uint16_t pair[2];
+    struct headers found = {0};
+    size_t length; /* of the headers so far */
+    bool first = true;
 
-    if (packet->size_bytes < 20)
-        return (struct ports){0, 0};
-    if (ip[0] >> 4 == 4) {
-        protocol = ip[9];
-        header = (size_t)(ip[0] & 15) * 4;
-        if ((ip[6] & 0x1f) || ip[7]) /* fragment offset */
-            return (struct ports){0, 0};
+    if (packet->size_bytes >= 20 && ip[0] >> 4 == 4) {
+        length = (size_t)(ip[0] & 15) * 4;
+        first = !(be16(ip + 6) & 0x1fff); /* fragment offset */
+        found.protocol = ip[9];
+        found.ecn = ip[1] & 3;
+        found.source = be32(ip + 12);
+        found.destination = be32(ip + 16);
+    } else if (packet->size_bytes >= 40 && ip[0] >> 4 == 6) {
+        length = 40;
+        found.protocol = ip[6];
+        found.ecn = ip[1] >> 4 & 3;
+        found.source = be32(ip + 20);
+        found.destination = be32(ip + 36);
     } else {
-        protocol = ip[6];
-        header = 40;
+        return found;
     }
-    if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || packet->size_bytes < header + sizeof pair)
-        return (struct ports){0, 0};
-    memcpy(pair, ip + header, sizeof pair);
-    return (struct ports){ntohs(pair[0]), ntohs(pair[1])};
+    const uint8_t *transport = ip + length;
+    bool tcp = found.protocol == IPPROTO_TCP;
+    size_t header = tcp ? 20 : found.protocol == IPPROTO_UDP ? 8 : 0;
+    if (first && header && packet->size_bytes >= length + header) {
+        found.source_port = be16(transport);
+        found.destination_port = be16(transport + 2);
+        length += tcp ? (size_t)(transport[12] >> 4) * 4 : header;
+    }
+    if (packet->size_bytes > length)
+        found.payload_bytes = (uint16_t)(packet->size_bytes - length);
+    return found;
 }

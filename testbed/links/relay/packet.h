@@ -1,6 +1,7 @@
 /* A packet on its way through the relay, and the pool that packets come from. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct packet {
     int64_t deliver_at_ns; /* due_ns plus propagation delay and jitter */
     uint32_t size_bytes;
     uint32_t queue_bytes; /* backlog found on arrival */
+    bool marked;          /* this link set CE */
     uint8_t data[PACKET_MAX_BYTES];
 };
 
@@ -45,7 +47,12 @@ static inline struct packet *fifo_pop(struct fifo *fifo)
 struct packet *packet_new(void);
 void packet_free(struct packet *packet);
 
-struct ports {
-    uint16_t source, destination; /* 0: neither TCP nor UDP, or not the first fragment */
+struct headers {
+    uint32_t source, destination; /* IPv4 addresses, or the last four bytes of IPv6 ones; host byte order */
+    uint16_t source_port, destination_port; /* 0: neither TCP nor UDP, or not the first fragment */
+    uint16_t payload_bytes;                 /* behind the TCP or UDP header; of others, behind the IP header */
+    uint8_t protocol;                       /* IANA's number; of IPv6 the first next header */
+    uint8_t ecn;                            /* the ECN codepoint (RFC 3168) */
 };
-struct ports packet_ports(const struct packet *packet);
+/* All zero if the packet is no IP packet or is cut off. */
+struct headers packet_headers(const struct packet *packet);

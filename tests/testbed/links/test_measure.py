@@ -32,6 +32,7 @@ def packets(
         "queue_bytes": np.zeros(count),
         "due_ns": pa.array(due_ns, mask=~left),
         "verdict": np.full(count, verdict),
+        **dict.fromkeys(PACKET_SCHEMA.names[10:], np.zeros(count)),
     }
     return pa.table(
         [pa.array(columns[field.name]).cast(field.type) for field in PACKET_SCHEMA], PACKET_SCHEMA

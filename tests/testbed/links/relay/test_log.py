@@ -11,14 +11,14 @@ from testbed.links.relay.log import RECORD, flows_of, read_log
 
 
 def records(*rows: tuple[int, ...]) -> np.ndarray:
-    return np.array([(*row, 0) for row in rows], RECORD)
+    return np.array(list(rows), RECORD)
 
 
 def test_records_become_rows_in_order_of_arrival(tmp_path: Path) -> None:
     log = records(
-        (30, -1, -1, -1, 1500, 9000, 40001, 5001, 0, TAIL_DROP),
-        (10, 20, 25, 19, 1500, 7500, 40001, 5001, 0, DELIVERED),
-        (12, 13, 18, 13, 52, 0, 5001, 40001, 1, DELIVERED),
+        (30, -1, -1, -1, 7, 9, 9000, 1500, 1448, 40001, 5001, 0, TAIL_DROP, 6, 2),
+        (10, 20, 25, 19, 7, 9, 7500, 1500, 1448, 40001, 5001, 0, DELIVERED, 6, 3 + 4),
+        (12, 13, 18, 13, 9, 7, 0, 52, 0, 5001, 40001, 1, DELIVERED, 6, 3),
     )
     (tmp_path / "log").write_bytes(log.tobytes() + b"cut off")
     table = read_log(tmp_path / "log")
@@ -34,6 +34,14 @@ def test_records_become_rows_in_order_of_arrival(tmp_path: Path) -> None:
         "queue_bytes": [7500, 0, 9000],
         "due_ns": [19, 13, None],
         "verdict": [DELIVERED, DELIVERED, TAIL_DROP],
+        "ecn": [3, 3, 2],
+        "marked": [True, False, False],
+        "protocol": [6, 6, 6],
+        "source": [7, 9, 7],
+        "destination": [9, 7, 9],
+        "source_port": [40001, 5001, 40001],
+        "destination_port": [5001, 40001, 5001],
+        "payload_bytes": [1448, 0, 1448],
     }
 
 

@@ -1,0 +1,1 @@
+"""Any program as traffic: one command line per end, started in its host."""

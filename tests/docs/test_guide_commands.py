@@ -1,0 +1,57 @@
+"""The commands that guide pages show are run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "guide"
+NEEDS = {"iperf3": shutil.which("iperf3"), "examples/quic.py": find_spec("aioquic")}
+
+
+def commands(page: str) -> list[str]:
+    """Every command of a page's ``sh`` blocks, continued lines joined."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run it in the project's root with this interpreter; run folders go to ``folder``."""
+    for need, found in NEEDS.items():
+        if need in command and not found:
+            pytest.skip(f"{need} cannot run here")
+    words = shlex.split(command.replace("'python ", f"'{sys.executable} "))
+    assert words[0] == "tbtest"
+    argv = [sys.executable, "-m", "testbed", *words[1:]]
+    if words[1] == "run" and "--out" not in words:
+        argv += ["--out", str(folder / "run")]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=170)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "command",
+    # --hold and shell need each other: tests/testbed/run/test_programs.py
+    [line for line in commands("programs.md") if "--hold" not in line and " shell " not in line],
+)
+def test_programs(command: str, tmp_path: Path) -> None:
+    done = shown(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "throughput Mbit/s" in done.stdout
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", commands("directions.md"))
+def test_directions(command: str, tmp_path: Path) -> None:
+    done = shown(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ACKs' queueing delay" in done.stdout
