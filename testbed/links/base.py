@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from testbed.errors import UserError
+from testbed.links.queues import Queue as Queue
 
 if TYPE_CHECKING:
     from testbed.system.netns import NetNs
@@ -47,30 +48,6 @@ PACKET_SCHEMA = pa.schema(
         pa.field("payload_bytes", pa.uint16(), nullable=False),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Queue:
-    """The bottleneck's queue. `limit_bytes` counts IP packets and includes the one being sent.
-
-    `target_ns` and `interval_ns` are CoDel's (RFC 8289); drop-tail ignores them.
-    """
-
-    kind: Literal["droptail", "codel"] = "droptail"
-    limit_bytes: int = 1_000_000
-    target_ns: int = 5_000_000
-    interval_ns: int = 100_000_000
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("droptail", "codel"):
-            raise UserError(f"queue: unknown kind '{self.kind}'; known: droptail, codel")
-        if self.limit_bytes < 1500:
-            raise UserError(
-                f"queue: limit of {self.limit_bytes} bytes cannot hold one packet; give at least "
-                "1500"
-            )
-        if self.target_ns <= 0 or self.interval_ns <= 0:
-            raise UserError("queue: CoDel's target and interval must be positive")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ void direction_init(struct direction *direction, uint64_t seed)
     direction->loss.rng = rng_stream(seed, 1);
     direction->trace_loss_rng = rng_stream(seed, 2);
     direction->jitter_rng = rng_stream(seed, 3);
+    if (direction->queue.discipline == PIE)
+        direction->queue.pie.rng = rng_stream(seed, 4);
     playback_init(&direction->playback);
 }
 
@@ -27,6 +29,12 @@ static void drop(struct direction *direction, struct packet *packet, enum verdic
     counter_add(&direction->counters->dropped_bytes, packet->size_bytes);
     log_packet(packet, direction->id, verdict, dequeue_ns, -1);
     packet_free(packet);
+}
+
+static void drop_all(struct direction *direction, struct fifo *packets, enum verdict verdict)
+{
+    for (struct packet *packet; (packet = fifo_pop(packets));)
+        drop(direction, packet, verdict);
 }
 
 /* The packet has left the queue at its due_ns: it is lost or enters the delay line. */
@@ -56,23 +64,22 @@ static void depart(struct direction *direction, struct packet *packet)
 
 static int64_t ready_ns(struct direction *direction)
 {
-    int64_t arrived_ns = direction->queue.waiting.head->enqueue_ns;
-    return playback_ready(&direction->playback, arrived_ns > direction->free_ns ? arrived_ns : direction->free_ns);
+    int64_t since_ns = direction->queue.since_ns;
+    return playback_ready(&direction->playback, since_ns > direction->free_ns ? since_ns : direction->free_ns);
 }
 
 void direction_advance(struct direction *direction, int64_t now_ns)
 {
     for (;;) {
         if (!direction->sending) {
-            if (!direction->queue.waiting.head)
+            if (!direction->queue.bytes)
                 break;
             int64_t start_ns = ready_ns(direction);
             if (start_ns > now_ns)
                 break;
             struct fifo dropped = {0};
             struct packet *packet = queue_take(&direction->queue, start_ns, &dropped);
-            for (struct packet *gone; (gone = fifo_pop(&dropped));)
-                drop(direction, gone, AQM_DROP);
+            drop_all(direction, &dropped, AQM_DROP);
             if (!packet)
                 break;
             packet->due_ns = playback_carry(&direction->playback, start_ns, packet->size_bytes);
@@ -97,10 +104,13 @@ void direction_arrive(struct direction *direction, struct packet *packet, int64_
     packet->queue_bytes = direction->queue.bytes + sending_bytes(direction);
     counter_add(&direction->counters->offered_packets, 1);
     counter_add(&direction->counters->offered_bytes, packet->size_bytes);
-    if (queue_offer(&direction->queue, packet, sending_bytes(direction)))
+    struct fifo displaced = {0};
+    enum verdict verdict = queue_offer(&direction->queue, packet, sending_bytes(direction), &displaced);
+    drop_all(direction, &displaced, TAIL_DROP);
+    if (verdict == DELIVERED)
         direction_advance(direction, now_ns);
     else
-        drop(direction, packet, TAIL_DROP);
+        drop(direction, packet, verdict);
 }
 
 struct packet *direction_due(struct direction *direction, int64_t now_ns)
@@ -125,7 +135,7 @@ int64_t direction_next_ns(struct direction *direction)
         return direction->line.head->deliver_at_ns;
     if (direction->sending)
         return direction->sending->due_ns;
-    return direction->queue.waiting.head ? ready_ns(direction) : NEVER;
+    return direction->queue.bytes ? ready_ns(direction) : NEVER;
 }
 
 static void log_left(struct direction *direction, struct packet *packet)
@@ -142,6 +152,6 @@ void direction_end(struct direction *direction)
     if (direction->sending)
         log_left(direction, direction->sending);
     direction->sending = NULL;
-    while ((packet = fifo_pop(&direction->queue.waiting)))
+    while ((packet = queue_empty(&direction->queue)))
         log_left(direction, packet);
 }

@@ -76,3 +76,26 @@ struct headers packet_headers(const struct packet *packet)
         found.payload_bytes = (uint16_t)(packet->size_bytes - length);
     return found;
 }
+
+bool packet_mark(struct packet *packet)
+{
+    uint8_t *ip = packet->data;
+    uint8_t ecn = packet_headers(packet).ecn;
+
+    if (!ecn)
+        return false;
+    if (ecn == 3)
+        return true;
+    packet->marked = true;
+    if (ip[0] >> 4 == 6) {
+        ip[1] |= 0x30;
+        return true;
+    }
+    /* RFC 1624: the checksum less the bits that are set, in one's complement. */
+    uint32_t sum = be16(ip + 10) + (uint32_t)(0xffff - (3 - ecn));
+    sum = (sum & 0xffff) + (sum >> 16);
+    ip[1] |= 3;
+    ip[10] = (uint8_t)(sum >> 8);
+    ip[11] = (uint8_t)sum;
+    return true;
+}

@@ -54,5 +54,8 @@ struct headers {
     uint8_t protocol;                       /* IANA's number; of IPv6 the first next header */
     uint8_t ecn;                            /* the ECN codepoint (RFC 3168) */
 };
+/* Sets CE (RFC 3168) and the IPv4 checksum, and notes it in the packet. False: its sender knows no ECN. */
+bool packet_mark(struct packet *packet);
+
 /* All zero if the packet is no IP packet or is cut off. */
 struct headers packet_headers(const struct packet *packet);

@@ -1,81 +1,67 @@
 #include "queue.h"
 
-#include <math.h>
-
-#define MAX_PACKET_BYTES 1500
-
-bool queue_offer(struct queue *queue, struct packet *packet, uint32_t sending_bytes)
+static struct packet *pop(void *of)
 {
-    if ((uint64_t)queue->bytes + sending_bytes + packet->size_bytes > queue->limit_bytes)
-        return false;
-    fifo_push(&queue->waiting, packet);
-    queue->bytes += packet->size_bytes;
-    return true;
-}
-
-static struct packet *pop(struct queue *queue)
-{
+    struct queue *queue = of;
     struct packet *packet = fifo_pop(&queue->waiting);
     if (packet)
         queue->bytes -= packet->size_bytes;
     return packet;
 }
 
-/* RFC 8289, 5.5: the head, and whether the sojourn time has been above target for an interval. */
-static struct packet *codel_pop(struct queue *queue, int64_t now_ns, bool *ok_to_drop)
+enum verdict queue_offer(struct queue *queue, struct packet *packet, uint32_t sending_bytes, struct fifo *dropped)
 {
-    struct codel *codel = &queue->codel;
-    struct packet *packet = pop(queue);
+    uint64_t needed = (uint64_t)queue->bytes + sending_bytes + packet->size_bytes;
 
-    *ok_to_drop = false;
-    if (!packet || now_ns - packet->enqueue_ns < codel->target_ns || queue->bytes <= MAX_PACKET_BYTES)
-        codel->first_above_ns = 0;
-    else if (!codel->first_above_ns)
-        codel->first_above_ns = now_ns + codel->interval_ns;
-    else
-        *ok_to_drop = now_ns >= codel->first_above_ns;
-    return packet;
-}
-
-static int64_t control_law_ns(const struct codel *codel, int64_t from_ns)
-{
-    return from_ns + (int64_t)((double)codel->interval_ns / sqrt(codel->count));
-}
-
-/* RFC 8289, 5.6. */
-static struct packet *codel_take(struct queue *queue, int64_t now_ns, struct fifo *dropped)
-{
-    struct codel *codel = &queue->codel;
-    bool ok_to_drop;
-    struct packet *packet = codel_pop(queue, now_ns, &ok_to_drop);
-
-    if (codel->dropping) {
-        if (!ok_to_drop)
-            codel->dropping = false;
-        while (codel->dropping && now_ns >= codel->drop_next_ns) {
-            fifo_push(dropped, packet);
-            codel->count++;
-            packet = codel_pop(queue, now_ns, &ok_to_drop);
-            if (ok_to_drop)
-                codel->drop_next_ns = control_law_ns(codel, codel->drop_next_ns);
-            else
-                codel->dropping = false;
-        }
-    } else if (ok_to_drop) {
-        fifo_push(dropped, packet);
-        packet = codel_pop(queue, now_ns, &ok_to_drop);
-        codel->dropping = true;
-        /* A queue that was controlled a moment ago goes on with the drop rate that controlled it. */
-        uint32_t delta = codel->count - codel->last_count;
-        bool recent = now_ns - codel->drop_next_ns < 16 * codel->interval_ns;
-        codel->count = delta > 1 && recent ? delta : 1;
-        codel->drop_next_ns = control_law_ns(codel, now_ns);
-        codel->last_count = codel->count;
+    /* fq_codel makes room at the expense of the longest flow instead. */
+    if (needed > queue->limit_bytes && queue->discipline != FQ_CODEL)
+        return TAIL_DROP;
+    if (queue->discipline == PIE && !pie_admits(&queue->pie, packet, queue->bytes, queue->ecn))
+        return AQM_DROP;
+    if (!queue->bytes)
+        queue->since_ns = packet->enqueue_ns;
+    queue->bytes += packet->size_bytes;
+    if (queue->discipline == FQ_CODEL) {
+        fq_codel_push(&queue->fq, packet);
+        while ((uint64_t)queue->bytes + sending_bytes > queue->limit_bytes)
+            queue->bytes -= fq_codel_shrink(&queue->fq, dropped);
+    } else if (queue->discipline == DUALPI2) {
+        dualpi2_push(&queue->dual, packet);
+    } else {
+        fifo_push(&queue->waiting, packet);
     }
-    return packet;
+    return DELIVERED;
 }
 
 struct packet *queue_take(struct queue *queue, int64_t now_ns, struct fifo *dropped)
 {
-    return queue->use_codel ? codel_take(queue, now_ns, dropped) : pop(queue);
+    struct packet *packet;
+
+    switch (queue->discipline) {
+    case CODEL:
+        return codel_take(&queue->codel, pop, queue, &queue->bytes, queue->ecn, now_ns, dropped);
+    case FQ_CODEL:
+        return fq_codel_take(&queue->fq, &queue->bytes, queue->ecn, now_ns, dropped);
+    case PIE:
+        packet = pop(queue);
+        if (packet)
+            pie_departs(&queue->pie, packet, queue->bytes, now_ns);
+        return packet;
+    case DUALPI2:
+        return dualpi2_take(&queue->dual, &queue->bytes, queue->ecn, now_ns, dropped);
+    default:
+        return pop(queue);
+    }
+}
+
+struct packet *queue_empty(struct queue *queue)
+{
+    switch (queue->discipline) {
+    case FQ_CODEL:
+        return fq_codel_empty(&queue->fq, &queue->bytes);
+    case DUALPI2:
+        return dualpi2_empty(&queue->dual, &queue->bytes);
+    default:
+        return pop(queue);
+    }
 }

@@ -148,18 +148,65 @@ static void read_capacity(struct playback *playback)
     }
 }
 
+static void read_codel(struct queue *queue, struct codel *codel)
+{
+    codel->target_ns = integer(1, MAX_TIME_NS);
+    codel->interval_ns = integer(1, MAX_TIME_NS);
+    queue->ecn = integer(0, 1);
+}
+
+static void read_fq_codel(struct queue *queue)
+{
+    struct codel codel = {0};
+    read_codel(queue, &codel);
+    queue->fq.count = (uint32_t)integer(1, 65536);
+    queue->fq.quantum_bytes = (int32_t)integer(1, 1 << 20);
+    queue->fq.flows = array(queue->fq.count, sizeof *queue->fq.flows);
+    for (uint32_t i = 0; i < queue->fq.count; i++)
+        queue->fq.flows[i].codel = codel;
+}
+
+static void read_pie(struct queue *queue)
+{
+    queue->pie.target_ns = integer(1, MAX_TIME_NS);
+    queue->pie.tupdate_ns = integer(1000, MAX_TIME_NS);
+    queue->pie.alpha = number(0, 1e6);
+    queue->pie.beta = number(0, 1e6);
+    queue->ecn = integer(0, 1);
+    pie_init(&queue->pie);
+}
+
+static void read_dualpi2(struct queue *queue)
+{
+    queue->dual.target_ns = integer(1, MAX_TIME_NS);
+    queue->dual.tupdate_ns = integer(1000, MAX_TIME_NS);
+    queue->dual.alpha = number(0, 1e6);
+    queue->dual.beta = number(0, 1e6);
+    queue->ecn = integer(0, 1);
+    queue->dual.coupling = (double)integer(1, 255);
+    queue->dual.step_ns = integer(1, MAX_TIME_NS);
+    queue->dual.classic_share = (uint32_t)integer(0, 100);
+}
+
 static void read_queue(struct queue *queue)
 {
+    static const char *const names[] = {
+        [DROPTAIL] = "droptail", [CODEL] = "codel", [FQ_CODEL] = "fq_codel", [PIE] = "pie", [DUALPI2] = "dualpi2"};
     expect("queue");
     const char *kind = word();
     queue->limit_bytes = (uint32_t)integer(PACKET_MAX_BYTES - 36, UINT32_MAX);
-    if (strcmp(kind, "codel") == 0) {
-        queue->use_codel = true;
-        queue->codel.target_ns = integer(1, MAX_TIME_NS);
-        queue->codel.interval_ns = integer(1, MAX_TIME_NS);
-    } else if (strcmp(kind, "droptail") != 0) {
-        fail("unknown queue '%s'", kind);
-    }
+    queue->discipline = DROPTAIL;
+    while (strcmp(kind, names[queue->discipline]) != 0)
+        if (queue->discipline++ == DUALPI2)
+            fail("unknown queue '%s'", kind);
+    if (queue->discipline == CODEL)
+        read_codel(queue, &queue->codel);
+    else if (queue->discipline == FQ_CODEL)
+        read_fq_codel(queue);
+    else if (queue->discipline == PIE)
+        read_pie(queue);
+    else if (queue->discipline == DUALPI2)
+        read_dualpi2(queue);
     end_of_line();
 }
 

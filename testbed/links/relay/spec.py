@@ -42,9 +42,21 @@ def _direction(direction: Direction) -> Iterator[str]:
 
 
 def _queue(queue: Queue) -> str:
+    limit, ecn = queue.limit_bytes, int(queue.ecn)
+    codel = f"{limit} {queue.target_ns} {queue.interval_ns} {ecn}"
+    control = f"{limit} {queue.target_ns} {queue.tupdate_ns}"
     if queue.kind == "codel":
-        return f"queue codel {queue.limit_bytes} {queue.target_ns} {queue.interval_ns}"
-    return f"queue droptail {queue.limit_bytes}"
+        return f"queue codel {codel}"
+    if queue.kind == "fq_codel":
+        return f"queue fq_codel {codel} {queue.flows} {queue.quantum}"
+    if queue.kind == "pie":
+        return f"queue pie {control} {queue.alpha / 16!r} {queue.beta / 16!r} {ecn}"
+    if queue.kind == "dualpi2":
+        return (
+            f"queue dualpi2 {control} {queue.alpha / 256!r} {queue.beta / 256!r} {ecn} "
+            f"{queue.coupling_factor} {queue.step_thresh_ns} {queue.classic_protection}"
+        )
+    return f"queue droptail {limit}"
 
 
 def _signed(seed: int) -> int:

@@ -73,7 +73,7 @@ def _refuse_unsupported(where: str, direction: Direction) -> None:
     steps = direction.capacity.steps if direction.capacity else None
     reason = None
     if direction.queue.kind != "droptail":
-        reason = "its CoDel limits packets, not bytes"
+        reason = "the kernel's AQMs limit packets, not bytes"
     elif direction.jitter_ns:
         reason = "netem's jitter reorders packets"
     elif steps and (steps.delay_ns is not None or steps.loss is not None):

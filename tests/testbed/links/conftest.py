@@ -5,7 +5,7 @@ simulated time.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,15 @@ class Record:
     due_ns: int
     size_bytes: int
     queue_bytes: int
+    marked: int = 0
+    port: int = 0
 
 
 class Simulation:
     """Compiles and runs simulate.c.
 
-    `packets`: (arrival time, size) in order. Results are sorted by arrival, equal ones as they were
+    `packets`: (arrival time, size[, ECN codepoint[, source port]]) in order. Results are sorted by
+    arrival, equal ones as they were
     logged.
     """
 
@@ -42,7 +45,7 @@ class Simulation:
         self.program = folder / "simulate"
         self.spec = folder / "spec"
         sources = [
-            RELAY / name for name in ("direction.c", "queue.c", "playback.c", "packet.c", "spec.c")
+            path for path in sorted(RELAY.glob("*.c")) if path.name not in ("main.c", "log.c")
         ]
         command = [
             "cc",
@@ -69,13 +72,17 @@ class Simulation:
     def run(
         self,
         direction: Direction,
-        packets: list[tuple[int, int]],
+        packets: Sequence[tuple[int, ...]],
         zero_ns: int = 0,
         until_ns: int = 10**15,
     ) -> list[Record]:
         write_spec(self.spec, LinkSpec("test", direction, Direction()), Path("/nowhere"))
         done = self.run_spec(
-            zero_ns, until_ns, "".join(f"0 {at_ns} {size}\n" for at_ns, size in packets)
+            zero_ns,
+            until_ns,
+            "".join(
+                "0 {} {} {} {}\n".format(*packet, *(0, 0)[len(packet) - 2 :]) for packet in packets
+            ),
         )
         assert done.returncode == 0, done.stderr
         records = [Record(*map(int, line.split())) for line in done.stdout.splitlines()]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VALID = """tbtest-relay 1
 log /tmp/a b.packets
 direction
-queue codel 60000 5000000 100000000
+queue codel 60000 5000000 100000000 0
 delay 20000000
 jitter 1000
 loss 0.01 0.3 0.0 1.0
