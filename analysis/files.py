@@ -93,6 +93,7 @@ class LinkEntry(Record):
     link: int = Field(ge=0, le=255)
     bottleneck: bool
     trace: TracePath | None
+    queue_options: dict[str, Any] = Field(default_factory=dict)
     delay_ns: Duration
     rate_error: list[Finite]
     delay_error_ns: Spread | None

@@ -34,6 +34,7 @@ COLUMNS: dict[str, pa.Schema] = {
             ("deliver_ns", _TIME),
             _needed("size_bytes", pa.uint32()),
             _needed("verdict", pa.uint8()),
+            _needed("marked", pa.bool_()),
         ]
     ),
     "goodput": pa.schema(
@@ -120,6 +121,9 @@ COLUMNS: dict[str, pa.Schema] = {
 }
 """What the metrics read of each log. A column that is not nullable must not hold nulls."""
 
+_LATER: dict[tuple[str, str], bool] = {("packets", "marked"): False}
+"""Columns that run folders of earlier versions lack, with what held for them."""
+
 
 def read_log(folder: Path, name: str, columns: pa.Schema | None = None) -> pd.DataFrame:
     """``<name>.parquet`` of a cell's folder; a frame without columns if there is none.
@@ -137,10 +141,15 @@ def read_log(folder: Path, name: str, columns: pa.Schema | None = None) -> pd.Da
         file = pq.ParquetFile(path)
         if file.metadata.num_rows > _MAX_ROWS:
             raise AnalysisError(f"{path}: has more than {_MAX_ROWS:,} rows")
-        missing = [column for column in wanted.names if column not in file.schema_arrow.names]
+        found = file.schema_arrow.names
+        absent = [column for column in wanted.names if column not in found]
+        missing = [column for column in absent if (name, column) not in _LATER]
         if missing:
             raise AnalysisError(f"{path}: lacks {', '.join(missing)}")
-        table = file.read(columns=wanted.names).select(wanted.names)
+        table = file.read(columns=[column for column in wanted.names if column in found])
+        for column in absent:
+            value = pa.scalar(_LATER[name, column])
+            table = table.append_column(column, pa.repeat(value, table.num_rows))
     except AnalysisError:
         raise
     except (OSError, ValueError, KeyError, NotImplementedError) as error:  # Arrow's among them

@@ -77,6 +77,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 else None,
                 rtt_ms=percentiles_ms(rtts_ns),
                 loss_rate=loss.loss_rate(packets),
+                mark_rate=loss.mark_rate(packets, cell.marks(flow)),
                 retransmit_rate=loss.retransmit_rate(tcpinfo, flow),
                 power=delay.power(rates[flow.flow], one_way),
                 jain=jain[flow.flow],

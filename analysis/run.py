@@ -122,6 +122,12 @@ class Cell:
         chosen = (packets["flow"] == flow.flow) & packets["ack"] & (packets["link"] == back)
         return packets[chosen & limited]
 
+    def marks(self, flow: Flow) -> bool:
+        """Whether the queue of the flow's bottleneck marks packets instead of dropping them."""
+        return any(
+            link.link == flow.bottleneck and link.queue_options.get("ecn") for link in self.links
+        )
+
     def bottleneck_trace(self, flow: Flow) -> Trace | None:
         """Capacity of the flow's bottleneck; its time zero is ``start_ns``."""
         link = next((link for link in self.links if link.link == flow.bottleneck), None)

@@ -55,6 +55,9 @@ class CellMetrics(_Model):
     loss_rate: float | None = Field(
         description="packets dropped at the bottleneck / packets that reached it"
     )
+    mark_rate: float | None = Field(
+        None, description="packets marked with CE at the bottleneck / packets that reached it"
+    )
     retransmit_rate: float | None = Field(description="bytes retransmitted / bytes sent")
     power: float | None = Field(description="throughput / mean one-way delay, Mbit/s per s")
     jain: float | None = Field(

@@ -29,6 +29,7 @@ from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
+from testbed.links.queues import Queue, QueueKind
 from testbed.loss import format_loss, parse_loss
 from testbed.traffic.abr import full_abr_names, split_abr_names
 from testbed.units import format_duration, format_rate, parse_duration_ns, parse_rate_bps
@@ -61,7 +62,6 @@ DurationNs = Annotated[
 RateBps = Annotated[
     float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
 ]
-QueueKind = Literal["droptail", "codel"]
 Start = DurationNs | Literal["random"]
 BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer(str)]
 Loss = Annotated[
@@ -73,6 +73,37 @@ class _Strict(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
     )
+
+
+class QueueOptions(_Strict):
+    """Parameters of the queue discipline, as tc names them; what is not given is Linux's default.
+
+    Which of them a discipline has: `testbed.links.queues.DEFAULTS`.
+    """
+
+    target_ns: DurationNs | None = Field(None, alias="target", description="delay aimed at")
+    interval_ns: DurationNs | None = Field(
+        None, alias="interval", description="codel, fq_codel: time to get there"
+    )
+    ecn: bool | None = Field(None, description="mark what can be marked instead of dropping it")
+    flows: int | None = Field(None, description="fq_codel: number of queues")
+    quantum: int | None = Field(None, description="fq_codel: bytes per round")
+    tupdate_ns: DurationNs | None = Field(
+        None, alias="tupdate", description="pie, dualpi2: between updates of the probability"
+    )
+    alpha: int | None = Field(None, description="pie: in 1/16, dualpi2: in 1/256 per s")
+    beta: int | None = Field(None, description="pie: in 1/16, dualpi2: in 1/256 per s")
+    coupling_factor: int | None = Field(None, description="dualpi2: L4S marks per classic one")
+    step_thresh_ns: DurationNs | None = Field(
+        None, alias="step_thresh", description="dualpi2: L4S packets are marked above this delay"
+    )
+    classic_protection: int | None = Field(
+        None, description="dualpi2: least share of the classic queue, %"
+    )
+
+    def queue(self, kind: QueueKind, limit_bytes: int, *, ecn: bool) -> Queue:
+        """The queue of that kind with these parameters. Raises UserError."""
+        return Queue.of(kind, limit_bytes, self.model_dump(exclude_none=True), ecn)
 
 
 class Reverse(_Strict):
@@ -88,6 +119,9 @@ class Reverse(_Strict):
     )
     buffer: BufferSize = Field(Buffer(bdp=8.0), description="its queue limit, as `buffer`")
     queue: QueueKind = Field("droptail", description="its queue discipline")
+    queue_options: QueueOptions = Field(
+        default_factory=lambda: QueueOptions.model_validate({}), description="its parameters"
+    )
     loss: Loss = Field(None, description="its loss, as `loss`")
 
     @model_validator(mode="after")
@@ -178,7 +212,17 @@ class Scenario(_Strict):
     buffer: BufferSize = Field(
         Buffer(bdp=8.0), description="bottleneck queue limit: 8bdp, or a size such as 60kB"
     )
-    queue: QueueKind = Field("droptail", description="queue discipline of the bottleneck")
+    queue: QueueKind = Field(
+        "droptail",
+        description="queue discipline of the bottleneck: droptail, codel, fq_codel, pie, dualpi2",
+    )
+    queue_options: QueueOptions = Field(
+        default_factory=lambda: QueueOptions.model_validate({}),
+        description="its parameters, as tc names them: target, interval, ecn, ...",
+    )
+    ecn: bool = Field(
+        False, description="hosts negotiate ECN, and every queue that can marks instead of dropping"
+    )
     loss: Loss = Field(
         None, description="random loss 0.5%, or Gilbert-Elliott ge:p_gb,p_bg[,loss_bad[,loss_good]]"
     )

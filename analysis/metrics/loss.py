@@ -13,6 +13,13 @@ def loss_rate(packets: pd.DataFrame) -> float | None:
     return float(packets["verdict"].isin(LOST).mean()) if len(packets) else None
 
 
+def mark_rate(packets: pd.DataFrame, marks: bool) -> float | None:
+    """Data packets that the bottleneck marked with CE / data packets that reached it; None where
+    its queue does not mark.
+    """
+    return float(packets["marked"].mean()) if marks and len(packets) else None
+
+
 def retransmit_rate(tcpinfo: pd.DataFrame, flow: Flow) -> float | None:
     """Payload bytes retransmitted / payload bytes sent, by the sender's last TCP_INFO."""
     rows = tcpinfo[tcpinfo["flow"] == flow.flow] if len(tcpinfo) else tcpinfo

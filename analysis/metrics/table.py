@@ -121,6 +121,7 @@ METRICS: tuple[Metric, ...] = (
         places=("run",),
     ),
     Metric("loss_rate", "loss_rate", "loss %", False, 100.0, 2),
+    Metric("mark_rate", "mark_rate", "marked (CE) %", None, 100.0, 2, places=("run",)),
     Metric(
         "retransmit_rate", "retransmit_rate", "retransmitted %", False, 100.0, 2, places=("run",)
     ),

@@ -24,6 +24,7 @@ _FLAG_KEYS = {
     "rtt": "rtt",
     "buffer": "buffer",
     "queue": "queue",
+    "ecn": "ecn",
     "loss": "loss",
     "jitter": "jitter",
     "reverse": "reverse",
@@ -125,7 +126,12 @@ def scenario_from(
     metavar="SIZE",
     help="Bottleneck queue limit: 8bdp (default; of the mean rate) or 60kB.",
 )
-@click.option("--queue", metavar="KIND", help="droptail (default) or codel.")
+@click.option(
+    "--queue", metavar="KIND", help="droptail (default), codel, fq_codel, pie or dualpi2."
+)
+@click.option(
+    "--ecn", is_flag=True, default=None, help="Hosts negotiate ECN; queues mark before they drop."
+)
 @click.option(
     "--loss",
     metavar="LOSS",

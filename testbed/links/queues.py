@@ -1,5 +1,5 @@
-"""The bottleneck's queue: five disciplines, with the parameters and defaults that Linux's tc has for
-them. docs/reference/links.md says what each does.
+"""The bottleneck's queue: five disciplines, with the parameters and defaults that Linux's tc has
+for them. docs/reference/links.md says what each does.
 """
 
 from __future__ import annotations

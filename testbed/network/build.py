@@ -43,6 +43,8 @@ _HOST = {
     "net.ipv4.tcp_wmem": "4096 65536 67108864",
 }
 
+_ECN = {"net.ipv4.tcp_ecn": "1"}  # ask for ECN, instead of only agreeing to it
+
 
 def build(
     topology: Topology, backend: LinkBackend, bottleneck: Bottleneck, scope: Scope, log_dir: Path
@@ -55,9 +57,12 @@ def build(
     plan = Plan([(node1, node2) for node1, node2, _ in declared])
     links: dict[str, OpenLink] = {}
     sysctls, offloads, interfaces = {}, {}, {}
+    hosts_sysctls = {**_HOST, **(_ECN if bottleneck.ecn else {})}
 
     def prepare(node: NamespaceNode, router: bool) -> None:
-        sysctls[node.name] = write_sysctls(node.netns, {**_ALL, **(_ROUTER if router else _HOST)})
+        sysctls[node.name] = write_sysctls(
+            node.netns, {**_ALL, **(_ROUTER if router else hosts_sysctls)}
+        )
 
     def open_link(
         index: int,

@@ -37,6 +37,7 @@ class Bottleneck:
     jitter_ns: int = 0
     seed: int = 0
     reverse: ReturnPath = field(default_factory=ReturnPath)
+    ecn: bool = False  # hosts negotiate ECN
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ def _describe_direction(direction: Direction) -> dict[str, Any]:
         "delay_ns": direction.delay_ns,
         "jitter_ns": direction.jitter_ns,
         "queue": direction.queue.kind,
+        "queue_options": direction.queue.parameters(),
         "limit_bytes": direction.queue.limit_bytes,
         "loss": format_loss(direction.loss),
         "seed": direction.seed,

@@ -39,7 +39,7 @@ class Prepared:
     scenario: Scenario
     topology: Topology
     trace: Trace
-    buffer_bytes: int
+    queue: Queue
     reverse: ReturnPath
     backend: LinkBackend
     flow_options: Mapping[str, Options]
@@ -49,16 +49,22 @@ class Prepared:
     # Sentences that say why the figures of every cell are doubtful.
     warnings: tuple[str, ...] = ()
 
+    @property
+    def buffer_bytes(self) -> int:
+        """The bottleneck's queue limit."""
+        return self.queue.limit_bytes
+
     def bottleneck(self, seed: int) -> Bottleneck:
         """The bottleneck of a cell with this seed."""
         scenario = self.scenario
         return Bottleneck(
             capacity=self.trace,
-            queue=Queue(kind=scenario.queue, limit_bytes=self.buffer_bytes),
+            queue=self.queue,
             loss=scenario.loss,
             jitter_ns=scenario.jitter_ns,
             seed=seed,
             reverse=self.reverse,
+            ecn=scenario.ecn,
         )
 
 
@@ -103,7 +109,11 @@ def resolve(scenario: Scenario) -> Prepared:
         scenario=scenario,
         topology=topology,
         trace=trace,
-        buffer_bytes=scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
+        queue=scenario.queue_options.queue(
+            scenario.queue,
+            scenario.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns),
+            ecn=scenario.ecn,
+        ),
         reverse=_return_path(scenario, trace),
         backend=link_backend(scenario.link_backend),
         flow_options=options_by_abr,
@@ -192,7 +202,8 @@ def _return_path(scenario: Scenario, forward: Trace) -> ReturnPath:
     if trace.name == forward.name:  # each has a file of its own in the run folder
         trace = replace(trace, name=f"{trace.name}.reverse")
     limit_bytes = asked.buffer.limit_bytes(rate_bps=trace.mean_bps(), rtt_ns=scenario.rtt_ns)
-    return ReturnPath(trace, Queue(kind=asked.queue, limit_bytes=limit_bytes), asked.loss)
+    queue = asked.queue_options.queue(asked.queue, limit_bytes, ecn=scenario.ecn)
+    return ReturnPath(trace, queue, asked.loss)
 
 
 def trace_start_ns(scenario: Scenario, trace: Trace) -> int:

@@ -55,3 +55,11 @@ def test_directions(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "ACKs' queueing delay" in done.stdout
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", commands("queues.md"))
+def test_queues(command: str, tmp_path: Path) -> None:
+    done = shown(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("marked (CE)" in done.stdout) == ("--ecn" in command)

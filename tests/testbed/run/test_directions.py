@@ -75,7 +75,7 @@ def test_acks_queue_and_data_flows_back(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=115,
     )
     assert done.returncode == 0, done.stderr
     assert "ACKs' queueing delay" in done.stdout

@@ -36,7 +36,7 @@ while time.monotonic() < end: s.sendto(bytes(1000), to); time.sleep(.01)"""
 def run(out: Path, sender: str, receiver: str, *extra: str) -> subprocess.CompletedProcess[str]:
     command = [*TBTEST, *QUICK, "--sender", sender, "--receiver", receiver, "--out", str(out)]
     return subprocess.run(
-        [*command, *extra], capture_output=True, text=True, check=False, timeout=90
+        [*command, *extra], capture_output=True, text=True, check=False, timeout=115
     )
 
 

@@ -104,7 +104,7 @@ def test_merged_changes_are_noticed() -> None:
 @pytest.mark.parametrize(
     ("direction", "reason"),
     [
-        (Direction(queue=Queue("codel")), "CoDel"),
+        (Direction(queue=Queue("codel")), "AQMs limit packets"),
         (Direction(jitter_ns=1), "jitter"),
         (Direction(capacity=steps((0, 1e6), delay_ns=np.array([5]))), "delay and loss"),
         (Direction(capacity=steps((0, 1e6), loss=np.array([0.1]))), "delay and loss"),
