@@ -126,7 +126,7 @@ def resolve(scenario: Scenario) -> Prepared:
     prepared = replace(prepared, warnings=tuple(dict.fromkeys(doubts)))
     for controller in prepared.controllers.values():
         controller.check()
-    for parsed in parsed_by_abr.values():
+    for parsed in options_by_abr.values():
         parsed.check()
     kinds = {scenario.flow, *(cross.kind for cross in scenario.cross_traffic)}
     if "command" in kinds and prepared.backend.name != "relay":
