@@ -44,6 +44,9 @@ class ApplicationController:
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """The application looks for itself."""
 
+    def check_running(self) -> None:
+        """Its programs are watched as the flows they are."""
+
     def detach(self, log_dir: Path) -> dict[str, Any] | None:
         """Nothing to say."""
         return None
