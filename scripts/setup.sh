@@ -49,6 +49,10 @@ install_python_packages() {
 
 install_debian_packages
 install_python_packages "$@"
+# The policy server's loops are compiled now and kept, so that no start waits for them.
+.venv/bin/python -P -m policy.compiled &
+compiling=$!
 make --no-print-directory -s -C testbed/links/relay || fail "the relay did not compile; gcc's message is above"
 make --no-print-directory -s -C agent/ebpf \
   || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2
+wait "$compiling" || echo "set-up: the policy server's loops were not compiled ahead: its first start takes seconds longer" >&2

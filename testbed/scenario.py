@@ -167,7 +167,7 @@ class Scenario(_Strict):
         default_factory=dict, description="the topology's own options"
     )
     cc: tuple[str, ...] = Field(
-        ("bbr", "cubic"), description="congestion controllers to compare", min_length=1
+        ("policy", "bbr", "cubic"), description="congestion controllers to compare", min_length=1
     )
     trace: str | None = Field(
         "lte-driving",

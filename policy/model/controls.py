@@ -78,7 +78,7 @@ class Transformer(Control):
         )
 
     def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
-        out: Tensor = self.encoder(tokens, mask=self.mask.to(tokens.dtype))
+        out: Tensor = self.encoder(tokens, mask=self.mask.to(tokens.dtype), is_causal=True)
         return out[:, -positions:]
 
 

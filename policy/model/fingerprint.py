@@ -42,9 +42,9 @@ def renew(folder: Path) -> bool:
         ModelError: the folder holds no checkpoint, or the backbone here is another one.
     """
     from policy.model.backbone import LlmBackbone
-    from policy.model.checkpoint import read_info
     from policy.model.config import LoraConfig
     from policy.model.errors import ModelError
+    from policy.model.info import read_info
 
     info = read_info(folder)
     old = info.backbone_fingerprint

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from policy.model import checkpoint
-from policy.model.checkpoint import CheckpointInfo
-from policy.model.engine import Engine, best_variant, checked, make_engine, resolve_device
+import numpy as np
+from numpy.typing import NDArray
+
 from policy.model.errors import ModelError
+from policy.model.info import CheckpointInfo, read_info, resolve
+from policy.model.portable import PortableEngine
 from policy.model.weights import cache_root
 from policy.tasks.registry import learned_task
 
 KINDS = {"llm": "nioka", "gru": "gru", "mlp": "mlp", "transformer": "transformer"}
 """Policy name -> the kind of model that answers for it."""
 VARIANT = "TBTEST_ENGINE"
-"""Environment variable: how the LLM's engine runs (`policy.model.engine.Variant`), instead of the
-default.
+"""Environment variable: how the LLM's engine runs, instead of the default: `portable`, or a
+`policy.model.engine.Variant`.
 """
+PORTABLE = "portable"
+_GPU_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
+class Engine(Protocol):
+    """Runs a model: `policy.model.portable.PortableEngine` or `policy.model.engine.Engine`."""
+
+    @property
+    def buckets(self) -> tuple[int, ...]:
+        """Batch sizes, the largest last."""
+
+    def warm_up(self) -> None:
+        """Run a few batches, so that the first real one is not slower."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Outputs [n, ...] of a batch of n samples."""
 
 
 class ModelPolicy:
@@ -67,21 +86,57 @@ def load_policy(
     """
     if name not in KINDS:
         raise ModelError(f"no model policy {name!r}; known: {', '.join(KINDS)}")
-    folder = checkpoint.resolve(checkpoint_path or name)
-    # Where the compiler keeps its results, unless its own variable says so; loading a model would
-    # settle it otherwise.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
-    model, info = checkpoint.load(folder)
+    folder = resolve(checkpoint_path or name)
+    info = read_info(folder)
     if info.model.kind != KINDS[name]:
         raise ModelError(
             f"{folder} holds a {info.model.kind} model; policy {name!r} needs {KINDS[name]}"
         )
     if task is not None and info.model.task != task:
         raise ModelError(f"{folder} is for task {info.model.task!r}; {task!r} is wanted")
-    device = resolve_device(device)
-    variant = best_variant(model, device)
-    if info.model.kind == "nioka" and VARIANT in os.environ:
-        variant = checked(os.environ[VARIANT])
-    engine = make_engine(model, device, variant)
+    engine = _engine(info, device)
     engine.warm_up()
     return ModelPolicy(name, engine, info)
+
+
+def _engine(info: CheckpointInfo, device: str) -> Engine:
+    """The engine for the device. PyTorch is imported only where it is to run the model."""
+    variant = os.environ.get(VARIANT) if info.model.kind == "nioka" else None
+    if variant in (None, PORTABLE) and not _on_cuda(device):
+        # Whoever has PyTorch but not ONNX Runtime gets the same answers, later.
+        alone = find_spec("torch") is None or variant == PORTABLE
+        if info.portable is not None and (alone or find_spec("onnxruntime")):
+            return PortableEngine(info.folder / info.portable.file)
+        if variant == PORTABLE:
+            raise ModelError(
+                f"{info.folder} has no portable file; make it: tbtest models export {info.folder}"
+            )
+    return _torch_engine(info, device, variant)
+
+
+def _on_cuda(device: str) -> bool:
+    """Whether the model is to run on a GPU; auto: where there is one that PyTorch can use."""
+    if device != "auto":
+        return device.startswith("cuda")
+    if not any(path.exists() for path in _GPU_DEVICES) or find_spec("torch") is None:
+        return False
+    from policy.model.engine import resolve_device
+
+    return resolve_device(device) == "cuda"
+
+
+def _torch_engine(info: CheckpointInfo, device: str, variant: str | None) -> Engine:
+    # Where the compiler keeps its results, unless its own variable says so; loading a model would
+    # settle it otherwise.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_root() / "compiled"))
+    try:
+        from policy.model import checkpoint
+        from policy.model.engine import best_variant, checked, make_engine, resolve_device
+    except ImportError as error:
+        raise ModelError(
+            f"{info.folder} is to be run by PyTorch, which is not here ({error}); install the "
+            "extra: pip install 'tbtest[policy]'"
+        ) from None
+    model, _ = checkpoint.load(info.folder)
+    device = resolve_device(device)
+    return make_engine(model, device, checked(variant) if variant else best_variant(model, device))

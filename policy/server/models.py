@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -30,16 +29,11 @@ def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Polic
     difficult = config.difficult
     with ExitStack() as stack:
         if difficult == AUTO:
-            difficult, note = (
-                None,
-                "no PyTorch here: the light tier decides alone; install the `policy` extra",
-            )
-            if importlib.util.find_spec("torch"):
-                try:
-                    tiers[AUTO_TIER] = _create(AUTO_TIER, config, stack)
-                    difficult, note = AUTO_TIER, ""
-                except PolicyError as error:
-                    note = f"{error}; the light tier decides alone"
+            try:
+                tiers[AUTO_TIER] = _create(AUTO_TIER, config, stack)
+                difficult = AUTO_TIER
+            except PolicyError as error:
+                difficult, note = None, f"{error}; the light tier decides alone"
         for name in (*([difficult] if difficult else []), *config.tiers):
             if name not in tiers:
                 tiers[name] = _create(name, config, stack)

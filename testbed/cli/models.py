@@ -1,4 +1,4 @@
-"""``tbtest models``: the checkpoints at hand and what they say of themselves."""
+"""``tbtest models``: the checkpoints at hand, what they say of themselves, and portable files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from policy.model.checkpoint import CheckpointInfo
+    from policy.model.info import CheckpointInfo
 
 
 @click.group()
 def models() -> None:
-    """List trained models, or show one's card."""
+    """List trained models, show one's card, or export them."""
 
 
 @models.command("list")
@@ -23,16 +23,16 @@ def list_models(folders: tuple[Path, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from policy.model import checkpoint
+    from policy.model import info as checkpoints
 
-    found = dict(checkpoint.bundled())
+    found = dict(checkpoints.bundled())
     for folder in folders:
         for config in sorted(folder.rglob("config.json")):
             if (config.parent / "head.safetensors").is_file():
                 found[str(config.parent)] = config.parent
     table = Table("name", "model", "objective", "backbone", "error on test", "size", box=None)
     for name, path in found.items():
-        info = checkpoint.read_info(path)
+        info = checkpoints.read_info(path)
         table.add_row(
             name,
             info.model.kind,
@@ -54,10 +54,32 @@ def show_model(name: str) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from policy.model import checkpoint
+    from policy.model import info as checkpoints
 
-    info = checkpoint.read_info(checkpoint.resolve(name))
+    info = checkpoints.read_info(checkpoints.resolve(name))
     Console().print(Markdown((info.folder / "README.md").read_text()))
+
+
+@models.command("export")
+@click.argument("names", nargs=-1)
+def export_models(names: tuple[str, ...]) -> None:
+    """Make the portable files of NAMES, by default of all bundled models.
+
+    A portable file is the whole model for CPUs without PyTorch. It lies in its checkpoint's folder;
+    an LLM's weights in it are int8. Needs the `policy` extra and, for an LLM, its backbone.
+    """
+    from policy.errors import PolicyError
+    from policy.model import info as checkpoints
+
+    try:
+        from policy.model.export import export
+    except ImportError as error:
+        raise PolicyError(f"exporting needs PyTorch ({error}); make policy") from None
+    for name in names or tuple(checkpoints.bundled()):
+        folder = checkpoints.resolve(name)
+        portable = export(folder)
+        size = (folder / portable.file).stat().st_size
+        click.echo(f"{name}: {folder / portable.file}, {size / 1e6:.1f} MB, {portable.weights}")
 
 
 def _backbone(info: CheckpointInfo) -> str:

@@ -82,13 +82,13 @@ def datapath() -> Finding:
 
 
 def torch() -> Finding:
-    """PyTorch, for the LLM behind `--cc policy`."""
+    """PyTorch, for training and for models on CUDA; the bundled models run without."""
     present = _installed("torch")
     return verdict(
         "PyTorch",
         present,
         f"{metadata.version('torch')}" if present else "not installed",
-        cost="no LLM: `--cc policy` is decided by the light policy alone; no `tbtest train`",
+        cost="no `tbtest train`, and no models on CUDA; the bundled ones run on the CPU",
         remedy="make policy",
     )
 

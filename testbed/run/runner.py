@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+
 from testbed import units
 from testbed.errors import UserError, explain
 from testbed.links.base import LinkSample
 from testbed.run.cell import run_cell
+from testbed.run.default import as_this_machine_can
 from testbed.run.environment import describe_environment
 from testbed.run.files import SCHEMA, new_run_folder, write_json
 from testbed.run.hold import hold
@@ -115,6 +118,9 @@ def execute(scenario: Scenario, *, out: Path | None, as_json: bool, keep: bool =
     error.
     """
     require_root()
+    scenario, reason = as_this_machine_can(scenario)
+    if reason:
+        click.echo(f"without policy: {reason}", err=True)
     cells = len(plan_cells(scenario))
     if keep and cells > 1:
         raise UserError(

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.tasks.congestion.settings import ServingConfig
+
 Floats = NDArray[np.float64]
 SPARE_PACKETS = 3.0
 """For delayed and aggregated ACKs and the pacing's own bursts."""
@@ -29,3 +31,29 @@ def cwnd_packets(
     packets = rate_bps * allowed_ns / 8e9 / mss_bytes + SPARE_PACKETS
     cwnd: Floats = np.maximum(packets, MIN_CWND_PACKETS)
     return cwnd
+
+
+def rate_and_cwnd(
+    action_log2: NDArray[np.floating],
+    bandwidth_bps: NDArray[np.float64],
+    min_rtt_ns: NDArray[np.float64],
+    mss_bytes: NDArray[np.float64],
+    settings: ServingConfig | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
+
+    cwnd holds bandwidth * 2^action * min RTT and the queue that is allowed
+    (`cwnd_packets`). The pacing rate is bandwidth * 2^action too, but not below the
+    estimate: a smaller cwnd drains a queue within a round trip and lets go as soon as ACKs come
+    faster, where a lower rate would hold for all of the window.
+    """
+    settings = settings or ServingConfig()
+    wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
+    cwnd = cwnd_packets(
+        wanted_bps,
+        min_rtt_ns,
+        mss_bytes,
+        queue_ns=settings.allowed_queue_ns,
+        queue_rtt=settings.allowed_queue_rtt,
+    )
+    return np.maximum(wanted_bps, bandwidth_bps), cwnd

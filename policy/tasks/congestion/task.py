@@ -157,7 +157,7 @@ class CongestionTask(LearnedTask):
         return inputs
 
     def actions(self, output: NDArray[np.float32], batch: FlowBatch, settings: Settings) -> Actions:
-        from policy.tasks.congestion.head import rate_and_cwnd
+        from policy.tasks.congestion.cwnd import rate_and_cwnd
 
         assert isinstance(settings, ServingConfig)
         rate_bps, cwnd_packets = rate_and_cwnd(

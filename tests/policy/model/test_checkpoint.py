@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from policy.model import checkpoint
+from policy.model import info as checkpoints
 from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
 
@@ -127,9 +128,9 @@ def test_not_a_checkpoint(tmp_path):
 
 def test_resolve(saved, monkeypatch, tmp_path):
     folder, _ = saved()
-    monkeypatch.setattr(checkpoint, "BUNDLED", {"congestion": tmp_path})
-    assert checkpoint.bundled() == {"checkpoint": folder}
-    assert checkpoint.resolve("checkpoint") == folder
-    assert checkpoint.resolve(folder) == folder
+    monkeypatch.setattr(checkpoints, "BUNDLED", {"congestion": tmp_path})
+    assert checkpoints.bundled() == {"checkpoint": folder}
+    assert checkpoints.resolve("checkpoint") == folder
+    assert checkpoints.resolve(folder) == folder
     with pytest.raises(ModelError, match="bundled with this version: checkpoint"):
-        checkpoint.resolve("llm")
+        checkpoints.resolve("llm")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from policy.tasks.congestion.policies.gcc import Gcc
 from policy.worker.policy import WorkerPolicy
 
 
-def test_auto_without_pytorch_is_the_light_tier_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with loaded(build({}, "test")) as (config, tiers, note):
-        assert (config.difficult, tiers) == (None, {})
-        assert "no PyTorch here: the light tier decides alone" in note
-
-
-@pytest.mark.torch
 def test_auto_with_a_model_that_does_not_load_is_the_light_tier_alone() -> None:
     with loaded(build({"models": {"llm": "nowhere"}}, "test")) as (config, tiers, note):
         assert (config.difficult, tiers) == (None, {})
@@ -57,7 +48,9 @@ def test_a_tier_that_was_named_must_load_and_leaves_no_process(
     )
     settings = {"difficult": "gru", "tiers": ["mlp"], "models": {"gru": str(gru), "mlp": str(gru)}}
     with (
-        pytest.raises(PolicyError, match=r"^tier mlp: .* holds a gru model; tier 'mlp' needs mlp$"),
+        pytest.raises(
+            PolicyError, match=r"^tier mlp: .* holds a gru model; policy 'mlp' needs mlp$"
+        ),
         loaded(build(settings | {"device": "cpu"}, "test")),
     ):
         pass

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from policy.tasks.congestion.head import rate_and_cwnd
+from policy.tasks.congestion.cwnd import rate_and_cwnd
 
 pytestmark = pytest.mark.torch
 

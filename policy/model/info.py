@@ -1,0 +1,131 @@
+"""What a checkpoint says of itself, read without PyTorch, and where the bundled ones lie.
+
+`config.json` holds the format, the model's configuration, the backbone's fingerprint, the files'
+hashes, the task's fields and serving settings, the training record and, after `tbtest models
+export`, the portable file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policy.model.config import ModelConfig, settings_of
+from policy.model.errors import ModelError
+from policy.model.weights import sha256
+from policy.tasks import registry
+from policy.tasks.base import Settings
+from settings import first_mistake
+
+FORMAT = 1
+BUNDLED = registry.checkpoint_folders()
+
+
+class PortableRecord(BaseModel):
+    """The exported file: its name in the folder, its hash and how its weights are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(pattern=r"^[\w-]+\.onnx$")
+    sha256: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What `config.json` says. `training` holds data, seeds and metrics; `target_return` conditions
+    a decision transformer at run time (None for the other objective); `serving` are the task's
+    settings of how an output becomes an action; `portable` is None before `tbtest models
+    export`."""
+
+    folder: Path
+    model: ModelConfig
+    backbone_fingerprint: str | None
+    target_return: float | None
+    training: dict[str, Any]
+    serving: Settings
+    portable: PortableRecord | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.iterdir())
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    """Read and check everything but the weights' values.
+
+    Raises: ModelError: not a checkpoint, of another format or field list, or a file is missing or
+        damaged.
+    """
+    path = folder / "config.json"
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is not a checkpoint: it has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        found = record.get("format") if isinstance(record, dict) else None
+        raise ModelError(
+            f"{path}: format {found!r}, but this version reads format {FORMAT}; train it anew"
+        )
+    try:
+        model = ModelConfig.model_validate(record["model"])
+        task = registry.learned_task(model.task)
+        serving = settings_of(task.serving_settings, record.get("serving"), "serving")
+        files = dict(record["files"])
+        info = CheckpointInfo(
+            folder,
+            model,
+            record["backbone_fingerprint"],
+            record["target_return"],
+            dict(record["training"]),
+            serving,
+            PortableRecord.model_validate(record["portable"]) if "portable" in record else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        detail = first_mistake(error) if isinstance(error, ValidationError) else error
+        raise ModelError(f"{path} is malformed: {detail}") from None
+    if record.get("fields") != list(task.fields):
+        raise ModelError(
+            f"{path}: trained on other fields than the task {task.name} has in this version; "
+            "train it anew"
+        )
+    if info.portable is not None:
+        files[info.portable.file] = info.portable.sha256
+    for name, digest in files.items():
+        file = folder / name
+        if Path(name).name != name or not file.is_file() or sha256(file) != digest:
+            raise ModelError(f"{file} is missing or damaged; restore the checkpoint")
+    return info
+
+
+def bundled() -> dict[str, Path]:
+    """Checkpoints that ship with the project, by name; those of other tasks than the default one
+    as `task/name`.
+    """
+    return {
+        (path.name if task == registry.DEFAULT else f"{task}/{path.name}"): path
+        for task, folder in BUNDLED.items()
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if (path / "config.json").is_file()
+    }
+
+
+def resolve(name_or_path: str | Path) -> Path:
+    """Folder of a bundled checkpoint or the path itself; ModelError names those bundled."""
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    known = bundled()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    listed = ", ".join(known) or "none"
+    raise ModelError(
+        f"no checkpoint folder {str(name_or_path)!r}; bundled with this version: {listed}"
+    )
