@@ -104,4 +104,7 @@ def test_every_option_is_documented_with_its_default(name: str) -> None:
     rows = {cell[1].strip(): cell[2].strip() for cell in cells}
     for key, field in kind(name).options_model.model_fields.items():
         shown = rows[f"`{key}`"]
-        assert (shown if isinstance(field.default, str) else float(shown)) == field.default
+        if field.default is None:
+            assert shown == "none"
+        else:
+            assert (shown if isinstance(field.default, str) else float(shown)) == field.default
