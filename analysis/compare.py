@@ -64,14 +64,9 @@ def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
     labels = _labels(runs)
     cells: dict[str, dict[_Key, list[CellMetrics]]] = {}
     for run in runs:
-        conditions = {
-            key: value
-            for key, value in run.manifest.scenario.items()
-            if key not in ("cc", "repeats", "policy", "policy_server", "trace")
-        }
-        conditions["trace"] = trace_hash(run)
+        place = repr(sorted(conditions(run).items(), key=str))
         for cell in run.cells:
-            key = (repr(sorted(conditions.items(), key=str)), cell.repeat, cell.seed)
+            key = (place, cell.repeat, cell.seed)
             own = cells.setdefault(labels[_identity(run, cell.cc)], {}).setdefault(key, [])
             own.extend(measure_cell(cell))
     chosen = baseline or min(cells)
@@ -86,6 +81,15 @@ def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
         if (entry := _entry(shown, cc, cells[cc], cells[chosen])) is not None
     ]
     return Comparison(runs=[str(folder) for folder in folders], baseline=chosen, entries=entries)
+
+
+def conditions(run: Run) -> dict[str, object]:
+    """What of the scenario makes cells of different controllers or runs comparable. Raises
+    AnalysisError.
+    """
+    without = ("cc", "repeats", "policy", "policy_server", "trace", "expect")
+    kept = {key: value for key, value in run.manifest.scenario.items() if key not in without}
+    return {**kept, "trace": trace_hash(run)}
 
 
 def trace_hash(run: Run) -> str:

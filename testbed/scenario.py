@@ -247,6 +247,10 @@ class Scenario(_Strict):
     cross_traffic: tuple[CrossTraffic, ...] = Field(
         (), description="further flows, outside the comparison"
     )
+    expect: tuple[str, ...] = Field(
+        (),
+        description="what must hold of the metrics, e.g. 'policy.stall_200 <= 0.7 * bbr.stall_200'",
+    )
     pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
     policy_server: str | None = Field(
         None, min_length=1, description="address of a running policy server, instead of our own"

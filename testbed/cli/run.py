@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from testbed.cli.expect import expect_options
 from testbed.scenario import Scenario, parse_scenario, read_yaml, set_key
 
 # Flag -> scenario key. None of them has a default here: what is not given keeps the scenario's.
@@ -35,6 +37,7 @@ _FLAG_KEYS = {
     "link_backend": "link_backend",
     "policy_server": "policy_server",
     "pcap": "pcap",
+    "expect": "expect",
 }
 _PROGRAMS = ("sender", "receiver")  # keys of flow_options
 
@@ -174,6 +177,7 @@ def scenario_from(
     metavar="DIR",
     help="Run folder; default runs/<utc>-<id>.",
 )
+@expect_options
 @click.option(
     "--print-scenario", is_flag=True, help="Print the YAML that the flags mean, and stop."
 )
@@ -194,6 +198,9 @@ def run(
     scenario_file: Path | None,
     assignments: tuple[str, ...],
     out: Path | None,
+    expect: tuple[str, ...],
+    junit: Path | None,
+    summary: Path | None,
     print_scenario: bool,
     keep: bool,
     dry_run: bool,
@@ -211,7 +218,7 @@ def run(
         tbtest run --rate 12mbit --loss ge:1%,30% --print-scenario > lossy.yaml
         tbtest run lossy.yaml
     """
-    scenario = scenario_from(scenario_file, flags, assignments)
+    scenario = scenario_from(scenario_file, {**flags, "expect": expect or None}, assignments)
     if print_scenario:
         click.echo(scenario.to_yaml(), nl=False)
         return
@@ -221,7 +228,11 @@ def run(
         plan = describe(scenario)
         click.echo(json.dumps(plan, indent=1) if as_json else _plan_text(plan))
         return
-    execute(scenario, out=out, as_json=as_json, keep=keep)
+    folder = execute(scenario, out=out, as_json=as_json, keep=keep)
+    if scenario.expect:
+        from testbed.run.verdict import judge_and_tell
+
+        sys.exit(judge_and_tell(scenario.expect, folder, junit_path=junit, summary_path=summary))
 
 
 def _plan_text(plan: dict[str, Any]) -> str:

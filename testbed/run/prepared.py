@@ -13,6 +13,7 @@ import numpy as np
 
 from testbed.buffer import MIN_BUFFER_BYTES
 from testbed.controllers import base as cc
+from testbed.controllers.registry import label
 from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.links import backend as link_backend
@@ -128,6 +129,11 @@ def resolve(scenario: Scenario) -> Prepared:
         controller.check()
     for parsed in options_by_abr.values():
         parsed.check()
+    if scenario.expect:
+        from analysis.expect.expression import parse  # late: runs without do not need pandas
+
+        for text in scenario.expect:
+            parse(text, [label(name) for name in scenario.cc])
     kinds = {scenario.flow, *(cross.kind for cross in scenario.cross_traffic)}
     if "command" in kinds and prepared.backend.name != "relay":
         raise UserError(

@@ -103,3 +103,52 @@ def test_a_broken_cell_is_one_line_that_names_the_file(folder: Path) -> None:
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert str(broken) in done.stderr
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> Path:
+    """Five repeats of two controllers, of 4 and 6 Mbit/s."""
+    cells = []
+    for repeat in range(5):
+        for cc, mbps in (("cubic", 4), ("bbr", 6)):
+            cell = bulk_cell(cc, mbps, 10)
+            cell.repeat, cell.seed = repeat, 100 + repeat
+            cells.append(cell)
+    return write_run(tmp_path / "repeated", cells)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "status", "told"),
+    [
+        ("bbr.throughput_mbps >= 1.4 * cubic.throughput_mbps", 0, "pass "),
+        ("throughput_mbps >= 5", 1, "fail       throughput_mbps >= 5 [cubic]: 4 against 5"),
+        ("bbr.stall_200 <= cubic.stall_200", 3, "no cell has these metrics"),
+    ],
+)
+def test_an_expectation_is_an_exit_status(
+    repeated: Path, tmp_path: Path, expectation: str, status: int, told: str
+) -> None:
+    junit, summary = tmp_path / "junit.xml", tmp_path / "summary.md"
+    arguments = ["report", str(repeated), "--expect", expectation]
+    arguments += ["--junit", str(junit), "--summary", str(summary)]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == status
+    assert told in result.stderr
+    assert "<testsuite" in junit.read_text()
+    assert summary.read_text().startswith("### tbtest repeated")
+
+
+def test_a_run_is_judged_against_a_baseline(repeated: Path, tmp_path: Path) -> None:
+    arguments = ["compare", str(repeated), str(repeated), "--out", str(tmp_path / "page.html")]
+    same = CliRunner().invoke(cli, [*arguments, "--expect", "power >= 0.95 * baseline.power"])
+    assert same.exit_code == 0
+    assert same.stderr.count("pass ") == 2
+    better = CliRunner().invoke(cli, [*arguments, "--expect", "power > baseline.power"])
+    assert better.exit_code == 1
+    alone = CliRunner().invoke(cli, [*arguments, str(repeated), "--expect", "power > 1"])
+    assert "name two folders" in str(alone.exception)
+    other = write_run(tmp_path / "other", [bulk_cell("bbr", 6, 5)], scenario={"duration": "9s"})
+    arguments[1] = str(other)
+    unlike = CliRunner().invoke(cli, [*arguments, "--expect", "power > baseline.power"])
+    assert "it ran another scenario" in str(unlike.exception)
+    assert "duration" in str(unlike.exception)
