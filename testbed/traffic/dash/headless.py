@@ -15,10 +15,11 @@ from testbed.traffic.dash.cmcd import to_query
 from testbed.traffic.dash.decide import decider, rehearse
 from testbed.traffic.dash.logs import SessionLog
 from testbed.traffic.dash.options import DashOptions
+from testbed.traffic.dash.playback import Playback
 from testbed.traffic.dash.session import PlayerSession
 from testbed.traffic.process import Interval, Terminated, await_start
 from testbed.traffic.sockets import use_client_ports
-from testbed.units import NS_PER_S
+from testbed.units import NS_PER_MS, NS_PER_S
 
 _ATTEMPTS = 3
 _PAUSE_S = 0.5
@@ -81,9 +82,12 @@ class Fetch:
 class _Player(threading.Thread):
     """Plays until the video has arrived, the fetches are aborted or the server is gone."""
 
-    def __init__(self, fetch: Fetch, session: PlayerSession, session_id: str) -> None:
+    def __init__(
+        self, fetch: Fetch, session: PlayerSession, playback: Playback, session_id: str
+    ) -> None:
         super().__init__(daemon=True)
         self._fetch, self._session, self._id = fetch, session, session_id
+        self._playback = playback
         self.error: Exception | None = None
         self.ended = "stopped"
 
@@ -101,7 +105,7 @@ class _Player(threading.Thread):
         video = parse_video(body, "the server's manifest")
         session = self._session
         while not session.over:
-            wait_ns = session.playback.wait_ns(time.monotonic_ns())
+            wait_ns = self._playback.wait_ns(time.monotonic_ns())
             if wait_ns and self._fetch.aborted.wait(wait_ns / NS_PER_S):
                 return
             decision = session.choose(time.monotonic_ns())
@@ -142,9 +146,11 @@ def play(spec: FlowSpec) -> None:
     try:
         interval = await_start(terminated)
         if interval is not None:
-            session = PlayerSession(spec, options, chooses, log, interval.start_ns)
+            chunk_ns = round(options.played.chunk_ms * NS_PER_MS)
+            playback = Playback(chunk_ns, round(options.buffer_cap_s * NS_PER_S))
+            session = PlayerSession(spec, options, chooses, log, playback, interval.start_ns)
             fetch = Fetch(spec.sender_address, spec.sender_port)
-            player = _Player(fetch, session, f"{spec.seed:x}-{spec.flow}")
+            player = _Player(fetch, session, playback, f"{spec.seed:x}-{spec.flow}")
             _watch(player, fetch, session, log, interval, terminated)
     finally:
         log.write()

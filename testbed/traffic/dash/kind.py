@@ -28,9 +28,14 @@ def _send(spec: FlowSpec) -> None:
 
 
 def _receive(spec: FlowSpec) -> None:
-    from testbed.traffic.dash.headless import play
+    if spec.options.get("player") == "chromium":
+        from testbed.traffic.dash import chromium
 
-    play(spec)
+        chromium.play(spec)
+    else:
+        from testbed.traffic.dash import headless
+
+        headless.play(spec)
 
 
 if __name__ == "__main__":

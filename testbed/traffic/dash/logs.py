@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,9 +43,9 @@ class Chunk:
 class Session:
     """The row of sessions.parquet.
 
-    started_ns: when the first chunk was there, null before; ended: over (the whole video arrived),
-    stopped, or server-gone; open_stall_s: a stall that no chunk ended; stall_per_s and switch: what
-    a second of stall and a step of utility cost.
+    started_ns: when the picture first moved (headless: the first chunk was there), null before;
+    ended: over (the whole video arrived), stopped, or server-gone; open_stall_s: a stall that no
+    chunk ended; stall_per_s and switch: what a second of stall and a step of utility cost.
     """
 
     flow: int
@@ -88,6 +89,7 @@ class SessionLog:
         self._folder, self._flow = spec.log_dir, spec.flow
         self._lock = threading.Lock()
         self._chunks: list[Chunk] = []
+        self._stalls: list[tuple[int, float]] = []
         self._session: Session | None = None
         self._written = False
         _write(self._path("chunks"), _schema(Chunk), [])
@@ -99,17 +101,37 @@ class SessionLog:
             if chunk is not None:
                 self._chunks.append(chunk)
 
+    def stalled(self, end_ns: int, stall_s: float) -> None:
+        """A stall that the player tells beside the chunks ended."""
+        with self._lock:
+            self._stalls.append((end_ns, stall_s))
+            self._written = False
+
     def write(self) -> None:
         """Write both files if there is something new. Raises OSError when the disk is full."""
         with self._lock:
             if self._written or self._session is None:
                 return
-            chunks, session, self._written = list(self._chunks), self._session, True
+            chunks, session = with_stalls(self._chunks, self._stalls), self._session
+            self._written = True
         _write(self._path("chunks"), _schema(Chunk), chunks)
         _write(self._path("sessions"), _schema(Session), [session])
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}-{self._flow}.parquet"
+
+
+def with_stalls(chunks: Sequence[Chunk], stalls: Sequence[tuple[int, float]]) -> list[Chunk]:
+    """Each stall (when it ended, how long it was) goes to the last chunk that was there by then, at
+    the earliest to the second one.
+    """
+    found = list(chunks)
+    for end_ns, stall_s in stalls:
+        index = sum(chunk.last_byte_ns <= end_ns for chunk in chunks) - 1
+        if index >= 1:
+            longer_s = found[index].rebuffer_s + stall_s
+            found[index] = replace(found[index], rebuffer_s=longer_s)
+    return found
 
 
 def _write(path: Path, schema: pa.Schema, rows: list[Chunk] | list[Session]) -> None:

@@ -1,12 +1,11 @@
 """A video that browsers play with chunks of exactly the manifest's sizes, and its DASH manifest.
 
 A chunk is a `free` box, which players skip, and behind it a fragment of a few hundred bytes
-(ISO/IEC 14496-12). The init segment is the same for all levels and stands in the manifest.
+(ISO/IEC 14496-12). The init segment is the same for all levels.
 """
 
 from __future__ import annotations
 
-import base64
 import struct
 from functools import cached_property
 
@@ -59,7 +58,6 @@ class Media:
         """The DASH manifest (ISO/IEC 23009-1): one adaptation set, a representation a level."""
         video = self._video
         duration_s = video.chunks * video.chunk_ms / 1000
-        init = base64.b64encode(self.init).decode()
         representations = "".join(
             f'<Representation id="{level}" bandwidth="{round(rate * 1000)}" '
             f'codecs="{h264.CODEC}" width="{h264.WIDTH}" height="{h264.HEIGHT}"/>'
@@ -75,8 +73,7 @@ class Media:
             'contentType="video" segmentAlignment="true" startWithSAP="1">'
             f'<SegmentTemplate timescale="{_TIMESCALE}" '
             f'duration="{self._frame_duration * FRAMES}" startNumber="0" '
-            f'initialization="data:video/mp4;base64,{init}" '
-            'media="chunk/$RepresentationID$/$Number$.m4s"/>'
+            'initialization="init.mp4" media="chunk/$RepresentationID$/$Number$.m4s"/>'
             f"{representations}</AdaptationSet></Period></MPD>"
         )
 

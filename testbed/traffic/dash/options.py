@@ -15,6 +15,8 @@ from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.video import Video, read_video
 from testbed.traffic.abr import DASH_JS, asked_of_server, full_abr_name
 from testbed.traffic.base import Options
+from testbed.traffic.dash.browser import find as find_chromium
+from testbed.traffic.dash.media import Media
 from testbed.traffic.dash.video import default_video
 
 
@@ -67,6 +69,14 @@ class DashOptions(Options):
             )
         if self.abr == DASH_JS and self.player != "chromium":
             raise PolicyError("abr dash.js: it lives in the browser; set player to chromium")
+        if self.player == "chromium":
+            find_chromium()
+            smallest, needed = float(video.sizes_bytes.min()), Media(video).smallest_bytes
+            if smallest < needed:
+                raise PolicyError(
+                    f"player chromium: a chunk of {smallest:g} bytes holds no picture; "
+                    f"{needed} are needed, or set player to headless"
+                )
         return self
 
     @cached_property

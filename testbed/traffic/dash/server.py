@@ -95,6 +95,7 @@ class Files:
         self.texts = {
             "/video.json": manifest_text(video).encode(),
             "/manifest.mpd": self._media.mpd().encode(),
+            "/init.mp4": self._media.init,
         }
 
     def chunk(self, path: PurePosixPath) -> _Chunk | None:

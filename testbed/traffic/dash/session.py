@@ -4,6 +4,8 @@ passed in.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from policy.tasks.abr.measured import measured, record, set_buffer
 from policy.tasks.abr.session import Sessions
 from testbed.traffic.abr import abr_label
@@ -12,8 +14,19 @@ from testbed.traffic.dash.cmcd import Cmcd
 from testbed.traffic.dash.decide import Decider, Decision
 from testbed.traffic.dash.logs import Chunk, Session, SessionLog
 from testbed.traffic.dash.options import DashOptions
-from testbed.traffic.dash.playback import Playback
 from testbed.units import NS_PER_MS, NS_PER_S
+
+
+class BufferClock(Protocol):
+    """`Playback`, or a browser's `VideoElement`."""
+
+    started_ns: int | None
+
+    def buffer_ns(self, now_ns: int) -> int: ...
+
+    def stalled_ns(self, now_ns: int) -> int: ...
+
+    def arrived(self, now_ns: int) -> int: ...
 
 
 class PlayerSession:
@@ -25,13 +38,12 @@ class PlayerSession:
         options: DashOptions,
         decider: Decider,
         log: SessionLog,
-        start_ns: int,
+        playback: BufferClock,
+        start_ns: int = 0,
     ) -> None:
         self._spec, self._options, self._log = spec, options, log
         self._video, self._qoe = options.played, options.measure
-        self._decider, self._start_ns = decider, start_ns
-        chunk_ns = round(self._video.chunk_ms * NS_PER_MS)
-        self.playback = Playback(chunk_ns, round(options.buffer_cap_s * NS_PER_S))
+        self._decider, self._playback, self.start_ns = decider, playback, start_ns
         self._session: Sessions = measured(self._video, self._qoe, options.buffer_cap_s * 1000)
         self._kbps, self._starved = 0.0, False
 
@@ -45,17 +57,27 @@ class PlayerSession:
         """Whether the whole video has arrived."""
         return self._session.done
 
+    def size_bytes(self, level: int) -> int:
+        """Size of the next chunk at a level."""
+        return round(float(self._video.sizes_bytes[self.chunk, level]))
+
+    def resumed(self, at_ns: int, stall_ns: int) -> None:
+        """The picture moves again after a stall, which the chunk before has ended."""
+        if stall_ns:
+            self._log.stalled(at_ns, stall_ns / NS_PER_S)
+            self._starved = True
+
     def choose(self, now_ns: int) -> Decision:
         """The next chunk's level. Raises what the rule raises."""
         if self.chunk == 0:
             return Decision(self._options.start_level, "start", 0)
-        set_buffer(self._session, self.playback.buffer_ns(now_ns) / NS_PER_MS)
+        set_buffer(self._session, self._playback.buffer_ns(now_ns) / NS_PER_MS)
         return self._decider.choose(self._session)
 
     def told(self, level: int, now_ns: int) -> Cmcd:
         """What a request for the next chunk tells the server."""
-        video, buffer_ns = self._video, self.playback.buffer_ns(now_ns)
-        started = self.playback.started_ns is not None
+        video, buffer_ns = self._video, self._playback.buffer_ns(now_ns)
+        started = self._playback.started_ns is not None
         return Cmcd(
             br=round(video.bitrates_kbps[level]),
             bl=buffer_ns // NS_PER_MS,
@@ -77,7 +99,7 @@ class PlayerSession:
     ) -> None:
         """The chunk that was asked for last is complete."""
         number, level = self.chunk, decision.level
-        stall_ns = self.playback.arrived(last_byte_ns)
+        stall_ns = self._playback.arrived(last_byte_ns)
         took_ns = max(last_byte_ns - request_ns, 1)
         latency_ns = min(max(first_byte_ns - request_ns, 0), took_ns)
         record(self._session, level, size_bytes, took_ns / NS_PER_MS, latency_ns / NS_PER_MS)
@@ -92,7 +114,7 @@ class PlayerSession:
             request_ns=request_ns,
             first_byte_ns=first_byte_ns,
             last_byte_ns=last_byte_ns,
-            buffer_s=self.playback.buffer_ns(last_byte_ns) / NS_PER_S,
+            buffer_s=self._playback.buffer_ns(last_byte_ns) / NS_PER_S,
             rebuffer_s=stall_ns / NS_PER_S,
             throughput_bps=size_bytes * 8e9 / took_ns,
             source=decision.source,
@@ -102,8 +124,7 @@ class PlayerSession:
 
     def end(self, now_ns: int, ended: str) -> None:
         """The session ends: stopped, or server-gone. A video that is over stays so."""
-        if not self.over:
-            self._log.add(self._row(now_ns, ended))
+        self._log.add(self._row(now_ns, "over" if self.over else ended))
 
     def _row(self, now_ns: int, ended: str) -> Session:
         options = self._options
@@ -116,9 +137,9 @@ class PlayerSession:
             chunk_s=self._video.chunk_ms / 1000,
             stall_per_s=self._qoe.stall_per_s,
             switch=self._qoe.switch,
-            start_ns=self._start_ns,
-            started_ns=self.playback.started_ns,
+            start_ns=self.start_ns,
+            started_ns=self._playback.started_ns,
             end_ns=now_ns,
             ended=ended,
-            open_stall_s=0.0 if self.over else self.playback.stalled_ns(now_ns) / NS_PER_S,
+            open_stall_s=0.0 if self.over else self._playback.stalled_ns(now_ns) / NS_PER_S,
         )

@@ -1,0 +1,115 @@
+"""Sessions in a real browser: dash.js plays over emulated TCP, under its own rules and ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from testbed.errors import UserError
+from testbed.system.pids import processes_of_run
+from testbed.system.scope import Scope
+from testbed.traffic import kind
+from testbed.traffic.base import parse_options
+from testbed.traffic.dash import browser
+from tests.testbed.traffic.dash.conftest import RATE_BPS, Start
+
+
+def _chromium() -> str | None:
+    try:
+        return browser.find()
+    except UserError:
+        return None
+
+
+needs_chromium = pytest.mark.skipif(_chromium() is None, reason="there is no Chromium here")
+
+
+@pytest.mark.root
+@needs_chromium
+@pytest.mark.parametrize("abr", ["mpc", "dash.js"])
+def test_a_session_of_twenty_seconds(session: Start, abr: str) -> None:
+    run = session(player="chromium", abr=abr, buffer_cap_s=8.0)
+    run.start(20.0)
+    assert [run.player.wait(60), run.server.wait(20)] == [0, 0]
+    chunks, summary, requests = run.log("chunks"), run.log("sessions").iloc[0], run.log("requests")
+    assert len(chunks) > 8
+    assert (chunks["chunk"] == np.arange(len(chunks))).all()
+    assert set(chunks["source"]) == {"start", "rule" if abr == "mpc" else "dash.js"}
+    assert chunks["level"][0] == 1
+    assert summary["started_ns"] > chunks["last_byte_ns"][0]  # the element itself played
+    assert (chunks["throughput_bps"] < 1.5 * RATE_BPS).all()
+    assert (chunks["buffer_s"] <= 8.0 + 1.0).all()
+    # The page's times on our clock fit the server's: half a round trip from request to request.
+    first = requests.drop_duplicates("chunk", keep="last").set_index("chunk")["at_ns"]
+    way_ns = first.reindex(chunks["chunk"]).to_numpy() - chunks["request_ns"].to_numpy()
+    assert 5e6 < np.median(way_ns) < 200e6
+    assert (chunks["first_byte_ns"] > chunks["request_ns"]).all()
+    assert requests["cmcd_br"].max() > 0  # dash.js tells, too
+    assert not list(run.folder.glob("profile-*"))
+
+
+@pytest.mark.root
+@needs_chromium
+def test_a_browser_that_is_killed_ends_the_session(session: Start, scope: Scope) -> None:
+    run = session(player="chromium")
+    run.start(60.0)
+    run.await_chunks(2)
+    mine = [process.pid for process in processes_of_run(scope.run_id)]
+    browsers = [
+        pid for pid in mine if b"--user-data-dir" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(min(browsers), signal.SIGKILL)
+    assert run.player.wait(30) == 2
+    assert "the browser ended with status -9" in run.player.log.read_text()
+    assert len(run.log("chunks")) >= 2
+    assert run.log("sessions")["ended"].tolist() == ["stopped"]
+    assert not list(run.folder.glob("profile-*"))
+    time.sleep(0.5)
+    left = [process.pid for process in processes_of_run(scope.run_id)]
+    assert not set(left) & set(browsers)
+
+
+@pytest.mark.root
+@needs_chromium
+def test_a_player_that_is_killed_takes_its_browser_along(session: Start, scope: Scope) -> None:
+    run = session(player="chromium")
+    run.start(60.0)
+    run.await_chunks(2)
+    run.player._send(signal.SIGKILL)
+    run.player.wait(20)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        mine = [process.pid for process in processes_of_run(scope.run_id)]
+        command = [
+            Path(f"/proc/{pid}/cmdline").read_bytes()
+            for pid in mine
+            if Path(f"/proc/{pid}/cmdline").exists()
+        ]
+        if not any(b"--user-data-dir" in line for line in command):
+            break
+        time.sleep(0.2)
+    else:
+        pytest.fail("a browser outlived its player")
+    assert len(run.log("chunks")) >= 2
+
+
+def test_no_chromium_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="apt-get install chromium, or set player to headless"):
+        parse_options(kind("dash"), {"player": "chromium"})
+
+
+@needs_chromium
+def test_chunks_too_small_for_a_picture_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "v.json"
+    path.write_text(
+        '{"name": "v", "segment_duration_ms": 1000, "bitrates_kbps": [1, 2],'
+        '"segment_sizes_bits": [[1000, 2000], [1000, 2000], [1000, 2000]]}'
+    )
+    with pytest.raises(UserError, match="a chunk of 125 bytes holds no picture"):
+        parse_options(kind("dash"), {"player": "chromium", "video": str(path), "buffer_cap_s": 2})
