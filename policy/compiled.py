@@ -5,13 +5,10 @@ user's cache if that cannot be written, or in the folder that NUMBA_CACHE_DIR na
 these every start compiles anew. What is kept is renewed when the source file or the types change,
 and not when a module changes that the file imports: loops that call each other are to be in one
 file, with the constants that they use.
-
-    python -m policy.compiled      # compiles what the policy server runs, so that no start has to
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -61,15 +58,3 @@ def settings_type(kind: type[BaseModel]) -> np.dtype[np.void]:
 def settings_record(settings: BaseModel) -> NDArray[np.void]:
     """Settings for compiled loops: an array of one record, of `settings_type`."""
     return np.array([tuple(settings.model_dump().values())], settings_type(type(settings)))
-
-
-SERVED = (
-    "policy.scheduler.rules",
-    "policy.tasks.congestion.competition",
-    "policy.tasks.congestion.folding",
-)
-"""The modules with compiled loops that the policy server imports."""
-
-if __name__ == "__main__":
-    for module in SERVED:
-        importlib.import_module(module)

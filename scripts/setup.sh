@@ -50,7 +50,7 @@ install_python_packages() {
 install_debian_packages
 install_python_packages "$@"
 # The policy server's loops are compiled now and kept, so that no start waits for them.
-.venv/bin/python -P -m policy.compiled &
+.venv/bin/python -P -m policy --compile &
 compiling=$!
 make --no-print-directory -s -C testbed/links/relay || fail "the relay did not compile; gcc's message is above"
 make --no-print-directory -s -C agent/ebpf \

@@ -17,7 +17,8 @@ from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, new_figure, number, save_figure
 from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.registry import DEFAULT_LIGHT, create
-from policy.scheduler.rules import ApcConfig, RuleScheduler
+from policy.scheduler.rules import RuleScheduler
+from policy.scheduler.thresholds import ApcConfig
 from policy.tasks.congestion.simulator import Links, TierController, Video, simulate
 
 FACTORS: tuple[float | str, ...] = ("always", 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, "never")

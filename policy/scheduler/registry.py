@@ -6,7 +6,7 @@ from plugins import absolute, is_reference
 from policy.errors import PolicyError
 from policy.scheduler.base import Scheduler, SchedulerContext
 from policy.scheduler.guest import GuestScheduler
-from policy.scheduler.rules import ApcConfig, RuleScheduler
+from policy.scheduler.thresholds import ApcConfig
 
 RULES = "rules"
 
@@ -22,6 +22,8 @@ def full_name(name: str) -> str:
 
 def create(name: str, flows: int, thresholds: ApcConfig) -> Scheduler:
     """Build a scheduler. Raises PolicyError if a user's own cannot be built; runs its file."""
+    from policy.scheduler.rules import RuleScheduler  # late: its compiled loops take long to load
+
     rules = RuleScheduler(flows, thresholds)
     if is_reference(name):
         return GuestScheduler(name, SchedulerContext(flows), rules)

@@ -12,8 +12,8 @@ from policy.errors import PolicyError
 from policy.registry import DEFAULT_LIGHT, LIGHT, abr_name, full_name, nearest
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.registry import full_name as scheduler_name
-from policy.scheduler.rules import ApcConfig
-from policy.tasks.congestion.competition import CompetitionConfig
+from policy.scheduler.thresholds import ApcConfig
+from policy.tasks.congestion.competition_config import CompetitionConfig
 from settings import SettingsError, first_mistake, read_mapping
 
 

@@ -9,7 +9,6 @@ import gc
 import hmac
 import logging
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from policy.api import Actions, Policy
 from policy.errors import NoDecision
 from policy.protocol import policy_pb2 as pb
-from policy.server import listen, models
+from policy.server import listen
 from policy.server.config import ServerConfig
 from policy.server.core import Core, Job, Outgoing
 from policy.server.flows import Session
@@ -265,18 +264,12 @@ async def _write(
         await context.write(message)
 
 
-async def serve(config: ServerConfig) -> None:
+async def serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     """Run until SIGTERM or SIGINT. Prints `ready <address>` on stdout when streams are served.
 
-    Raises PolicyError if a tier cannot be loaded or the address not be used.
+    config, tiers: as `policy.server.models.loaded` gives them. Raises PolicyError if the address
+    cannot be used.
     """
-    with models.loaded(config) as (config, tiers, note):
-        if note:
-            print(f"policy server: {note}", file=sys.stderr)
-        await _serve(config, tiers)
-
-
-async def _serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config))
     players = PlayerService(config.abr, service.admit, metrics)

@@ -25,3 +25,13 @@ def test_a_worker_of_a_bundled_model_stays_light() -> None:
         [sys.executable, "-P", "-c", _SERVES], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_server_starts_its_models_before_it_loads_compiled_loops() -> None:
+    program = (
+        "import sys, policy.__main__; print(sorted({'numba', 'torch', 'grpc'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

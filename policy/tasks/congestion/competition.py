@@ -28,10 +28,10 @@ import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from policy.api import Actions, FlowBatch
 from policy.compiled import compiled, inner, read_only, settings_record, settings_type
+from policy.tasks.congestion.competition_config import CompetitionConfig
 from policy.tasks.congestion.cubic import BETA, cubic_window
 from policy.tasks.congestion.cwnd import MIN_CWND_PACKETS
 from policy.tasks.congestion.fields import ROW
@@ -40,46 +40,6 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 PACING_GAIN = 1.2  # over cwnd / srtt, as tcp_update_pacing_rate after slow start
 RENO_FRIENDLY = 0.53  # packets per RTT (RFC 9438, 4.3)
-
-
-class CompetitionConfig(BaseModel):
-    """When to compete, and how hard. Chosen in `policy.tasks.congestion.simulator`
-    (docs/reference/policy-server.md).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    enabled: bool = True
-    short_ms: float = Field(default=25.0, gt=0)
-    """A queue is short if in some part of the window it was below this or …"""
-    short_rtt: float = Field(default=0.3, ge=0)
-    """… this share of the minimum RTT, whichever is more."""
-    long: float = Field(default=2.2, ge=1)
-    """It is probed if it is so many times as long as that, and …"""
-    standing_ms: float = Field(default=500.0, gt=0)
-    """… was never short for so long."""
-    patience: int = Field(default=3, ge=0, le=10)
-    """Each probe that finds the flow alone doubles `standing_ms`, so many times at most."""
-    probe_gain: float = Field(default=0.5, gt=0, lt=1)
-    """Rate of a probe over what is delivered."""
-    memory_ms: float = Field(default=5000.0, gt=0)
-    """Half-life of what a flow had in flight before it was squeezed, with which it begins to
-    compete.
-    """
-    growth: float = Field(default=1.5, gt=1)
-    """Of cwnd per RTT at first, until …"""
-    cuts: int = Field(default=2, ge=1)
-    """… so many losses; or in vain, if while cwnd grows by …"""
-    stage: float = Field(default=1.6, gt=1)
-    """… this factor, …"""
-    follows: float = Field(default=0.3, gt=0, lt=1)
-    """… the logarithm of what is delivered grows by less than this share of cwnd's."""
-    compete_ms: float = Field(default=6000.0, gt=0)
-    """Time between probes while competing, …"""
-    probe_share: float = Field(default=0.2, gt=0, lt=1)
-    """… and longer where probes would take more than this share of the time: one lasts as long as a
-    deep queue.
-    """
 
 
 class Phase(IntEnum):

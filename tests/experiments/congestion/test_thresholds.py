@@ -11,7 +11,7 @@ import pytest
 from experiments.congestion import thresholds
 from experiments.congestion.thresholds import Collaboration, scaled
 from policy.api import Actions, FlowBatch
-from policy.scheduler.rules import ApcConfig
+from policy.scheduler.thresholds import ApcConfig
 from policy.tasks.congestion.fields import FIELDS, F
 
 

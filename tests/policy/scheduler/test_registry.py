@@ -10,7 +10,8 @@ import pytest
 from policy.api import FlowBatch
 from policy.errors import PolicyError
 from policy.scheduler.registry import create, full_name
-from policy.scheduler.rules import ApcConfig, RuleScheduler
+from policy.scheduler.rules import RuleScheduler
+from policy.scheduler.thresholds import ApcConfig
 from policy.tasks.congestion.fields import FIELDS
 
 MINE = """

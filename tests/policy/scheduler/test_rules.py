@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from policy.api import FlowBatch
-from policy.scheduler.rules import ApcConfig, Reason, RuleScheduler
+from policy.scheduler.rules import Reason, RuleScheduler
+from policy.scheduler.thresholds import ApcConfig
 from policy.tasks.congestion.fields import FIELDS, F
 
 CONFIG = ApcConfig()

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from policy.api import Actions, FlowBatch, PolicyContext
 from policy.registry import create
-from policy.tasks.congestion.competition import PACING_GAIN, Competition, CompetitionConfig, Phase
+from policy.tasks.congestion.competition import PACING_GAIN, Competition, Phase
+from policy.tasks.congestion.competition_config import CompetitionConfig
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.simulator import Beside, Cubic, Links, TierController, shared, simulate
 
