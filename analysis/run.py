@@ -22,6 +22,7 @@ from analysis.files import (
     read_cell,
     read_manifest,
 )
+from analysis.frames import log_names, read_frame
 from analysis.logs import read_log
 from traces.errors import TraceError
 from traces.model import Trace
@@ -148,6 +149,26 @@ class Run:
     manifest: Manifest
     cells: Sequence[Cell]
     skipped: Sequence[str]  # cells that did not finish, in words
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """A log of all finished cells as one frame: `cell`, `cc` and `repeat`, then every column of
+        docs/reference/formats.md with its type (nullable), and `<x>_s`, seconds since the cell's
+        start, beside every time `<x>_ns`. Cells without the log are left out.
+
+        Raises AnalysisError if no cell has it.
+        """
+        frames = []
+        for cell in self.cells:
+            if (cell.folder / f"{name}.parquet").exists():
+                own = read_frame(cell.folder, name, cell.start_ns)
+                own.insert(0, "cell", cell.folder.name)
+                own.insert(1, "cc", cell.cc)
+                own.insert(2, "repeat", cell.repeat)
+                frames.append(own)
+        if not frames:
+            there = ", ".join(log_names(self.cells[0].folder))
+            raise AnalysisError(f"{self.folder}: no cell has a log {name!r}; there are: {there}")
+        return pd.concat(frames, ignore_index=True)
 
 
 def load_run(folder: Path) -> Run:

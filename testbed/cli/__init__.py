@@ -18,6 +18,7 @@ _COMMANDS = {
     "report": "report",
     "compare": "report",
     "diagnose": "diagnose",
+    "export": "export",
     "shell": "shell",
     "traces": "traces",
     "topologies": "topologies",
