@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from analysis.errors import AnalysisError
-from analysis.files import trace_sha256
+from analysis.files import TraceEntry, trace_sha256
 from analysis.measure import cell_values, measure_cell
 from analysis.metrics.table import RUN, Metric
-from analysis.run import Run, load_run
+from analysis.run import Cell, Run, load_run
 from analysis.schema import CellMetrics
 from analysis.statistics import median_ci95, paired_difference_ci95
 from traces.parquet import read_parquet
@@ -67,7 +67,7 @@ def compare_runs(folders: Sequence[Path], baseline: str | None) -> Comparison:
         place = repr(sorted(conditions(run).items(), key=str))
         for cell in run.cells:
             key = (place, cell.repeat, cell.seed)
-            own = cells.setdefault(labels[_identity(run, cell.cc)], {}).setdefault(key, [])
+            own = cells.setdefault(labels[_identity(run, cell)], {}).setdefault(key, [])
             own.extend(measure_cell(cell))
     chosen = baseline or min(cells)
     if chosen not in cells:
@@ -89,14 +89,18 @@ def conditions(run: Run) -> dict[str, object]:
     """
     without = ("cc", "repeats", "policy", "policy_server", "trace", "expect")
     kept = {key: value for key, value in run.manifest.scenario.items() if key not in without}
-    return {**kept, "trace": trace_hash(run)}
+    return {**kept, "traces": trace_hashes(run)}
 
 
-def trace_hash(run: Run) -> str:
-    """What identifies the content of the run's trace; computed where its manifest does not say.
-    Raises AnalysisError.
+def trace_hashes(run: Run) -> list[str]:
+    """What identifies the content of the run's trace, and of the reverse path's if it has one;
+    computed where its manifest does not say. Raises AnalysisError.
     """
-    about = run.manifest.trace
+    entries = (run.manifest.trace, run.manifest.reverse_trace)
+    return [_trace_hash(run, entry) for entry in entries if entry is not None]
+
+
+def _trace_hash(run: Run, about: TraceEntry) -> str:
     if about.sha256 is not None:
         return about.sha256
     if about.file is None:
@@ -107,31 +111,40 @@ def trace_hash(run: Run) -> str:
         raise AnalysisError(f"{run.folder / about.file}: cannot be read: {error}") from error
 
 
-# Name, and what of the policy's options and checkpoints the controller depends on.
+# Name, and what of a policy's options and checkpoints the controller depends on.
 _Identity = tuple[str, str]
 
 
-def _identity(run: Run, cc: str) -> _Identity:
-    if cc.partition(":")[0] != "policy":
-        return cc, ""
-    manifest = run.manifest
-    told = (manifest.scenario.get("policy") or {}, manifest.checkpoints)
-    return cc, repr([sorted(part.items(), key=str) for part in told])
+def _identity(run: Run, cell: Cell) -> _Identity:
+    """Two cells of one identity had the same controller, as far as their run folders say."""
+    options = dict(run.manifest.scenario.get("policy") or {})
+    checkpoints = cell.record.checkpoints
+    if not cell.is_policy:
+        return cell.cc, ""
+    if checkpoints:
+        # Where the checkpoints lay; their content says more.
+        options.pop("models", None)
+    return cell.cc, repr([sorted(part.items(), key=str) for part in (options, checkpoints)])
 
 
 def _labels(runs: Sequence[Run]) -> dict[_Identity, str]:
     """A name for each controller. Policies of one name that had other options or other checkpoints
-    are told apart by the folder of the first run that had them.
+    are told apart by the folder of the first run that had them, and within one folder by a number.
     """
     first: dict[_Identity, Run] = {}
     for run in runs:
         for cell in run.cells:
-            first.setdefault(_identity(run, cell.cc), run)
+            first.setdefault(_identity(run, cell), run)
     names = [cc for cc, _ in first]
-    return {
-        identity: identity[0] if names.count(identity[0]) == 1 else f"{identity[0]} [{run.folder}]"
-        for identity, run in first.items()
-    }
+    labels: dict[_Identity, str] = {}
+    for identity, run in first.items():
+        label = identity[0]
+        if names.count(label) > 1:
+            label = f"{identity[0]} [{run.folder}]"
+            met = sum(other.startswith(label) for other in labels.values())
+            label += f" ({met + 1})" if met else ""
+        labels[identity] = label
+    return labels
 
 
 def _entry(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from analysis.errors import AnalysisError
 from traces.model import Trace
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 """Of manifest.json and cell.json."""
 MANIFEST, CELL = "manifest.json", "cell.json"
 METRICS, REPORT = "metrics.json", "report.html"
@@ -74,6 +74,7 @@ class FlowRecord(Record):
     cc: str = ""
     sender: str = ""
     receiver: str = ""
+    carried_bytes: dict[str, int] | None = None
 
     @model_validator(mode="after")
     def _lasts(self) -> FlowRecord:
@@ -172,6 +173,7 @@ class CellEntry(Record):
 
     folder: FolderName
     cc: str = ""
+    abr: str = ""
     repeat: int = 0
     seed: int = 0
     status: str
@@ -202,6 +204,7 @@ class Manifest(Record):
     status: str = ""
     scenario: dict[str, Any]
     trace: TraceEntry
+    reverse_trace: TraceEntry | None = None
     buffer_bytes: int | None = None
     link_backend: str = ""
     environment: dict[str, Any]

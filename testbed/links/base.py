@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from analysis.files import Verdict
 from testbed.errors import UserError
 from testbed.links.queues import Queue as Queue
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from traces.model import Trace
 
 FORWARD, REVERSE = 0, 1  # `link` column of a LinkRecord's packets
-DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE = range(5)  # `verdict` column
+DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE = Verdict
 
 PACKET_SCHEMA = pa.schema(
     [

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from analysis.files import SCHEMA, CellRecord, Cpu, CpuSample, FlowRecord
 from testbed.controllers.base import CongestionController
 from testbed.controllers.registry import parse
 from testbed.links.base import FORWARD, REVERSE, LinkSample
@@ -39,16 +38,6 @@ _LEAD_PER_PROCESS_NS = 5 * NS_PER_MS
 _SAMPLE_S = 0.1
 
 
-@dataclass(frozen=True)
-class CellResult:
-    """What cell.json gets, besides the plan."""
-
-    start_ns: int
-    stop_ns: int
-    details: dict[str, Any]
-    warnings: list[str]
-
-
 def run_cell(
     run: Scope,
     prepared: Prepared,
@@ -58,8 +47,9 @@ def run_cell(
     on_sample: Callable[[LinkSample, int], None],
     policy_server: str = "",
     after_traffic: Callable[[], None] | None = None,
-) -> CellResult:
-    """Run one cell into ``folder``. Everything it creates is gone on return, also on exceptions.
+) -> CellRecord:
+    """Run one cell into ``folder``; returns what cell.json is to hold. Everything that it creates
+    outside the folder is gone on return, also on exceptions.
 
     ``policy_server``: its address, where the flows themselves ask it.
 
@@ -116,20 +106,30 @@ def run_cell(
     carried = write_received(packets, programs, flows, network, folder)
     merge_logs(folder)
     _drop_empty_logs(process for ends in processes for process in ends)
-    details = {
-        "tcp_congestion": tcp_congestion,
-        "flows": [
-            {**_describe_flow(flow, network, start_ns), **carried.get(flow.spec.flow, {})}
+    warnings = [f"{record.backend} link: {text}" for record in records for text in record.warnings]
+    return CellRecord(
+        schema=SCHEMA,
+        index=plan.index,
+        cc=plan.label,
+        abr=plan.abr_label,
+        repeat=plan.repeat,
+        seed=plan.seed,
+        start_ns=start_ns,
+        stop_ns=stop_ns,
+        tcp_congestion=tcp_congestion,
+        flows=[
+            _describe_flow(flow, network, start_ns).model_copy(
+                update=carried.get(flow.spec.flow, {})
+            )
             for flow in flows
         ],
-        "links": describe_links(network, records),
-        "cpu": {"samples": cpu.samples},
-        "environment": network.environment,
-        "idle_rtt_ns": [check.rtt_ns for check in checks],
-        "agent": agent,
-    }
-    warnings = [f"{record.backend} link: {text}" for record in records for text in record.warnings]
-    return CellResult(start_ns, stop_ns, details, [*prepared.warnings, *warnings, *doubts])
+        links=describe_links(network, records),
+        cpu=Cpu(samples=[CpuSample.model_validate(sample) for sample in cpu.samples]),
+        environment=network.environment,
+        idle_rtt_ns=[check.rtt_ns for check in checks],
+        agent=agent,
+        warnings=[*prepared.warnings, *warnings, *doubts],
+    )
 
 
 def _drop_empty_logs(processes: Iterable[Process]) -> None:
@@ -188,24 +188,24 @@ def _watch(
         time.sleep(min(_SAMPLE_S, max(0.0, (stop_ns - now_ns) / NS_PER_S)))
 
 
-def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> dict[str, Any]:
+def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> FlowRecord:
     pair = flow.pair
     bottleneck = None
     for step in pair.path:
         if step.name == pair.bottleneck:
             way = FORWARD if step.forward else REVERSE
             bottleneck = 2 * network.links[step.name].index + way
-    return {
-        "flow": flow.spec.flow,
-        "kind": flow.spec.kind,
-        "role": flow.role,
-        "cc": flow.spec.tcp_congestion,
-        "sender": pair.sender.name,
-        "receiver": pair.receiver.name,
-        "start_ns": start_ns + flow.start_ns,
-        "stop_ns": start_ns + flow.stop_ns,
-        "base_owd_ns": pair.forward_delay_ns,
-        "base_rtt_ns": pair.base_rtt_ns,
-        "bottleneck": bottleneck,
-        "options": flow.spec.options,
-    }
+    return FlowRecord(
+        flow=flow.spec.flow,
+        kind=flow.spec.kind,
+        role=flow.role,
+        cc=flow.spec.tcp_congestion,
+        sender=pair.sender.name,
+        receiver=pair.receiver.name,
+        start_ns=start_ns + flow.start_ns,
+        stop_ns=start_ns + flow.stop_ns,
+        base_owd_ns=pair.forward_delay_ns,
+        base_rtt_ns=pair.base_rtt_ns,
+        bottleneck=bottleneck,
+        options=flow.spec.options,
+    )

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from analysis.files import CELLS, TRACES
 from testbed.errors import UserError, explain
-
-SCHEMA = 1
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
@@ -33,8 +32,8 @@ def new_run_folder(out: Path | None, run_id: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UserError(f"--out {folder}: the folder is not empty; choose another or remove it")
-        (folder / "cells").mkdir()
-        (folder / "traces").mkdir()
+        (folder / CELLS).mkdir()
+        (folder / TRACES).mkdir()
     except OSError as error:
         raise UserError(f"{explain(error, folder)} (choose another --out)") from error
     return folder

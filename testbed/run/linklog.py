@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.files import TRACES, LinkEntry, Spread
 from testbed.links.base import FORWARD, REVERSE, Direction, DirectionRecord, LinkRecord, Percentiles
 from testbed.loss import format_loss
 from testbed.network import Network
@@ -33,36 +34,36 @@ def stop_links(
     return records, packets
 
 
-def describe_links(network: Network, records: list[LinkRecord]) -> list[dict[str, Any]]:
+def describe_links(network: Network, records: list[LinkRecord]) -> list[LinkEntry]:
     """One entry per link and direction, for cell.json."""
     entries = []
     for opened, record in zip(network.links.values(), records, strict=True):
-        for way, name, direction, account in (
-            (FORWARD, "forward", opened.spec.forward, record.forward),
-            (REVERSE, "reverse", opened.spec.reverse, record.reverse),
+        for way, direction, account in (
+            (FORWARD, opened.spec.forward, record.forward),
+            (REVERSE, opened.spec.reverse, record.reverse),
         ):
             entries.append(
-                {
-                    "link": 2 * opened.index + way,
-                    "name": opened.name,
-                    "direction": name,
-                    "bottleneck": opened.bottleneck
+                LinkEntry(
+                    link=2 * opened.index + way,
+                    name=opened.name,
+                    direction="forward" if way == FORWARD else "reverse",
+                    bottleneck=opened.bottleneck
                     and (way == FORWARD or direction.capacity is not None),
-                    "backend": record.backend,
-                    "per_packet": record.per_packet,
-                    "environment": record.environment,
-                    "cpu_s": record.cpu_s,
-                    "warnings": list(record.warnings),
+                    backend=record.backend,
+                    per_packet=record.per_packet,
+                    environment=record.environment,
+                    cpu_s=record.cpu_s,
+                    warnings=list(record.warnings),
                     **_describe_direction(direction),
                     **_describe_account(account),
-                }
+                )
             )
     return entries
 
 
 def _describe_direction(direction: Direction) -> dict[str, Any]:
     return {
-        "trace": f"traces/{direction.capacity.name}.parquet" if direction.capacity else None,
+        "trace": f"{TRACES}/{direction.capacity.name}.parquet" if direction.capacity else None,
         "delay_ns": direction.delay_ns,
         "jitter_ns": direction.jitter_ns,
         "queue": direction.queue.kind,
@@ -81,5 +82,5 @@ def _describe_account(account: DirectionRecord) -> dict[str, Any]:
     }
 
 
-def _percentiles(value: Percentiles | None) -> dict[str, float] | None:
-    return {"p50": value.p50, "p99": value.p99} if value else None
+def _percentiles(value: Percentiles | None) -> Spread | None:
+    return Spread(p50=value.p50, p99=value.p99) if value else None

@@ -11,13 +11,26 @@ from typing import Any
 
 import click
 
+from analysis.files import (
+    CELL,
+    CELLS,
+    MANIFEST,
+    SCHEMA,
+    TRACES,
+    CellEntry,
+    CellRecord,
+    Manifest,
+    TraceEntry,
+    to_json,
+    trace_sha256,
+)
 from testbed import units
 from testbed.errors import UserError, explain
 from testbed.links.base import LinkSample
 from testbed.run.cell import run_cell
 from testbed.run.default import as_this_machine_can
 from testbed.run.environment import describe_environment
-from testbed.run.files import SCHEMA, new_run_folder, write_json
+from testbed.run.files import new_run_folder, write_json
 from testbed.run.hold import hold
 from testbed.run.live import LiveView
 from testbed.run.plan import CellPlan, plan_cells
@@ -26,6 +39,7 @@ from testbed.run.prepared import Prepared, require_root, resolve
 from testbed.scenario import Scenario
 from testbed.system.process import ProcessFailed
 from testbed.system.scope import Scope, new_run_id
+from traces.model import Trace
 from traces.parquet import write_parquet
 
 
@@ -57,43 +71,65 @@ class _Manifest:
     def __init__(
         self, folder: Path, run_id: str, prepared: Prepared, cells: list[CellPlan]
     ) -> None:
-        self._path = folder / "manifest.json"
-        self._data: dict[str, Any] = {
-            "schema": SCHEMA,
-            "run_id": run_id,
-            "status": "running",
-            "scenario": json.loads(prepared.scenario.model_dump_json(by_alias=True)),
-            "trace": {"name": prepared.trace.name, "file": f"traces/{prepared.trace.name}.parquet"},
-            "buffer_bytes": prepared.buffer_bytes,
-            "link_backend": prepared.backend.name,
-            "environment": describe_environment(),
-            "cells": [
-                {
-                    "folder": cell.folder,
-                    "cc": cell.label,
-                    "abr": cell.abr_label,
-                    "repeat": cell.repeat,
-                    "seed": cell.seed,
-                    "status": "planned",
-                }
-                for cell in cells
-            ],
-        }
+        self._path = folder / MANIFEST
+        self._checkpoints: dict[str, str] = {}
+        self._cells = [
+            CellEntry(
+                folder=cell.folder,
+                cc=cell.label,
+                abr=cell.abr_label,
+                repeat=cell.repeat,
+                seed=cell.seed,
+                status="planned",
+            )
+            for cell in cells
+        ]
+        back = prepared.reverse.capacity
+        self._record = Manifest(
+            schema=SCHEMA,
+            run_id=run_id,
+            status="running",
+            scenario=json.loads(prepared.scenario.model_dump_json(by_alias=True)),
+            trace=_trace_entry(prepared.trace),
+            reverse_trace=_trace_entry(back) if back is not None else None,
+            buffer_bytes=prepared.buffer_bytes,
+            link_backend=prepared.backend.name,
+            environment=describe_environment(),
+            cells=self._cells,
+        )
         self._write()
 
     def cell(self, plan: CellPlan, status: str) -> None:
-        self._data["cells"][plan.index]["status"] = status
+        self._set(plan.index, status)
         self._write()
+
+    def done(self, plan: CellPlan, record: CellRecord) -> None:
+        """The cell is done; which checkpoints could answer its flows is noted."""
+        for tier, identity in record.checkpoints.items():
+            known = self._checkpoints.get(tier, "").split()
+            self._checkpoints[tier] = " ".join(dict.fromkeys([*known, *identity.split()]))
+        self.cell(plan, "done")
 
     def finish(self, status: str) -> None:
-        self._data["status"] = status
-        for cell in self._data["cells"]:
-            if cell["status"] == "running":
-                cell["status"] = status
+        self._record = self._record.model_copy(update={"status": status})
+        for index, cell in enumerate(self._cells):
+            if cell.status == "running":
+                self._set(index, status)
         self._write()
 
+    def _set(self, index: int, status: str) -> None:
+        self._cells[index] = self._cells[index].model_copy(update={"status": status})
+
     def _write(self) -> None:
-        write_json(self._path, self._data)
+        changes = {"cells": self._cells, "checkpoints": self._checkpoints}
+        self._record = self._record.model_copy(update=changes)
+        write_json(self._path, to_json(self._record))
+
+
+def _trace_entry(trace: Trace) -> TraceEntry:
+    return TraceEntry(
+        name=trace.name, file=f"{TRACES}/{trace.name}.parquet", sha256=trace_sha256(trace)
+    )
 
 
 @contextmanager
@@ -161,7 +197,7 @@ def run_cells(
     cells = plan_cells(prepared.scenario)
     for trace in (prepared.trace, prepared.reverse.capacity):
         if trace is not None:
-            write_parquet(trace, folder / "traces" / f"{trace.name}.parquet")
+            write_parquet(trace, folder / TRACES / f"{trace.name}.parquet")
     manifest = _Manifest(folder, run_id, prepared, cells)
     failures: list[str] = []
     with _finished(manifest), Scope(run_id) as scope, LiveView(len(cells), quiet=quiet) as view:
@@ -175,13 +211,13 @@ def run_cells(
             try:
                 after = partial(hold, view.note) if keep else None
                 sample = on_sample or view.sample
-                _run_and_write(scope, prepared, plan, folder, sample, policy_server, after)
+                record = _run_and_write(scope, prepared, plan, folder, sample, policy_server, after)
             except ProcessFailed as error:
                 failures.append(f"{plan.folder}: {error}")
                 manifest.cell(plan, "failed")
                 view.end(f"failed: {error}")
             else:
-                manifest.cell(plan, "done")
+                manifest.done(plan, record)
                 view.end("done")
     return failures
 
@@ -194,11 +230,11 @@ def _run_and_write(
     on_sample: Callable[[LinkSample, int], None],
     policy_server: str,
     after_traffic: Callable[[], None] | None,
-) -> None:
-    cell_folder = folder / "cells" / plan.folder
+) -> CellRecord:
+    cell_folder = folder / CELLS / plan.folder
     try:
         cell_folder.mkdir()
-        result = run_cell(
+        record = run_cell(
             scope,
             prepared,
             plan,
@@ -210,19 +246,5 @@ def _run_and_write(
         )
     except OSError as error:
         raise UserError(explain(error, cell_folder)) from error
-    write_json(
-        cell_folder / "cell.json",
-        {
-            "schema": SCHEMA,
-            "index": plan.index,
-            "cc": plan.label,
-            "abr": plan.abr_label,
-            "repeat": plan.repeat,
-            "seed": plan.seed,
-            "status": "done",
-            "start_ns": result.start_ns,
-            "stop_ns": result.stop_ns,
-            **result.details,
-            "warnings": result.warnings,
-        },
-    )
+    write_json(cell_folder / CELL, to_json(record))
+    return record

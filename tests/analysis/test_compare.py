@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from analysis.compare import Comparison, Entry, compare_runs, comparison_table, write_page
 from analysis.errors import AnalysisError
-from tests.analysis.synthetic import bulk_cell, write_run
+from tests.analysis.synthetic import SyntheticCell, bulk_cell, write_run
 from traces.model import constant
 
 
@@ -85,3 +86,73 @@ def test_table_and_page(tmp_path: Path) -> None:
     assert "<script src" not in text
     with pytest.raises(AnalysisError, match="cannot be written"):
         write_page(comparison, tmp_path / "no-such-folder" / "compare.html")
+
+
+def policy_cell(rate_mbps: float, checkpoint: str | None) -> SyntheticCell:
+    cell = bulk_cell("policy:llm", rate_mbps, 10)
+    cell.agent = {"checkpoints": {"llm": checkpoint} if checkpoint else {}}
+    return cell
+
+
+def test_traces_of_one_name_and_other_content_are_no_pair(tmp_path: Path) -> None:
+    slow, fast = constant(2e6), constant(20e6)
+    fast = replace(fast, name=slow.name)
+    folders = [
+        write_run(tmp_path / "slow", [bulk_cell("bbr", 1.9, 10)], trace=slow),
+        write_run(tmp_path / "fast", [bulk_cell("cubic", 17, 10)], trace=fast),
+    ]
+    assert entry(compare_runs(folders, "bbr"), "cubic").pairs == 0
+
+
+def test_one_trace_under_two_names_is_a_pair(tmp_path: Path) -> None:
+    trace = constant(12e6)
+    folders = [
+        write_run(tmp_path / "a", [bulk_cell("bbr", 5, 10)], trace=trace),
+        write_run(tmp_path / "b", [bulk_cell("cubic", 4, 10)], trace=replace(trace, name="other")),
+    ]
+    assert entry(compare_runs(folders, "bbr"), "cubic").pairs == 1
+
+
+def test_two_checkpoints_are_never_averaged(tmp_path: Path) -> None:
+    """Each value of a column is that of one checkpoint, whatever lay at the same place."""
+    a, b = "a" * 64, "b" * 64
+    first = write_run(tmp_path / "a", [policy_cell(1.6, a)])
+    second = write_run(tmp_path / "b", [policy_cell(2.1, b)])
+    comparison = compare_runs([first, second], None)
+    found = {row.cc: row.median for row in comparison.entries if row.metric == "throughput_mbps"}
+    assert found == {
+        f"policy:llm [{first}]": pytest.approx(1.6),
+        f"policy:llm [{second}]": pytest.approx(2.1),
+    }
+
+
+def test_a_checkpoint_that_moved_is_the_same_policy(tmp_path: Path) -> None:
+    folders = [
+        write_run(
+            tmp_path / name,
+            [policy_cell(rate, "a" * 64)],
+            scenario={"policy": {"models": {"llm": f"/somewhere/{name}"}}},
+        )
+        for name, rate in (("x", 2.0), ("y", 3.0))
+    ]
+    assert entry(compare_runs(folders, None), "policy:llm").median == pytest.approx(2.5)
+
+
+def test_a_checkpoint_that_changed_within_a_run_is_told_apart(tmp_path: Path) -> None:
+    cells = [policy_cell(1.6, "a" * 64), policy_cell(2.1, "b" * 64)]
+    cells[1].repeat = 1
+    folder = write_run(tmp_path / "run", cells)
+    found = {row.cc for row in compare_runs([folder], None).entries}
+    assert found == {f"policy:llm [{folder}]", f"policy:llm [{folder}] (2)"}
+
+
+def test_runs_that_name_no_checkpoint_are_told_apart_by_their_options(tmp_path: Path) -> None:
+    folders = [
+        write_run(
+            tmp_path / name,
+            [policy_cell(2.0, None)],
+            scenario={"policy": {"models": {"llm": name}}},
+        )
+        for name in ("x", "y")
+    ]
+    assert len({row.cc for row in compare_runs(folders, None).entries}) == 2

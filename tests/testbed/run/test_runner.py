@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.files import trace_sha256
 from analysis.pcap import recompute
 from analysis.schema import Metrics
 from policy.python import python_command
 from testbed.system.pids import processes_of_run
 from testbed.system.state import STATE_DIR
+from traces.parquet import read_parquet
 
 pytestmark = pytest.mark.root
 
@@ -82,7 +84,8 @@ def test_the_folder_is_complete(folder: Path) -> None:
     assert data["status"] == "done"
     assert {cell["status"] for cell in data["cells"]} == {"done"}
     assert data["scenario"]["rate"] == "5mbit"
-    assert (folder / data["trace"]["file"]).exists()
+    trace = read_parquet(folder / data["trace"]["file"])
+    assert data["trace"]["sha256"] == trace_sha256(trace)
     assert traces_of(data["run_id"]) == []
     for cell in data["cells"]:
         names = {path.name for path in (folder / "cells" / cell["folder"]).iterdir()}
