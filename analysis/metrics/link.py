@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis import files
 from analysis.run import Cell
 
-# Median of 100 ms windows: at a few Mbit/s one packet cut by a window's edge is several per cent of
-# it, so that the tail says little; the link itself judges its windows with an allowance of a
-# packet, and warns.
+# Median of the stretches with a backlog, of about 50 packets each.
 RATE_ERROR_PCT = 1.0
 DELAY_ERROR_MS = 1.0  # p99
 STEP_LATENESS_MS = 5.0  # p99
@@ -40,8 +38,8 @@ class LinkMetrics(BaseModel):
 
     rate_error_pct: Spread = Field(
         description=(
-            "|delivered - offered| / offered per 100 ms window with a backlog throughout, % (p50, "
-            "p95, max)"
+            "|delivered - offered| / offered per stretch of about 50 packets with a backlog, less "
+            "one packet's allowance, % (p50, p95, max)"
         )
     )
     delay_error_ms: Spread = Field(
@@ -85,7 +83,7 @@ def link_warnings(cells: Sequence[Cell], link: LinkMetrics) -> list[str]:
         (
             link.rate_error_pct.p50,
             RATE_ERROR_PCT,
-            "the bottleneck's rate was off by {:.1f} % (median of 100 ms windows)",
+            "the bottleneck's rate was off by {:.1f} % (median of the stretches with a backlog)",
         ),
         (link.delay_error_ms.p99, DELAY_ERROR_MS, "added delays were off by {:.2f} ms (p99)"),
         (

@@ -164,9 +164,10 @@ class Percentiles:
 class DirectionRecord:
     """How truthfully one direction was emulated. None: nothing to judge by.
 
-    `rate_error`: (delivered - capacity) / capacity of each 100 ms window that had a backlog
-    throughout, float64[windows]. `lateness_ns`: by how much trace steps (tc) or packets (relay)
-    were late. `delay_error_ns`: one-way delay added by the link, less what was asked.
+    `rate_error`: (delivered - capacity) / capacity of each stretch with a backlog throughout, of
+    about 50 packets, less one packet's allowance (`measure.Windows`), float64[stretches].
+    `lateness_ns`: by how much trace steps (tc) or packets (relay) were late. `delay_error_ns`:
+    one-way delay added by the link, less what was asked.
     """
 
     rate_error: npt.NDArray[np.float64]

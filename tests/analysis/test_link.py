@@ -55,7 +55,8 @@ def test_nothing_measured_is_null(tmp_path: Path) -> None:
     [
         (
             {"rate_error": [0.02, 0.02]},
-            "the bottleneck's rate was off by 2.0 % (median of 100 ms windows), more than 1",
+            "the bottleneck's rate was off by 2.0 % (median of the stretches with a backlog), more "
+            "than 1",
         ),
         (
             {"step_lateness_ns": {"p50": 0, "p99": 9e6}},

@@ -191,7 +191,8 @@ class TcLink:
             if len(record.rate_error) and np.median(np.abs(record.rate_error)) > MAX_UNTRUE_ERROR:
                 error = np.median(np.abs(record.rate_error))
                 yield (
-                    f"{label}: half of the 100 ms windows were off the trace by more than "
+                    f"{label}: half of the stretches with a backlog were off the trace by more "
+                    "than "
                     f"{error:.0%}"
                 )
             if side.direction.loss:

@@ -17,6 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from testbed.errors import UserError
 from testbed.links.base import Attachment
+from testbed.links.measure import Windows
 from testbed.links.tc.qdiscs import FRAME_BYTES, Shaper
 
 if TYPE_CHECKING:
@@ -51,19 +52,23 @@ class Correction:
 
 @dataclass
 class Played:
-    """One entry per 100 ms window: how late the change was made, and capacity and bytes served if
-    backlogged.
+    """One entry per 100 ms window: how late the change was made; and its number, capacity and bytes
+    served if backlogged.
     """
 
     lateness_ns: list[int] = field(default_factory=list)
+    window: list[int] = field(default_factory=list)
     capacity_bytes: list[float] = field(default_factory=list)
     served_bytes: list[int] = field(default_factory=list)
 
     def rate_error(self) -> npt.NDArray[np.float64]:
-        """(served - capacity) / capacity of the backlogged windows that had capacity."""
-        capacity, served = np.asarray(self.capacity_bytes), np.asarray(self.served_bytes)
-        had = capacity > 0
-        return np.asarray((served[had] - capacity[had]) / capacity[had], np.float64)
+        """That of the backlogged windows, as `Windows` says."""
+        windows = Windows(
+            np.asarray(self.window, np.int64),
+            np.asarray(self.capacity_bytes, np.float64),
+            np.asarray(self.served_bytes, np.float64),
+        )
+        return windows.rate_error
 
 
 def first_rate_bps(trace: Trace) -> float:
@@ -150,6 +155,7 @@ class Player(threading.Thread):
                 backlogged = before.backlog_bytes > 0 and now.backlog_bytes > 0
                 correction.after(ended_bytes, served_bytes, backlogged)
                 if backlogged:
+                    self.played.window.append(window - 1)
                     self.played.capacity_bytes.append(ended_bytes)
                     self.played.served_bytes.append(served_bytes)
             before, ended_bytes = now, capacity_bytes
