@@ -11,7 +11,7 @@ from policy.tasks import registry
 from policy.tasks.base import LearnedTask, Settings, TaskConfig
 from settings import first_mistake
 
-Kind = Literal["nioka", "gru", "mlp", "transformer"]
+Kind = Literal["nioka", "gru", "mlp", "transformer", "direct"]
 
 
 MAX_LAYERS = 256

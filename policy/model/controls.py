@@ -55,6 +55,18 @@ class Mlp(Control):
         return out.view(len(out), positions, self.hidden)
 
 
+class Direct(Control):
+    """The last tokens as they are: encoder and head of a task without anything between."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__(hidden)
+        # Trained parameters are what says which type a model computes in.
+        self.gain = nn.Parameter(torch.ones(hidden))
+
+    def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
+        return tokens[:, -positions:] * self.gain
+
+
 class Transformer(Control):
     """A causal pre-norm transformer [n, T, hidden] -> the last outputs [n, positions, hidden]."""
 
@@ -89,6 +101,8 @@ def build_control(config: ModelConfig, tokens: int, positions: int) -> Control:
     size = config.control
     if config.kind == "gru":
         return Gru(size.hidden, size.layers)
+    if config.kind == "direct":
+        return Direct(size.hidden)
     if config.kind == "mlp":
         return Mlp(tokens, size.hidden, size.layers, positions)
     return Transformer(tokens, size.hidden, size.layers, size.heads)

@@ -12,7 +12,7 @@ from testbed.cli.by_task import TaskCommand, task_option
 if TYPE_CHECKING:
     from policy.training.trainer import Progress
 
-KINDS = ("nioka", "gru", "mlp", "transformer")
+KINDS = ("nioka", "gru", "mlp", "transformer", "direct")
 
 
 @click.command(cls=TaskCommand)

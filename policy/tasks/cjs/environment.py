@@ -18,6 +18,7 @@ from policy.tasks.cjs.simulator.layout import (
     DONE,
     FINISHED,
     JOB_TIME,
+    JOBS,
     NEVER,
     NOW,
     Cluster,
@@ -37,7 +38,8 @@ class ClusterEnvironment:
     ``reset`` comes before ``step``; ``run`` needs a cluster that has just been made or reset.
 
     The same catalogue, arrivals, settings and seed give the same episode for the same decisions,
-    and a task takes the same random draws under every policy.
+    and a task takes the same random draws under every policy. ``spare`` jobs are what roll-outs
+    (``teacher.py``) imagine to arrive.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class ClusterEnvironment:
         settings: Settings | None = None,
         seed: int = 0,
         shown_jobs: int = SHOWN_JOBS,
+        spare: Arrivals | None = None,
     ) -> None:
         self.settings = settings or Settings()
-        _check(self.settings, catalogue, arrivals)
-        self._begin = (catalogue, arrivals, self.settings, seed)
+        for sequence in (arrivals,) if spare is None else (arrivals, spare):
+            _check(self.settings, catalogue, sequence)
+        self._begin = (catalogue, arrivals, self.settings, seed, spare)
         stages = int(np.diff(catalogue.first)[arrivals.kind].max())
         self.seen = new_observation(shown_jobs, stages)
         self.cluster = new_cluster(*self._begin)
@@ -90,7 +94,7 @@ class ClusterEnvironment:
 
     def completion_ms(self) -> IntArray:
         """Time in the cluster of each job [jobs], of unfinished ones until now."""
-        job = self.cluster.job
+        job = self.cluster.job[: self.cluster.scalar[JOBS]]
         end = np.minimum(job[:, DONE], self.cluster.scalar[NOW])
         times: IntArray = np.maximum(0, end - job[:, ARRIVAL])
         return times
@@ -130,8 +134,8 @@ def _check(settings: Settings, catalogue: Catalogue, arrivals: Arrivals) -> None
 
 
 def _check_finished(cluster: Cluster) -> None:
-    if cluster.scalar[FINISHED] < len(cluster.job):
+    if cluster.scalar[FINISHED] < cluster.scalar[JOBS]:
         raise PolicyError(
-            f"{len(cluster.job) - cluster.scalar[FINISHED]} jobs wait and nothing runs: "
+            f"{cluster.scalar[JOBS] - cluster.scalar[FINISHED]} jobs wait and nothing runs: "
             "the policy passed when it had to choose a stage"
         )

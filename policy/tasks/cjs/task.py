@@ -1,12 +1,141 @@
-"""Cluster job scheduling as a task of the registry."""
+"""Cluster job scheduling as a task: the cluster's jobs in, a stage and its executors out."""
 
 from __future__ import annotations
 
-from policy.tasks.base import Task
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.tasks.base import (
+    ActionSpec,
+    Arrays,
+    ArraySpec,
+    Dataset,
+    InputSpec,
+    LearnedTask,
+    Measure,
+    Settings,
+    TaskConfig,
+)
+from policy.tasks.cjs.encoder import TOKENS, EncoderConfig
+from policy.tasks.cjs.inputs import CANDIDATES, CLASSES, SHAPES
+from policy.tasks.cjs.simulator.observe import CLUSTER_FEATURES, JOB_FEATURES, STAGE_FEATURES
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-class CjsTask(Task):
-    """README.md of this folder describes observation, action and reward."""
+class CjsTask(LearnedTask):
+    """README.md of this folder describes observation, action and reward.
+
+    The model learns from the rollout teacher's costs (`labels.py`): a soft choice among the actions
+    that were rolled out, likelier the less they cost.
+    """
 
     name = "cjs"
     about = "cluster job scheduling: the next stage to run, and on how many executors"
+    fields = (*STAGE_FEATURES, *JOB_FEATURES, *CLUSTER_FEATURES)
+    encoder_settings = EncoderConfig
+    commands: ClassVar[Mapping[str, str]] = {"collect": "policy.tasks.cjs.commands:collect"}
+    shown = (
+        Measure("regret_s", "regret", "job s"),
+        Measure("best", "best action", "%", 100.0),
+        Measure("labelled", "rolled-out action", "%", 100.0),
+    )
+    about_measures = (
+        "Regret: what the action costs above the best one that was rolled out, in job seconds; an "
+        "action that was not rolled out counts as the worst one that was."
+    )
+
+    def check(self, config: TaskConfig) -> None:
+        if config.objective != "near-optimal":
+            raise ValueError(f"objective {config.objective!r}: cjs learns near-optimal labels only")
+        if config.history != 1:
+            raise ValueError(f"history is {config.history}: cjs has no history, give 1")
+
+    def observation(self, history: int) -> InputSpec:
+        return InputSpec(
+            (
+                *_arrays(),
+                ArraySpec("stage_number", (CANDIDATES,), "int64", "-1 passes", "exists"),
+            )
+        )
+
+    def action(self) -> ActionSpec:
+        return ActionSpec(
+            (
+                ArraySpec("stage", (), "int64", "-1 passes"),
+                ArraySpec("executors", (), "int64", "to commit; 0 when passing"),
+            )
+        )
+
+    def inputs(self, config: TaskConfig) -> InputSpec:
+        return InputSpec(_arrays())
+
+    def tokens(self, config: TaskConfig) -> int:
+        return TOKENS
+
+    def positions(self, config: TaskConfig) -> int:
+        return CANDIDATES
+
+    def encoder(self, config: TaskConfig, hidden: int, scale: float) -> nn.Module:
+        from policy.tasks.cjs.encoder import GraphEncoder
+
+        return GraphEncoder(config, hidden, scale)
+
+    def head(self, config: TaskConfig, hidden: int) -> nn.Module:
+        from policy.tasks.cjs.head import PointerHead
+
+        return PointerHead(hidden)
+
+    def dataset(self, folder: Path) -> Dataset:
+        from policy.tasks.cjs.dataset import CjsDataset
+
+        return CjsDataset(folder)
+
+    def loss(self, output: Tensor, targets: Mapping[str, Tensor], settings: Settings) -> Tensor:
+        """Cross entropy to the soft labels."""
+        flat = output.flatten(1).gather(1, targets["action"].long())
+        # An action that the head rules out, as one beyond the executors at hand, has no gradient.
+        return -(targets["weight"] * flat.clamp(min=-30.0)).sum(dim=1).mean()
+
+    def about_loss(self, settings: Settings) -> str:
+        return "cross entropy to a softmax of the costs of the actions that were rolled out"
+
+    def measures(
+        self, output: NDArray[np.float32], targets: Mapping[str, NDArray[Any]]
+    ) -> dict[str, NDArray[np.float64]]:
+        chosen = output.reshape(len(output), -1).argmax(axis=1)
+        known = (targets["action"] == chosen[:, None]) & (targets["weight"] > 0)
+        labelled = known.any(axis=1)
+        worst = targets["regret_s"].max(axis=1)
+        regret = np.where(labelled, (targets["regret_s"] * known).sum(axis=1), worst)
+        return {
+            "regret_s": regret.astype(np.float64),
+            "best": (labelled & (regret <= 0)).astype(np.float64),
+            "labelled": labelled.astype(np.float64),
+        }
+
+    def model_inputs(self, batch: Any, config: TaskConfig, target_return: float | None) -> Arrays:
+        return {name: getattr(batch, name) for name in SHAPES}
+
+    def actions(self, output: NDArray[np.float32], batch: Any, settings: Settings) -> Any:
+        chosen = output.reshape(len(output), -1).argmax(axis=1)
+        return self.action().batch(decoded(chosen, batch.stage_number))
+
+
+def decoded(chosen: NDArray[np.int64], stage_number: NDArray[np.int64]) -> Arrays:
+    """Stage and executors of places in the flattened output [n]; stage_number [n, CANDIDATES]."""
+    slot, number = np.divmod(chosen, len(CLASSES))
+    stage = np.take_along_axis(stage_number, slot[:, None], axis=1)[:, 0]
+    return {"stage": stage, "executors": np.where(stage < 0, 0, CLASSES[number])}
+
+
+def _arrays() -> tuple[ArraySpec, ...]:
+    return tuple(
+        ArraySpec(name, shape, mask="exists" if name == "place" else "")
+        for name, shape in SHAPES.items()
+    )

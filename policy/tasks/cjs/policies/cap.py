@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import keep_source, ready_stage, room, shortest_job
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import NOWHERE, Cluster
 
 

@@ -4,9 +4,9 @@ executors.
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.catalogue import PATH_MS
 from policy.tasks.cjs.simulator.executors import job_of_pool, schedulable, uncommitted
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,

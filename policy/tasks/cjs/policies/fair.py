@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import in_order_of_arrival
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import ACTIVE, EXECUTORS, Cluster
 
 

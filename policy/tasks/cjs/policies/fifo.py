@@ -5,9 +5,9 @@ With a share of 1 it is the FIFO of Spark; with 0.5 what the NetLLM paper calls 
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import in_order_of_arrival
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import EXECUTORS, Cluster
 
 

@@ -8,11 +8,11 @@ of a job. Graphene also packs several resources, which this cluster does not hav
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.catalogue import MEAN_MS, PATH_MS, TASKS
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import room, shortest_job, source_job
 from policy.tasks.cjs.simulator.executors import schedulable
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import END, FIRST, KIND, NOWHERE, Cluster
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import source_job
 from policy.tasks.cjs.simulator.durations import uniform
 from policy.tasks.cjs.simulator.executors import schedulable, uncommitted
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,

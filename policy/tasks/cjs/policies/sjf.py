@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import critical_stage, shortest_job
 from policy.tasks.cjs.simulator.executors import uncommitted
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import EXECUTORS, NOWHERE, Cluster
 
 

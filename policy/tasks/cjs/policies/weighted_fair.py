@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from policy.compiled import inner
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.common import keep_source, ready_stage, source_job
 from policy.tasks.cjs.simulator.executors import uncommitted
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from policy.compiled import inner
-from policy.tasks.cjs.catalogue import LEVEL_SIZE, LEVELS, LEVELS_END
+from policy.tasks.cjs.catalogue import LEVEL_SIZE, LEVELS, LEVELS_END, TASKS
+from policy.tasks.cjs.job import IntArray
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     AT_JOB,
     BUSY,
@@ -16,6 +17,7 @@ from policy.tasks.cjs.simulator.layout import (
     EXTRA,
     KIND,
     LOCAL,
+    NEVER,
     NOW,
     NOWHERE,
     REMAINING,
@@ -133,3 +135,32 @@ def redraw_running(cluster: Cluster, seed: int) -> None:
                     state[EVENT] = state[STARTED] + state[EXTRA] + value
                     break
                 chosen -= 1
+
+
+@inner
+def least_times(cluster: Cluster, times_ms: IntArray) -> int:
+    """Fill ``times_ms`` [stages, 2]: the least that all tasks of a stage take together, and the
+    least that the longest of them takes, whatever is decided; returns the number of stages.
+
+    A task draws the same chance under every policy; at every level and wave the chance picks a
+    time.
+    """
+    flat = cluster.flat
+    for stage in range(len(cluster.stage)):
+        kind = cluster.stage[stage, KIND]
+        first, last = cluster.kind[kind, LEVELS], cluster.kind[kind, LEVELS_END] - LEVEL_SIZE
+        while first < last and flat[first] < _LOWEST_LEVEL:
+            first += LEVEL_SIZE
+        total, longest = 0, 0
+        for task in range(1, cluster.kind[kind, TASKS] + 1):
+            chance = uniform(cluster.scalar[SEED], stage, task, 1)
+            least = NEVER
+            for level in range(first, last + 1, LEVEL_SIZE):
+                for wave in range(3):
+                    start, end = flat[level + 1 + wave], flat[level + 2 + wave]
+                    if start < end:
+                        least = min(least, flat[start + int(chance * (end - start))])
+            total += least
+            longest = max(longest, least)
+        times_ms[stage, 0], times_ms[stage, 1] = total, longest
+    return len(cluster.stage)

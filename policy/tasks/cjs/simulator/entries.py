@@ -1,5 +1,5 @@
-"""The compiled loops that Python calls. What Numba keeps of them is renewed with any file of this
-task.
+"""The compiled loops that Python calls. What Numba keeps of them is renewed with any file that they
+are compiled from.
 """
 
 from __future__ import annotations
@@ -7,44 +7,21 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
-
-from policy import compiled
-from policy.compiled import inner
-from policy.tasks.cjs.job import FloatArray
-from policy.tasks.cjs.policies import cap, fair, fifo, graphene, random, sjf, weighted_fair
+from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.simulator import rounds
+from policy.tasks.cjs.simulator.choose import choose
+from policy.tasks.cjs.simulator.durations import least_times
+from policy.tasks.cjs.simulator.jit import entry
 from policy.tasks.cjs.simulator.layout import Cluster
 from policy.tasks.cjs.simulator.observe import Observation, observe
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-FIFO, FAIR, CAP, WEIGHTED_FAIR, SJF, GRAPHENE, RANDOM = range(7)
-
-
-@inner
-def choose(policy: int, parameters: FloatArray, cluster: Cluster) -> tuple[int, int]:
-    """The decision of the rule policy of this number."""
-    if policy == FIFO:
-        return fifo.choose(cluster, parameters)
-    if policy == FAIR:
-        return fair.choose(cluster, parameters)
-    if policy == CAP:
-        return cap.choose(cluster, parameters)
-    if policy == WEIGHTED_FAIR:
-        return weighted_fair.choose(cluster, parameters)
-    if policy == SJF:
-        return sjf.choose(cluster, parameters)
-    if policy == GRAPHENE:
-        return graphene.choose(cluster, parameters)
-    return random.choose(cluster, parameters)
+from policy.tasks.cjs.simulator.rollout import Plan, roll_out
 
 
 class Entries(NamedTuple):
-    """run(cluster, policy, parameters, until_ms): decide by a rule until then. open_round, decide:
-    rounds.py.
+    """run(cluster, policy, parameters, until_ms) decides by a rule until then; the others are the
+    functions of their name in rounds.py, choose.py, observe.py, rollout.py and durations.py.
     """
 
     run: Callable[[Cluster, int, FloatArray, int], bool]
@@ -52,20 +29,16 @@ class Entries(NamedTuple):
     decide: Callable[[Cluster, int, int], bool]
     choose: Callable[[Cluster, int, FloatArray], tuple[int, int]]
     observe: Callable[[Cluster, Observation], int]
+    roll_out: Callable[[Cluster, Cluster, Plan, IntArray, FloatArray], int]
+    least_times: Callable[[Cluster, IntArray], int]
 
 
 def _sources() -> int:
     """A checksum of the code that is compiled together."""
-    folder = Path(__file__).parents[1]
-    files = [Path(compiled.__file__), *sorted(folder.rglob("*.py"))]
+    task = Path(__file__).parents[1]
+    files = [task / "catalogue.py", *sorted((task / "simulator").glob("*.py"))]
+    files += [file for file in sorted((task / "policies").glob("*.py")) if file.stem != "registry"]
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
-
-
-def _entry(function: Function) -> Function:
-    try:
-        return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-    except (OSError, RuntimeError):  # no place to keep what was compiled
-        return cast(Function, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 def _build(checksum: int) -> Entries:
@@ -92,8 +65,22 @@ def _build(checksum: int) -> Entries:
     def observe_one(cluster: Cluster, seen: Observation) -> int:
         return observe(cluster, seen) + min(checksum, 0)
 
+    def roll_out_all(
+        cluster: Cluster, scratch: Cluster, plan: Plan, actions: IntArray, costs_s: FloatArray
+    ) -> int:
+        return roll_out(cluster, scratch, plan, actions, costs_s) + min(checksum, 0)
+
+    def least(cluster: Cluster, times_ms: IntArray) -> int:
+        return least_times(cluster, times_ms) + min(checksum, 0)
+
     return Entries(
-        _entry(run), _entry(open_round), _entry(decide), _entry(choose_one), _entry(observe_one)
+        entry(run),
+        entry(open_round),
+        entry(decide),
+        entry(choose_one),
+        entry(observe_one),
+        entry(roll_out_all),
+        entry(least),
     )
 
 

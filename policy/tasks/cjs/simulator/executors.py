@@ -4,9 +4,9 @@ full.
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END
 from policy.tasks.cjs.simulator.durations import draw_task_ms
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,
@@ -145,7 +145,8 @@ def fulfil(cluster: Cluster, executor: int, at: int) -> None:
     if rows[at, COUNT] == 0:
         scalar[COMMITMENTS] -= 1
         for row in range(at, scalar[COMMITMENTS]):
-            rows[row] = rows[row + 1]
+            for column in (FROM, TO, COUNT):
+                rows[row, column] = rows[row + 1, column]
     cluster.pool[source, COMMITTED_FROM] -= 1
     if pool == 0:
         leave_pool_idle(cluster, executor, source)

@@ -32,7 +32,8 @@ EXECUTORS = 10
 MOVING_MS = 11
 WARMUP_MS = 12
 COMPAT = 13
-SCALARS = 14
+JOBS = 14  # that arrive; rows of Cluster.job beyond them are spare
+SCALARS = 15
 
 # Columns of Cluster.job [jobs].
 SUPPLY = 0  # executors in the job's pools, moving to them, or committed from outside
@@ -41,7 +42,7 @@ LAUNCHED_STAGES = 2  # stages without an unlaunched task
 FINISHED_STAGES = 3
 DONE = 4  # ms, NEVER before
 WORK = 5  # ms of tasks not launched, at mean times
-ARRIVAL = 6  # ms
+ARRIVAL = 6  # ms; of a spare job, ms after the one before
 FIRST = 7  # its stages are those from FIRST on, before END
 END = 8
 ACTIVE_JOB = 9  # of row r: the job that is r-th, by arrival, of the ACTIVE ones
@@ -103,18 +104,31 @@ class Cluster(NamedTuple):
     commitment: IntArray
 
 
-def new_cluster(catalogue: Catalogue, arrivals: Arrivals, settings: Settings, seed: int) -> Cluster:
-    """A cluster before the first arrival, all executors in the common pool."""
+def new_cluster(
+    catalogue: Catalogue,
+    arrivals: Arrivals,
+    settings: Settings,
+    seed: int,
+    spare: Arrivals | None = None,
+) -> Cluster:
+    """A cluster before the first arrival, all executors in the common pool.
+
+    ``spare`` are jobs that never arrive here: roll-outs imagine them as arrivals to come.
+    """
     kinds, rows = arrivals.kind, catalogue.stage
+    arrival_ms = arrivals.arrival_ms
+    if spare is not None:
+        kinds = np.concatenate([kinds, spare.kind])
+        arrival_ms = np.concatenate([arrival_ms, np.diff(spare.arrival_ms, prepend=0)])
     jobs, executors = len(kinds), settings.executors
     counts = np.diff(catalogue.first)[kinds]
     ends = np.cumsum(counts)
     stages = int(ends[-1])
     scalar = np.zeros(SCALARS, np.int64)
-    scalar[SEED] = seed
+    scalar[SEED], scalar[JOBS] = seed, len(arrivals)
     scalar[[EXECUTORS, MOVING_MS, WARMUP_MS, COMPAT]] = settings
     job = np.zeros((jobs, JOB_COLUMNS), np.int64)
-    job[:, ARRIVAL], job[:, FIRST], job[:, END] = arrivals.arrival_ms, ends - counts, ends
+    job[:, ARRIVAL], job[:, FIRST], job[:, END] = arrival_ms, ends - counts, ends
     job[:, DONE] = NEVER
     stage = np.zeros((stages, STAGE_COLUMNS), np.int64)
     stage[:, JOB] = np.repeat(np.arange(jobs), counts)

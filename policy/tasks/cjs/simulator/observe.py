@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.compiled import inner
 from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END, PATH_MS
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.simulator.executors import demand, job_of_pool, schedulable, uncommitted
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,
@@ -104,6 +104,7 @@ def observe(cluster: Cluster, seen: Observation) -> int:
     seen.adjacency[:] = 0
     seen.present[:] = 0
     seen.candidates[:] = 0
+    seen.stage_number[:] = 0
     source = job_of_pool(cluster, scalar[SOURCE])
     away = 0
     for number in range(executors):
@@ -113,24 +114,28 @@ def observe(cluster: Cluster, seen: Observation) -> int:
     seen.cluster[2] = away / executors
     seen.cluster[3] = 1 if source == NOWHERE else 0
     seen.cluster[4] = executors / 50
-    most_work = _most_work(cluster, len(seen.jobs), source)
     row = 0
     for at in range(scalar[ACTIVE]):
-        job = cluster.job[at, ACTIVE_JOB]
-        if (cluster.job[job, WORK] <= most_work or job == source) and row < len(seen.jobs):
-            _observe_job(cluster, seen, row, job, source)
+        if _shown(cluster, at, len(seen.jobs), source):
+            _observe_job(cluster, seen, row, cluster.job[at, ACTIVE_JOB], source)
             row += 1
     return row
 
 
 @inner
-def _most_work(cluster: Cluster, rows: int, source: int) -> int:
-    """The work up to which jobs are shown, so that no more than ``rows`` are."""
-    count = cluster.scalar[ACTIVE]
-    if count <= rows:
-        return 2**62
-    work = cluster.job[cluster.job[:count, ACTIVE_JOB], WORK]
-    return int(np.sort(work)[rows - 2 if source != NOWHERE else rows - 1])
+def _shown(cluster: Cluster, at: int, rows: int, source: int) -> bool:
+    """Whether the job at place ``at`` of the active ones has a row: the source job, and of the
+    others those with the least work, the older first.
+    """
+    job, count = cluster.job[at, ACTIVE_JOB], cluster.scalar[ACTIVE]
+    if count <= rows or job == source:
+        return True
+    before = 0
+    for other in range(count):
+        one = cluster.job[other, ACTIVE_JOB]
+        more = cluster.job[one, WORK] - cluster.job[job, WORK]
+        before += one != source and (more < 0 or (more == 0 and other < at))
+    return before < (rows - 1 if source != NOWHERE else rows)
 
 
 @inner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from policy.compiled import inner
 from policy.tasks.cjs.catalogue import CHILDREN, CHILDREN_END
 from policy.tasks.cjs.simulator.executors import (
     arrive,
@@ -18,6 +17,7 @@ from policy.tasks.cjs.simulator.executors import (
     stage_pool,
     uncommitted,
 )
+from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
     ACTIVE_JOB,
@@ -36,6 +36,7 @@ from policy.tasks.cjs.simulator.layout import (
     FIRST,
     JOB,
     JOB_TIME,
+    JOBS,
     KIND,
     NEVER,
     NOW,
@@ -83,13 +84,13 @@ def open_round(cluster: Cluster, until_ms: int) -> bool:
         return True
     if scalar[SOURCE] != NOWHERE:
         _close_round(cluster)
-    while scalar[FINISHED] < len(cluster.job):
+    while scalar[FINISHED] < scalar[JOBS]:
         if not _next_event(cluster, until_ms):
             return False
         # All jobs that arrive at the very beginning share the first round.
         if (
             scalar[NOW] == 0
-            and scalar[ARRIVED] < len(cluster.job)
+            and scalar[ARRIVED] < scalar[JOBS]
             and (cluster.job[scalar[ARRIVED], ARRIVAL] == 0)
         ):
             continue
@@ -132,7 +133,8 @@ def _close_round(cluster: Cluster) -> None:
     scalar[SOURCE] = NOWHERE
     for at in range(scalar[ACTIVE]):
         job = cluster.job[at, ACTIVE_JOB]
-        cluster.stage[cluster.job[job, FIRST] : cluster.job[job, END], CHOSEN] = 0
+        for stage in range(cluster.job[job, FIRST], cluster.job[job, END]):
+            cluster.stage[stage, CHOSEN] = 0
 
 
 @inner
@@ -150,8 +152,10 @@ def _release_idle(cluster: Cluster, pool: int) -> None:
 
 
 @inner
-def _next_event(cluster: Cluster, until_ms: int) -> bool:
-    scalar = cluster.scalar
+def _next_executor(cluster: Cluster) -> int:
+    """The executor whose task or move ends first, of equal times the one scheduled first; or
+    NOWHERE.
+    """
     first, at_ms, number = NOWHERE, NEVER, NEVER
     for executor in range(len(cluster.executor)):
         end_ms = cluster.executor[executor, EVENT]
@@ -159,7 +163,16 @@ def _next_event(cluster: Cluster, until_ms: int) -> bool:
             event = cluster.executor[executor, EVENT_NUMBER]
             if end_ms < at_ms or event < number:
                 first, at_ms, number = executor, end_ms, event
-    arrival = scalar[ARRIVED] < len(cluster.job) and cluster.job[scalar[ARRIVED], ARRIVAL] <= at_ms
+    # A constant would have its callers compiled once more.
+    return int(first)
+
+
+@inner
+def _next_event(cluster: Cluster, until_ms: int) -> bool:
+    scalar = cluster.scalar
+    first = _next_executor(cluster)
+    at_ms = cluster.executor[first, EVENT] if first != NOWHERE else NEVER
+    arrival = scalar[ARRIVED] < scalar[JOBS] and cluster.job[scalar[ARRIVED], ARRIVAL] <= at_ms
     if arrival:
         at_ms = cluster.job[scalar[ARRIVED], ARRIVAL]
     end_ms = min(at_ms, until_ms)

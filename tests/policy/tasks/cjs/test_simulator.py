@@ -14,6 +14,7 @@ from policy.tasks.cjs.job import Job, Level, Stage
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.sequences import Arrivals, poisson
 from policy.tasks.cjs.simulator.durations import draw_level
+from policy.tasks.cjs.simulator.jit import entry
 from policy.tasks.cjs.simulator.layout import (
     BUSY,
     COMMITTED,
@@ -29,8 +30,14 @@ from policy.tasks.cjs.simulator.layout import (
 )
 from policy.tasks.cjs.sources.synthetic import generate_jobs
 
+# The first test of all compiles the simulator.
+pytestmark = pytest.mark.timeout(900)
+
 JOBS = generate_jobs(5, queries=4)
 CATALOGUE = build_catalogue(JOBS)
+
+
+draw_one_level = entry(draw_level.py_func)
 
 
 def array(*values: int) -> np.ndarray:
@@ -142,7 +149,7 @@ def test_between_two_levels_the_nearer_is_likelier_and_in_compat_the_other(
     chances = (np.arange(1_000) + 0.5) / 1_000
 
     def drawn(local: int) -> list[int]:
-        return [int(cluster.flat[draw_level(cluster, 0, local, chance)]) for chance in chances]
+        return [int(cluster.flat[draw_one_level(cluster, 0, local, chance)]) for chance in chances]
 
     assert set(drawn(3)) == {5}
     assert set(drawn(10)) == {10}

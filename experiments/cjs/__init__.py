@@ -1,0 +1,1 @@
+"""Cluster job scheduling: parameters of the rules, and who is better than whom."""

@@ -1,0 +1,138 @@
+"""Rules, the teacher, the oracle and checkpoints on the same sequences of one side of the split.
+
+    python -m experiments.cjs.compare --profiles jobs.parquet --side validation --teacher \
+        --sampled ppo/ --json decides.json
+
+With `--side validation`, 20 sequences and a network trained by PPO this is the test that decides
+whether models learn from the teacher: it must be better than the network and the tuned cap by 5 %.
+Prints a Markdown table; ratios are paired by sequence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from policy.tasks.cjs.bounds import lower_bound_ms
+from policy.tasks.cjs.comparison import paired_ratio
+from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.job import FloatArray
+from policy.tasks.cjs.policies.registry import RULES, RulePolicy
+from policy.tasks.cjs.simulator.layout import Settings
+from policy.tasks.cjs.teacher import Teacher, teach
+from policy.tasks.cjs.workload import LOAD, workload
+
+RULE_NAMES = ("fifo", "fifo-half", "fair", "cap", "weighted-fair", "sjf", "graphene", "random")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare schedulers on the same sequences.")
+    parser.add_argument("--profiles", type=Path, help="job profiles; generated jobs if left out")
+    parser.add_argument("--side", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--sequences", type=int, default=20)
+    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--executors", type=int, default=50)
+    parser.add_argument("--moving-ms", type=int, default=2_000)
+    parser.add_argument("--load", type=float, default=LOAD)
+    parser.add_argument("--teacher", action="store_true")
+    parser.add_argument("--oracle", action="store_true")
+    parser.add_argument("--futures", type=int, default=Teacher.futures)
+    parser.add_argument("--horizon-s", type=int, default=Teacher.horizon_ms // 1_000)
+    parser.add_argument("--checkpoint", type=Path, action="append", default=[])
+    parser.add_argument(
+        "--sampled", type=Path, action="append", default=[], help="checkpoint, actions drawn"
+    )
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    load = replace(
+        workload(args.profiles, args.side),
+        settings=Settings(executors=args.executors, moving_ms=args.moving_ms),
+        load=args.load,
+    )
+
+    def environments() -> list[ClusterEnvironment]:
+        return [load.environment(number, args.jobs) for number in range(args.sequences)]
+
+    results: dict[str, FloatArray] = {}
+
+    def measure(name: str, schedule: Callable[[list[ClusterEnvironment]], list[float]]) -> None:
+        began = time.monotonic()
+        results[name] = np.array(schedule(environments())) / 1e3
+        print(
+            f"{name}: {results[name].mean():.2f} s ({time.monotonic() - began:.0f} s)", flush=True
+        )
+
+    def threaded(
+        one: Callable[[ClusterEnvironment], float],
+    ) -> Callable[[list[ClusterEnvironment]], list[float]]:
+        def schedule(clusters: list[ClusterEnvironment]) -> list[float]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return list(pool.map(one, clusters))
+
+        return schedule
+
+    measure("lower bound", threaded(lower_bound_ms))
+    for name in RULE_NAMES:
+        measure(name, threaded(partial(_run, RULES[name])))
+    teacher = Teacher(futures=args.futures, horizon_ms=1_000 * args.horizon_s)
+    if args.teacher:
+        measure("teacher", threaded(partial(_teach, teacher)))
+    if args.oracle:
+        oracle = Teacher(known=True, horizon_ms=1_000 * args.horizon_s)
+        measure("oracle", threaded(partial(_teach, oracle)))
+    for folder, seed in [(f, None) for f in args.checkpoint] + [(f, 1) for f in args.sampled]:
+        measure(f"{folder}{' (sampled)' if seed else ''}", _checkpoint(folder, args.device, seed))
+    _print(results, args)
+
+
+def _run(rule: RulePolicy, cluster: ClusterEnvironment) -> float:
+    return float(cluster.run(rule).mean())
+
+
+def _teach(teacher: Teacher, cluster: ClusterEnvironment) -> float:
+    return float(teach(cluster, teacher).mean())
+
+
+def _checkpoint(
+    folder: Path, device: str, seed: int | None
+) -> Callable[[list[ClusterEnvironment]], list[float]]:
+    from policy.model import checkpoint
+    from policy.tasks.cjs.play import play
+
+    model, _ = checkpoint.load(folder, device=device)
+    return lambda clusters: [float(t.mean()) for t in play(model, clusters, device, seed)]
+
+
+def _print(results: dict[str, FloatArray], args: argparse.Namespace) -> None:
+    print(
+        f"\n{args.sequences} sequences of {args.jobs} jobs, {args.side} queries, "
+        f"{args.executors} executors, load {args.load:g}\n"
+    )
+    print("| scheduler | mean JCT, s | / cap | / fair |\n|---|---|---|---|")
+    for name, mean_s in results.items():
+        cells = [name, f"{mean_s.mean():.1f}"]
+        for reference in ("cap", "fair"):
+            ratio = paired_ratio(mean_s, results[reference])
+            interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.low is not None else ""
+            cells.append(f"{ratio.ratio:.3f}{interval}")
+        print(f"| {' | '.join(cells)} |")
+    if args.json is not None:
+        record = {
+            "settings": {name: str(value) for name, value in vars(args).items()},
+            "mean_jct_s": {name: mean_s.tolist() for name, mean_s in results.items()},
+        }
+        args.json.write_text(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main()

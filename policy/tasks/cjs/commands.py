@@ -1,0 +1,71 @@
+"""Commands of this task: ``tbtest collect --task cjs``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from policy.tasks.base import Split
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the dataset.",
+)
+@click.option(
+    "--profiles",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Job profiles as Parquet; generated jobs if left out.",
+)
+@click.option("--sequences", default=64, show_default=True, type=click.IntRange(3, 10_000))
+@click.option(
+    "--jobs", default=60, show_default=True, type=click.IntRange(1, 10_000), help="Of a sequence."
+)
+@click.option("--futures", default=4, show_default=True, type=click.IntRange(1, 1_000))
+@click.option(
+    "--horizon", "horizon_s", default=60, show_default=True, type=click.IntRange(1, 10_000),
+    metavar="S", help="Length of a roll-out.",
+)  # fmt: skip
+@click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1, 1_000))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31))
+def collect(
+    out: Path,
+    profiles: Path | None,
+    sequences: int,
+    jobs: int,
+    futures: int,
+    horizon_s: int,
+    threads: int,
+    seed: int,
+) -> None:
+    """Decisions of clusters labelled by roll-outs, for training.
+
+    A sixth of the sequences each validates and tests, on queries that training does not have.
+
+    \b
+        tbtest collect --task cjs --out labels
+        tbtest train labels --task cjs --out trained
+    """
+    from policy.tasks.cjs import dataset, labels
+    from policy.tasks.cjs.teacher import Teacher
+    from policy.tasks.cjs.workload import workload
+
+    teacher = Teacher(horizon_ms=1_000 * horizon_s, futures=futures)
+    sides: tuple[Split, ...] = get_args(Split)
+    for side in sides:
+        count = max(1, sequences // 6) if side != "train" else sequences - 2 * (sequences // 6)
+        how = labels.Collection(count, jobs, threads=threads, seed=seed)
+        samples = labels.collect(workload(profiles, side), teacher, how)
+        dataset.save(out, side, samples)
+        click.echo(f"{out}/{side}.npz: {len(samples['action'])} decisions of {count} sequences")
+
+
+if __name__ == "__main__":
+    collect()

@@ -1,0 +1,88 @@
+"""Labelled states on disk: a compressed NumPy archive for each side of the split."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policy.errors import PolicyError
+from policy.tasks.base import Arrays, Split, TaskConfig
+from policy.tasks.cjs.inputs import SHAPES
+from policy.tasks.cjs.labels import ACTIONS
+
+_LABELS = {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
+_EXPECTED: dict[str, tuple[int, ...]] = SHAPES | _LABELS | {"sequence": ()}
+_MAX_SAMPLES = 10_000_000
+
+
+def save(folder: Path, split: Split, samples: Arrays) -> None:
+    """Write one side."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / f"{split}.npz", **samples)  # type: ignore[arg-type]
+
+
+def read(folder: Path, split: Split) -> Arrays:
+    """Read one side. Raises PolicyError naming file and array."""
+    path = folder / f"{split}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except OSError as error:
+        reason = error.strerror or "not a NumPy archive"
+        raise PolicyError(f"{path}: cannot be read: {reason}") from None
+    except (ValueError, zipfile.BadZipFile):
+        raise PolicyError(f"{path}: not a NumPy archive of labels; collect them again") from None
+    for name, shape in _EXPECTED.items():
+        if name not in arrays or arrays[name].shape[1:] != shape:
+            raise PolicyError(f"{path}: no array {name} of shape {shape}; collect the labels again")
+    counts = {len(arrays[name]) for name in _EXPECTED}
+    if len(counts) != 1 or not 0 < max(counts) <= _MAX_SAMPLES:
+        raise PolicyError(f"{path}: arrays of {sorted(counts)} samples; collect the labels again")
+    return arrays
+
+
+class CjsDataset:
+    """A folder that `tbtest collect --task cjs` wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sides: dict[Split, Arrays] = {side: read(folder, side) for side in get_args(Split)}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        sides = self._sides.values()
+        return {
+            "rows": sum(len(side["action"]) for side in sides),
+            "traces": sum(len(np.unique(side["sequence"])) for side in sides),
+            "families": ["teacher"],
+        }
+
+    def samples(self, split: Split, config: TaskConfig) -> CjsSamples:
+        return CjsSamples(self._sides[split])
+
+
+class CjsSamples:
+    """One sample for each decision."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+        self.families: NDArray[np.str_] = np.full(len(self), "teacher")
+        self.baselines: dict[str, NDArray[np.float32]] = {}
+
+    def __len__(self) -> int:
+        return len(self._arrays["action"])
+
+    def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Arrays]:
+        inputs = {name: self._arrays[name][indices] for name in SHAPES}
+        return inputs, {
+            "action": self._arrays["action"][indices].astype(np.int64),
+            "weight": self._arrays["weight"][indices],
+            "regret_s": self._arrays["regret_s"][indices],
+        }
+
+    def target_return(self) -> float:
+        """No model of this task is asked for a return. Raises PolicyError."""
+        raise PolicyError("cjs: no decision transformer")

@@ -1,0 +1,104 @@
+"""Near-optimal labels: what the teacher's roll-outs say of the actions in the states that it, or a
+wandering copy of it, comes to.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from policy.tasks.base import Arrays
+from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_of, stacked
+from policy.tasks.cjs.job import FloatArray, IntArray
+from policy.tasks.cjs.teacher import Rollouts, Teacher
+from policy.tasks.cjs.workload import Workload
+
+ACTIONS = 8
+"""Labelled actions of a state at most: those of the lowest cost."""
+TEMPERATURE_S = 2.0
+"""Of the soft labels: an action that costs so many job seconds more is 1/e as likely."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How many sequences of how many jobs; in a share of decisions a random one of the proposed
+    actions is taken, so that states off the teacher's own course are seen.
+    """
+
+    sequences: int = 64
+    jobs: int = 60
+    explore: float = 0.2
+    threads: int = 2
+    seed: int = 0
+
+
+def collect(load: Workload, teacher: Teacher, how: Collection) -> Arrays:
+    """Samples [N, ...] of all sequences, with their labels, `sequence` and the teacher's mean JCT
+    there.
+    """
+
+    def one(number: int) -> Arrays:
+        random = np.random.default_rng([how.seed, load.first_seed, number])
+        return _episode(load.environment(number, how.jobs), teacher, how.explore, random)
+
+    with ThreadPoolExecutor(how.threads) as pool:
+        parts = list(pool.map(one, range(how.sequences)))
+    sequence = np.repeat(np.arange(len(parts)), [len(part["action"]) for part in parts])
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return joined | {"sequence": sequence}
+
+
+def _episode(
+    environment: ClusterEnvironment, teacher: Teacher, explore: float, random: np.random.Generator
+) -> Arrays:
+    samples = []
+    seen, done = environment.reset(), False
+    rollouts = Rollouts(teacher, environment.cluster)
+    while not done:
+        actions, costs_s = rollouts.costs_s(environment.cluster)
+        inputs = inputs_of(seen)
+        label = label_of(inputs["stage_number"], actions, costs_s)
+        if label is not None:
+            del inputs["stage_number"]
+            for name in ("stages", "jobs", "cluster"):
+                inputs[name] = inputs[name].astype(np.float16)
+            for name in ("present", "exists"):
+                inputs[name] = inputs[name].astype(np.uint8)
+            samples.append(inputs | label)
+        wander = random.random() < explore
+        taken = random.integers(len(actions)) if wander else int(np.argmin(costs_s))
+        _, done = environment.step(int(actions[taken, 0]), int(actions[taken, 1]))
+        seen = environment.observe()
+    return stacked(samples)
+
+
+def label_of(stage_number: IntArray, actions: IntArray, costs_s: FloatArray) -> Arrays | None:
+    """action [ACTIONS], places in the head's flattened output; weight, which add up to 1; regret_s,
+    above the best. None if no action can be expressed.
+    """
+    # The first slot stands for passing, and those behind the candidates hold -1 too.
+    places = {int(stage): slot for slot, stage in enumerate(stage_number) if stage >= 0}
+    places[-1] = 0
+    best: dict[int, float] = {}
+    for (stage, executors), cost in zip(actions.tolist(), costs_s.tolist(), strict=True):
+        if stage in places:
+            number = class_of(executors) if stage >= 0 else 0
+            at = places[stage] * len(CLASSES) + number
+            best[at] = min(cost, best.get(at, np.inf))
+    if not best:
+        return None
+    kept = sorted(best.items(), key=lambda item: item[1])[:ACTIONS]
+    regret = np.array([cost for _, cost in kept]) - kept[0][1]
+    weight = np.exp(-regret / TEMPERATURE_S)
+    label: Arrays = {
+        "action": np.zeros(ACTIONS, np.int16),
+        "weight": np.zeros(ACTIONS, np.float32),
+        "regret_s": np.zeros(ACTIONS, np.float32),
+    }
+    label["action"][: len(kept)] = [at for at, _ in kept]
+    label["weight"][: len(kept)] = weight / weight.sum()
+    label["regret_s"][: len(kept)] = regret
+    return label

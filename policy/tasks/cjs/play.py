@@ -1,0 +1,57 @@
+"""Models that schedule in simulated clusters, many clusters in lockstep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policy.model.model import PolicyModel
+from policy.tasks.base import Arrays
+from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.inputs import SHAPES, inputs_of, stacked
+from policy.tasks.cjs.job import IntArray
+from policy.tasks.cjs.task import decoded
+
+
+def on_device(batch: Arrays, device: torch.device | str) -> dict[str, Tensor]:
+    """The model's inputs of a batch as tensors."""
+    return {name: torch.from_numpy(batch[name]).to(device) for name in SHAPES}
+
+
+@torch.inference_mode()
+def play(
+    model: PolicyModel,
+    environments: Sequence[ClusterEnvironment],
+    device: torch.device | str = "cpu",
+    sample_seed: int | None = None,
+) -> list[IntArray]:
+    """Let the model decide to the end; completion times [jobs] in ms of each cluster.
+
+    It takes the likeliest action, or with a seed one drawn by its probability, as policies trained
+    by policy gradients are run.
+    """
+    model.to(device).eval()
+    generator = torch.Generator(device).manual_seed(sample_seed or 0)
+    running = list(environments)
+    samples = [inputs_of(environment.reset()) for environment in running]
+    while running:
+        batch = stacked(samples)
+        output = model(on_device(batch, device)).flatten(1).float()
+        if sample_seed is None:
+            places = output.argmax(dim=1)
+        else:
+            places = torch.multinomial(output.exp(), 1, generator=generator)[:, 0]
+        action = decoded(places.cpu().numpy(), batch["stage_number"])
+        left, samples = [], []
+        for environment, stage, executors in zip(
+            running, action["stage"], action["executors"], strict=True
+        ):
+            _, done = environment.step(int(stage), int(executors))
+            if not done:
+                left.append(environment)
+                samples.append(inputs_of(environment.observe()))
+        running = left
+    return [np.array(environment.completion_ms()) for environment in environments]

@@ -1,0 +1,59 @@
+"""Sequences that schedulers are trained and compared on: one load, queries of one side of the
+split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from policy.tasks.cjs.catalogue import Catalogue, build_catalogue
+from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.job import Job
+from policy.tasks.cjs.sequences import Arrivals, poisson
+from policy.tasks.cjs.simulator.layout import Settings
+from policy.tasks.cjs.sources.profiles import read_profiles
+from policy.tasks.cjs.sources.synthetic import generate_jobs
+from policy.tasks.cjs.splits import mean_gap_ms, split_by_query
+
+# That of the known sequences on TPC-H: 931 s of work a job, 50 executors, 25.6 s between jobs.
+LOAD = 0.73
+SPARE_JOBS = 64
+# Sides of the split never share a seed.
+_FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Kinds of jobs of one side of the split, and how often they come."""
+
+    jobs: Sequence[Job]
+    catalogue: Catalogue
+    kinds: tuple[int, ...]
+    first_seed: int
+    settings: Settings = field(default_factory=Settings)
+    load: float = LOAD
+
+    def arrivals(self, number: int, count: int) -> Arrivals:
+        """The sequence of that number, of so many jobs."""
+        gap_ms = mean_gap_ms(self.jobs, self.kinds, self.settings.executors, self.load)
+        return poisson(self.first_seed + number, self.kinds, count, gap_ms)
+
+    def environment(self, number: int, count: int) -> ClusterEnvironment:
+        """A cluster that executes the sequence of that number."""
+        spare = self.arrivals(number + 50_000, SPARE_JOBS)
+        return ClusterEnvironment(
+            self.catalogue,
+            self.arrivals(number, count),
+            self.settings,
+            self.first_seed + number,
+            spare=spare,
+        )
+
+
+def workload(profiles: Path | None, side: str, seed: int = 0) -> Workload:
+    """The train, validation or test side of the profiles, or of generated jobs."""
+    jobs = read_profiles(profiles) if profiles else generate_jobs(seed)
+    kinds: tuple[int, ...] = getattr(split_by_query(jobs), side)
+    return Workload(jobs, build_catalogue(jobs), kinds, _FIRST_SEED[side])
