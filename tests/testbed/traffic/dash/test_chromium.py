@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from testbed.errors import UserError
-from testbed.system.pids import processes_of_run
-from testbed.system.scope import Scope
 from testbed.traffic import kind
 from testbed.traffic.base import parse_options
 from testbed.traffic.dash import browser
@@ -53,49 +51,88 @@ def test_a_session_of_twenty_seconds(session: Start, abr: str) -> None:
     assert not list(run.folder.glob("profile-*"))
 
 
+def browsers(profile: Path) -> list[int]:
+    """Processes of the browser with this profile, the first one first. Their environment does not
+    tell them: Chromium writes over it.
+    """
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+        except OSError:
+            continue
+        if f"--user-data-dir={profile}".encode() in line.replace(b"\0", b" "):
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+def await_none(profile: Path) -> None:
+    deadline = time.monotonic() + 30
+    while browsers(profile):
+        assert time.monotonic() < deadline, "a browser was left behind"
+        time.sleep(0.1)
+
+
 @pytest.mark.root
 @needs_chromium
-def test_a_browser_that_is_killed_ends_the_session(session: Start, scope: Scope) -> None:
+def test_a_browser_that_is_killed_ends_the_session(session: Start) -> None:
     run = session(player="chromium")
     run.start(60.0)
     run.await_chunks(2)
-    mine = [process.pid for process in processes_of_run(scope.run_id)]
-    browsers = [
-        pid for pid in mine if b"--user-data-dir" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(min(browsers), signal.SIGKILL)
+    profile = run.folder / "profile-0"
+    os.kill(browsers(profile)[0], signal.SIGKILL)
     assert run.player.wait(30) == 2
     assert "the browser ended with status -9" in run.player.log.read_text()
     assert len(run.log("chunks")) >= 2
     assert run.log("sessions")["ended"].tolist() == ["stopped"]
-    assert not list(run.folder.glob("profile-*"))
-    time.sleep(0.5)
-    left = [process.pid for process in processes_of_run(scope.run_id)]
-    assert not set(left) & set(browsers)
+    await_none(profile)
+    assert not profile.exists()
 
 
 @pytest.mark.root
 @needs_chromium
-def test_a_player_that_is_killed_takes_its_browser_along(session: Start, scope: Scope) -> None:
+def test_a_player_that_is_killed_takes_its_browser_along(session: Start) -> None:
     run = session(player="chromium")
     run.start(60.0)
     run.await_chunks(2)
+    profile = run.folder / "profile-0"
+    assert browsers(profile)
     run.player._send(signal.SIGKILL)
     run.player.wait(20)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        mine = [process.pid for process in processes_of_run(scope.run_id)]
-        command = [
-            Path(f"/proc/{pid}/cmdline").read_bytes()
-            for pid in mine
-            if Path(f"/proc/{pid}/cmdline").exists()
-        ]
-        if not any(b"--user-data-dir" in line for line in command):
-            break
-        time.sleep(0.2)
-    else:
-        pytest.fail("a browser outlived its player")
+    await_none(profile)
     assert len(run.log("chunks")) >= 2
+
+
+@pytest.mark.root
+@needs_chromium
+def test_a_stall_is_the_video_elements(session: Start) -> None:
+    run = session(player="chromium", buffer_cap_s=3.0)
+    run.start(25.0)
+    run.await_chunks(4)
+    run.server._send(signal.SIGSTOP)
+    time.sleep(9)
+    run.server._send(signal.SIGCONT)
+    assert [run.player.wait(60), run.server.wait(20)] == [0, 0]
+    chunks = run.log("chunks")
+    longest = chunks.loc[chunks["rebuffer_s"].idxmax()]
+    took_s = (longest["last_byte_ns"] - longest["request_ns"]) / 1e9
+    assert took_s > 5
+    # The buffer of up to 3 s played first.
+    assert 1 < longest["rebuffer_s"] < took_s
+    assert len(chunks) > longest["chunk"] + 1  # it went on
+
+
+@pytest.mark.root
+@needs_chromium
+def test_a_server_that_is_killed_ends_the_session(session: Start) -> None:
+    run = session(player="chromium")
+    run.start(60.0)
+    run.await_chunks(2)
+    run.server._send(signal.SIGKILL)
+    assert run.player.wait(40) == 0
+    assert run.log("sessions")["ended"].tolist() == ["server-gone"]
+    assert len(run.log("chunks")) >= 2
+    await_none(run.folder / "profile-0")
 
 
 def test_no_chromium_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
