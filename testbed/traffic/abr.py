@@ -54,14 +54,10 @@ def full_abr_names(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def split_abr_names(text: str) -> list[str]:
-    """Splits at commas, except those before a further option: `mpc:horizon=8,factor=.9,bba`."""
-    names: list[str] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        if names and "=" in part and ":" not in part and ":" in names[-1]:
-            names[-1] += "," + part
-        else:
-            names.append(part)
-    return names
+    """Names that commas separate; an option behind another one's comma stays with its name."""
+    from policy.tasks.abr.evaluate import policy_names  # late: it imports Numba
+
+    return [name.strip() for name in policy_names(text)]
 
 
 def abr_label(abr: str) -> str:
