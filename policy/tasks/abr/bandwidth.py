@@ -19,9 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.errors import PolicyError
-from traces.errors import TraceError
-from traces.library import read_trace_file
-from traces.statistics import rates_bps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -103,6 +100,14 @@ def read_bandwidth(path: Path | str) -> Bandwidth:
     try:
         if numbers is not None:
             return Bandwidth(name, numbers[:, 0].copy(), numbers[:, 1].copy())
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from None
+    # The other formats need libraries that a machine which only trains may lack.
+    from traces.errors import TraceError
+    from traces.library import read_trace_file
+    from traces.statistics import rates_bps
+
+    try:
         trace = read_trace_file(path).trace
         rates = np.asarray(rates_bps(trace, _STEP_NS) / 1e6, np.float64)
         times = np.arange(len(rates) + 1, dtype=np.float64) * (_STEP_NS / 1e9)

@@ -45,9 +45,9 @@ def make_policy(text: str) -> Abr:
     PolicyError.
     """
     if text.endswith(".safetensors"):
-        from policy.tasks.abr.learned import Learned, load_net
+        from policy.tasks.abr.learned import load_policy
 
-        return Learned(load_net(Path(text)))
+        return load_policy(Path(text))
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     names = ", ".join(RULES)

@@ -7,52 +7,123 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Ints
+from policy.tasks.abr.llm import LlmScorer
 from policy.tasks.abr.model import LevelScorer
 from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe
 from policy.tasks.abr.rules.base import Stateless
 from policy.tasks.abr.session import Sessions
+from policy.tasks.abr.tensors import TensorSessions
+
+KINDS = ("mlp", "gru", "llm")
+MAX_WIDTH = 4096
 
 
 class Learned(Stateless):
-    """Takes the level of the highest score."""
+    """Takes the level of the highest score.
 
-    def __init__(self, net: LevelScorer, device: torch.device | str = "cpu") -> None:
-        self.net, self.device = net.to(device), device
+    `target` is the return that is asked for, where the network was trained on returns.
+    """
+
+    def __init__(
+        self, net: nn.Module, device: torch.device | str = "cpu", target: float | None = None
+    ) -> None:
+        self.net, self.device, self.target = net.to(device), device, target
 
     @torch.inference_mode()
     def decide(self, sessions: Sessions) -> Ints:
-        scores = self.net(*observe(sessions, self.device))
-        levels: Ints = scores.argmax(dim=1).cpu().numpy()
+        levels: Ints = self.scores(sessions).argmax(dim=1).cpu().numpy()
         return levels
 
+    @torch.inference_mode()
+    def choose(self, sessions: TensorSessions) -> Tensor:
+        """The same for sessions as tensors, where they are."""
+        return self.scores(sessions).argmax(dim=1)
 
-def save_net(net: LevelScorer, path: Path) -> None:
-    """Writes weights and settings."""
-    settings = {"task": "abr", "kind": net.kind, "width": str(net.width)}
-    settings |= {"shared": str(SHARED), "per_level": str(PER_LEVEL)}
-    weights = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-    save_file(weights, path, settings)
+    def scores(self, sessions: Sessions | TensorSessions) -> Tensor:
+        """One score a level [n, levels]."""
+        shared, by_level = observe(sessions, self.device)
+        if self.target is not None:
+            shared = torch.cat([shared, torch.full_like(shared[:, :1], self.target)], dim=1)
+        scores: Tensor = self.net(shared, by_level)
+        return scores
 
 
-def load_net(path: Path | str) -> LevelScorer:
+def make_net(
+    kind: str,
+    width: int = 128,
+    returns: bool = False,
+    pretrained: bool = True,
+    layers: int = 8,
+    backbone: str | None = None,
+) -> nn.Module:
+    """A fresh network of one of `KINDS`; `returns` adds an input. `pretrained`, `layers` and
+    `backbone`, a folder of weights, are the language model's. Raises PolicyError.
+    """
+    if kind not in KINDS:
+        raise PolicyError(f"network {kind!r}: there are {', '.join(KINDS)}")
+    if not 8 <= width <= MAX_WIDTH:
+        raise PolicyError(f"width {width} must lie from 8 to {MAX_WIDTH}")
+    if kind == "llm":
+        return LlmScorer(width, returns, pretrained, layers, backbone)
+    return LevelScorer("gru" if kind == "gru" else "mlp", width, returns)
+
+
+def save_net(net: nn.Module, path: Path, notes: dict[str, str] | None = None) -> None:
+    """Writes what was trained, the settings and `notes`; a file that is there is replaced whole."""
+    assert isinstance(net, (LevelScorer, LlmScorer))
+    settings = {"task": "abr", "shared": str(SHARED), "per_level": str(PER_LEVEL)}
+    settings |= net.settings() | (notes or {})
+    frozen = {name for name, value in net.named_parameters() if not value.requires_grad}
+    weights = {
+        name: value.detach().cpu().contiguous()
+        for name, value in net.state_dict().items()
+        if name not in frozen
+    }
+    beside = path.with_name(path.name + ".new")
+    save_file(weights, beside, settings)
+    beside.replace(path)
+
+
+def load_net(path: Path | str) -> nn.Module:
     """Reads what `save_net` wrote. Raises PolicyError."""
+    return load_policy(path).net
+
+
+def load_policy(
+    path: Path | str, device: torch.device | str = "cpu", backbone: str | None = None
+) -> Learned:
+    """A checkpoint as a policy; `backbone` is a folder of the language model's weights, if not the
+    default's. Raises PolicyError.
+    """
     try:
         with safe_open(str(path), framework="pt") as file:
             settings = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if settings.get("task") != "abr" or settings.get("kind") not in ("mlp", "gru"):
+        if settings.get("task") != "abr" or settings.get("kind") not in KINDS:
             raise PolicyError(f"{path}: not a checkpoint for adaptive bitrate streaming")
-        width = int(settings.get("width", "0"))
-        if not 8 <= width <= 4096:
-            raise PolicyError(f"{path}: width {width} must lie from 8 to 4096")
-        net = LevelScorer("gru" if settings["kind"] == "gru" else "mlp", width)
-        net.load_state_dict(weights)
+        net = make_net(
+            settings["kind"],
+            int(settings.get("width", "0")),
+            settings.get("returns") == "True",
+            settings.get("pretrained") != "False",
+            int(settings.get("layers", "8")),
+            backbone,
+        )
+        if isinstance(net, LlmScorer) and settings.get("fingerprint") != net.fingerprint:
+            raise PolicyError(f"{path}: trained on other frozen weights than those loaded")
+        missing, extra = net.load_state_dict(weights, strict=False)
+        trained = {name for name, value in net.named_parameters() if value.requires_grad}
+        if extra or trained & set(missing):
+            name = sorted([*extra, *(trained & set(missing))])[0]
+            raise PolicyError(f"{path}: its weights do not fit this version: {name}")
+        target = float(settings["target"]) if "target" in settings else None
     except (OSError, SafetensorError) as error:
         raise PolicyError(f"{path}: cannot be read as safetensors: {error}") from None
     except (RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise PolicyError(f"{path}: its weights do not fit this version: {first}") from None
-    return net.eval()
+    return Learned(net.eval(), device, target)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from policy.tasks.abr.session import HISTORY, Sessions
+from policy.tasks.abr.tensors import TensorSessions
 
 # Sizes of so many chunks to come are seen; what lies beyond the video's end repeats the last chunk.
 LOOKAHEAD = 5
@@ -18,7 +19,9 @@ SHARED = 3 * HISTORY + 13
 PER_LEVEL = LOOKAHEAD + 2 * len(SHARES) + 8
 
 
-def observe(sessions: Sessions, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def observe(
+    sessions: Sessions | TensorSessions, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
     """(what all levels share [n, SHARED], what differs by level [n, levels, PER_LEVEL]), float32.
 
     Every value is a ratio: to the harmonic mean of the last five throughputs, to the chunk's
@@ -26,7 +29,7 @@ def observe(sessions: Sessions, device: torch.device | str = "cpu") -> tuple[Ten
     """
     video, state, qoe = sessions.video, sessions.state, sessions.qoe
 
-    def tensor(values: np.ndarray) -> Tensor:
+    def tensor(values: np.ndarray | Tensor) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float64).to(device).float()
 
     bits, download = tensor(state.size_bits), tensor(state.download_ms)

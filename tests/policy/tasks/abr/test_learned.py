@@ -13,10 +13,12 @@ from policy.tasks.abr.video import Video
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from policy.tasks.abr.learned import Learned, load_net, save_net  # noqa: E402
-from policy.tasks.abr.model import LevelScorer  # noqa: E402
+from policy.tasks.abr.learned import Learned, load_net, load_policy, make_net, save_net  # noqa: E402
 from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe  # noqa: E402
-from policy.tasks.abr.training import Settings, split, train  # noqa: E402
+from policy.tasks.abr.training.leaks import refuse_shared, shared_recordings  # noqa: E402
+from policy.tasks.abr.training.material import draw_video, material_of, split  # noqa: E402
+from policy.tasks.abr.training.ppo import PpoSettings, train_ppo  # noqa: E402
+from policy.tasks.abr.training.rounds import Settings, train  # noqa: E402
 
 LADDER = np.array([300.0, 750.0, 1200.0])
 
@@ -55,7 +57,7 @@ def test_observation_has_no_units():
 
 @pytest.mark.parametrize("kind", ["mlp", "gru"])
 def test_a_network_scores_any_ladder_and_survives_its_file(kind, tmp_path):
-    net = LevelScorer(kind, 16)
+    net = make_net(kind, 16)
     save_net(net, tmp_path / "net.safetensors")
     again = Learned(load_net(tmp_path / "net.safetensors"))
     for ladder in (LADDER, np.array([100.0, 200, 400, 800, 1600])):
@@ -77,11 +79,63 @@ def test_validation_shares_no_recording():
     assert not {one.recording for one in kept} & {one.recording for one in held}
 
 
-def test_a_short_training_learns_to_take_what_the_link_carries(tmp_path):
-    traces = [steady(rate, f"t{i}") for i, rate in enumerate([0.4, 0.6, 1.0, 2.0, 3.0] * 2)]
-    settings = Settings(width=16, rounds=2, sessions=64, steps=60, batch=128, horizon=6)
-    out = tmp_path / "net.safetensors"
-    train([video()], traces, settings, out, "cpu")
+TRACES = [steady(rate, f"t{i}") for i, rate in enumerate([0.4, 0.6, 1.0, 2.0, 3.0] * 2)]
+
+
+def level_with_plenty(path):
+    """What a checkpoint chooses with far more than the top level needs."""
     sessions = start(video(), pack([steady(8.0)]))
     sessions.step(np.array([2]))
-    assert Learned(load_net(out)).decide(sessions).tolist() == [2]
+    return load_policy(path).decide(sessions).tolist()
+
+
+@pytest.mark.parametrize("objective", ["regret", "argmax", "return"])
+def test_a_short_training_learns_to_take_what_the_link_carries(objective, tmp_path):
+    settings = Settings(
+        objective=objective,
+        rounds=4,
+        sessions=64,
+        steps=100,
+        batch=128,
+        horizon=6,
+        learning_rate=3e-3,
+    )
+    net = make_net("mlp", 16, returns=objective == "return")
+    train(net, material_of(TRACES, [video()]), settings, tmp_path / "net.safetensors")
+    assert level_with_plenty(tmp_path / "net.safetensors") == [2]
+
+
+@pytest.mark.parametrize("curriculum", [False, True])
+def test_a_short_reinforcement_learns_it_too(curriculum, tmp_path):
+    settings = PpoSettings(
+        iterations=15, sessions=64, batch=128, learning_rate=3e-3, curriculum=curriculum
+    )
+    net = make_net("mlp", 16)
+    train_ppo(net, material_of(TRACES, [video()]), settings, tmp_path / "net.safetensors")
+    assert level_with_plenty(tmp_path / "net.safetensors") == [2]
+
+
+def test_drawn_ladders_are_valid_and_differ():
+    videos = [draw_video(np.random.default_rng(seed)) for seed in range(20)]
+    assert len({one.levels for one in videos}) > 3
+    assert all(one.chunks == 48 for one in videos)
+
+
+def noisy(name: str, seed: int, seconds: int = 400) -> Bandwidth:
+    rates = np.random.default_rng(seed).uniform(0.2, 4.0, seconds)
+    return Bandwidth(name, np.arange(float(seconds)), rates)
+
+
+def test_a_recording_of_the_test_set_is_not_trained_on():
+    test = [noisy("held", 1)]
+    slice_ = Bandwidth("renamed", np.arange(100.0), test[0].rates_mbps[50:150])
+    # The same rates, a hundredth off, from 20 s on.
+    rates = test[0].rates_mbps[20:] * np.random.default_rng(5).uniform(0.99, 1.01, 380)
+    resampled = Bandwidth("resampled", np.arange(380.0), rates)
+    assert shared_recordings([noisy("other", 2)], test) == []
+    assert shared_recordings([slice_, resampled], test) == [
+        ("renamed", "held"),
+        ("resampled", "held"),
+    ]
+    with pytest.raises(PolicyError, match="2 training traces are of recordings"):
+        refuse_shared([slice_, resampled], test)

@@ -1,0 +1,79 @@
+"""Plays checkpoints on every test set and video, on a GPU; one QoE a trace.
+
+    python -m experiments.abr.judge DATA OUT.json CHECKPOINT...
+
+DATA holds `test/SET/*` (text, `seconds Mbit/s`) and `videos/*.json`. OUT.json holds the names of
+the traces by set, and by checkpoint, set and video the mean linear QoE of chunks 1 to 47.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from policy.tasks.abr.bandwidth import find_bandwidths, pack
+from policy.tasks.abr.learned import load_policy
+from policy.tasks.abr.network import Model
+from policy.tasks.abr.qoe import qoe_of
+from policy.tasks.abr.tensors import TensorTraces, start_tensors
+from policy.tasks.abr.video import read_video
+
+CHUNKS = 48
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Play checkpoints on every test set and video.")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--backbone", help="folder of the language model's weights")
+    parser.add_argument("--shape", help="folder of the configuration of the random twin")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    folders = sorted(path for path in (args.data / "test").iterdir() if path.is_dir())
+    sets = {folder.name: find_bandwidths(str(folder)) for folder in folders}
+    traces = TensorTraces(pack([one for group in sets.values() for one in group]), args.device)
+    videos = [
+        read_video(path).clipped(CHUNKS) for path in sorted((args.data / "videos").glob("*.json"))
+    ]
+    names = {name: [one.name for one in group] for name, group in sets.items()}
+    results: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for file in args.checkpoints:
+        began = time.monotonic()
+        random = "-random-" in file.name
+        policy = load_policy(file, args.device, args.shape if random else args.backbone)
+        policy.net.eval()
+        by_set: dict[str, dict[str, list[float]]] = {name: {} for name in sets}
+        for video in videos:
+            n = len(traces)
+            sessions = start_tensors(
+                video,
+                traces,
+                qoe_of(video),
+                model=Model.PENSIEVE,
+                trace=np.arange(n),
+                start_sample=np.ones(n, np.int64),
+                scale=np.ones(n),
+                rtt_ms=np.full(n, 80.0),
+                start_level=np.ones(n, np.int64),
+            )
+            chunks, total = sessions.chunks_left, torch.zeros(n, device=args.device)
+            while not sessions.done:
+                total = total + sessions.step(policy.choose(sessions))
+            qoe = (total / chunks).cpu().tolist()
+            at = 0
+            for name, group in sets.items():
+                by_set[name][video.name] = qoe[at : at + len(group)]
+                at += len(group)
+        results[file.stem] = by_set
+        args.out.write_text(json.dumps({"traces": names, "qoe": results}))
+        print(f"{file.stem}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

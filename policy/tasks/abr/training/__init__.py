@@ -1,0 +1,1 @@
+"""Training of policies for adaptive bitrate streaming, on simulated sessions."""

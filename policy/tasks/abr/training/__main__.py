@@ -1,0 +1,117 @@
+"""Trains one network for adaptive bitrate streaming.
+
+python -m policy.tasks.abr.training --traces DIR --video FILE --out abr.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from policy.errors import PolicyError
+from policy.tasks.abr.bandwidth import find_bandwidths
+from policy.tasks.abr.learned import KINDS, load_policy, make_net
+from policy.tasks.abr.training.material import Material, material_of
+from policy.tasks.abr.training.ppo import PpoSettings, train_ppo
+from policy.tasks.abr.training.rounds import Settings, train
+from policy.tasks.abr.video import read_video
+
+METHODS = ("rounds", "ppo")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments; settings that both methods have share a flag."""
+    made = argparse.ArgumentParser(description="Train a policy for adaptive bitrate streaming.")
+    made.add_argument("--traces", action="append", required=True, help="folder or glob; repeatable")
+    made.add_argument("--video", action="append", default=[], help="manifest; repeatable")
+    made.add_argument("--chunks", type=int, default=48, help="chunks of each video to play")
+    made.add_argument("--drawn", type=int, default=0, help="random ladders in every round")
+    made.add_argument("--narrow", action="store_true", help="no scaled traces, no other round trip")
+    made.add_argument(
+        "--test", action="append", default=[], help="traces that must not be trained on; repeatable"
+    )
+    made.add_argument(
+        "--allow-overlap", action="store_true", help="train although --test holds the recordings"
+    )
+    made.add_argument("--out", type=Path, required=True)
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    made.add_argument("--method", choices=METHODS, default="rounds")
+    made.add_argument("--kind", choices=KINDS, default="mlp")
+    made.add_argument("--width", type=int, default=128)
+    made.add_argument("--layers", type=int, default=8, help="blocks of the language model")
+    made.add_argument("--random-weights", action="store_true", help="of the language model")
+    made.add_argument("--backbone", help="folder of the language model's weights")
+    made.add_argument("--teacher", type=Path, help="checkpoint that values the levels")
+    made.add_argument("--begin-with", type=Path, help="checkpoint to go on from")
+    both: dict[str, Any] = {}
+    for settings in (Settings, PpoSettings):
+        for field in fields(settings):
+            both.setdefault(field.name, field.default)
+    for name, value in both.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            made.add_argument(flag, action="store_true")
+        else:
+            made.add_argument(flag, type=type(value))
+    return made
+
+
+def material_from(args: argparse.Namespace) -> tuple[Material, dict[str, str]]:
+    """What is trained on, and notes on it for the checkpoint. Raises PolicyError."""
+    bandwidths = find_bandwidths(*args.traces)
+    notes = {"traces": " ".join(Path(one).name for one in args.traces)}
+    notes["videos"] = " ".join(Path(one).stem for one in args.video) or "none"
+    notes["drawn"] = str(args.drawn)
+    if args.test:
+        notes["test"] = " ".join(Path(one).name for one in args.test)
+        notes["overlap"] = "allowed" if args.allow_overlap else "none"
+        if not args.allow_overlap:
+            from policy.tasks.abr.training.leaks import refuse_shared
+
+            refuse_shared(bandwidths, find_bandwidths(*args.test))
+    videos = [read_video(path).clipped(args.chunks) for path in args.video]
+    return material_of(bandwidths, videos, args.drawn, not args.narrow, args.device), notes
+
+
+def run(args: argparse.Namespace) -> float:
+    """Trains as asked; returns the score on validation. Raises PolicyError."""
+    torch.manual_seed(args.seed or 1)
+    material, notes = material_from(args)
+    returns = args.objective == "return"
+    if args.begin_with is not None:
+        net = load_policy(args.begin_with).net
+    else:
+        net = make_net(
+            args.kind, args.width, returns, not args.random_weights, args.layers, args.backbone
+        )
+    kind = Settings if args.method == "rounds" else PpoSettings
+    given = {field.name: getattr(args, field.name) for field in fields(kind)}
+    given = {name: value for name, value in given.items() if value is not None}
+    notes |= {"method": args.method, "objective": args.objective or "", "seed": str(args.seed or 1)}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    if args.method == "ppo":
+        if not material.videos:
+            raise PolicyError("ppo plays given videos: give --video")
+        return train_ppo(net, material, PpoSettings(**given), args.out, args.device, notes)
+    teacher = None if args.teacher is None else load_policy(args.teacher, args.device)
+    return train(net, material, Settings(**given), args.out, args.device, teacher, notes)
+
+
+def main() -> int:
+    try:
+        args = parser().parse_args()
+        best = run(args)
+    except PolicyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.out}: validation {best:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
