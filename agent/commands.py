@@ -18,18 +18,22 @@ class CommandTable:
         self._rate = table["pacing_rate_Bps"]
         self._cwnd = table["cwnd_packets"]
         self._generation = table["generation"]
+        self._sequence = table["sequence"]
 
     def write(
         self, slots: Integers, generations: Integers, pacing_rate_bps: Floats, cwnd_packets: Floats
     ) -> None:
         """Command the flows at `slots`; all arrays are of the same length, values finite.
 
-        Rate and cwnd are two words: the generation is voided first and written last, so that the
-        datapath, which compares it before and after, never takes half a command (it keeps the one
-        it has). Rates below 8 bit/s become 8 bit/s: zero means "no command" to the datapath, and
-        its own clamps are higher anyway.
+        Rate and cwnd are two words, guarded by a sequence lock: the sequence is odd while they
+        change and another one afterwards, so that the datapath, which compares it before and after,
+        never takes half a command (it keeps the one it has). An odd one that a killed agent left
+        behind counts as begun. Rates below 8 bit/s become 8 bit/s: zero means "no command" to the
+        datapath, and its own clamps are higher anyway.
         """
-        self._generation[slots] = 0
+        writing = self._sequence[slots] | 1
+        self._sequence[slots] = writing
         self._rate[slots] = np.maximum(pacing_rate_bps / 8, 1).astype(np.uint64)
         self._cwnd[slots] = np.clip(np.rint(cwnd_packets), 1, 2**31).astype(np.uint32)
         self._generation[slots] = generations
+        self._sequence[slots] = writing + 1

@@ -92,7 +92,15 @@ RECORD = np.dtype(
 #: OPEN records, same size.
 OPEN_RECORD = np.dtype([*_HEAD, *_IDENTITY, ("padding", "u1", (48,))])
 FLOW = np.dtype([("generation", "<u4"), ("live", "<u4"), ("open_ns", "<u8"), *_IDENTITY])
-COMMAND = np.dtype([("pacing_rate_Bps", "<u8"), ("cwnd_packets", "<u4"), ("generation", "<u4")])
+COMMAND = np.dtype(
+    [
+        ("pacing_rate_Bps", "<u8"),
+        ("cwnd_packets", "<u4"),
+        ("generation", "<u4"),
+        ("sequence", "<u4"),
+        ("reserved", "<u4"),
+    ]
+)
 CONTROL = np.dtype(
     [
         ("heartbeat_ns", "<u8"),

@@ -16,8 +16,8 @@ class UserError(Exception):
 _REMEDIES = {
     errno.ENOSPC: "free some space, or write to another disk",
     errno.EDQUOT: "your quota is used up: free some space, or write to another disk",
-    errno.EROFS: "that file system cannot be written to: choose a folder on another one; in a "
-    "container, start it with --privileged",
+    errno.EROFS: "it is mounted read-only: choose another path, or remount it with `mount -o "
+    "remount,rw`; a container needs --privileged",
     errno.EACCES: "you may not use it: run with sudo, or choose another path",
     errno.EPERM: "you may not use it: run with sudo, or choose another path",
     errno.EMFILE: "this process may open no more files: raise the limit with `ulimit -n 16384`",

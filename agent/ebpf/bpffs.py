@@ -42,10 +42,26 @@ def _mounting() -> Iterator[None]:
 
 
 def make(folder: Path) -> None:
-    """Make a folder for pins; bpffs is mounted where it is absent (systemd mounts it at boot)."""
-    with _mounting():
-        _mount()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder for pins; bpffs is mounted where it is absent (systemd mounts it at boot).
+
+    Raises AgentError naming the folder and the remedy.
+    """
+    try:
+        with _mounting():
+            _mount()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise AgentError(
+            f"{folder} cannot be made: {error.strerror}; run as root, where {ROOT} can be written "
+            f"to (mount -o remount,rw {ROOT}; a container needs --privileged)"
+        ) from None
+
+
+def probe(folder: Path) -> None:
+    """Make a folder for pins and remove it again. Raises AgentError if that cannot be."""
+    make(folder)
+    folder.rmdir()
+    unmount_if_ours()
 
 
 def _mount() -> None:

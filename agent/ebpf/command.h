@@ -9,19 +9,21 @@ extern int LINUX_KERNEL_VERSION __kconfig;
 #include "fallback_aimd.h"
 #endif
 
-/* Takes the newest command whole: the agent voids the generation, writes rate and cwnd, then the generation. */
+/* Takes the newest command whole, or none: a sequence lock. */
 static __always_inline void take_command(struct state *st)
 {
 	u32 slot = st->slot;
 	volatile struct command *command = bpf_map_lookup_elem(&commands, &slot);
+	u32 cwnd, generation, sequence;
 	u64 rate;
-	u32 cwnd;
 
-	if (!command || command->generation != st->generation)
+	if (!command)
 		return;
+	sequence = command->sequence;
+	generation = command->generation;
 	rate = command->pacing_rate_Bps;
 	cwnd = command->cwnd_packets;
-	if (command->generation != st->generation)
+	if (sequence & 1 || command->sequence != sequence || generation != st->generation)
 		return;
 	st->pacing_rate_Bps = rate;
 	st->cwnd_packets = cwnd;
@@ -59,6 +61,8 @@ static __always_inline _Bool apply_command(struct sock *sk, struct state *st)
 		cwnd = ctl->max_cwnd_packets;
 	if (cwnd > tp->snd_cwnd_clamp)
 		cwnd = tp->snd_cwnd_clamp;
+	if (st->loss_cwnd_packets && cwnd > st->loss_cwnd_packets)
+		cwnd = st->loss_cwnd_packets;
 	sk->sk_pacing_rate = rate;
 	tp->snd_cwnd = cwnd;
 	return 1;
@@ -88,11 +92,15 @@ u32 BPF_PROG(tb_undo_cwnd, struct sock *sk)
 SEC("struct_ops/tb_set_state")
 void BPF_PROG(tb_set_state, struct sock *sk, u8 new_state)
 {
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct state *st = find_flow(sk);
+	u32 cwnd = tp->snd_cwnd;
 
 	fallback_set_state(sk, new_state);
 	if (!st)
 		return;
+	/* The kernel calls this at every retransmission timeout, after it has set cwnd to what is in flight and one. */
+	st->loss_cwnd_packets = new_state == TCP_CA_LOSS ? cwnd : 0;
 	apply_command(sk, st);
 	report(sk, st, RECORD_STATE, new_state);
 }
@@ -140,6 +148,8 @@ int tb_cong_control(u64 *ctx)
 		fallback_main(sk, ack, flag, rs);
 	if (!st)
 		return 0;
+	if (st->loss_cwnd_packets)
+		st->loss_cwnd_packets += rs->acked_sacked;
 	commanded = apply_command(sk, st);
 	if (commanded != st->commanded) {
 		st->commanded = commanded;

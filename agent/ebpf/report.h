@@ -8,6 +8,7 @@ struct state {
 	u64 lost_bytes;
 	u64 pacing_rate_Bps; /* last command taken; zero: none yet */
 	u32 cwnd_packets;
+	u32 loss_cwnd_packets; /* since a retransmission timeout: slow start (RFC 5681, 3.1) up to the command; zero: none */
 	u32 slot;
 	u32 generation; /* zero: no slot */
 	u32 delivered_packets;
@@ -189,6 +190,7 @@ static __always_inline struct state *open_flow(struct sock *sk)
 	st->open_ns = bpf_ktime_get_ns();
 	st->next_close_ns = st->open_ns + ctl->window_ns;
 	st->pacing_rate_Bps = 0;
+	st->loss_cwnd_packets = 0;
 	st->commanded = 0;
 	identify(sk, &flow->identity);
 	flow->open_ns = st->open_ns;

@@ -75,11 +75,14 @@ struct flow {
 	struct identity identity;
 };
 
-/* One per slot; written by the agent, generation last. Not this flow's generation: no command. */
+/* One per slot; written by the agent. Not this flow's generation: no command. The sequence is odd while the agent
+ * writes, and another one after every command. */
 struct command {
 	u64 pacing_rate_Bps;
 	u32 cwnd_packets;
 	u32 generation;
+	u32 sequence;
+	u32 reserved;
 };
 
 enum mode {

@@ -73,10 +73,15 @@ def available_in_kernel() -> list[str]:
 def can_select(name: str) -> bool:
     """Whether a socket takes ``name``; the kernel loads the module if it has one, and the choice is
     read back.
+
+    A user who is not root, whom the kernel refuses those that it does not offer to everyone, is
+    told whether the kernel has it.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+        except PermissionError:
+            return True
         except OSError:
             return False
         answer = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)

@@ -10,8 +10,12 @@ from pathlib import Path
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from agent.ebpf import bpffs
+from agent.errors import AgentError
 from testbed.doctor.finding import Finding, verdict
+from testbed.errors import UserError
 from testbed.system.netns import NetNs
+from testbed.system.sysctl import write_sysctls
 
 _AS_ROOT = "run it with sudo"
 # linux/capability.h
@@ -81,6 +85,40 @@ def namespaces() -> Finding:
         cost="no networks can be built",
         remedy=f"{_AS_ROOT}; in a container start it with --privileged",
         essential=True,
+    )
+
+
+def sysctls() -> Finding:
+    """The settings of a namespace can be written: containers often mount /proc/sys read-only."""
+    problem = ""
+    try:
+        with NetNs.create() as scratch:
+            write_sysctls(scratch, {"net.ipv4.ip_forward": "1"})
+    except (OSError, UserError) as error:
+        problem = str(error)
+    return verdict(
+        "/proc/sys",
+        not problem,
+        problem or "can be written",
+        cost="no routers: the hosts of a run cannot reach each other",
+        remedy="run it with sudo (mount -o remount,rw /proc/sys); a container needs --privileged",
+        essential=True,
+    )
+
+
+def pins() -> Finding:
+    """Folders for eBPF objects can be made, in a BPF file system that is mounted if need be."""
+    problem = ""
+    try:
+        bpffs.probe(bpffs.ROOT / f"tbtest-doctor-{os.getpid()}")
+    except AgentError as error:
+        problem = str(error)
+    return verdict(
+        str(bpffs.ROOT),
+        not problem,
+        problem or "can be written",
+        cost="no eBPF datapath: `--cc policy` samples TCP_INFO instead of seeing every ACK",
+        remedy="run it with sudo; a container needs --privileged",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import shutil
 import time
 from pathlib import Path
@@ -13,9 +14,11 @@ import numpy as np
 from testbed.doctor.finding import Finding, verdict
 from testbed.errors import UserError
 from testbed.run.cpu import cpu_shares, read_cpu_times
+from testbed.run.preflight import flows_within
 from testbed.system.state import read_states
 
 _PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30
+_MAX_FLOWS = 64
 _STARVED = (
     "starved of processor time the emulation delays packets itself, which looks like congestion"
 )
@@ -67,6 +70,20 @@ def timer() -> Finding:
             "stop other work; use a kernel with CONFIG_HIGH_RES_TIMERS, on a host that is not "
             "overcommitted"
         ),
+    )
+
+
+def open_files() -> Finding:
+    """How many files a process may open: a run holds about 14 for each flow."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    flows = flows_within(hard)
+    return Finding(
+        "open files",
+        "missing" if flows < 1 else "limited" if flows < _MAX_FLOWS else "ok",
+        f"{hard} allowed, enough for {min(flows, _MAX_FLOWS)} flows",
+        cost="no runs of more flows",
+        remedy="raise the limit with `ulimit -Hn 16384`, or in /etc/security/limits.conf",
+        essential=True,
     )
 
 

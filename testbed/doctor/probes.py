@@ -15,6 +15,7 @@ PROBES: list[Probe] = [
     kernel.version,
     kernel.root,
     kernel.namespaces,
+    kernel.sysctls,
     kernel.tun,
     kernel.packet_sockets,
     network.offloads,
@@ -22,6 +23,7 @@ PROBES: list[Probe] = [
     *network.qdiscs,
     kernel.btf,
     kernel.struct_ops,
+    kernel.pins,
     software.python_packages,
     *software.tools,
     software.libbpf,
@@ -30,6 +32,7 @@ PROBES: list[Probe] = [
     software.torch,
     machine.cpu,
     machine.timer,
+    machine.open_files,
     machine.disk,
     machine.leftovers,
 ]

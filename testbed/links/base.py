@@ -249,16 +249,18 @@ def backend_names() -> list[str]:
     return list(_factories)
 
 
-def backend(name: str) -> LinkBackend:
-    """The backend of that name, or the first available one for "auto". Raises UserError if there is
-    none.
+def backend(name: str, *, check: bool = True) -> LinkBackend:
+    """The backend of that name, or the first available one for "auto".
+
+    Without ``check`` whether it can run here is not asked, as a user who is not root cannot run
+    any. Raises UserError if there is none.
     """
     if name != "auto" and name not in _factories:
         raise UserError(f"link backend: unknown '{name}'; known: auto, {', '.join(_factories)}")
     reasons = []
     for candidate in _factories if name == "auto" else [name]:
         found = _factories[candidate]()
-        reason = found.unavailable()
+        reason = found.unavailable() if check else None
         if reason is None:
             return found
         reasons.append(f"{candidate}: {reason}")

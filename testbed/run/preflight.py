@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 from pathlib import Path
 
 from testbed.errors import UserError
@@ -25,6 +26,13 @@ def check_machine(prepared: Prepared) -> None:
     flows = scenario.flows + len(scenario.cross_traffic)
     _allow_descriptors(flows)
     _check_memory(flows, _available_bytes(Path("/proc/meminfo").read_text(encoding="ascii")))
+
+
+def flows_within(descriptors: int) -> int:
+    """Flows that a run can have where its process may open so many files."""
+    if descriptors == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(0, (descriptors - _OTHER_DESCRIPTORS) // _FLOW_DESCRIPTORS)
 
 
 def _allow_descriptors(flows: int) -> None:

@@ -116,7 +116,8 @@ def resolve(scenario: Scenario) -> Prepared:
             ecn=scenario.ecn,
         ),
         reverse=_return_path(scenario, trace),
-        backend=link_backend(scenario.link_backend),
+        # Who is not root can only plan a run.
+        backend=link_backend(scenario.link_backend, check=os.geteuid() == 0),
         flow_options=options_by_abr,
         server=server,
         controllers=cc.controllers(scenario, server),

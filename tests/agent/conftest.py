@@ -74,6 +74,10 @@ class Host:
         thread.join()
         return result[0]
 
+    def set_link(self, state: str) -> None:
+        """Take its interface "up" or "down"."""
+        ip("-n", self.name, "link", "set", "eth0", state)
+
     def socket(self, family: int = socket.AF_INET) -> socket.socket:
         return self.inside(lambda: socket.socket(family, socket.SOCK_STREAM))
 
@@ -119,10 +123,22 @@ class Flow:
         time.sleep(seconds)
         return 8 * (self.received - before) / (time.monotonic() - started)
 
+    def settles(self, rate_bps: float, tolerance: float = 0.1) -> None:
+        """Wait for half a second of this goodput: a busy machine takes its time to get there."""
+        _wait_for(
+            lambda: self.rate_bps(0.5) == pytest.approx(rate_bps, rel=tolerance),
+            f"rate of {rate_bps / 1e6:g} Mbit/s",
+            timeout_s=60.0,
+        )
+
     def info(self, offset: int, form: str) -> Any:
         """A member of the sender's TCP_INFO."""
         raw = self.sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
         return struct.unpack_from(form, raw, offset)[0]
+
+    @property
+    def ca_state(self) -> int:
+        return self.info(1, "=B")
 
     @property
     def cwnd(self) -> int:
@@ -260,6 +276,11 @@ class RunningAgent:
 
     def summary(self) -> dict[str, Any]:
         return json.loads((self.log_dir / "agent.json").read_text())
+
+    def said(self, event: str) -> bool:
+        """Whether the event stands in the log of the running agent."""
+        logs = self.log_dir.glob("events-*.arrows")
+        return any(event.encode() in log.read_bytes() for log in logs)
 
     def table(self, name: str) -> Any:
         """A log of the agent, as a pandas frame, once the agent has ended."""

@@ -15,7 +15,7 @@ from testbed.errors import explain
     ("number", "remedy"),
     [
         (errno.ENOSPC, "free some space"),
-        (errno.EROFS, "cannot be written to"),
+        (errno.EROFS, "mounted read-only"),
         (errno.EMFILE, "ulimit -n"),
         (errno.EACCES, "run with sudo"),
         (errno.ENAMETOOLONG, "a shorter name"),

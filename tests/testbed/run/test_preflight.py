@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import socket
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
+from testbed.controllers.base import can_select
 from testbed.errors import UserError
 from testbed.run import preflight
 from testbed.run.prepared import resolve
+from testbed.run.runner import describe
 from testbed.scenario import parse_scenario
 
 MEMINFO = "MemTotal:       16384000 kB\nMemFree:          1000 kB\nMemAvailable:    1953125 kB\n"
@@ -91,3 +96,19 @@ def test_an_outage_over_the_whole_cell_is_refused(tmp_path, at_ms):
     settings = {"trace": str(path), "duration": "10s", "flow": "bulk", "cc": ["cubic"]}
     with pytest.raises(UserError, match=r"an outage lasts for the whole cell of 10s"):
         resolve(parse_scenario(settings, "flags"))
+
+
+def test_a_plan_needs_no_root(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    plan = describe(parse_scenario({"rate": "5mbit", "cc": ["cubic", "policy:gcc"]}, "flags"))
+    assert [cell.split(",")[0] for cell in plan["cells"]] == ["000-cubic-r0", "001-policy.gcc-r0"]
+    assert plan["link_backend"] == "relay"
+
+
+def test_who_may_not_choose_a_controller_is_told_that_the_kernel_has_it(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(socket, "socket", lambda *_: mock.MagicMock(
+        __enter__=lambda self: mock.Mock(setsockopt=refuse)))  # fmt: skip
+    assert can_select("bbr")
