@@ -11,13 +11,12 @@ from accelerate import PartialState
 from policy.model import checkpoint
 from policy.model.errors import ModelError
 from policy.model.model import PolicyModel
-from policy.tasks.base import Dataset, Split
+from policy.tasks.base import Dataset
 from policy.tasks.registry import learned_task
+from policy.tasks.splits import SPLITS
 from policy.training.config import TrainConfig
 from policy.training.evaluate import Measures, evaluate, evaluate_baselines, model_card
 from policy.training.trainer import Progress, train_one
-
-_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def train(
@@ -41,7 +40,7 @@ def train(
     """
     if isinstance(dataset, Path):
         dataset = learned_task(config.model.task).dataset(dataset)
-    samples = {split: dataset.samples(split, config.model) for split in _SPLITS}
+    samples = {split: dataset.samples(split, config.model) for split in SPLITS}
     process = PartialState()
     device = process.device
     results: dict[int, tuple[Progress, Measures]] = {}

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from policy.tasks.base import Split
-from settings import first_mistake
 from testbed.buffer import Buffer
-from testbed.collect.grid import Generated, Splits, Traffic
-from testbed.controllers.registry import full_names, label
-from testbed.errors import UserError
+from testbed.controllers.registry import label
+from testbed.grid.axes import Axes, Generated, Splits, Traffic, known_names, make_axes
+from testbed.grid.expand import GridRun, digest, scenario_of, seed_of
 from testbed.league.traces import LeagueTrace
 from testbed.links.base import Loss
 from testbed.loss import format_loss
-from testbed.scenario import BufferSize, CrossTraffic, DurationNs, RateBps, Scenario
+from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Scenario
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 
-ORACLE = "policy:oracle"
 _QUICK_NS = 5 * NS_PER_S
 _QUICK_TRACES = 3  # of a family: enough for an interval
 _BULK_CUBIC, _BULK_BBR = (
@@ -32,14 +28,10 @@ _BULK_CUBIC, _BULK_BBR = (
 )
 
 
-class LeagueGrid(BaseModel):
+class LeagueGrid(Axes):
     """Every combination of traces, round trips, buffers, traffic and seeds; each is a scenario for
     all schemes.
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
-    )
 
     traces: tuple[str | Generated, ...] = Field(
         default=(
@@ -71,9 +63,6 @@ class LeagueGrid(BaseModel):
     per_family: int | None = Field(
         default=None, ge=1, description="traces drawn from each family; null: all of them"
     )
-    topology: str = "dumbbell"
-    topology_options: dict[str, Any] = Field(default_factory=dict)
-    duration_ns: DurationNs = Field(default=30 * NS_PER_S, alias="duration")
     stagger_ns: DurationNs = Field(
         default=200 * NS_PER_MS, alias="stagger", description="flows start within this"
     )
@@ -81,11 +70,6 @@ class LeagueGrid(BaseModel):
         default=10,
         ge=1,
         description="scenarios drawn for each trace, traffic in turn; null: all of them",
-    )
-    max_mean_rate_bps: RateBps | None = Field(
-        default=50e6,
-        alias="max_mean_rate",
-        description="faster traces are scaled down to it; null: none",
     )
     splits: Splits | None = Field(
         default=None,
@@ -96,15 +80,11 @@ class LeagueGrid(BaseModel):
         default_factory=dict, description="settings of the policy server: models, device, apc, ..."
     )
     agent: dict[str, Any] = Field(default_factory=dict, description="settings of the agent")
-    seed: int = Field(default=1, ge=0, lt=2**31, description="of drawing and of the order")
 
     @field_validator("schemes")
     @classmethod
     def _by_full_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return full_names(names)
-        except UserError as error:
-            raise ValueError(str(error)) from error
+        return known_names(names)
 
     def quick(self) -> LeagueGrid:
         """The same grid in minutes: short cells, few traces, one scenario of each traffic per
@@ -120,16 +100,12 @@ class LeagueGrid(BaseModel):
         )
 
 
-class Job(BaseModel):
+class LeagueCell(GridRun):
     """One cell: a scheme on a scenario.
 
     about: the row's columns that are known before (`analysis.league.table.KEYS`).
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    scenario: dict[str, Any]
     about: dict[str, Any]
 
     @property
@@ -137,21 +113,14 @@ class Job(BaseModel):
         """Its congestion controller."""
         return str(self.about["scheme"])
 
-    def served_by(self, address: str | None) -> Job:
-        """The job with the policy server to use. The oracle knows its own cell's trace, so it keeps
-        its own server.
-        """
-        if address is None or not self.scheme.startswith("policy") or self.scheme == ORACLE:
-            return self
-        return self.model_copy(update={"scenario": {**self.scenario, "policy_server": address}})
+    @property
+    def trace(self) -> str:
+        return str(self.about["trace"])
 
 
 def make_grid(data: dict[str, Any], source: str) -> LeagueGrid:
     """The grid that `data` says. Raises UserError naming source and key."""
-    try:
-        return LeagueGrid.model_validate(data)
-    except ValidationError as error:
-        raise UserError(f"{source}: {first_mistake(error, LeagueGrid)}") from error
+    return make_axes(LeagueGrid, data, source)
 
 
 def traffic_label(traffic: Traffic) -> str:
@@ -173,7 +142,9 @@ def _cross_name(cross: CrossTraffic) -> str:
     return cross.cc if cross.kind == "bulk" else f"{cross.kind}/{cross.cc}"
 
 
-def expand(grid: LeagueGrid, traces: Sequence[LeagueTrace], paths: dict[str, str]) -> list[Job]:
+def expand(
+    grid: LeagueGrid, traces: Sequence[LeagueTrace], paths: dict[str, str]
+) -> list[LeagueCell]:
     """The grid's cells in the order to run them: scenarios at random, the schemes of each together,
     at random too.
 
@@ -181,39 +152,26 @@ def expand(grid: LeagueGrid, traces: Sequence[LeagueTrace], paths: dict[str, str
     all schemes of a scenario have its seed. paths: the file of each trace. Raises UserError.
     """
     scenarios = [
-        found
-        for trace in sorted(traces, key=lambda each: each.name)
-        for found in _scenarios(grid, trace)
+        scenario
+        for trace in sorted(traces, key=lambda trace: trace.name)
+        for scenario in _scenarios(grid, trace)
     ]
     order = np.random.Generator(np.random.PCG64(grid.seed))
-    jobs = []
+    cells = []
     for index in order.permutation(len(scenarios)):
         scenario, about = scenarios[index]
         for scheme in order.permutation(np.array(grid.schemes, dtype=object)):
-            jobs.append(_job(grid, scenario, about, str(scheme), paths[about["trace"]]))
-    return jobs
+            cells.append(_cell(grid, scenario, about, str(scheme), paths[about["trace"]]))
+    return cells
 
 
 def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario, dict[str, Any]]]:
     for rtt_ns, buffer, traffic, seed in _drawn(grid, trace.name):
-        settings = {
-            "topology": grid.topology,
-            "topology_options": grid.topology_options,
-            "trace": trace.name,
-            "trace_start": "random",
-            "rtt": format_duration(rtt_ns),
-            "buffer": buffer,
-            **{key: getattr(traffic, key) for key in Traffic.model_fields},
-            "duration": format_duration(grid.duration_ns),
-            "stagger": format_duration(grid.stagger_ns),
-        }
-        try:
-            scenario = Scenario.model_validate(settings)
-        except ValidationError as error:
-            raise UserError(f"grid: {first_mistake(error, Scenario)}") from error
-        digest = _digest([seed, trace.scale, scenario.model_dump(mode="json", exclude_unset=True)])
+        stagger = format_duration(grid.stagger_ns)
+        scenario = scenario_of(grid, trace.name, rtt_ns, buffer, traffic, stagger=stagger)
+        own = digest([seed, trace.scale, scenario.model_dump(mode="json", exclude_unset=True)])
         about = {
-            "scenario": f"{trace.name}-{digest[:10]}",
+            "scenario": f"{trace.name}-{own[:10]}",
             "trace": trace.name,
             "family": trace.family,
             "split": trace.split,
@@ -229,20 +187,20 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
             "trace_mbps": trace.trace.mean_bps() / 1e6,
             "trace_scale": trace.scale,
         }
-        yield scenario.model_copy(update={"seed": int(digest[:7], 16)}), about
+        yield scenario.model_copy(update={"seed": seed_of(own)}), about
 
 
-def _job(
+def _cell(
     grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str
-) -> Job:
+) -> LeagueCell:
     data = scenario.model_dump(mode="json", by_alias=True) | {"cc": [scheme], "trace": path}
     name = f"{about['scenario']}.{label(scheme).replace(':', '.')}"
     if scheme.startswith("policy"):
         # What the policy is made of belongs to what was run.
         if grid.server or grid.agent:
-            name += f"-{_digest([grid.server, grid.agent])[:6]}"
+            name += f"-{digest([grid.server, grid.agent])[:6]}"
         data["policy"] = grid.agent
-    return Job(id=name, scenario=data, about={**about, "scheme": label(scheme)})
+    return LeagueCell(id=name, scenario=data, about={**about, "scheme": label(scheme)})
 
 
 def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:
@@ -263,14 +221,12 @@ def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int
         turns = rng.permutation(len(grid.traffic)).tolist()
         seen: Counter[int] = Counter()
         rounds = []
-        for each in shuffled:
-            own = places[each[2]]
-            number, place = divmod(seen[each[2]], len(own))
-            rounds.append((number, turns.index(own[place]), each))
-            seen[each[2]] += 1
-        every = [each for _, _, each in sorted(rounds, key=lambda item: item[:2])[: grid.per_trace]]
+        for combination in shuffled:
+            kind = combination[2]
+            number, place = divmod(seen[kind], len(places[kind]))
+            rounds.append((number, turns.index(places[kind][place]), combination))
+            seen[kind] += 1
+        every = [
+            chosen for _, _, chosen in sorted(rounds, key=lambda item: item[:2])[: grid.per_trace]
+        ]
     return [(rtt_ns, buffer, grid.traffic[kind], seed) for rtt_ns, buffer, kind, seed in every]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

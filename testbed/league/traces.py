@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.collect.grid import Grid, split_traces
-from testbed.collect.sources import Source, resolve_sources
 from testbed.errors import UserError
+from testbed.grid.sources import Source, resolve_sources
+from testbed.grid.splits import split_traces
 from traces.model import Trace
 from traces.parquet import read_parquet
 
@@ -47,18 +47,18 @@ def resolve_traces(
     UserError or TraceError.
     """
     if collection is None:
-        sources = _sources(grid, (*grid.traces, *patterns))
+        sources = resolve_sources((*grid.traces, *patterns), grid.max_mean_rate_bps)
         split_of: Mapping[str, str] = {source.name: grid.split for source in sources}
         if grid.splits is not None:
             family_of = {source.name: source.family for source in sources}
             split_of = split_traces(grid.splits, family_of, grid.seed, {})
-        found = [_scaled(source, split_of[source.name], grid) for source in sources]
+        traces = [_of_split(source, split_of[source.name]) for source in sources]
     else:
-        found = _collected(collection)
-        known = {trace.name: trace for trace in found}
-        for source in _sources(grid, patterns) if patterns else []:
+        traces = _collected(collection)
+        known = {trace.name: trace for trace in traces}
+        for source in resolve_sources(patterns, grid.max_mean_rate_bps):
             if source.name not in known:
-                found.append(_scaled(source, grid.split, grid))
+                traces.append(_of_split(source, grid.split))
             elif known[source.name].split != grid.split:
                 raise UserError(
                     f"trace {source.name} is in {known[source.name].split} in {collection}: a "
@@ -66,9 +66,9 @@ def resolve_traces(
                     "flatter what was trained there; narrow --traces, or say --split "
                     f"{known[source.name].split}"
                 )
-    chosen = [trace for trace in found if trace.split == grid.split]
+    chosen = [trace for trace in traces if trace.split == grid.split]
     if not chosen:
-        counts = Counter(trace.split for trace in found)
+        counts = Counter(trace.split for trace in traces)
         there = (
             ", ".join(f"{count} for {split}" for split, count in sorted(counts.items())) or "none"
         )
@@ -79,27 +79,20 @@ def resolve_traces(
 def _drawn(traces: Sequence[LeagueTrace], grid: LeagueGrid) -> list[LeagueTrace]:
     """`per_family` of each family; a trace's place in the draw depends on its name alone."""
     kept: Counter[str] = Counter()
-    found = []
-    for trace in sorted(traces, key=lambda each: _place(each.name, grid.seed)):
+    chosen = []
+    for trace in sorted(traces, key=lambda trace: _place(trace.name, grid.seed)):
         kept[trace.family] += 1
         if grid.per_family is None or kept[trace.family] <= grid.per_family:
-            found.append(trace)
-    return found
+            chosen.append(trace)
+    return chosen
 
 
 def _place(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
 
 
-def _sources(grid: LeagueGrid, entries: Sequence[object]) -> list[Source]:
-    return resolve_sources(Grid.model_validate({"traces": tuple(entries), "max_mean_rate": None}))
-
-
-def _scaled(source: Source, split: str, grid: LeagueGrid) -> LeagueTrace:
-    limit, mean = grid.max_mean_rate_bps, source.trace.mean_bps()
-    if limit is None or mean <= limit:
-        return LeagueTrace(source.trace, source.family, split)
-    return LeagueTrace(source.trace.scaled(limit / mean), source.family, split, limit / mean)
+def _of_split(source: Source, split: str) -> LeagueTrace:
+    return LeagueTrace(source.trace, source.family, split, source.scale)
 
 
 def _collected(path: Path) -> list[LeagueTrace]:
@@ -109,7 +102,7 @@ def _collected(path: Path) -> list[LeagueTrace]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         family_of: dict[str, str] = {
-            each["source_trace"]: each["family"] for each in record["scenarios"].values()
+            row["source_trace"]: row["family"] for row in record["scenarios"].values()
         }
         splits: dict[str, str] = dict(record["splits"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

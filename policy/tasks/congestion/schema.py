@@ -32,12 +32,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from policy.model.errors import ModelError
-from policy.tasks.base import Split
 from policy.tasks.congestion.fields import FIELDS
 from policy.tasks.congestion.labels import Reward, Target
+from policy.tasks.splits import SPLITS
 
 SCHEMA_VERSION = 1
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 SCHEMA = pa.schema(
     [
@@ -135,30 +134,6 @@ def read(folder: Path) -> pa.Table:
                 f"{folder}: trace {trace!r} is in two splits; results would be worthless"
             )
     return table
-
-
-def assign_splits(
-    family_of: Mapping[str, str], *, validation: float = 0.15, test: float = 0.15, seed: int = 0
-) -> dict[str, str]:
-    """Split for every source trace, drawn within each family; at least one trace of a family with
-    three or more goes to validation and one to test."""
-    splits: dict[str, str] = {}
-    for family in sorted(set(family_of.values())):
-        names = sorted(name for name, of in family_of.items() if of == family)
-        rng = np.random.default_rng([seed, *family.encode()])
-        order = [names[i] for i in rng.permutation(len(names))]
-        least = int(len(names) >= 3)
-        n_validation = max(least, round(validation * len(names)))
-        n_test = max(least, round(test * len(names)))
-        for index, name in enumerate(order):
-            splits[name] = (
-                "validation"
-                if index < n_validation
-                else "test"
-                if index < n_validation + n_test
-                else "train"
-            )
-    return splits
 
 
 def families(table: pa.Table) -> Iterable[str]:

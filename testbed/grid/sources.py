@@ -1,5 +1,5 @@
-"""The source traces of a grid: found, generated, scaled where too fast, and written where the slots
-find them.
+"""The source traces of a grid: found, generated, scaled where too fast, and written where the
+runs find them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
 
-from testbed.collect.grid import Generated, Grid
 from testbed.errors import UserError
+from testbed.grid.axes import Generated
 from traces.bundled import index as bundled
 from traces.generators import generate
 from traces.library import load, trace_name
@@ -26,12 +26,13 @@ IMPORTED = "imported"
 
 @dataclass(frozen=True)
 class Source:
-    """A trace and the family that results are told apart by: its generator, or the folder of its
-    file.
+    """A trace, the family that results are told apart by (its generator, or the folder of its
+    file), and by what factor its rates were scaled.
     """
 
     trace: Trace
     family: str
+    scale: float = 1.0
 
     @property
     def name(self) -> str:
@@ -39,16 +40,18 @@ class Source:
         return self.trace.name
 
 
-def resolve_sources(grid: Grid, patterns: Sequence[str] = ()) -> list[Source]:
-    """All source traces of the grid and of further patterns.
+def resolve_sources(
+    entries: Sequence[str | Generated], max_mean_rate_bps: float | None
+) -> list[Source]:
+    """All source traces that the entries name; faster ones are scaled down to that mean.
 
     Raises UserError for a pattern without files, for two traces of one name, and for two that carry
     the same: they could end up in different splits. Raises TraceError for a trace that cannot be
     read.
     """
-    found = [source for entry in (*grid.traces, *patterns) for source in _sources_of(entry)]
+    sources = [source for entry in entries for source in _sources_of(entry)]
     seen: dict[str, str] = {}
-    for source in found:
+    for source in sources:
         for key in (source.name, _content(source.trace)):
             if key in seen:
                 raise UserError(
@@ -56,13 +59,15 @@ def resolve_sources(grid: Grid, patterns: Sequence[str] = ()) -> list[Source]:
                     "capacity; leave one out"
                 )
         seen |= {source.name: source.name, _content(source.trace): source.name}
-    limit = grid.max_mean_rate_bps
-    return [
-        replace(source, trace=source.trace.scaled(limit / mean))
-        if limit is not None and (mean := source.trace.mean_bps()) > limit
-        else source
-        for source in found
-    ]
+    return [_scaled(source, max_mean_rate_bps) for source in sources]
+
+
+def _scaled(source: Source, limit_bps: float | None) -> Source:
+    mean_bps = source.trace.mean_bps()
+    if limit_bps is None or mean_bps <= limit_bps:
+        return source
+    factor = limit_bps / mean_bps
+    return replace(source, trace=source.trace.scaled(factor), scale=factor)
 
 
 def write_sources(sources: Sequence[Source], folder: Path) -> dict[str, str]:
@@ -88,8 +93,8 @@ def _sources_of(entry: str | Generated) -> Iterator[Source]:
     elif any(character in entry for character in "*?[") or Path(entry).is_file():
         pattern = str(Path(entry).expanduser())
         # Path.glob takes no absolute patterns.
-        found = sorted(Path(path) for path in glob(pattern, recursive=True))  # noqa: PTH207
-        files = [path for path in found if path.is_file()]
+        paths = sorted(Path(path) for path in glob(pattern, recursive=True))  # noqa: PTH207
+        files = [path for path in paths if path.is_file()]
         if not files:
             raise UserError(f"traces: {entry!r} meets no file")
         for path in files:

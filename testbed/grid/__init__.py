@@ -1,0 +1,1 @@
+"""What grids of live runs share: axes, source traces, ids and seeds, and where the runs go."""

@@ -1,0 +1,67 @@
+"""The league's cells given to workers, and the rows that they answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from testbed.controllers.server import shared_settings
+from testbed.grid.executors import Work, spread
+from testbed.grid.expand import GridRun
+from testbed.league.grid import LeagueCell
+from testbed.league.plan import League
+
+OnStart = Callable[[LeagueCell], None]
+OnEnd = Callable[[LeagueCell, dict[str, Any] | None, str | None], None]
+"""Called with the cell and what was measured, or with what went wrong."""
+
+
+def run_league(
+    league: League,
+    cells: Sequence[LeagueCell],
+    *,
+    executor: str | None,
+    ray_address: str | None,
+    policy_server: str | None,
+    workers: int | None,
+    keep_runs: bool,
+    on_start: OnStart,
+    on_end: OnEnd,
+) -> None:
+    """Run the cells, in order; the parameters are those of `testbed.grid.executors`. Raises
+    UserError.
+    """
+    work = Work(
+        runs=cells,
+        module="testbed.league.worker",
+        traces={trace.name: league.trace_path(trace.name) for trace in league.traces},
+        server=shared_settings([cell.scheme for cell in cells], league.grid.server),
+        policy_server=policy_server,
+        log=league.out / "policy-server.log",
+        kept=(league.out / "runs").resolve() if keep_runs else None,
+    )
+
+    def ended(run: GridRun, line: str, error: str | None) -> None:
+        cell = cast(LeagueCell, run)
+        if error is not None:
+            on_end(cell, None, error)
+        else:
+            on_end(cell, *answer_of(line))
+
+    spread(
+        work,
+        executor=executor,
+        ray_address=ray_address,
+        workers=workers,
+        on_start=lambda run: on_start(cast(LeagueCell, run)),
+        on_end=ended,
+    )
+
+
+def answer_of(line: str) -> tuple[dict[str, Any] | None, str | None]:
+    """What a worker measured, by the line that it printed; or what is wrong with the line."""
+    try:
+        return dict(json.loads(line)), None
+    except (ValueError, TypeError):
+        return None, f"the worker printed {line[:80]!r} instead of its row"
