@@ -113,7 +113,7 @@ def _simulate(collection: Collection, processes: int, as_json: bool) -> None:
     from testbed.collect.simulated import Simulated, left, run_simulated, simulable
 
     collection.write()
-    possible = simulable(collection.jobs)
+    possible = simulable(collection.runs)
     todo, rows = left(possible, collection.out), 0
     console = Console(stderr=True, quiet=as_json)
     with Progress(console=console, disable=as_json) as progress:
@@ -122,7 +122,7 @@ def _simulate(collection: Collection, processes: int, as_json: bool) -> None:
         def ended(batch: Simulated) -> None:
             nonlocal rows
             rows += batch.rows
-            progress.update(total, advance=batch.jobs)
+            progress.update(total, advance=batch.runs)
 
         run_simulated(todo, collection.out, ended, processes=processes)
     result = {"dataset": str(collection.out), "scenarios": len(possible), "new_rows": rows}
@@ -140,7 +140,7 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
         TimeRemainingColumn,
     )
 
-    from testbed.collect.slots import Outcome, run_jobs
+    from testbed.collect.spread import Outcome, run_collection
     from testbed.errors import UserError
     from testbed.run.prepared import require_root
     from testbed.system.scope import Scope
@@ -158,36 +158,36 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
         TimeRemainingColumn(),
     )
     with Scope() as scope, Progress(*columns, console=console, disable=as_json) as progress:
-        done = len(collection.jobs) - len(left)
+        done = len(collection.runs) - len(left)
         total = progress.add_task(
-            "scenarios", total=len(collection.jobs), completed=done, rows=rows, failed=0
+            "scenarios", total=len(collection.runs), completed=done, rows=rows, failed=0
         )
 
         def ended(outcome: Outcome) -> None:
             nonlocal rows
             rows += outcome.rows
             if outcome.error is not None:
-                failures.append(f"{outcome.job.id}: {outcome.error}")
+                failures.append(f"{outcome.run.id}: {outcome.error}")
                 console.print(
-                    f"{outcome.job.id} failed: {outcome.error}", highlight=False, markup=False
+                    f"{outcome.run.id} failed: {outcome.error}", highlight=False, markup=False
                 )
             elif not console.is_terminal:
-                console.print(f"{outcome.job.id}: {outcome.rows} rows", highlight=False)
+                console.print(f"{outcome.run.id}: {outcome.rows} rows", highlight=False)
             progress.update(total, advance=1, rows=rows, failed=len(failures))
 
-        run_jobs(
+        run_collection(
             scope,
             left,
             collection.out,
-            slots=jobs,
+            workers=jobs,
             keep_runs=keep_runs,
-            on_start=lambda job: progress.update(total, description=job.source_trace),
+            on_start=lambda run: progress.update(total, description=run.source_trace),
             on_end=ended,
         )
     result = {
         "dataset": str(collection.out),
-        "scenarios": len(collection.jobs),
-        "done_before": len(collection.jobs) - len(left),
+        "scenarios": len(collection.runs),
+        "done_before": len(collection.runs) - len(left),
         "failed": len(failures),
         "new_rows": rows,
     }
@@ -208,14 +208,14 @@ def _result_text(result: dict[str, Any]) -> str:
 
 
 def _planned(collection: Collection) -> dict[str, Any]:
-    left = {job.id for job in collection.left}
+    left = {run.id for run in collection.left}
     return {
         "traces": {
             source.name: {"family": source.family, "split": collection.splits[source.name]}
             for source in collection.sources
         },
         "scenarios": [
-            {"id": job.id, "done": job.id not in left, **job.scenario} for job in collection.jobs
+            {"id": run.id, "done": run.id not in left, **run.scenario} for run in collection.runs
         ],
     }
 

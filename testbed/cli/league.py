@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from testbed.league.grid import Job
+    from testbed.league.grid import LeagueCell
     from testbed.league.plan import League
 
 
@@ -175,7 +175,12 @@ def league(
             planned, executor, ray_address, policy_server, jobs, keep_runs=keep_runs, quiet=as_json
         )
     done = planned.report(baseline)
-    result = {"league": str(out), "cells": len(planned.jobs), "done": done, "failed": len(failures)}
+    result = {
+        "league": str(out),
+        "cells": len(planned.cells),
+        "done": done,
+        "failed": len(failures),
+    }
     click.echo(json.dumps(result) if as_json else _result_text(result))
     if failures:
         raise UserError(
@@ -189,7 +194,7 @@ def _run(
     executor: str | None,
     ray_address: str | None,
     policy_server: str | None,
-    slots: int | None,
+    workers: int | None,
     *,
     keep_runs: bool,
     quiet: bool,
@@ -204,7 +209,7 @@ def _run(
         TimeRemainingColumn,
     )
 
-    from testbed.league.executors import run_cells
+    from testbed.league.spread import run_league
     from testbed.run.prepared import require_root
 
     require_root()
@@ -222,29 +227,29 @@ def _run(
     )
     with Progress(*columns, console=console, disable=quiet) as progress:
         total = progress.add_task(
-            "cells", total=len(planned.jobs), completed=len(planned.jobs) - len(left), failed=0
+            "cells", total=len(planned.cells), completed=len(planned.cells) - len(left), failed=0
         )
 
-        def ended(job: Job, measured: dict[str, Any] | None, error: str | None) -> None:
+        def ended(cell: LeagueCell, measured: dict[str, Any] | None, error: str | None) -> None:
             if measured is not None:
-                planned.finish(job, measured)
+                planned.finish(cell, measured)
             else:
-                failures.append(f"{job.id}: {error}")
-                console.print(f"{job.id} failed: {error}", highlight=False, markup=False)
+                failures.append(f"{cell.id}: {error}")
+                console.print(f"{cell.id} failed: {error}", highlight=False, markup=False)
             if measured is not None and not console.is_terminal:
-                console.print(f"{job.id}: done", highlight=False, markup=False)
+                console.print(f"{cell.id}: done", highlight=False, markup=False)
             progress.update(total, advance=1, failed=len(failures))
 
-        run_cells(
+        run_league(
             planned,
             left,
             executor=executor,
             ray_address=ray_address,
             policy_server=policy_server,
-            slots=slots,
+            workers=workers,
             keep_runs=keep_runs,
-            on_start=lambda job: progress.update(
-                total, description=f"{job.about['trace']} {job.scheme}"
+            on_start=lambda cell: progress.update(
+                total, description=f"{cell.about['trace']} {cell.scheme}"
             ),
             on_end=ended,
         )
@@ -260,13 +265,15 @@ def _result_text(result: dict[str, Any]) -> str:
 
 
 def _listed(planned: League) -> dict[str, Any]:
-    left = {job.id for job in planned.left}
+    left = {cell.id for cell in planned.left}
     return {
         "traces": {
             trace.name: {"family": trace.family, "split": trace.split, "scale": trace.scale}
             for trace in planned.traces
         },
-        "cells": [{"id": job.id, "done": job.id not in left, **job.about} for job in planned.jobs],
+        "cells": [
+            {"id": cell.id, "done": cell.id not in left, **cell.about} for cell in planned.cells
+        ],
     }
 
 

@@ -1,6 +1,4 @@
-"""A collection: the grid resolved, what is done left out, the rest run in slots, the dataset
-described.
-"""
+"""A collection: the grid resolved, what is done left out, the dataset described."""
 
 from __future__ import annotations
 
@@ -12,10 +10,11 @@ from typing import Any
 
 from policy.tasks.congestion import schema
 from policy.tasks.congestion.labels import Reward, Target
-from testbed.collect.grid import Grid, Job, expand, split_traces
-from testbed.collect.slot import part_path
-from testbed.collect.sources import Source, resolve_sources, write_sources
+from testbed.collect.grid import CollectRun, Grid, expand
+from testbed.collect.worker import part_path
 from testbed.errors import UserError
+from testbed.grid.sources import Source, resolve_sources, write_sources
+from testbed.grid.splits import split_traces
 from testbed.run.files import write_json
 
 SCHEMA = 1
@@ -24,17 +23,17 @@ _RECORD = "collection.json"
 
 @dataclass(frozen=True)
 class Collection:
-    """Jobs of a grid in a folder."""
+    """Runs of a grid in a folder."""
 
     out: Path
     sources: Sequence[Source]
     splits: dict[str, str]
-    jobs: Sequence[Job]
+    runs: Sequence[CollectRun]
 
     @property
-    def left(self) -> list[Job]:
+    def left(self) -> list[CollectRun]:
         """Those that are not done yet."""
-        return [job for job in self.jobs if not part_path(self.out, job.id).exists()]
+        return [run for run in self.runs if not part_path(self.out, run.id).exists()]
 
     def write(self) -> None:
         """The traces, `dataset.json` and `collection.json`: the splits, and every scenario by the
@@ -44,8 +43,8 @@ class Collection:
         schema.describe(self.out, Target(), Reward())
         before = _recorded(self.out)
         scenarios = {
-            job.id: {**job.scenario, "source_trace": job.source_trace, "family": job.family}
-            for job in self.jobs
+            run.id: {**run.scenario, "source_trace": run.source_trace, "family": run.family}
+            for run in self.runs
         }
         write_json(
             self.out / _RECORD,
@@ -59,7 +58,7 @@ class Collection:
 
 def plan(grid: Grid, patterns: Sequence[str], out: Path) -> Collection:
     """What a grid means in this folder. Creates nothing. Raises UserError or TraceError."""
-    sources = resolve_sources(grid, patterns)
+    sources = resolve_sources((*grid.traces, *patterns), grid.max_mean_rate_bps)
     family_of = {source.name: source.family for source in sources}
     splits = split_traces(grid.splits, family_of, grid.seed, _recorded(out).get("splits", {}))
     paths = {name: str((out / "traces" / f"{name}.parquet").resolve()) for name in family_of}

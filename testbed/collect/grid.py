@@ -107,7 +107,10 @@ def expand(
             scenario = scenario_of(
                 grid, name, rtt_ns, buffer, traffic, cc=grid.controllers, stagger=stagger
             )
-            own = digest([grid.seed, grid.max_mean_rate_bps, scenario.model_dump(mode="json")])
+            # Keys that scenarios got later count where they say something: ids stay as they were.
+            later = set() if scenario.abr else {"abr"}
+            known = scenario.model_dump(mode="json", exclude=later)
+            own = digest([grid.seed, grid.max_mean_rate_bps, known])
             seed = seed_of(own)
             data = scenario.model_dump(mode="json", by_alias=True)
             data |= {"trace": paths[name], "seed": seed}

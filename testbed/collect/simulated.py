@@ -37,7 +37,7 @@ from policy.tasks.congestion.simulator import (
 )
 from policy.tasks.congestion.windows import Records, WindowFolder
 from testbed.collect.experience import taken_log2
-from testbed.collect.grid import Job
+from testbed.collect.grid import CollectRun
 from testbed.controllers.registry import label
 from testbed.errors import UserError
 from testbed.run.prepared import trace_start_ns
@@ -51,45 +51,51 @@ _PREFIX = "simulated-"
 
 @dataclass(frozen=True)
 class Simulated:
-    """What became of a batch of jobs."""
+    """What became of a batch of runs."""
 
-    jobs: int
+    runs: int
     rows: int
 
 
-def simulable(jobs: Sequence[Job]) -> list[Job]:
-    """Those of the jobs that the simulator can stand in for."""
+def simulable(runs: Sequence[CollectRun]) -> list[CollectRun]:
+    """Those of the runs that the simulator can stand in for."""
     chosen = []
-    for job in jobs:
-        scenario = Scenario.model_validate(job.scenario)
+    for planned in runs:
+        scenario = Scenario.model_validate(planned.scenario)
         single = scenario.flows == 1 and not scenario.cross_traffic and scenario.loss is None
         if (
-            job.split == "train"
+            planned.split == "train"
             and single
             and scenario.flow in ("bulk", "video")
             and not scenario.flow_options
         ):
-            chosen.append(job)
+            chosen.append(planned)
     return chosen
 
 
-def left(jobs: Sequence[Job], out: Path) -> list[Job]:
+def left(runs: Sequence[CollectRun], out: Path) -> list[CollectRun]:
     """Those without a part yet."""
-    return [job for job in jobs if not (out / f"{_PREFIX}{job.id}.parquet").exists()]
+    return [planned for planned in runs if not (out / f"{_PREFIX}{planned.id}.parquet").exists()]
 
 
 def run_simulated(
-    jobs: Sequence[Job], out: Path, on_batch: Callable[[Simulated], None], *, processes: int = 1
+    runs: Sequence[CollectRun],
+    out: Path,
+    on_batch: Callable[[Simulated], None],
+    *,
+    processes: int = 1,
 ) -> None:
-    """Simulate the jobs under each of their controllers and write one part per job, whole.
+    """Simulate the runs under each of their controllers and write one part per run, whole.
 
     Raises UserError for a controller that cannot be simulated, and PolicyError or ModelError for a
     tier that cannot be built.
     """
-    groups: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        groups.setdefault((job.scenario["flow"], job.scenario["duration"]), []).append(job)
-    size = min(_BATCH, max(1, -(-len(jobs) // processes)))
+    groups: dict[tuple[str, str], list[CollectRun]] = {}
+    for planned in runs:
+        groups.setdefault((planned.scenario["flow"], planned.scenario["duration"]), []).append(
+            planned
+        )
+    size = min(_BATCH, max(1, -(-len(runs) // processes)))
     batches = [
         group[start : start + size]
         for group in groups.values()
@@ -106,15 +112,15 @@ def run_simulated(
             raise
 
 
-def _run_batch(jobs: Sequence[Job], out: Path) -> int:
-    scenarios = [Scenario.model_validate(job.scenario) for job in jobs]
-    links = _links(jobs, scenarios)
+def _run_batch(runs: Sequence[CollectRun], out: Path) -> int:
+    scenarios = [Scenario.model_validate(planned.scenario) for planned in runs]
+    links = _links(runs, scenarios)
     seed = scenarios[0].seed
-    parts: list[list[dict[str, Any]]] = [[] for _ in jobs]
+    parts: list[list[dict[str, Any]]] = [[] for _ in runs]
     for cc in scenarios[0].cc:
-        recorder = _Recorder(_controller(cc, len(jobs), seed), len(jobs))
+        recorder = _Recorder(_controller(cc, len(runs), seed), len(runs))
         video = (
-            Video(len(jobs), len(links.capacity_bps), seed)
+            Video(len(runs), len(links.capacity_bps), seed)
             if scenarios[0].flow == "video"
             else None
         )
@@ -122,14 +128,14 @@ def _run_batch(jobs: Sequence[Job], out: Path) -> int:
             simulate(links, recorder, source=video)
         except NoDecision as error:
             raise UserError(f"controllers: {label(cc)}: {error}") from error
-        for index, job in enumerate(jobs):
+        for index, planned in enumerate(runs):
             columns = recorder.columns(index, links, cc)
             count = len(columns["window"])
-            run = f"{_PREFIX}{job.id}"
+            run = f"{_PREFIX}{planned.id}"
             names = {
-                "source_trace": job.source_trace,
-                "family": job.family,
-                "split": job.split,
+                "source_trace": planned.source_trace,
+                "family": planned.family,
+                "split": planned.split,
                 "run": run,
             }
             names |= {"cell": label(cc), "cc": label(cc), "episode": f"{run}/{label(cc)}"}
@@ -137,18 +143,18 @@ def _run_batch(jobs: Sequence[Job], out: Path) -> int:
                 {**{key: np.full(count, value) for key, value in names.items()}, **columns}
             )
     rows = 0
-    for job, cells in zip(jobs, parts, strict=True):
+    for planned, cells in zip(runs, parts, strict=True):
         table = {name: np.concatenate([cell[name] for cell in cells]) for name in cells[0]}
-        schema.write_part(out, f"{_PREFIX}{job.id}", table)
+        schema.write_part(out, f"{_PREFIX}{planned.id}", table)
         rows += len(table["window"])
     return rows
 
 
-def _links(jobs: Sequence[Job], scenarios: Sequence[Scenario]) -> Links:
+def _links(runs: Sequence[CollectRun], scenarios: Sequence[Scenario]) -> Links:
     edges_ns = np.arange(scenarios[0].duration_ns // STEP_NS + 1, dtype=np.int64) * STEP_NS
     capacity, buffers = [], []
-    for job, scenario in zip(jobs, scenarios, strict=True):
-        trace = read_parquet(Path(job.scenario["trace"]))
+    for planned, scenario in zip(runs, scenarios, strict=True):
+        trace = read_parquet(Path(planned.scenario["trace"]))
         trace = trace.starting_at(trace_start_ns(scenario, trace))
         capacity.append(trace.capacity_bytes(edges_ns[:-1], edges_ns[1:]) * (8e9 / STEP_NS))
         buffers.append(

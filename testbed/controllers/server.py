@@ -1,4 +1,4 @@
-"""The policy server of a run: one process that answers its agents and its players."""
+"""Policy servers: of one run, for its agents and its players, or shared by many runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,43 @@ from testbed.scenario import Scenario
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
-_READY_S = 120.0  # loading the LLM takes half a minute the first time
+_READY_S = 600.0  # several models, on a processor
 AGENT_KEYS = frozenset(
     {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
 )
 """Keys of the scenario's `policy` that are the agent's."""
+
+
+def shared_settings(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Settings of a server with every policy that these controllers ask for; None if none of them
+    needs a shared one.
+    """
+    asked = of_policies(names)
+    return served(asked) | dict(settings) if asked else None
+
+
+def start_server(
+    scope: Scope,
+    settings: Mapping[str, Any],
+    log: Path,
+    *,
+    name: str = "policy-server",
+    key: str = "server",
+) -> tuple[Process, str]:
+    """Start a policy server that ends with the scope; returns it and its address.
+
+    key: where the settings come from, for messages. Raises UserError, or PolicyError for settings
+    that the server refuses.
+    """
+    listen = f"unix:{scope.tmp}/{name}.sock"
+    config = server_config.build({**settings, "listen": listen}, key)
+    path = scope.tmp / f"{name}.json"
+    path.write_text(config.model_dump_json(), encoding="utf-8")
+    process = scope.spawn(python_command("policy", path), name=name, log=log)
+    ready = process.read_line(_READY_S)
+    if not ready.startswith("ready "):
+        raise UserError(f"{name}: it said {ready!r} instead of ready; see {log}")
+    return process, listen
 
 
 class ServerProcess:
@@ -27,7 +59,6 @@ class ServerProcess:
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self._name, self._settings = name, dict(settings)
         self._address: str | None = None
-        self._process: Process | None = None
 
     def check(self) -> None:
         """Raises PolicyError naming a wrong setting."""
@@ -36,16 +67,8 @@ class ServerProcess:
     def address(self, run: Scope, run_dir: Path) -> str:
         """Start it if it does not run yet."""
         if self._address is None:
-            listen = f"unix:{run.tmp}/{self._name}.sock"
-            config = server_config.build({**self._settings, "listen": listen}, "policy")
-            path = run.tmp / f"{self._name}.json"
-            path.write_text(config.model_dump_json(), encoding="utf-8")
             log = run_dir / f"{self._name}.log"
-            self._process = run.spawn(python_command("policy", path), name=self._name, log=log)
-            ready = self._process.read_line(_READY_S)
-            if not ready.startswith("ready "):
-                raise UserError(f"{self._name}: it said {ready!r} instead of ready; see {log}")
-            self._address = listen
+            _, self._address = start_server(run, self._settings, log, name=self._name, key="policy")
         return self._address
 
     def check_running(self) -> None:

@@ -109,6 +109,4 @@ def _spread_here(work: Work, workers: int, on_start: OnStart, on_end: OnEnd[Grid
             served = served_by(run, address)
             return worker_argv(work.module, served, folder, out, keep_run=work.kept is not None)
 
-        run_processes(
-            scope, work.runs, command, workers=workers, on_start=on_start, on_end=on_end
-        )
+        run_processes(scope, work.runs, command, workers=workers, on_start=on_start, on_end=on_end)

@@ -1,17 +1,17 @@
-"""The league's cells on Ray: this machine by default, a cluster by its address.
+"""The runs of a grid on Ray: this machine by default, a cluster by its address.
 
-Ray only spreads the work. Each of its tasks starts the same slot process as without Ray, in a scope
-of its own; each host has one actor that owns its policy server. What travels: the job and its trace
-out, one row back. Every host of a cluster needs this package, root and the same Python; the table
-is written where the command was given.
+Ray only spreads the work. Each of its tasks starts the same worker process as without Ray, in a
+scope of its own; each host has one actor that owns its policy server. What travels: the run and its
+trace out, one line back. Every host of a cluster needs this package, root and the same Python.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,79 +20,70 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from testbed.collect.slots import SLOT_STOP_S, slot_environment
+from policy.python import python_command
+from testbed.controllers.server import start_server
 from testbed.errors import UserError
-from testbed.league.grid import Job
-from testbed.league.plan import League
-from testbed.league.processes import CORES_PER_SLOT, OnEnd, OnStart, answer_of, slot_argv
-from testbed.league.server import server_settings, start_server
+from testbed.grid.executors import CORES_PER_WORKER, OnStart, Work, served_by
+from testbed.grid.expand import GridRun
+from testbed.grid.pool import READ_S, WORKER_STOP_S, OnEnd, worker_environment
+from testbed.grid.worker import KEEP
 from testbed.system import signals
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
 _POLL_S = 0.2
-_READ_S = 5.0
 _REACH_S = 5.0
 _STOP_S = 30.0
 _START_S = 660.0  # of a host's policy server
 
 
-def run_on_ray(
-    league: League,
-    jobs: Sequence[Job],
-    *,
+def spread_on_ray(
+    work: Work,
     address: str | None,
-    slots: int | None,
-    policy_server: str | None,
-    keep_runs: bool,
+    workers: int | None,
     on_start: OnStart,
-    on_end: OnEnd,
+    on_end: OnEnd[GridRun],
 ) -> None:
-    """Run the jobs, in order, at most `slots` at a time (None: as many as the cluster's CPUs
-    allow).
+    """Do the work, at most `workers` runs at a time (None: as many as the cluster's CPUs allow).
 
-    policy_server: address of a running one, instead of one per host. Raises UserError if Ray does
-    not start or a policy server ends.
+    Raises UserError if Ray does not start or a policy server ends.
     """
     with Scope() as scope, ExitStack() as stack:
-        cluster = _connect(stack, scope, address, slots)
+        cluster = _connect(stack, scope, address, workers)
         servers: _Servers | None = None
-        settings = server_settings([job.scheme for job in jobs], league.grid.server)
-        if settings is not None and policy_server is None:
-            servers = stack.enter_context(_Servers(settings))
+        if work.server is not None and work.policy_server is None:
+            servers = stack.enter_context(_Servers(work.server))
         traces = {
-            name: ray.put(league.trace_path(name).read_bytes())
-            for name in sorted({str(job.about["trace"]) for job in jobs})
+            name: ray.put(work.traces[name].read_bytes())
+            for name in sorted({run.trace for run in work.runs})
         }
         addresses = servers.addresses if servers else {}
-        runs = str((league.out / "runs").resolve()) if keep_runs else None
-        run_cell = ray.remote(num_cpus=CORES_PER_SLOT, max_retries=0)(_run_cell)
-        waiting, running = list(jobs), _Running()
+        kept = str(work.kept) if work.kept else None
+        remote = ray.remote(num_cpus=CORES_PER_WORKER, max_retries=0)(_on_host)
+        waiting, running = list(work.runs), _Running()
         stack.enter_context(running)
-        while waiting or running.jobs:
-            while waiting and len(running.jobs) < cluster:
-                job = waiting.pop(0).served_by(policy_server)
-                on_start(job)
-                name = str(job.about["trace"])
-                task = run_cell.remote(job.model_dump_json(), traces[name], addresses, runs)
-                running.jobs[task] = job
-            done, _ = ray.wait(list(running.jobs), num_returns=1, timeout=_POLL_S)
+        while waiting or running.runs:
+            while waiting and len(running.runs) < cluster:
+                run = waiting.pop(0)
+                on_start(run)
+                data = served_by(run, work.policy_server).model_dump(mode="json")
+                known = addresses if run.shares_server else {}
+                task = remote.remote(data, work.module, traces[run.trace], known, kept)
+                running.runs[task] = run
+            done, _ = ray.wait(list(running.runs), num_returns=1, timeout=_POLL_S)
             for task in done:
-                job = running.jobs.pop(task)
+                run = running.runs.pop(task)
                 try:
                     line, error = ray.get(task)
                 except RayError as failure:
                     line, error = "", f"Ray: {' '.join(str(failure).split())[:300]}"
-                if error is None:
-                    on_end(job, *answer_of(line))
-                else:
-                    on_end(job, None, error)
+                on_end(run, line, error)
             if done and servers:
                 servers.check()
 
 
-def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | None) -> int:
-    """Start Ray here, or join a cluster; returns how many slots there are. Raises UserError."""
+def _connect(stack: ExitStack, scope: Scope, address: str | None, workers: int | None) -> int:
+    """Start Ray here, or join a cluster; returns how many workers it carries. Raises UserError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
@@ -108,7 +99,7 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
             # folder.
             folder = f"/tmp/tbray-{scope.run_id.rpartition('-')[2]}"  # noqa: S108
             scope.record("tmp", folder)
-            cpus = CORES_PER_SLOT * (slots or 1)
+            cpus = CORES_PER_WORKER * (workers or 1)
             ray.init(
                 address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet
             )
@@ -118,12 +109,12 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, slots: int | N
     stack.callback(ray.shutdown)
     # Ray has put handlers in place of the scope's that end the process without unwinding
     signals.install()
-    cluster = int(ray.cluster_resources().get("CPU", 0)) // CORES_PER_SLOT
+    cluster = int(ray.cluster_resources().get("CPU", 0)) // CORES_PER_WORKER
     if cluster < 1:
         raise UserError(
-            f"Ray: the cluster has fewer than {CORES_PER_SLOT} CPUs, as much as one slot asks for"
+            f"Ray: the cluster has fewer than {CORES_PER_WORKER} CPUs, as much as a worker asks for"
         )
-    return min(cluster, slots or cluster)
+    return min(cluster, workers or cluster)
 
 
 def _reach(address: str) -> None:
@@ -147,17 +138,17 @@ class _Running:
     """
 
     def __init__(self) -> None:
-        self.jobs: dict[Any, Job] = {}
+        self.runs: dict[Any, GridRun] = {}
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *reason: object) -> None:
-        for task in self.jobs:
+        for task in self.runs:
             ray.cancel(task, force=False)
         ray.wait(
-            list(self.jobs), num_returns=len(self.jobs), timeout=_STOP_S
-        ) if self.jobs else None
+            list(self.runs), num_returns=len(self.runs), timeout=_STOP_S
+        ) if self.runs else None
 
 
 class _Servers:
@@ -224,32 +215,33 @@ class _Host:
         self._stack.close()
 
 
-def _run_cell(
-    job_json: str, trace: bytes, addresses: Mapping[str, str], runs: str | None
+def _on_host(
+    run: dict[str, Any], module: str, trace: bytes, addresses: Mapping[str, str], kept: str | None
 ) -> tuple[str, str | None]:
-    """One slot on whatever host this is; the line that it printed, or what went wrong.
+    """One worker on whatever host this is; the line that it printed, or what went wrong.
 
-    addresses: the policy server of each host; a host that joined later has none, and its cells
-    start their own.
+    addresses: the policy server of each host; on a host that joined later a run starts its own.
     """
-    job = Job.model_validate_json(job_json)
-    if "policy_server" not in job.scenario or job.scenario["policy_server"] is None:
-        job = job.served_by(addresses.get(ray.get_runtime_context().get_node_id()))
+    address = addresses.get(ray.get_runtime_context().get_node_id())
     try:
         with Scope() as scope:
             file = scope.tmp / "trace.parquet"
             file.write_bytes(trace)
-            job = job.model_copy(update={"scenario": {**job.scenario, "trace": str(file)}})
-            run = Path(runs) / job.id if runs else scope.tmp / "run"
-            argv = slot_argv(job, scope.tmp, run, keep_run=runs is not None)
-            process = scope.spawn(argv, name="slot", env=slot_environment())
+            scenario = {**run["scenario"], "trace": str(file)}
+            if address is not None:
+                scenario["policy_server"] = address
+            path = scope.tmp / "run.json"
+            path.write_text(json.dumps({**run, "scenario": scenario}), encoding="utf-8")
+            out = Path(kept) / str(run["id"]) if kept else scope.tmp / "run"
+            argv = [*python_command(module, path, out), *([KEEP] if kept else [])]
+            process = scope.spawn(argv, name="worker", env=worker_environment())
             try:
                 while process.poll() is None:
                     time.sleep(_POLL_S)
                 process.check()
-                return process.read_line(_READ_S), None
+                return process.read_line(READ_S), None
             # also when the task is cancelled: with time to end its own network, agent and server
             finally:
-                process.stop(SLOT_STOP_S)
+                process.stop(WORKER_STOP_S)
     except UserError as error:
         return "", str(error)

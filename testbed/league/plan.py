@@ -15,7 +15,7 @@ from typing import Any
 from testbed.controllers import base as cc
 from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
-from testbed.league.grid import Job, LeagueGrid, expand
+from testbed.league.grid import LeagueCell, LeagueGrid, expand
 from testbed.league.traces import LeagueTrace, resolve_traces
 from testbed.run.files import write_json
 from testbed.scenario import parse_scenario
@@ -39,19 +39,19 @@ class League:
     out: Path
     grid: LeagueGrid
     traces: Sequence[LeagueTrace]
-    jobs: Sequence[Job]
+    cells: Sequence[LeagueCell]
 
     @property
-    def left(self) -> list[Job]:
+    def left(self) -> list[LeagueCell]:
         """Those that are not done yet, in the order to run them."""
-        return [job for job in self.jobs if not self.part(job).exists()]
+        return [cell for cell in self.cells if not self.part(cell).exists()]
 
-    def part(self, job: Job) -> Path:
+    def part(self, cell: LeagueCell) -> Path:
         """The file whose existence says that a cell is done."""
-        return self.out / "cells" / f"{job.id}.json"
+        return self.out / "cells" / f"{cell.id}.json"
 
     def trace_path(self, name: str) -> Path:
-        """The file of a trace, for the slots."""
+        """The file of a trace, for the workers."""
         return self.out / "traces" / f"{name}.parquet"
 
     def write(self) -> None:
@@ -67,15 +67,15 @@ class League:
         grid = self.grid.model_dump(mode="json", by_alias=True)
         write_json(self.out / "league.json", {"schema": SCHEMA, "grid": grid, "traces": about})
 
-    def finish(self, job: Job, measured: dict[str, Any]) -> None:
+    def finish(self, cell: LeagueCell, measured: dict[str, Any]) -> None:
         """Keep a cell's row."""
-        write_json(self.part(job), {"schema": SCHEMA, **job.about, **measured})
+        write_json(self.part(cell), {"schema": SCHEMA, **cell.about, **measured})
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the cells that are done. Raises UserError for a part that cannot be read."""
         found = []
-        for job in self.jobs:
-            path = self.part(job)
+        for cell in self.cells:
+            path = self.part(cell)
             try:
                 row = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:
@@ -105,9 +105,9 @@ class League:
     def _notes(self, done: int) -> list[str]:
         grid = self.grid
         families = Counter(trace.family for trace in self.traces)
-        scenarios = len({job.about["scenario"] for job in self.jobs})
+        scenarios = len({cell.about["scenario"] for cell in self.cells})
         notes = [
-            f"{done} of {len(self.jobs)} cells are done: {len(grid.schemes)} schemes on "
+            f"{done} of {len(self.cells)} cells are done: {len(grid.schemes)} schemes on "
             f"{scenarios} scenarios, "
             f"{format_duration(grid.duration_ns)} each.",
             f"Traces of the split {grid.split!r}: "
@@ -132,7 +132,7 @@ class League:
             by_family = Counter(trace.family for trace in scaled)
             notes.append(
                 f"Scaled down to a mean of {format_rate(grid.max_mean_rate_bps)}, for side by side "
-                "slots: "
+                "workers: "
                 + ", ".join(
                     f"{count} of {families[family]} {family}"
                     for family, count in sorted(by_family.items())

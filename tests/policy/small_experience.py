@@ -9,6 +9,7 @@ import pytest
 
 from policy.tasks.congestion import labels, schema
 from policy.tasks.congestion.fields import FIELDS
+from policy.tasks.splits import assign_splits
 
 WINDOW_NS = 100_000_000
 MSS = 1448.0
@@ -105,7 +106,7 @@ def write_dataset(folder: Path, traces: int = 10, windows: int = 120, gcc: bool 
     """A dataset of one flow on each of `traces` synthetic traces in two families."""
     schema.describe(folder, labels.Target(), labels.Reward())
     family_of = {f"walk-{i}": "even" if i % 2 == 0 else "odd" for i in range(traces)}
-    splits = schema.assign_splits(family_of)
+    splits = assign_splits(family_of)
     for seed, (trace, family) in enumerate(family_of.items()):
         columns: dict[str, object] = dict(simulate(seed, windows))
         names = {

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from pydantic import ValidationError
 
-from testbed.collect.grid import Grid, Splits, expand, read_grid, split_traces
+from testbed.collect.grid import Grid, expand, read_grid
 from testbed.errors import UserError
+from testbed.grid.axes import Splits
+from testbed.grid.splits import split_traces
 from testbed.scenario import parse_scenario
+from traces.bundled import index as bundled
 
 FAMILY_OF = {f"{family}-{k}": family for family in ("lte", "wifi") for k in range(6)}
 
 
-def jobs(grid, names):
+def runs(grid, names):
     return expand(
         grid,
         {n: f"/x/{n}" for n in names},
@@ -25,21 +30,30 @@ def test_full_product_where_nothing_is_drawn():
     grid = Grid.model_validate(
         {"rtt": ["20ms", "40ms"], "buffer": ["1bdp", "60kB"], "per_trace": None}
     )
-    assert len(jobs(grid, ["a", "b"])) == 2 * 2 * 2 * 3
-    assert len({job.id for job in jobs(grid, ["a", "b"])}) == 24
+    assert len(runs(grid, ["a", "b"])) == 2 * 2 * 2 * 3
+    assert len({run.id for run in runs(grid, ["a", "b"])}) == 24
 
 
 def test_a_growing_grid_keeps_the_jobs_that_it_had():
-    small, large = jobs(Grid(), ["a"]), jobs(Grid(), ["a", "b"])
-    assert small == [job for job in large if job.source_trace == "a"]
+    small, large = runs(Grid(), ["a"]), runs(Grid(), ["a", "b"])
+    assert small == [run for run in large if run.source_trace == "a"]
     assert len(small) == Grid().per_trace
+
+
+def test_the_ids_of_grids_that_were_collected_stay() -> None:
+    # A collection that was begun goes on: its parts are found by these names.
+    names = list(bundled())
+    ids = [run.id for run in runs(Grid(), names)]
+    assert ids[:2] == ["5g-mmwave-6cde7f0c9b", "5g-mmwave-120fa45a1b"]
+    digest = hashlib.sha256(" ".join(ids).encode()).hexdigest()
+    assert digest.startswith("7474dff5ef312825")
 
 
 def test_id_and_seed_change_with_what_is_run():
     before, after = (
-        jobs(Grid.model_validate({"duration": d, "rtt": ["40ms"]}), ["a"]) for d in ("4s", "5s")
+        runs(Grid.model_validate({"duration": d, "rtt": ["40ms"]}), ["a"]) for d in ("4s", "5s")
     )
-    assert not {job.id for job in before} & {job.id for job in after}
+    assert not {run.id for run in before} & {run.id for run in after}
     assert (
         before[0].scenario["policy"]["seed"]
         == before[0].scenario["seed"]
@@ -48,8 +62,8 @@ def test_id_and_seed_change_with_what_is_run():
 
 
 def test_jobs_are_scenarios():
-    for job in jobs(Grid(), ["a"]):
-        scenario = parse_scenario(job.scenario, job.id)
+    for run in runs(Grid(), ["a"]):
+        scenario = parse_scenario(run.scenario, run.id)
         assert scenario.cc == Grid().controllers
         assert scenario.trace == "/x/a"
         assert scenario.stagger_ns == scenario.duration_ns // 4

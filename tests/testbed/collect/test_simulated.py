@@ -27,14 +27,14 @@ GRID = {
 
 def test_single_flows_on_training_traces_are_simulated(tmp_path: Path) -> None:
     collection = plan(Grid.model_validate(GRID), (), tmp_path)
-    jobs = simulable(collection.jobs)
-    assert [(job.source_trace, job.scenario["flow"]) for job in jobs] == [("lte-seed1", "video")]
+    runs = simulable(collection.runs)
+    assert [(run.source_trace, run.scenario["flow"]) for run in runs] == [("lte-seed1", "video")]
     collection.write()
     ended = []
-    run_simulated(jobs, tmp_path, ended.append)
-    assert left(jobs, tmp_path) == []
+    run_simulated(runs, tmp_path, ended.append)
+    assert left(runs, tmp_path) == []
     table = schema.read(tmp_path)
-    assert [(batch.jobs, batch.rows) for batch in ended] == [(1, table.num_rows)]
+    assert [(batch.runs, batch.rows) for batch in ended] == [(1, table.num_rows)]
     assert set(table["cc"].to_pylist()) == set(GRID["controllers"])
     assert set(table["split"].to_pylist()) == {"train"}
     label = table["near_optimal_log2"].to_numpy()
@@ -51,4 +51,4 @@ def test_what_cannot_be_simulated_is_refused(tmp_path: Path) -> None:
     collection = plan(Grid.model_validate(GRID | {"controllers": ["observe:aimd"]}), (), tmp_path)
     collection.write()
     with pytest.raises(UserError, match="observe:aimd"):
-        run_simulated(simulable(collection.jobs), tmp_path, lambda batch: None)
+        run_simulated(simulable(collection.runs), tmp_path, lambda batch: None)

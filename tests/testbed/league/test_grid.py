@@ -8,8 +8,9 @@ from collections import Counter
 
 import pytest
 
-from testbed.collect.grid import Traffic
 from testbed.errors import UserError
+from testbed.grid.axes import Traffic
+from testbed.grid.executors import served_by
 from testbed.league.grid import LeagueGrid, expand, make_grid, traffic_label
 from testbed.league.traces import LeagueTrace
 from testbed.scenario import parse_scenario
@@ -21,24 +22,24 @@ def trace(name, **given):
     return LeagueTrace(type(made)(name, made.period_ns, steps=made.steps), "lte", "test", **given)
 
 
-def jobs(names="ab", **given):
+def cells(names="ab", **given):
     grid = make_grid({"schemes": ["policy", "policy:light", "bbr"]} | given, "test")
     return expand(grid, [trace(name) for name in names], {name: f"/x/{name}" for name in names})
 
 
 def test_every_combination_where_nothing_is_drawn():
-    found = jobs(per_trace=None, rtt=["20ms", "60ms"], buffer=["1bdp"], seeds=[1, 2])
+    found = cells(per_trace=None, rtt=["20ms", "60ms"], buffer=["1bdp"], seeds=[1, 2])
     assert len(found) == 2 * 2 * 1 * 5 * 2 * 3
-    assert len({job.id for job in found}) == len(found)
+    assert len({cell.id for cell in found}) == len(found)
 
 
 def test_schemes_of_a_scenario_differ_in_nothing_else():
     by_scenario = {}
-    for job in jobs():
+    for cell in cells():
         settings = {
-            key: value for key, value in job.scenario.items() if key not in ("cc", "policy")
+            key: value for key, value in cell.scenario.items() if key not in ("cc", "policy")
         }
-        by_scenario.setdefault(job.about["scenario"], []).append((job.scheme, settings))
+        by_scenario.setdefault(cell.about["scenario"], []).append((cell.scheme, settings))
     for pairs in by_scenario.values():
         assert {scheme for scheme, _ in pairs} == {"policy", "policy:persistence", "bbr"}
         assert all(settings == pairs[0][1] for _, settings in pairs)
@@ -48,35 +49,35 @@ def test_schemes_of_a_scenario_differ_in_nothing_else():
 
 
 def test_jobs_are_scenarios_of_one_scheme():
-    for job in jobs():
-        scenario = parse_scenario(job.scenario, job.id)
-        assert scenario.cc == (job.scheme,)
-        assert scenario.trace == f"/x/{job.about['trace']}"
+    for cell in cells():
+        scenario = parse_scenario(cell.scenario, cell.id)
+        assert scenario.cc == (cell.scheme,)
+        assert scenario.trace == f"/x/{cell.about['trace']}"
 
 
 def test_a_growing_grid_keeps_its_cells():
-    assert {job.id for job in jobs("a")} < {job.id for job in jobs("ab")}
-    few, many = jobs(schemes=["bbr"]), jobs(schemes=["bbr", "cubic"])
-    assert {job.id for job in few} == {job.id for job in many if job.scheme == "bbr"}
+    assert {cell.id for cell in cells("a")} < {cell.id for cell in cells("ab")}
+    few, many = cells(schemes=["bbr"]), cells(schemes=["bbr", "cubic"])
+    assert {cell.id for cell in few} == {cell.id for cell in many if cell.scheme == "bbr"}
 
 
 def test_what_the_policy_is_made_of_makes_it_another_cell():
-    before, after = jobs(), jobs(server={"models": {"llm": "other"}})
-    same = {job.id for job in before} & {job.id for job in after}
-    assert same == {job.id for job in before if job.scheme == "bbr"}
+    before, after = cells(), cells(server={"models": {"llm": "other"}})
+    same = {cell.id for cell in before} & {cell.id for cell in after}
+    assert same == {cell.id for cell in before if cell.scheme == "bbr"}
 
 
 def test_the_order_is_random_and_seeded_but_scenarios_stay_together():
-    found = jobs()
-    assert found == jobs()
-    assert [job.about["trace"] for job in found] != sorted(job.about["trace"] for job in found)
-    scenarios = [job.about["scenario"] for job in found]
+    found = cells()
+    assert found == cells()
+    assert [cell.about["trace"] for cell in found] != sorted(cell.about["trace"] for cell in found)
+    scenarios = [cell.about["scenario"] for cell in found]
     blocks = [scenarios[start : start + 3] for start in range(0, len(scenarios), 3)]
     assert all(len(set(block)) == 1 for block in blocks)
     assert (
         len(
             {
-                tuple(job.scheme for job in found[start : start + 3])
+                tuple(cell.scheme for cell in found[start : start + 3])
                 for start in range(0, len(found), 3)
             }
         )
@@ -87,7 +88,7 @@ def test_the_order_is_random_and_seeded_but_scenarios_stay_together():
 @pytest.mark.parametrize("per_trace", [5, 7, 12])
 def test_draws_give_every_traffic_its_turn(per_trace):
     counts = Counter(
-        job.about["traffic"] for job in jobs("a", per_trace=per_trace, schemes=["bbr"])
+        cell.about["traffic"] for cell in cells("a", per_trace=per_trace, schemes=["bbr"])
     )
     assert sum(counts.values()) == per_trace
     assert max(counts.values()) - min(counts[kind] for kind in counts) <= 1
@@ -101,9 +102,9 @@ def test_draws_give_every_traffic_its_turn(per_trace):
 def test_a_kind_named_twice_has_two_turns_and_no_scenario_is_drawn_twice(per_trace, counts):
     traffic = [{"flow": "video"}, {"flow": "bulk"}, {"flow": "video"}]
     axes = {"rtt": ["20ms"], "buffer": ["1bdp", "4bdp"], "seeds": [1, 2], "schemes": ["bbr"]}
-    found = jobs("a", per_trace=per_trace, traffic=traffic, **axes)
-    assert Counter(job.about["traffic"] for job in found) == counts
-    assert len({job.id for job in found}) == len(found)
+    found = cells("a", per_trace=per_trace, traffic=traffic, **axes)
+    assert Counter(cell.about["traffic"] for cell in found) == counts
+    assert len({cell.id for cell in found}) == len(found)
 
 
 def test_quick_is_small():
@@ -132,11 +133,11 @@ def test_labels(traffic, label):
 def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
     address = "unix:/x"
     served = {
-        job.scheme: job.served_by(address).scenario["policy_server"]
-        for job in jobs("a", schemes=["policy", "oracle", "bbr"])
+        cell.scheme: served_by(cell, address).scenario["policy_server"]
+        for cell in cells("a", schemes=["policy", "oracle", "bbr"])
     }
     assert served == {"policy": address, "policy:oracle": None, "bbr": None}
-    assert all(job.served_by(None) == job for job in jobs("a"))
+    assert all(served_by(cell, None) == cell for cell in cells("a"))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_the_shared_server_is_for_policies_but_not_for_the_oracle():
             "schemes: policy:persistence is named twice",
         ),
         ({"rtt": [40]}, "rtt.0: .*40ms"),
-        ({"nonsense": 1}, "unknown key 'nonsense'; known: traces, schemes"),
+        ({"nonsense": 1}, "unknown key 'nonsense'; known: traces, rtt"),
     ],
 )
 def test_mistakes_name_the_key(data, message):
@@ -157,4 +158,4 @@ def test_mistakes_name_the_key(data, message):
 
 def test_an_impossible_scenario_is_a_mistake_of_the_grid():
     with pytest.raises(UserError, match=r"grid: .*too short to measure"):
-        jobs(duration="500ms", stagger="0s")
+        cells(duration="500ms", stagger="0s")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from analysis.league.table import read_table
 from testbed.cli.league import league
-from testbed.league.executors import ray_installed
+from testbed.grid.executors import ray_installed
 
 # A steady link: a flow of a second on a fading one may end before any ACK has closed a window.
 GRID = """

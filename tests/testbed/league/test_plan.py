@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from analysis.league.table import KEYS, SCHEMA, read_table
+from testbed.controllers.server import shared_settings
 from testbed.errors import UserError
-from testbed.league.executors import chosen_executor
+from testbed.grid.executors import chosen_executor
 from testbed.league.grid import make_grid
 from testbed.league.plan import cautions, check_schemes, plan
-from testbed.league.processes import answer_of
-from testbed.league.server import server_settings
+from testbed.league.spread import answer_of
 
 KEY_NAMES = {name for name, _ in KEYS}
 MEASURED = {name: None for name in SCHEMA.names if name not in KEY_NAMES} | {"warnings": ""}
@@ -31,8 +31,8 @@ def league(tmp_path):
 
 
 def test_a_cell_is_done_when_its_part_exists(league):
-    first, *others = league.jobs
-    assert league.left == league.jobs
+    first, *others = league.cells
+    assert league.left == league.cells
     league.finish(first, MEASURED | {"throughput_mbps": 2.0})
     assert league.left == others
     assert set(league.rows()[0]) == set(SCHEMA.names)
@@ -44,16 +44,16 @@ def test_planning_creates_nothing(tmp_path):
 
 
 def test_the_report_of_what_is_done(league):
-    for job in league.jobs[:3]:
+    for cell in league.cells[:3]:
         league.finish(
-            job,
+            cell,
             MEASURED | {"throughput_mbps": 2.0, "warnings": "it was 97 % busy\nit was 3.5 ms late"},
         )
     assert league.report(None) == 3
     assert read_table(league.out / "league.parquet").num_rows == 3
     text = (league.out / "league.md").read_text()
     assert "3 of 4 cells are done: 2 schemes on 2 scenarios" in text
-    assert "Scaled down to a mean of 2mbit, for side by side slots: 2 of 2 lte" in text
+    assert "Scaled down to a mean of 2mbit, for side by side workers: 2 of 2 lte" in text
     assert (
         "3 of 3 cells have warnings, most often: it was … % busy (3); it was … ms late (3)" in text
     )
@@ -61,10 +61,10 @@ def test_the_report_of_what_is_done(league):
 
 
 def test_a_broken_part_is_named(league):
-    league.part(league.jobs[0]).write_text("{")
+    league.part(league.cells[0]).write_text("{")
     with pytest.raises(UserError, match=r"cannot be read: .*remove it to run the cell again"):
         league.rows()
-    league.part(league.jobs[0]).write_text('{"schema": 99}')
+    league.part(league.cells[0]).write_text('{"schema": 99}')
     with pytest.raises(UserError, match="of another version"):
         league.rows()
 
@@ -83,7 +83,7 @@ def test_a_scheme_that_cannot_run_is_refused_before_anything_is_made():
         check_schemes(["policy:none"])
 
 
-def test_a_slots_line():
+def test_a_workers_line():
     assert answer_of('{"power": 1.5}') == ({"power": 1.5}, None)
     for line in ("", "12", "[1]", "oops"):
         measured, error = answer_of(line)
@@ -92,9 +92,9 @@ def test_a_slots_line():
 
 
 def test_the_server_gets_the_models_that_are_asked_for():
-    assert server_settings(["bbr", "policy:oracle"], {"device": "cuda"}) is None
-    assert server_settings(["policy:gcc", "bbr"], {}) == {"tiers": [], "difficult": None}
-    assert server_settings(["policy", "policy:llm", "policy:gru"], {"device": "cuda"}) == {
+    assert shared_settings(["bbr", "policy:oracle"], {"device": "cuda"}) is None
+    assert shared_settings(["policy:gcc", "bbr"], {}) == {"tiers": [], "difficult": None}
+    assert shared_settings(["policy", "policy:llm", "policy:gru"], {"device": "cuda"}) == {
         "tiers": ["gru", "llm"],
         "device": "cuda",
     }
@@ -104,9 +104,9 @@ def test_which_executor(monkeypatch):
     assert chosen_executor("processes", None) == "processes"
     with pytest.raises(UserError, match="--ray-address is for --executor ray"):
         chosen_executor("processes", "auto")
-    monkeypatch.setattr("testbed.league.executors.ray_installed", lambda: True)
+    monkeypatch.setattr("testbed.grid.executors.ray_installed", lambda: True)
     assert chosen_executor(None, None) == "ray"
-    monkeypatch.setattr("testbed.league.executors.ray_installed", lambda: False)
+    monkeypatch.setattr("testbed.grid.executors.ray_installed", lambda: False)
     assert chosen_executor(None, None) == "processes"
     for asked in (("ray", None), (None, "auto")):
         with pytest.raises(

@@ -8,6 +8,7 @@ from policy.model.errors import ModelError
 from policy.tasks.congestion import schema
 from policy.tasks.congestion.dataset import CongestionSamples
 from policy.tasks.congestion.fields import FIELDS
+from policy.tasks.splits import SPLITS
 
 pytestmark = pytest.mark.torch
 
@@ -48,7 +49,7 @@ def test_the_objective_chooses_the_label(table):
 
 
 def test_splits_share_no_trace(table):
-    seen = [len(CongestionSamples(table, split, ModelConfig())) for split in schema.SPLITS]
+    seen = [len(CongestionSamples(table, split, ModelConfig())) for split in SPLITS]
     assert sum(seen) == table.num_rows
     assert min(seen) >= 2 * 120  # one trace of each of two families
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from policy.model.errors import ModelError
 from policy.tasks.congestion import schema
 from policy.tasks.congestion.labels import Reward, Target
+from policy.tasks.splits import SPLITS, assign_splits
 
 pytestmark = pytest.mark.torch
 
@@ -87,13 +88,13 @@ def test_bad_folders_are_named(tmp_path):
     st.dictionaries(st.text(min_size=1, max_size=5), st.sampled_from(["a", "b", "c"]), max_size=40)
 )
 def test_splits_cover_every_trace_and_family(family_of):
-    splits = schema.assign_splits(family_of)
+    splits = assign_splits(family_of)
     assert splits.keys() == family_of.keys()
-    assert splits == schema.assign_splits(dict(reversed(family_of.items())))
+    assert splits == assign_splits(dict(reversed(family_of.items())))
     for family in set(family_of.values()):
         used = [splits[name] for name, of in family_of.items() if of == family]
         if len(used) >= 3:
-            assert set(used) == set(schema.SPLITS)
+            assert set(used) == set(SPLITS)
             assert used.count("train") >= len(used) // 3
         else:
             assert set(used) == {"train"}
