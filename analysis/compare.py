@@ -16,9 +16,9 @@ from rich.table import Table
 from analysis.errors import AnalysisError
 from analysis.files import TraceEntry, trace_sha256
 from analysis.measure import cell_values, measure_cell
+from analysis.metrics.schema import CellMetrics
 from analysis.metrics.table import RUN, Metric
 from analysis.run import Cell, Run, load_run
-from analysis.schema import CellMetrics
 from analysis.statistics import median_ci95, paired_difference_ci95
 from traces.parquet import read_parquet
 

@@ -13,11 +13,11 @@ from analysis.metrics.decisions import WINDOW_NS, decision_metrics
 from analysis.metrics.fairness import jain_index
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.percentiles import percentiles_ms
+from analysis.metrics.schema import CellMetrics, Metrics, Summary
 from analysis.metrics.table import RUN, Metric, value_of
 from analysis.metrics.trust import policy_doubts
 from analysis.metrics.video import video_metrics
 from analysis.run import Cell, Run
-from analysis.schema import CellMetrics, Metrics, Summary
 from analysis.statistics import Interval, median_ci95
 
 

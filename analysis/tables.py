@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.metrics.schema import Doubt, Metrics, Summary
 from analysis.metrics.table import RUN
-from analysis.schema import Doubt, Metrics, Summary
 
 
 def format_value(entry: Summary, factor: float, digits: int) -> str:

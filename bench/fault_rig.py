@@ -24,10 +24,10 @@ from bench.fault_route import SERVER, Inside, Route
 from bench.fault_wire import Relay
 from testbed.links.base import LinkSample
 from testbed.network import Network
-from testbed.run.flows import PlannedFlow
 from testbed.system.netns import NetNs
 from testbed.system.process import Process
 from testbed.system.scope import Scope
+from testbed.traffic.planned import PlannedFlow
 
 FAULT_S = 1.5
 BLACKHOLE_S = 5.0

@@ -12,8 +12,8 @@ from analysis.compare import conditions
 from analysis.errors import AnalysisError
 from analysis.expect.expression import Expectation, Name, Node, parse, value
 from analysis.measure import cell_values, measure_cell
+from analysis.metrics.schema import CellMetrics
 from analysis.run import Run, load_run
-from analysis.schema import CellMetrics
 from analysis.statistics import MIN_CELLS, Interval, median_ci95
 
 Key = tuple[int, int]

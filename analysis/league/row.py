@@ -12,10 +12,10 @@ import pandas as pd
 from analysis.league.table import SCHEMA
 from analysis.measure import measure_cell
 from analysis.metrics.link import link_metrics, link_warnings
+from analysis.metrics.schema import CellMetrics
 from analysis.metrics.table import METRICS, Metric, value_of
 from analysis.metrics.trust import policy_doubts
 from analysis.run import Cell, Flow, Run
-from analysis.schema import CellMetrics
 
 _COLUMNS = tuple(metric for metric in METRICS if metric.path and metric.name in set(SCHEMA.names))
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.schema import CellMetrics
+from analysis.metrics.schema import CellMetrics
 
 
 @dataclass(frozen=True)

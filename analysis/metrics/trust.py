@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.metrics.decisions import LLM_TIER
+from analysis.metrics.schema import CellMetrics, Doubt
 from analysis.run import Cell
-from analysis.schema import CellMetrics, Doubt
 
 LOCAL_SHARE = 0.02  # of the answers, by the agent's own fallback
 MISSED_SHARE = 0.02  # of the windows that should have been answered

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from analysis.errors import AnalysisError
 from analysis.measure import measure
+from analysis.metrics.schema import Metrics
 from analysis.report.page import render
 from analysis.run import load_run
-from analysis.schema import Metrics
 
 __all__ = ["build"]
 

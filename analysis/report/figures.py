@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 
 from analysis.files import Verdict
 from analysis.metrics import delay, throughput
+from analysis.metrics.schema import Metrics
 from analysis.metrics.video import display_gaps_ns
 from analysis.report.sessions import timelines
 from analysis.run import Cell, Flow, Run
-from analysis.schema import Metrics
 
 # Okabe and Ito's colours: told apart by everyone, on light and on dark.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#999999")

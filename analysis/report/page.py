@@ -10,11 +10,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from analysis.metrics.schema import Metrics
 from analysis.metrics.table import RUN
 from analysis.report.figures import colour_of, figures
 from analysis.report.sessions import pairings, sessions
 from analysis.run import Run
-from analysis.schema import Metrics
 from analysis.tables import first_doubts, format_value
 
 

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.metrics import throughput
+from analysis.metrics.schema import CellMetrics, Metrics
 from analysis.run import Cell
-from analysis.schema import CellMetrics, Metrics
 from analysis.statistics import Interval, paired_difference_ci95
 
 TIMELINES = 12

@@ -16,12 +16,12 @@ from testbed.controllers.registry import nearest, parse
 from testbed.errors import UserError
 
 if TYPE_CHECKING:
+    from testbed.controllers.asked import Asked
     from testbed.controllers.server import SharedServer
     from testbed.network import Network
-    from testbed.run.flows import PlannedFlow
-    from testbed.scenario import Scenario
     from testbed.system.netns import NetNs
     from testbed.system.scope import Scope
+    from testbed.traffic.planned import PlannedFlow
 
 
 class CongestionController(Protocol):
@@ -121,7 +121,7 @@ class KernelController:
         return None
 
 
-def controllers(scenario: Scenario, server: SharedServer) -> dict[str, CongestionController]:
+def controllers(scenario: Asked, server: SharedServer) -> dict[str, CongestionController]:
     """The scenario's controllers by name, policies with the server they ask; not checked yet."""
     from testbed.controllers import application, bpf
     from testbed.controllers import policy as policy_cc

@@ -14,9 +14,9 @@ from testbed.errors import UserError
 
 if TYPE_CHECKING:
     from testbed.network import Network
-    from testbed.run.flows import PlannedFlow
     from testbed.system.netns import NetNs
     from testbed.system.scope import Scope
+    from testbed.traffic.planned import PlannedFlow
 
 
 class BpfController:

@@ -11,7 +11,7 @@ import numpy as np
 from policy.tasks.congestion.policies.oracle import Foresight, OracleSettings
 from testbed.errors import UserError
 from testbed.network import Network, Pair
-from testbed.run.flows import PlannedFlow
+from testbed.traffic.planned import PlannedFlow
 from testbed.units import NS_PER_MS, NS_PER_S
 
 _STEP_NS = NS_PER_MS

@@ -20,22 +20,22 @@ from agent.config import AgentConfig
 from policy.registry import check as check_policy
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from settings import first_mistake
+from testbed.controllers.asked import Asked
 from testbed.controllers.registry import APC, ORACLE, parse
 from testbed.controllers.server import AGENT_KEYS, ServerProcess, SharedServer
 from testbed.errors import UserError
-from testbed.scenario import Scenario
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 
 if TYPE_CHECKING:
     from testbed.network import Network
-    from testbed.run.flows import PlannedFlow
+    from testbed.traffic.planned import PlannedFlow
 
 
 class PolicyController:
     """``policy`` (APC) or ``policy:<tier>``."""
 
-    def __init__(self, tier: str, scenario: Scenario, server: SharedServer) -> None:
+    def __init__(self, tier: str, scenario: Asked, server: SharedServer) -> None:
         self.name = "policy" if tier == APC else f"policy:{tier}"
         self._tier = tier
         self._options = dict(scenario.policy)
@@ -101,7 +101,7 @@ class OracleController(PolicyController):
     (`policy.tasks.congestion.policies.oracle.OracleSettings`).
     """
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Asked) -> None:
         super().__init__(ORACLE, scenario, SharedServer(scenario))
         self._foresight = Path()
         self._told: ServerProcess | None = None
@@ -209,7 +209,7 @@ def _end(agent: spawn.RunningAgent | None, log_dir: Path) -> dict[str, Any] | No
 
 
 def controllers(
-    names: Sequence[str], scenario: Scenario, server: SharedServer
+    names: Sequence[str], scenario: Asked, server: SharedServer
 ) -> dict[str, PolicyController | ObservedController]:
     """Those of ``names`` that live in user space; all policies of a run share one server."""
     found: dict[str, PolicyController | ObservedController] = {}

@@ -8,9 +8,9 @@ from typing import Any
 
 from policy.python import python_command
 from policy.server import config as server_config
+from testbed.controllers.asked import Asked
 from testbed.controllers.registry import ORACLE, of_policies, served
 from testbed.errors import UserError
-from testbed.scenario import Scenario
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
@@ -59,6 +59,7 @@ class ServerProcess:
     def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
         self._name, self._settings = name, dict(settings)
         self._address: str | None = None
+        self._process: Process | None = None
 
     def check(self) -> None:
         """Raises PolicyError naming a wrong setting."""
@@ -68,7 +69,9 @@ class ServerProcess:
         """Start it if it does not run yet."""
         if self._address is None:
             log = run_dir / f"{self._name}.log"
-            _, self._address = start_server(run, self._settings, log, name=self._name, key="policy")
+            self._process, self._address = start_server(
+                run, self._settings, log, name=self._name, key="policy"
+            )
         return self._address
 
     def check_running(self) -> None:
@@ -82,7 +85,7 @@ class SharedServer:
     run's own.
     """
 
-    def __init__(self, scenario: Scenario, abr: Sequence[str] = ()) -> None:
+    def __init__(self, scenario: Asked, abr: Sequence[str] = ()) -> None:
         """``abr``: the ABR policies that players ask for."""
         self.external = scenario.policy_server
         options = {

@@ -14,7 +14,7 @@ from testbed.links.base import FORWARD, REVERSE, LinkSample
 from testbed.network import Network, build
 from testbed.run.capture import Capture
 from testbed.run.cpu import CpuSampler
-from testbed.run.flows import PlannedFlow, plan_flows
+from testbed.run.flows import plan_flows
 from testbed.run.hosts import write_nodes
 from testbed.run.linklog import describe_links, stop_links
 from testbed.run.plan import CellPlan
@@ -26,6 +26,7 @@ from testbed.system.scope import Scope
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.base import argv
 from testbed.traffic.collect import merge_logs
+from testbed.traffic.planned import PlannedFlow
 from testbed.units import NS_PER_MS, NS_PER_S
 
 # To be ready, and after the stop to write the logs. Every process takes its share of the processor

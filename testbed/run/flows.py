@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from testbed.network import Network, Pair
 from testbed.run.plan import CellPlan, cell_seed, flow_offsets_ns
 from testbed.run.prepared import Prepared
 from testbed.traffic.base import FlowSpec
-
-
-@dataclass(frozen=True)
-class PlannedFlow:
-    """One flow on one pair. Times count from the cell's start."""
-
-    spec: FlowSpec
-    pair: Pair  # as this flow sees it: turned, if it runs against the topology's pair
-    role: Literal["measured", "cross"]
-    start_ns: int
-    stop_ns: int
-
-    @property
-    def foreign(self) -> bool:
-        """Whether programs of the user's carry it: they choose ports and sockets themselves."""
-        return self.spec.kind == "command"
+from testbed.traffic.planned import PlannedFlow
 
 
 def plan_flows(

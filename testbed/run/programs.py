@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from testbed.links.base import FORWARD, REVERSE
 from testbed.network import Network
 from testbed.run.classify import ProgramFlow, carried_bytes, received
-from testbed.run.flows import PlannedFlow
 from testbed.system.process import ProcessFailed
+from testbed.traffic.planned import PlannedFlow
 
 
 def program_flows(flows: Sequence[PlannedFlow], start_ns: int) -> list[ProgramFlow]:

@@ -21,7 +21,7 @@ from analysis.files import (
     Verdict,
 )
 from analysis.logs import COLUMNS
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 
 WORDS = {
     Verdict.DELIVERED: "delivered",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from analysis.measure import measure
+from analysis.metrics.schema import Metrics
 from analysis.run import load_run
-from analysis.schema import Metrics
 from tests.analysis.synthetic import SyntheticCell, write_run
 
 

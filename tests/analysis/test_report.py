@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import AnalysisError
+from analysis.metrics.schema import Metrics
 from analysis.report import build
-from analysis.schema import Metrics
 from tests.analysis.synthetic import (
     DECISIONS,
     EVENTS,

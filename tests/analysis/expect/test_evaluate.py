@@ -12,7 +12,7 @@ from analysis.expect.evaluate import Cells, Judgement, Outcome, exit_status, jud
 from analysis.expect.expression import parse
 from analysis.expect.output import junit, line, markdown
 from analysis.metrics.percentiles import PercentilesMs
-from analysis.schema import CellMetrics
+from analysis.metrics.schema import CellMetrics
 
 NONE = PercentilesMs(p50=None, p95=None, p99=None)
 

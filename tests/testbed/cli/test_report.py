@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 from testbed.cli import cli
 from tests.analysis.synthetic import SyntheticCell, bulk_cell, write_run
 

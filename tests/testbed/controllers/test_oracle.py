@@ -16,9 +16,9 @@ from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.links.base import Direction, LinkSpec, Queue
 from testbed.network import Network, OpenLink, Pair, PathLink
-from testbed.run.flows import PlannedFlow
 from testbed.scenario import parse_scenario
 from testbed.traffic.base import FlowSpec
+from testbed.traffic.planned import PlannedFlow
 from traces.model import Steps, Trace
 
 MS = 1_000_000

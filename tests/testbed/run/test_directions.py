@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 from testbed.errors import UserError
 from testbed.run.prepared import resolve
 from testbed.scenario import parse_scenario

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 
 pytestmark = [pytest.mark.root, pytest.mark.ebpf]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 from testbed.run.hosts import running_nodes
 from testbed.system.pids import processes_of_run
 from testbed.system.state import STATE_DIR

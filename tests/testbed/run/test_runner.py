@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.files import trace_sha256
+from analysis.metrics.schema import Metrics
 from analysis.pcap import recompute
-from analysis.schema import Metrics
 from policy.python import python_command
 from testbed.system.pids import processes_of_run
 from testbed.system.state import STATE_DIR

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.schema import Metrics
+from analysis.metrics.schema import Metrics
 
 TBTEST = [sys.executable, "-P", "-m", "testbed", "run", "--flow", "dash"]
 
