@@ -17,7 +17,7 @@ test:
 setup:
 	@scripts/setup.sh
 
-# The LLM policy (PyTorch) for `tbtest run --cc policy`, `tbtest serve`, `tbtest train`.
+# PyTorch, for `tbtest train`, `tbtest models export` and models on CUDA; the bundled models run without.
 policy:
 	@scripts/setup.sh policy
 
