@@ -96,7 +96,8 @@ def main() -> None:
         qoe["optimum"] = best
     recordings = list(traces.recordings)
     print(f"{args.trace_set}: {len(traces)} traces, {len(set(recordings))} recordings")
-    print("\n| policy | QoE [95 %] | less", args.baseline, "| G |\n|---|---|---|---|")
+    titles, rule = ("| G |", "|---|---|---|---|") if best is not None else ("|", "|---|---|---|")
+    print(f"\n| policy | QoE [95 %] | less {args.baseline} {titles}\n{rule}")
     for name in sorted(qoe, key=lambda key: float(np.nanmean(qoe[key]))):
         print(line(name, qoe, args.baseline, best, recordings))
 

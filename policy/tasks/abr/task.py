@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from policy.tasks.base import Task
 
 
@@ -10,3 +13,4 @@ class AbrTask(Task):
 
     name = "abr"
     about = "adaptive bitrate streaming: the level of a player's next chunk"
+    commands: ClassVar[Mapping[str, str]] = {"train": "policy.tasks.abr.commands:train"}
