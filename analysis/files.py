@@ -35,6 +35,7 @@ class Verdict(IntEnum):
     AQM_DROP = 2
     RANDOM_LOSS = 3
     IN_QUEUE = 4
+    DUPLICATE = 5
 
 
 LOST = (Verdict.TAIL_DROP, Verdict.AQM_DROP, Verdict.RANDOM_LOSS)

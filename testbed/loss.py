@@ -1,10 +1,12 @@
-"""Loss as people write it: ``0.5%`` (independent) or ``ge:...`` (Gilbert-Elliott)."""
+"""Loss and reordering as people write them: ``0.5%`` (independent) or ``ge:...`` (Gilbert-Elliott),
+``1%,5ms``.
+"""
 
 from __future__ import annotations
 
 from testbed.errors import UserError
-from testbed.links.base import Loss
-from testbed.units import parse_fraction
+from testbed.links.base import Loss, Reorder
+from testbed.units import format_duration, parse_duration_ns, parse_fraction
 
 _FORM = (
     "ge:P_GOOD_BAD,P_BAD_GOOD[,LOSS_BAD[,LOSS_GOOD]], for example ge:1%,30% or ge:0.01,0.3,0.8,0"
@@ -41,3 +43,23 @@ def format_loss(loss: Loss | None) -> str:
         return f"{loss.loss_good:.12g}"
     chances = (loss.p_good_bad, loss.p_bad_good, loss.loss_bad, loss.loss_good)
     return "ge:" + ",".join(f"{chance:.12g}" for chance in chances)
+
+
+def parse_reorder(text: object) -> Reorder:
+    """``"1%,5ms"``: the chance of a packet, and by how much it is held back; ``"none"``. Raises
+    UserError.
+    """
+    words = str(text).strip().lower()
+    if words == "none":
+        return Reorder()
+    chance, comma, delay = words.partition(",")
+    if not comma:
+        raise UserError(f"reorder {text!r}: write chance and delay, for example 1%,5ms")
+    return Reorder(parse_fraction(chance), parse_duration_ns(delay))
+
+
+def format_reorder(reorder: Reorder) -> str:
+    """What ``parse_reorder`` reads."""
+    if not reorder.chance:
+        return "none"
+    return f"{reorder.chance:.12g},{format_duration(reorder.delay_ns)}"

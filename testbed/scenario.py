@@ -29,10 +29,17 @@ from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
+from testbed.links.base import Reorder
 from testbed.links.queues import Queue, QueueKind
-from testbed.loss import format_loss, parse_loss
+from testbed.loss import format_loss, format_reorder, parse_loss, parse_reorder
 from testbed.traffic.abr import full_abr_names, split_abr_names
-from testbed.units import format_duration, format_rate, parse_duration_ns, parse_rate_bps
+from testbed.units import (
+    format_duration,
+    format_rate,
+    parse_duration_ns,
+    parse_fraction,
+    parse_rate_bps,
+)
 
 
 def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator:
@@ -67,6 +74,10 @@ BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer
 Loss = Annotated[
     LossModel | None, _from_text(parse_loss, (LossModel, type(None))), PlainSerializer(format_loss)
 ]
+ReorderText = Annotated[
+    Reorder, _from_text(parse_reorder, Reorder), PlainSerializer(format_reorder)
+]
+Fraction = Annotated[float, _from_text(parse_fraction, float), Field(ge=0, le=1)]
 
 
 class _Strict(BaseModel):
@@ -103,7 +114,8 @@ class QueueOptions(_Strict):
 
     def queue(self, kind: QueueKind, limit_bytes: int, *, ecn: bool) -> Queue:
         """The queue of that kind with these parameters. Raises UserError."""
-        return Queue.of(kind, limit_bytes, self.model_dump(exclude_none=True), ecn)
+        asked = {name: value for name, value in self if value is not None}
+        return Queue.of(kind, limit_bytes, asked, ecn)
 
 
 class Reverse(_Strict):
@@ -229,6 +241,10 @@ class Scenario(_Strict):
     jitter_ns: DurationNs = Field(
         0, alias="jitter", description="extra random delay up to this, without reordering"
     )
+    reorder: ReorderText = Field(
+        Reorder(), description="1%,5ms: a packet of a hundred is held back by 5 ms behind the queue"
+    )
+    duplicate: Fraction = Field(0.0, description="chance that a packet arrives twice: 0.1%")
     reverse: Annotated[Reverse, BeforeValidator(_reverse)] = Field(
         default_factory=lambda: Reverse.model_validate({}),
         description="the way of the ACKs: a rate, a trace, `pair`, or a mapping; unlimited",

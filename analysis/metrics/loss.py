@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.files import LOST
+from analysis.files import LOST, Verdict
 from analysis.run import Flow
 
 
 def loss_rate(packets: pd.DataFrame) -> float | None:
     """Data packets that the bottleneck dropped / data packets that reached it."""
-    return float(packets["verdict"].isin(LOST).mean()) if len(packets) else None
+    own = packets[packets["verdict"] != Verdict.DUPLICATE]
+    return float(own["verdict"].isin(LOST).mean()) if len(own) else None
 
 
 def mark_rate(packets: pd.DataFrame, marks: bool) -> float | None:

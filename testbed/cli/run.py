@@ -29,6 +29,8 @@ _FLAG_KEYS = {
     "ecn": "ecn",
     "loss": "loss",
     "jitter": "jitter",
+    "reorder": "reorder",
+    "duplicate": "duplicate",
     "reverse": "reverse",
     "bidirectional": "bidirectional",
     "duration": "duration",
@@ -141,6 +143,10 @@ def scenario_from(
     help="Random loss behind the queue: 0.5%, or ge:1%,30% (Gilbert-Elliott).",
 )
 @click.option("--jitter", metavar="TIME", help="Extra random delay up to this, without reordering.")
+@click.option(
+    "--reorder", metavar="CHANCE,TIME", help="Hold packets back so that others overtake: 1%,5ms."
+)
+@click.option("--duplicate", metavar="CHANCE", help="Packets that arrive twice: 0.1%.")
 @click.option(
     "--reverse",
     metavar="RATE|TRACE|pair",

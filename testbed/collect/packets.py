@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_DROPPED = (1, 2)  # verdicts: tail drop, AQM drop
+_COPY = 5
+_NEVER_QUEUED = (1, 2, 5)  # verdicts: tail drop, AQM drop, a copy made behind the queue
 
 
 class _Counter:
@@ -40,10 +41,11 @@ class BottleneckLog:
         here = packets.filter(pc.equal(packets["link"], link))
         columns = {name: here[name].to_numpy() for name in ("enqueue_ns", "size_bytes", "verdict")}
         size = columns["size_bytes"].astype(np.int64)
-        kept = ~np.isin(columns["verdict"], _DROPPED)
+        kept = ~np.isin(columns["verdict"], _NEVER_QUEUED)
         left = pc.fill_null(here["dequeue_ns"], -1).to_numpy()
         gone = kept & (left >= 0)
-        self._arrived = _Counter(columns["enqueue_ns"], size)
+        own = columns["verdict"] != _COPY
+        self._arrived = _Counter(columns["enqueue_ns"][own], size[own])
         self._entered = _Counter(columns["enqueue_ns"][kept], size[kept])
         self._left = _Counter(left[gone], size[gone])
 

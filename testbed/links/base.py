@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from traces.model import Trace
 
 FORWARD, REVERSE = 0, 1  # `link` column of a LinkRecord's packets
-DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE = Verdict
+DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE = Verdict
 
 PACKET_SCHEMA = pa.schema(
     [
@@ -87,12 +87,29 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Reorder:
+    """Packets held back behind the queue: each with a chance, by a time in which others overtake
+    it.
+    """
+
+    chance: float = 0.0
+    delay_ns: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.chance <= 1.0 or self.delay_ns < 0:
+            raise UserError(
+                f"reorder: a chance of {self.chance} and {self.delay_ns} ns; give a fraction "
+                "between 0 and 1 and a time"
+            )
+
+
+@dataclass(frozen=True)
 class Direction:
     """One direction of a link. Delays are one-way.
 
     The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn
-    independently of `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets never
-    overtake each other.
+    independently of `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets
+    overtake each other only where `reorder` holds some back. `duplicate`: chance of a second copy.
     """
 
     capacity: Trace | None = None  # None: unlimited
@@ -101,6 +118,8 @@ class Direction:
     jitter_ns: int = 0
     loss: Loss | None = None
     seed: int = 0
+    reorder: Reorder = Reorder()
+    duplicate: float = 0.0
 
     def __post_init__(self) -> None:
         if self.delay_ns < 0 or self.jitter_ns < 0:
@@ -108,6 +127,8 @@ class Direction:
                 f"link: delay {self.delay_ns} ns and jitter {self.jitter_ns} ns must not be "
                 "negative"
             )
+        if not 0.0 <= self.duplicate <= 1.0:
+            raise UserError(f"duplicate: {self.duplicate} is no probability; give 0 to 1")
 
 
 @dataclass(frozen=True)

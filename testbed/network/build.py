@@ -124,6 +124,8 @@ def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpe
         queue=bottleneck.queue,
         delay_ns=emulated.forward_delay_ns,
         jitter_ns=bottleneck.jitter_ns,
+        reorder=bottleneck.reorder,
+        duplicate=bottleneck.duplicate,
         loss=bottleneck.loss,
         seed=seeds[FORWARD],
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue
+from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue, Reorder
 from testbed.network.ping import ECHO_BYTES, MIN_INTERVAL_S, PingFailed, ping_pairs
 from testbed.system.netns import NetNs
 from traces.model import Trace
@@ -37,6 +37,8 @@ class Bottleneck:
     jitter_ns: int = 0
     seed: int = 0
     reverse: ReturnPath = field(default_factory=ReturnPath)
+    reorder: Reorder = field(default_factory=Reorder)
+    duplicate: float = 0.0
     ecn: bool = False  # hosts negotiate ECN
 
 

@@ -63,6 +63,8 @@ class Prepared:
             queue=self.queue,
             loss=scenario.loss,
             jitter_ns=scenario.jitter_ns,
+            reorder=scenario.reorder,
+            duplicate=scenario.duplicate,
             seed=seed,
             reverse=self.reverse,
             ecn=scenario.ecn,

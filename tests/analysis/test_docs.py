@@ -29,6 +29,7 @@ WORDS = {
     Verdict.AQM_DROP: "AQM drop",
     Verdict.RANDOM_LOSS: "random loss",
     Verdict.IN_QUEUE: "in the queue at the end",
+    Verdict.DUPLICATE: "a second copy, delivered",
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -40,8 +40,7 @@ def shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.root
 @pytest.mark.parametrize(
     "command",
-    # --hold and shell need each other: tests/testbed/run/test_programs.py
-    [line for line in commands("programs.md") if "--hold" not in line and " shell " not in line],
+    commands("programs.md"),  # those of shell.md: tests/testbed/run/test_programs.py
 )
 def test_programs(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)

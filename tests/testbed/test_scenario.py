@@ -128,3 +128,23 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path.write_text("rtt: 40ms\nrtt: 80ms\n")
     with pytest.raises(UserError, match=r"twice\.yaml:2: .*'rtt' stands in line 1 already"):
         read_yaml(path)
+
+
+def test_queue_options_are_tcs_with_units() -> None:
+    scenario = parse_scenario(
+        {"queue": "pie", "queue_options": {"target": "5ms", "alpha": 3}, "ecn": True}, "test"
+    )
+    queue = scenario.queue_options.queue(scenario.queue, 60_000, ecn=scenario.ecn)
+    assert (queue.target_ns, queue.alpha, queue.beta, queue.ecn) == (5_000_000, 3, 20, True)
+    again = parse_scenario(yaml.safe_load(scenario.to_yaml()), "again")
+    assert again.queue_options == scenario.queue_options
+
+
+def test_reordering_and_duplication_are_written_with_units() -> None:
+    scenario = parse_scenario({"reorder": "1%,5ms", "duplicate": "0.1%"}, "test")
+    assert (scenario.reorder.chance, scenario.reorder.delay_ns) == (0.01, 5_000_000)
+    assert scenario.duplicate == 0.001
+    again = parse_scenario(yaml.safe_load(scenario.to_yaml()), "again")
+    assert (again.reorder, again.duplicate) == (scenario.reorder, scenario.duplicate)
+    with pytest.raises(UserError, match="write chance and delay, for example 1%,5ms"):
+        parse_scenario({"reorder": "1%"}, "test")

@@ -7,6 +7,8 @@ void direction_init(struct direction *direction, uint64_t seed)
     direction->loss.rng = rng_stream(seed, 1);
     direction->trace_loss_rng = rng_stream(seed, 2);
     direction->jitter_rng = rng_stream(seed, 3);
+    direction->reorder_rng = rng_stream(seed, 5);
+    direction->duplicate_rng = rng_stream(seed, 6);
     if (direction->queue.discipline == PIE)
         direction->queue.pie.rng = rng_stream(seed, 4);
     playback_init(&direction->playback);
@@ -37,6 +39,26 @@ static void drop_all(struct direction *direction, struct fifo *packets, enum ver
         drop(direction, packet, verdict);
 }
 
+/* Nobody in a line overtakes. */
+static void send_off(struct fifo *line, int64_t *last_ns, struct packet *packet)
+{
+    if (packet->deliver_at_ns < *last_ns)
+        packet->deliver_at_ns = *last_ns;
+    *last_ns = packet->deliver_at_ns;
+    fifo_push(line, packet);
+}
+
+/* A copy arrives right behind the packet, or with the next one if the packet is held back. Without memory there is none. */
+static void duplicate(struct direction *direction, const struct packet *packet)
+{
+    struct packet *copy = packet_new();
+    if (!copy)
+        return;
+    *copy = *packet;
+    copy->copy = true;
+    send_off(&direction->line, &direction->last_deliver_ns, copy);
+}
+
 /* The packet has left the queue at its due_ns: it is lost or enters the delay line. */
 static void depart(struct direction *direction, struct packet *packet)
 {
@@ -56,10 +78,14 @@ static void depart(struct direction *direction, struct packet *packet)
     if (direction->jitter_ns)
         delay_ns += (int64_t)(rng_uniform(&direction->jitter_rng) * (double)(direction->jitter_ns + 1));
     packet->deliver_at_ns = packet->due_ns + delay_ns;
-    if (packet->deliver_at_ns < direction->last_deliver_ns) /* nobody overtakes */
-        packet->deliver_at_ns = direction->last_deliver_ns;
-    direction->last_deliver_ns = packet->deliver_at_ns;
-    fifo_push(&direction->line, packet);
+    if (direction->reorder > 0 && rng_uniform(&direction->reorder_rng) < direction->reorder) {
+        packet->deliver_at_ns += direction->reorder_ns;
+        send_off(&direction->late, &direction->last_late_ns, packet);
+    } else {
+        send_off(&direction->line, &direction->last_deliver_ns, packet);
+    }
+    if (direction->duplicate > 0 && rng_uniform(&direction->duplicate_rng) < direction->duplicate)
+        duplicate(direction, packet);
 }
 
 static int64_t ready_ns(struct direction *direction)
@@ -100,7 +126,7 @@ void direction_arrive(struct direction *direction, struct packet *packet, int64_
     direction_advance(direction, now_ns);
     packet->enqueue_ns = now_ns;
     packet->due_ns = NEVER;
-    packet->marked = false;
+    packet->marked = packet->copy = false;
     packet->queue_bytes = direction->queue.bytes + sending_bytes(direction);
     counter_add(&direction->counters->offered_packets, 1);
     counter_add(&direction->counters->offered_bytes, packet->size_bytes);
@@ -113,11 +139,19 @@ void direction_arrive(struct direction *direction, struct packet *packet, int64_
         drop(direction, packet, verdict);
 }
 
+/* The line whose head is due first. */
+static struct fifo *first_line(struct direction *direction)
+{
+    const struct packet *line = direction->line.head, *late = direction->late.head;
+    return late && (!line || late->deliver_at_ns < line->deliver_at_ns) ? &direction->late : &direction->line;
+}
+
 struct packet *direction_due(struct direction *direction, int64_t now_ns)
 {
-    if (!direction->line.head || direction->line.head->deliver_at_ns > now_ns)
+    struct fifo *line = first_line(direction);
+    if (!line->head || line->head->deliver_at_ns > now_ns)
         return NULL;
-    return fifo_pop(&direction->line);
+    return fifo_pop(line);
 }
 
 void direction_delivered(struct direction *direction, const struct packet *packet, int64_t now_ns)
@@ -125,17 +159,22 @@ void direction_delivered(struct direction *direction, const struct packet *packe
     counter_add(&direction->counters->delivered_packets, 1);
     counter_add(&direction->counters->delivered_bytes, packet->size_bytes);
     /* All error of the timer is shown as late departure, so that deliver - dequeue is the delay asked for. */
-    log_packet(packet, direction->id, DELIVERED, now_ns - (packet->deliver_at_ns - packet->due_ns), now_ns);
+    log_packet(packet, direction->id, packet->copy ? DUPLICATE : DELIVERED, now_ns - (packet->deliver_at_ns - packet->due_ns),
+               now_ns);
 }
 
 int64_t direction_next_ns(struct direction *direction)
 {
+    int64_t late_ns = direction->late.head ? direction->late.head->deliver_at_ns : NEVER;
+    int64_t next_ns = NEVER;
     /* The line is in order, so nothing that is still queued can be due before its head. */
     if (direction->line.head)
-        return direction->line.head->deliver_at_ns;
-    if (direction->sending)
-        return direction->sending->due_ns;
-    return direction->queue.bytes ? ready_ns(direction) : NEVER;
+        next_ns = direction->line.head->deliver_at_ns;
+    else if (direction->sending)
+        next_ns = direction->sending->due_ns;
+    else if (direction->queue.bytes)
+        next_ns = ready_ns(direction);
+    return late_ns < next_ns ? late_ns : next_ns;
 }
 
 static void log_left(struct direction *direction, struct packet *packet)
@@ -147,7 +186,7 @@ static void log_left(struct direction *direction, struct packet *packet)
 void direction_end(struct direction *direction)
 {
     struct packet *packet;
-    while ((packet = fifo_pop(&direction->line)))
+    while ((packet = fifo_pop(first_line(direction))))
         log_left(direction, packet);
     if (direction->sending)
         log_left(direction, direction->sending);

@@ -12,12 +12,16 @@ struct direction {
     struct playback playback;
     int64_t delay_ns, jitter_ns;
     struct loss loss;
-    struct rng trace_loss_rng, jitter_rng;
+    double reorder, duplicate; /* probabilities per packet behind the queue */
+    int64_t reorder_ns;        /* by how much a reordered packet is later */
+    struct rng trace_loss_rng, jitter_rng, reorder_rng, duplicate_rng;
 
     struct packet *sending; /* holds the rate server until its due_ns */
     int64_t free_ns;        /* when the server finished its last packet */
-    struct fifo line;       /* on their way, in order of delivery */
+    struct fifo line;       /* on their way, in order of delivery ... */
     int64_t last_deliver_ns;
+    struct fifo late;       /* ... and those held back so that others overtake them, in order as well */
+    int64_t last_late_ns;
     struct direction_counters *counters;
 };
 

@@ -7,7 +7,7 @@
 
 #define PACKET_MAX_BYTES 1536 /* the interfaces' MTU is 1500 */
 
-enum verdict { DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE };
+enum verdict { DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE };
 
 struct packet {
     struct packet *next;
@@ -17,6 +17,7 @@ struct packet {
     uint32_t size_bytes;
     uint32_t queue_bytes; /* backlog found on arrival */
     bool marked;          /* this link set CE */
+    bool copy;            /* this link made it of another one */
     uint8_t data[PACKET_MAX_BYTES];
 };
 

@@ -227,6 +227,13 @@ static void read_direction(struct direction *direction)
     direction->loss.loss_good = number(0, 1);
     direction->loss.loss_bad = number(0, 1);
     end_of_line();
+    expect("reorder");
+    direction->reorder = number(0, 1);
+    direction->reorder_ns = integer(0, MAX_TIME_NS);
+    end_of_line();
+    expect("duplicate");
+    direction->duplicate = number(0, 1);
+    end_of_line();
     expect("seed");
     uint64_t seed = (uint64_t)integer(INT64_MIN, INT64_MAX);
     end_of_line();

@@ -34,6 +34,8 @@ def _direction(direction: Direction) -> Iterator[str]:
     yield f"delay {direction.delay_ns}"
     yield f"jitter {direction.jitter_ns}"
     yield f"loss {loss.p_good_bad!r} {loss.p_bad_good!r} {loss.loss_good!r} {loss.loss_bad!r}"
+    yield f"reorder {direction.reorder.chance!r} {direction.reorder.delay_ns}"
+    yield f"duplicate {direction.duplicate!r}"
     yield f"seed {_signed(direction.seed)}"
     if direction.capacity is None:
         yield "capacity unlimited"

@@ -76,6 +76,8 @@ def _refuse_unsupported(where: str, direction: Direction) -> None:
         reason = "the kernel's AQMs limit packets, not bytes"
     elif direction.jitter_ns:
         reason = "netem's jitter reorders packets"
+    elif direction.reorder.chance or direction.duplicate:
+        reason = "its reordering and duplication follow no seed"
     elif steps and (steps.delay_ns is not None or steps.loss is not None):
         reason = "it cannot replay the trace's delay and loss"
     if reason:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from testbed.links.base import AQM_DROP, DELIVERED, RANDOM_LOSS, TAIL_DROP, Direction, Loss, Queue
+from testbed.links.base import (
+    AQM_DROP,
+    DELIVERED,
+    DUPLICATE,
+    RANDOM_LOSS,
+    TAIL_DROP,
+    Direction,
+    Loss,
+    Queue,
+    Reorder,
+)
 from traces.model import Steps, Trace, constant
 
 if TYPE_CHECKING:
@@ -129,3 +139,46 @@ def test_a_shorter_delay_does_not_overtake(simulation: Simulation) -> None:
         Direction(capacity=Trace("steps", None, steps)), [(8 * MS, 1500), (11 * MS, 1500)]
     )
     assert [record.deliver_ns for record in records] == [39 * MS, 39 * MS]
+
+
+def test_reordered_packets_are_overtaken(simulation: Simulation) -> None:
+    packets = [(number * MS, 1500) for number in range(2000)]
+    direction = Direction(
+        capacity=constant(120e6), delay_ns=20 * MS, reorder=Reorder(0.1, 5 * MS), seed=3
+    )
+    records = simulation.run(direction, packets)
+    assert {record.verdict for record in records} == {DELIVERED}
+    taken_ns = np.array([record.deliver_ns - record.due_ns for record in records])
+    assert set(taken_ns.tolist()) == {20 * MS, 25 * MS}
+    assert 150 < (taken_ns == 25 * MS).sum() < 250
+    # In the log's order of arrival, a reordered packet is delivered after the four behind it.
+    delivered = np.array([record.deliver_ns for record in records])
+    late = next(
+        n for n in range(2000) if (taken_ns[n : n + 6] == 20 * MS).tolist() == [False] + [True] * 5
+    )
+    assert (delivered[late + 1 : late + 5] < delivered[late]).all()
+    assert delivered[late + 5] >= delivered[late]
+
+
+def test_copies_follow_their_packet(simulation: Simulation) -> None:
+    packets = [(number * MS, 1500, 0, number + 1) for number in range(2000)]
+    direction = Direction(capacity=constant(120e6), delay_ns=20 * MS, duplicate=0.05, seed=3)
+    records = simulation.run(direction, packets)
+    copies = {record.port: record for record in records if record.verdict == DUPLICATE}
+    originals = {record.port: record for record in records if record.verdict == DELIVERED}
+    assert len(originals) == 2000
+    assert 60 < len(copies) < 140
+    for port, copy in copies.items():
+        assert copy.deliver_ns == originals[port].deliver_ns
+        assert copy.size_bytes == originals[port].size_bytes
+
+
+def test_neither_changes_the_losses(simulation: Simulation) -> None:
+    """Every purpose has a random stream of its own."""
+
+    def lost(**extra: object) -> list[int]:
+        direction = Direction(loss=Loss.random(0.1), seed=5, **extra)  # type: ignore[arg-type]
+        records = simulation.run(direction, [(n, 1500, 0, n + 1) for n in range(2000)])
+        return [record.port for record in records if record.verdict == RANDOM_LOSS]
+
+    assert lost() == lost(reorder=Reorder(0.2, MS), duplicate=0.2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from testbed.links.base import Direction, LinkSpec, Loss, Queue
+from testbed.links.base import Direction, LinkSpec, Loss, Queue, Reorder
 from testbed.links.relay.spec import write_spec
 from traces.model import Opportunities, Steps, Trace
 
@@ -22,6 +22,8 @@ queue codel 60000 5000000 100000000 0
 delay 20000000
 jitter 1000
 loss 0.01 0.3 0.0 1.0
+reorder 0.02 3000000
+duplicate 0.001
 seed -5
 capacity steps 2 2000000
 0 12000000.0 0 0.0
@@ -31,6 +33,8 @@ queue droptail 1000000
 delay 0
 jitter 0
 loss 0.0 1.0 0.0 1.0
+reorder 0.0 0
+duplicate 0.0
 seed 0
 capacity opportunities 2 0 6000000.0
 0 1500
@@ -52,6 +56,8 @@ def test_the_file_says_what_the_spec_says(tmp_path: Path) -> None:
         delay_ns=20_000_000,
         jitter_ns=1000,
         loss=Loss(0.01, 0.3),
+        reorder=Reorder(0.02, 3_000_000),
+        duplicate=0.001,
         seed=2**64 - 5,
     )
     found = Opportunities(np.array([0, 2_000_000]), np.array([1500, 1500]))
@@ -78,20 +84,20 @@ def test_a_valid_file_is_accepted(simulation: Simulation) -> None:
         ("jitter 1000", "jitter 1000 5", 6, "unexpected '5'"),
         ("loss 0.01", "loss 1.01", 7, "'1.01' is not a number from 0 to 1"),
         ("loss 0.01", "loss nan", 7, "'nan' is not a number from 0 to 1"),
-        ("seed -5", "sed -5", 8, "'sed' instead of 'seed'"),
-        ("steps 2 2000000", "steps 2 1000000", 11, "the period ends before the last step"),
-        ("1000000 0.0 5", "0 0.0 5", 11, "'0' is not an integer from 1"),
-        ("1000000 0.0 5", "1000000 -1 5", 11, "'-1' is not a number from 0"),
+        ("seed -5", "sed -5", 10, "'sed' instead of 'seed'"),
+        ("steps 2 2000000", "steps 2 1000000", 13, "the period ends before the last step"),
+        ("1000000 0.0 5", "0 0.0 5", 13, "'0' is not an integer from 1"),
+        ("1000000 0.0 5", "1000000 -1 5", 13, "'-1' is not a number from 0"),
         (
             "opportunities 2 0",
             "opportunities 2 1",
-            20,
+            24,
             "the period ends before the last opportunity",
         ),
-        ("opportunities 2 0", "pulses 2 0", 18, "unknown capacity 'pulses'"),
-        ("0 1500\n2000000 1500", "0 0\n2000000 0", 20, "the trace carries nothing"),
-        ("end\n", "", 21, "the file ends too early"),
-        ("end\n", "end", 21, "the line is cut off"),
+        ("opportunities 2 0", "pulses 2 0", 22, "unknown capacity 'pulses'"),
+        ("0 1500\n2000000 1500", "0 0\n2000000 0", 24, "the trace carries nothing"),
+        ("end\n", "", 25, "the file ends too early"),
+        ("end\n", "end", 25, "the line is cut off"),
     ],
 )
 def test_an_invalid_file_is_refused_by_line(
