@@ -59,7 +59,7 @@ class Recording:
 
 def record(file: Path, count: int) -> None:
     """Write the model inputs of `count` windows of simulated flows."""
-    from policy.tasks.congestion.simulator import Links, TierController, simulate
+    from policy.tasks.congestion.simulator import Links, PolicyController, simulate
     from policy.tasks.registry import learned_task
     from traces.bundled import index
     from traces.library import load
@@ -80,7 +80,7 @@ def record(file: Path, count: int) -> None:
         rtt_ms = rng.integers(10, 120, flows)
         links = Links(capacity, rtt_ms, capacity.mean(0) / 8e3 * rtt_ms * 4 + 3e4)
         policy = Recording(name, flows)
-        simulate(links, TierController(policy, flows))
+        simulate(links, PolicyController(policy, flows))
         parts += [task.model_inputs(batch, info.model, None) for batch in policy.batches]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     chosen = rng.permutation(len(arrays["windows"]))[:count]

@@ -35,7 +35,7 @@ from policy.tasks.congestion.simulator import (
     Controller,
     Cubic,
     Links,
-    TierController,
+    PolicyController,
     Video,
     simulate,
 )
@@ -88,7 +88,7 @@ def controller(name: str, checkpoint: Path | None, device: str, flows: int) -> C
         return Bbr(flows)
     if name == "cubic":
         return Cubic(flows)
-    return TierController(create(name, PolicyContext(flows, checkpoint, device)), flows)
+    return PolicyController(create(name, PolicyContext(flows, checkpoint, device)), flows)
 
 
 def run(links: Links, driver: Controller) -> dict[str, Floats]:

@@ -19,7 +19,7 @@ from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.registry import DEFAULT_LIGHT, create
 from policy.scheduler.rules import RuleScheduler
 from policy.scheduler.thresholds import ApcConfig
-from policy.tasks.congestion.simulator import Links, TierController, Video, simulate
+from policy.tasks.congestion.simulator import Links, PolicyController, Video, simulate
 
 FACTORS: tuple[float | str, ...] = ("always", 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, "never")
 TRACES = ("lte-driving", "lte-walking", "wifi", "5g-mmwave", "satellite", "outage")
@@ -147,7 +147,7 @@ def sweep(
         each,
     )
     video = Video(flows, len(links.capacity_bps))
-    outcome = simulate(links, TierController(tier, flows), source=video)
+    outcome = simulate(links, PolicyController(tier, flows), source=video)
     shown = video.shown(np.cumsum(outcome.delivered_bytes, axis=0))
     values = {
         "stall_100ms": shown.stall_100ms,

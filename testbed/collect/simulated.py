@@ -31,7 +31,7 @@ from policy.tasks.congestion.simulator import (
     Cubic,
     Feedback,
     Links,
-    TierController,
+    PolicyController,
     Video,
     simulate,
 )
@@ -167,7 +167,7 @@ def _links(runs: Sequence[CollectRun], scenarios: Sequence[Scenario]) -> Links:
 def _controller(cc: str, flows: int, seed: int) -> Controller:
     kind, _, name = cc.partition(":")
     if kind == "policy" and name:
-        return TierController(create(name, PolicyContext(flows, seed=seed)), flows)
+        return PolicyController(create(name, PolicyContext(flows, seed=seed)), flows)
     if cc == "observe:cubic":
         return Cubic(flows)
     if cc == "observe:bbr":

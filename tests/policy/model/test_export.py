@@ -14,7 +14,7 @@ from policy.model.policy import ModelPolicy
 from policy.model.portable import PortableEngine
 from policy.registry import create
 from policy.tasks.congestion.policies.gcc import Gcc
-from policy.tasks.congestion.simulator import Links, TierController, simulate
+from policy.tasks.congestion.simulator import Links, PolicyController, simulate
 from policy.tasks.congestion.task import fit_history
 
 pytestmark = pytest.mark.torch
@@ -46,7 +46,7 @@ def windows():
     capacity = np.repeat(rng.lognormal(np.log(5e6), 0.8, (steps // 250, n)), 250, axis=0)
     policy = Recording(n)
     links = Links(capacity, rng.integers(10, 80, n), rng.uniform(3e4, 3e5, n))
-    simulate(links, TierController(policy, n))
+    simulate(links, PolicyController(policy, n))
     newest = [fit_history(batch.windows, batch.valid, 20) for batch in policy.batches]
     inputs = {
         "windows": np.concatenate([rows for rows, _ in newest]),

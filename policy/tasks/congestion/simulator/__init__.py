@@ -15,7 +15,7 @@ from policy.tasks.congestion.simulator.loop import (
     TransportState,
     simulate,
 )
-from policy.tasks.congestion.simulator.tier_loop import TierController
+from policy.tasks.congestion.simulator.policy_loop import PolicyController
 from policy.tasks.congestion.simulator.video import Shown, Video, VideoSettings
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "Feedback",
     "Links",
     "Outcome",
+    "PolicyController",
     "Shown",
     "Source",
-    "TierController",
     "TransportState",
     "Video",
     "VideoSettings",

@@ -13,7 +13,14 @@ from policy.registry import create
 from policy.tasks.congestion.competition import PACING_GAIN, Competition, Phase
 from policy.tasks.congestion.competition_config import CompetitionConfig
 from policy.tasks.congestion.fields import FIELDS, F
-from policy.tasks.congestion.simulator import Beside, Cubic, Links, TierController, shared, simulate
+from policy.tasks.congestion.simulator import (
+    Beside,
+    Cubic,
+    Links,
+    PolicyController,
+    shared,
+    simulate,
+)
 
 CONFIG = CompetitionConfig(standing_ms=300, compete_ms=400, memory_ms=1e9)
 MS = 1e6
@@ -212,8 +219,8 @@ class Competing:
         raise AssertionError("no flow ends here")
 
 
-def driver(enabled: bool) -> TierController:
-    return TierController(Competing(1, CompetitionConfig(enabled=enabled)), 1)
+def driver(enabled: bool) -> PolicyController:
+    return PolicyController(Competing(1, CompetitionConfig(enabled=enabled)), 1)
 
 
 def links(capacity_bps: float = 10e6, seconds: int = 20) -> Links:

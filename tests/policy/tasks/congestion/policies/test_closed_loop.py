@@ -14,8 +14,8 @@ from policy.tasks.congestion.simulator import (
     Cubic,
     Links,
     Outcome,
+    PolicyController,
     Source,
-    TierController,
     simulate,
 )
 
@@ -58,7 +58,7 @@ class Steady:
 
 def run(tier: str, made: Links, skip_ms: int = 1000, source: Source | None = None) -> Outcome:
     n = made.capacity_bps.shape[1]
-    return simulate(made, TierController(create(tier, PolicyContext(n)), n), skip_ms, source)
+    return simulate(made, PolicyController(create(tier, PolicyContext(n)), n), skip_ms, source)
 
 
 def constant(bps: float, seconds: int, rtt_ms: int = 60, bdp: float = 2) -> Links:
@@ -143,8 +143,8 @@ def test_flows_do_not_influence_one_another() -> None:
 def test_forget_starts_anew() -> None:
     made = constant(12e6, 2)
     tier = Gcc(PolicyContext(1))
-    first = simulate(made, TierController(tier, 1))
+    first = simulate(made, PolicyController(tier, 1))
     tier.forget([0])
     np.testing.assert_array_equal(
-        simulate(made, TierController(tier, 1)).pacing_rate_bps, first.pacing_rate_bps
+        simulate(made, PolicyController(tier, 1)).pacing_rate_bps, first.pacing_rate_bps
     )

@@ -15,8 +15,8 @@ from policy.tasks.congestion.simulator import (
     MSS_BYTES,
     Links,
     Outcome,
+    PolicyController,
     Source,
-    TierController,
     Video,
     simulate,
 )
@@ -175,7 +175,7 @@ def run(
         settings=OracleSettings(target_delay_ms=5),
     )
     links = Links(capacity, np.array([rtt_ms]), np.array([8 * capacity.mean() * rtt_ms / 8e3]))
-    return simulate(links, TierController(oracle(path, told), 1), 1000, source)
+    return simulate(links, PolicyController(oracle(path, told), 1), 1000, source)
 
 
 @pytest.mark.parametrize("rtt_ms", [20, 40, 160])

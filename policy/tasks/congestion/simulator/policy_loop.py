@@ -1,4 +1,4 @@
-"""A tier of the policy server in the simulated loop."""
+"""A policy of the policy server in the simulated loop."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from policy.tasks.congestion.simulator.loop import MSS_BYTES, STEP_NS, Feedback,
 from policy.tasks.congestion.windows import Records, WindowFolder
 
 
-class TierController:
-    """A tier in the loop: windows close every `window_ms`; before the first decision the sender is
-    in slow start.
+class PolicyController:
+    """A policy in the loop: windows close every `window_ms`; before the first decision the sender
+    is in slow start.
     """
 
-    def __init__(self, tier: Policy, n: int, window_ms: int = 100) -> None:
+    def __init__(self, policy: Policy, n: int, window_ms: int = 100) -> None:
         self.pacing_rate_bps: Floats = np.full(n, 1e9)
         self.cwnd_packets: Floats = np.full(n, 10.0)
-        self._tier, self._window_ns = tier, window_ms * STEP_NS
+        self._policy, self._window_ns = policy, window_ms * STEP_NS
         self._folder, self._history = WindowFolder(n), History(n)
         self._all = np.arange(n)
         self._folder.open(self._all, np.zeros(n, np.int64))
@@ -38,7 +38,7 @@ class TierController:
             return
         self._history.append(closing, rows)
         batch = self._history.batch(closing, self._folder.levels[closing, 2])
-        actions = self._tier.decide(batch, now_ns)
+        actions = self._policy.decide(batch, now_ns)
         self.pacing_rate_bps, self.cwnd_packets = (
             actions.pacing_rate_bps,
             np.floor(actions.cwnd_packets),
