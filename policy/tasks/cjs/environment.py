@@ -15,12 +15,17 @@ from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import (
     ARRIVAL,
+    BUSY,
+    COMMITTED_FROM,
     DONE,
     FINISHED,
     JOB_TIME,
     JOBS,
     NEVER,
     NOW,
+    POOL,
+    SIZE,
+    SOURCE,
     Cluster,
     Settings,
     copy_cluster,
@@ -106,6 +111,16 @@ class ClusterEnvironment:
         other.seen = new_observation(*self.seen.present.shape)
         other.cluster = copy_cluster(self.cluster)
         return other
+
+
+def may_pass(cluster: Cluster) -> bool:
+    """Whether another decision is sure to come after passing: outside the source, and not all
+    promised to other pools, executors run tasks of a stage.
+    """
+    source = cluster.scalar[SOURCE]
+    pools = cluster.executor[cluster.executor[:, BUSY] > 0, POOL]
+    free = cluster.pool[pools, SIZE] > cluster.pool[pools, COMMITTED_FROM]
+    return bool((free & (pools != source)).any())
 
 
 def run_many(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from policy.tasks.base import Arrays
+from policy.tasks.cjs.environment import ClusterEnvironment, may_pass
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.simulator.observe import (
     CLUSTER_FEATURES,
@@ -34,11 +35,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
-def inputs_of(seen: Observation) -> Arrays:
+def inputs_of(seen: Observation, passing: bool) -> Arrays:
     """One sample, arrays of `SHAPES` without the batch dimension, and `stage_number` [CANDIDATES].
 
-    place: job * STAGES + stage of each candidate. Passing is possible while something runs or
-    moves, so that another decision is sure to come.
+    place: job * STAGES + stage of each candidate. passing: whether it is possible
+    (`environment.may_pass`).
     """
     jobs = min(JOBS, len(seen.jobs))
     columns = _columns(seen)
@@ -57,11 +58,15 @@ def inputs_of(seen: Observation) -> Arrays:
     end = 1 + len(at)
     inputs["place"][1:end] = at[:, 0] * STAGES + at[:, 1]
     inputs["exists"][1:end] = 1
-    busy = seen.stages[..., 1].any() or seen.stages[..., 2].any()
-    inputs["exists"][0] = 1 if busy or end == 1 else 0
+    inputs["exists"][0] = 1 if passing or end == 1 else 0
     numbers = np.full(CANDIDATES, -1, np.int64)
     numbers[1:end] = seen.stage_number[row, columns][at[:, 0], at[:, 1]]
     return inputs | {"stage_number": numbers}
+
+
+def inputs_at(environment: ClusterEnvironment) -> Arrays:
+    """The sample of what an environment shows now."""
+    return inputs_of(environment.observe(), may_pass(environment.cluster))
 
 
 def stacked(samples: Sequence[Arrays]) -> Arrays:

@@ -11,7 +11,7 @@ import numpy as np
 
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_of, stacked
+from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_at, stacked
 from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.teacher import Rollouts, Teacher
 from policy.tasks.cjs.workload import Workload
@@ -55,11 +55,12 @@ def _episode(
     environment: ClusterEnvironment, teacher: Teacher, explore: float, random: np.random.Generator
 ) -> Arrays:
     samples = []
-    seen, done = environment.reset(), False
+    environment.reset()
+    done = False
     rollouts = Rollouts(teacher, environment.cluster)
     while not done:
         actions, costs_s = rollouts.costs_s(environment.cluster)
-        inputs = inputs_of(seen)
+        inputs = inputs_at(environment)
         label = label_of(inputs["stage_number"], actions, costs_s)
         if label is not None:
             del inputs["stage_number"]
@@ -71,7 +72,6 @@ def _episode(
         wander = random.random() < explore
         taken = random.integers(len(actions)) if wander else int(np.argmin(costs_s))
         _, done = environment.step(int(actions[taken, 0]), int(actions[taken, 1]))
-        seen = environment.observe()
     return stacked(samples)
 
 

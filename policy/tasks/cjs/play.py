@@ -11,7 +11,7 @@ from torch import Tensor
 from policy.model.model import PolicyModel
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import SHAPES, inputs_of, stacked
+from policy.tasks.cjs.inputs import SHAPES, inputs_at, stacked
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.task import decoded
 
@@ -36,7 +36,9 @@ def play(
     model.to(device).eval()
     generator = torch.Generator(device).manual_seed(sample_seed or 0)
     running = list(environments)
-    samples = [inputs_of(environment.reset()) for environment in running]
+    for environment in running:
+        environment.reset()
+    samples = [inputs_at(environment) for environment in running]
     while running:
         batch = stacked(samples)
         output = model(on_device(batch, device)).flatten(1).float()
@@ -52,6 +54,6 @@ def play(
             _, done = environment.step(int(stage), int(executors))
             if not done:
                 left.append(environment)
-                samples.append(inputs_of(environment.observe()))
+                samples.append(inputs_at(environment))
         running = left
     return [np.array(environment.completion_ms()) for environment in environments]

@@ -25,7 +25,7 @@ from policy.model.config import ModelConfig
 from policy.model.model import PolicyModel
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_of, stacked
+from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_at, stacked
 from policy.tasks.cjs.play import on_device, play
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
 from policy.tasks.cjs.simulator.entries import ENTRIES
@@ -82,7 +82,7 @@ class Clusters:
         self._load, self._jobs = load, settings.jobs
         self._next = settings.seed * 1_000
         self.environments = [self._fresh() for _ in range(settings.clusters)]
-        self.samples = [inputs_of(environment.observe()) for environment in self.environments]
+        self.samples = [inputs_at(environment) for environment in self.environments]
         # Do not let all end at the same time.
         random = np.random.default_rng(settings.seed)
         for environment in self.environments:
@@ -94,7 +94,7 @@ class Clusters:
         for number, environment in enumerate(self.environments):
             if not ENTRIES.open_round(environment.cluster, NEVER):
                 self.environments[number] = self._fresh()
-        self.samples = [inputs_of(environment.observe()) for environment in self.environments]
+        self.samples = [inputs_at(environment) for environment in self.environments]
 
     def step(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Arrays, Arrays]:
         """Rewards and whether an episode ended, each [n], and the next observations."""
@@ -109,7 +109,7 @@ class Clusters:
             if done:
                 ended[number] = 1
                 self.environments[number] = self._fresh()
-            self.samples[number] = inputs_of(self.environments[number].observe())
+            self.samples[number] = inputs_at(self.environments[number])
         return {"reward": reward, "ended": ended}, stacked(self.samples)
 
     def advice(self, rule: RulePolicy) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.environment import ClusterEnvironment, may_pass
 from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
 from policy.tasks.cjs.simulator.choose import CAP, WEIGHTED_FAIR
 from policy.tasks.cjs.simulator.entries import ENTRIES
-from policy.tasks.cjs.simulator.layout import Cluster, copy_cluster
+from policy.tasks.cjs.simulator.layout import NOWHERE, Cluster, copy_cluster
 from policy.tasks.cjs.simulator.rollout import Plan
 
 PROPOSING = (
@@ -68,7 +68,12 @@ class Rollouts:
         job seconds [n]; 0 for the only one. The next call overwrites both.
         """
         count = ENTRIES.roll_out(cluster, self._scratch, self._plan, self._actions, self._costs_s)
-        return self._actions[:count], self._costs_s[:count]
+        actions, costs_s = self._actions[:count], self._costs_s[:count]
+        # Who passes at the very end, with nothing running, is never asked again.
+        if count > 1 and not may_pass(cluster):
+            chosen = actions[:, 0] != NOWHERE
+            actions, costs_s = actions[chosen], costs_s[chosen]
+        return actions, costs_s
 
 
 def teach(

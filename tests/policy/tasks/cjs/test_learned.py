@@ -20,6 +20,7 @@ from policy.tasks.cjs.inputs import (
     SHAPES,
     STAGES,
     class_of,
+    inputs_at,
     inputs_of,
     stacked,
 )
@@ -46,13 +47,14 @@ def states() -> list[dict[str, np.ndarray]]:
     """Every third state of an episode that passes and chooses at random."""
     environment = ClusterEnvironment(CATALOGUE, poisson(3, range(len(JOBS)), 6, 4_000), seed=2)
     random = np.random.default_rng(1)
-    samples, done = [inputs_of(environment.reset())], False
+    environment.reset()
+    samples, done = [inputs_at(environment)], False
     while not done and len(samples) < 150:
         inputs = samples[-1]
         slot = random.choice(np.flatnonzero(inputs["exists"]))
         stage = int(inputs["stage_number"][slot])
         _, done = environment.step(stage, int(random.integers(1, 20)) if stage >= 0 else 0)
-        samples.append(inputs_of(environment.observe()))
+        samples.append(inputs_at(environment))
     return samples[:-1:3]
 
 
@@ -104,13 +106,27 @@ def test_passing_is_offered_only_while_something_runs(states):
     assert any(state["exists"][0] for state in states[1:])
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_whoever_passes_whenever_it_may_still_finishes(seed: int):
+    arrivals = poisson(seed, range(len(JOBS)), 4, 4_000)
+    environment = ClusterEnvironment(CATALOGUE, arrivals, seed=seed)
+    environment.reset()
+    random, done = np.random.default_rng(seed), False
+    while not done:
+        inputs = inputs_at(environment)
+        slot = 0 if inputs["exists"][0] else random.choice(np.flatnonzero(inputs["exists"]))
+        stage = int(inputs["stage_number"][slot])
+        _, done = environment.step(stage, int(random.integers(1, 20)) if stage >= 0 else 0)
+    assert (environment.completion_ms() > 2_000).all()
+
+
 def test_of_a_wide_job_the_candidates_are_read():
     seen = new_observation(2, 72)
     seen.present[0] = 1
     seen.candidates[0, [5, 70]] = 1
     seen.stage_number[0] = np.arange(72)
     seen.adjacency[0, 5, 70] = 1
-    inputs = inputs_of(seen)
+    inputs = inputs_of(seen, passing=False)
     assert inputs["stage_number"][:4].tolist() == [-1, 5, 70, -1]
     rows = inputs["place"][1:3].astype(int) % STAGES
     assert inputs["adjacency"][0, rows[0], rows[1]] == 1
