@@ -11,13 +11,28 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from analysis.report import build
+from analysis.metrics.schema import Metrics
+from analysis.report import Unwritten, build
 from analysis.tables import summary_table
 
 
 def build_and_show(folder: Path, as_json: bool) -> None:
-    """Write metrics.json and report.html, print the table or the JSON. Raises AnalysisError."""
-    metrics = build(folder)
+    """Write metrics.json and report.html, print the table or the JSON. Raises AnalysisError; where
+    the folder cannot be written to, after printing.
+    """
+    try:
+        metrics = build(folder)
+    except Unwritten as error:
+        _show(error.metrics, as_json)
+        raise
+    _show(metrics, as_json)
+    if not as_json:
+        Console().print(
+            f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True, markup=False
+        )
+
+
+def _show(metrics: Metrics, as_json: bool) -> None:
     if as_json:
         click.echo(metrics.model_dump_json(indent=1))
         return
@@ -25,9 +40,6 @@ def build_and_show(folder: Path, as_json: bool) -> None:
     _print_warnings(console, metrics.warnings[: len(metrics.doubts)])
     console.print(summary_table(metrics))
     _print_warnings(console, metrics.warnings[len(metrics.doubts) :])
-    console.print(
-        f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True, markup=False
-    )
 
 
 def _print_warnings(console: Console, warnings: Sequence[str]) -> None:

@@ -236,3 +236,19 @@ def test_flows_of_a_cell_are_averaged_before_the_median(tmp_path: Path) -> None:
     assert rows["owd_ms.p50"].median == pytest.approx(
         30
     )  # flow 1 has no packets and does not count
+
+
+def test_several_flows_have_a_utilisation_of_their_link(tmp_path: Path) -> None:
+    """Two flows of 3 and 6 Mbit/s on 12: a quarter and a half, and three quarters of the link."""
+    packets = steady_packets(3, 1, 10) + steady_packets(6, 1, 10, flow=1)
+    goodput = [received(375_000), received(750_000, flow=1)]
+    logs = {"packets": packets, "goodput": goodput}
+    folder = write_run(tmp_path / "two", [SyntheticCell(flows=[{}, {}], logs=logs)])
+    metrics = measure(load_run(folder))
+    both = pytest.approx(0.75, rel=0.03)
+    assert [flow.link_utilisation for flow in metrics.cells] == [both, both]
+    assert [flow.utilisation for flow in metrics.cells] == pytest.approx([0.25, 0.5], rel=0.03)
+    (row,) = [entry for entry in metrics.summary if entry.metric == "link_utilisation"]
+    assert row.median == both
+    alone = measure(load_run(write_run(tmp_path / "one", [bulk_cell("bbr", 6, 10)])))
+    assert alone.cells[0].link_utilisation is None

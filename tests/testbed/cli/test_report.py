@@ -152,3 +152,25 @@ def test_a_run_is_judged_against_a_baseline(repeated: Path, tmp_path: Path) -> N
     unlike = CliRunner().invoke(cli, [*arguments, "--expect", "power > baseline.power"])
     assert "it ran another scenario" in str(unlike.exception)
     assert "duration" in str(unlike.exception)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_folder_that_cannot_be_written_to_still_has_its_table(
+    folder: Path, *, as_json: bool
+) -> None:
+    (folder / "metrics.json.tmp").mkdir()  # root may write to a folder without write permission
+    done = subprocess.run(
+        [sys.executable, "-m", "testbed", "report", str(folder), *(["--json"] if as_json else [])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    if as_json:
+        assert Metrics.model_validate_json(done.stdout).cells
+    else:
+        assert "throughput Mbit/s" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert str(folder / "metrics.json") in line
+    assert "cannot be written" in line
+    assert "Traceback" not in done.stderr
