@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from policy.errors import PolicyError
-from policy.tasks.abr.evaluate import mean_ci95
-from testbed.cli.abr import _names, abr
+from policy.tasks.abr.evaluate import mean_ci95, policy_names
+from testbed.cli.abr import abr
 
 
 @pytest.fixture
@@ -66,7 +66,11 @@ def test_mistakes_are_named(files, arguments, message):
 
 
 def test_options_keep_their_commas():
-    assert _names("bba,mpc:horizon=8,factor=.9,rate") == ["bba", "mpc:horizon=8,factor=.9", "rate"]
+    assert policy_names("bba,mpc:horizon=8,factor=.9,rate") == [
+        "bba",
+        "mpc:horizon=8,factor=.9",
+        "rate",
+    ]
 
 
 def test_slices_of_one_recording_count_once():

@@ -28,7 +28,10 @@ SPEC = {
 def test_every_kind_is_complete(name: str) -> None:
     found = kind(name)
     assert found.name == name
-    assert parse_options(found, {}) == found.options_model()
+    # Options without a default are what a user must say.
+    fields = found.options_model.model_fields
+    needed = {key: "true" for key, field in fields.items() if field.is_required()}
+    assert parse_options(found, needed) == found.options_model.model_validate(needed)
     assert argv(found, "sender", Path("x.json"))[-3:] == [found.module, "sender", "x.json"]
     for key, field in found.options_model.model_fields.items():
         assert field.description, key
@@ -103,8 +106,11 @@ def test_every_option_is_documented_with_its_default(name: str) -> None:
     cells = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
     rows = {cell[1].strip(): cell[2].strip() for cell in cells}
     for key, field in kind(name).options_model.model_fields.items():
+        assert f"`{key}`" in rows, key
         shown = rows[f"`{key}`"]
-        if field.default is None:
+        if field.is_required():
+            assert shown == "needed"
+        elif field.default is None:
             assert shown == "none"
         else:
             assert (shown if isinstance(field.default, str) else float(shown)) == field.default
