@@ -15,9 +15,41 @@ from testbed.buffer import Buffer
 from testbed.controllers.registry import parse
 from testbed.grid.axes import Axes, Generated, Splits, Traffic, known_names, make_axes
 from testbed.grid.expand import GridRun, digest, scenario_of, seed_of
-from testbed.scenario import BufferSize, DurationNs, read_yaml
+from testbed.scenario import BufferSize, DurationNs, Scenario, read_yaml
 from testbed.units import format_duration
 from traces.bundled import index as bundled
+
+_FIRST_KEYS = frozenset(
+    (
+        "topology",
+        "topology_options",
+        "cc",
+        "trace",
+        "trace_format",
+        "rate_bps",
+        "trace_start",
+        "flow",
+        "flows",
+        "flow_options",
+        "stagger_ns",
+        "rtt_ns",
+        "buffer",
+        "queue",
+        "loss",
+        "jitter_ns",
+        "duration_ns",
+        "repeats",
+        "seed",
+        "link_backend",
+        "cross_traffic",
+        "pcap",
+        "policy_server",
+        "policy",
+    )
+)
+"""Keys of a scenario that always count in a run's id. One that scenarios got later counts where it
+is not at its default, so that a collection that was begun goes on.
+"""
 
 
 class Grid(Axes):
@@ -107,9 +139,13 @@ def expand(
             scenario = scenario_of(
                 grid, name, rtt_ns, buffer, traffic, cc=grid.controllers, stagger=stagger
             )
-            # Keys that scenarios got later count where they say something: ids stay as they were.
-            later = set() if scenario.abr else {"abr"}
-            known = scenario.model_dump(mode="json", exclude=later)
+            at_default = {
+                name
+                for name, field in Scenario.model_fields.items()
+                if name not in _FIRST_KEYS
+                and getattr(scenario, name) == field.get_default(call_default_factory=True)
+            }
+            known = scenario.model_dump(mode="json", exclude=at_default)
             own = digest([grid.seed, grid.max_mean_rate_bps, known])
             seed = seed_of(own)
             data = scenario.model_dump(mode="json", by_alias=True)
