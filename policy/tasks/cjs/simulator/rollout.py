@@ -122,8 +122,8 @@ def _copy(cluster: Cluster, scratch: Cluster, until_ms: int) -> None:
     _copy_rows(cluster.commitment, scratch.commitment, 0, len(cluster.commitment))
     _copy_rows(cluster.job, scratch.job, 0, len(cluster.job))
     _copy_rows(cluster.pool, scratch.pool, 0, 1 + len(cluster.job))
-    for at in range(cluster.scalar[ACTIVE]):
-        job = cluster.job[at, ACTIVE_JOB]
+    # Those of finished jobs too: executors may still be in their pools, or look there for work.
+    for job in range(cluster.scalar[ARRIVED]):
         _copy_stages(cluster, scratch, job)
     # Of jobs that may arrive in the roll-out, what the one before left behind is undone.
     for job in range(cluster.scalar[ARRIVED], cluster.scalar[JOBS]):

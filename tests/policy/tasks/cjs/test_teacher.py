@@ -46,6 +46,21 @@ def test_rollouts_leave_the_cluster_alone_and_give_the_same_costs_again():
     assert compared > 5
 
 
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rollout_leaves_nothing_to_the_next(seed: int, known: bool):
+    teacher = replace(TEACHER, known=known, futures=1)
+    here = environment(seed)
+    here.reset()
+    used, done = Rollouts(teacher, here.cluster), False
+    while not done:
+        actions, costs_s = (part.copy() for part in used.costs_s(here.cluster))
+        fresh = Rollouts(teacher, here.cluster).costs_s(here.cluster)
+        assert np.array_equal(actions, fresh[0])
+        assert np.array_equal(costs_s, fresh[1])
+        _, done = here.step(*(int(value) for value in actions[np.argmin(costs_s)]))
+
+
 def test_the_teacher_does_not_know_the_future():
     here, other = environment(), environment()
     for one in (here, other):
