@@ -20,8 +20,9 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Each line of the page's shell blocks, without empty lines and comments."""
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    """Each command of the page's shell blocks, without empty lines and comments."""
+    whole = (block.replace("\\\n", " ") for block in blocks(page, "sh"))
+    lines = [line for block in whole for line in block.splitlines()]
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 

@@ -16,6 +16,8 @@ _SHORT = {
     "train": ["--dry-run"],
 }
 
+_SHORT_ABR = "--rounds 1 --sessions 8 --steps 2 --batch 8 --horizon 2 --chunks 5"
+
 
 def arguments(given: list[str]) -> list[str]:
     """The command's arguments, made short."""
@@ -23,6 +25,8 @@ def arguments(given: list[str]) -> list[str]:
         return [*given, "--dry-run"]
     if given[:1] == ["run"] and "--print-scenario" in given:
         return given
+    if given[:3] == ["train", "--task", "abr"]:
+        return [*given, *_SHORT_ABR.split()]
     return [*given, *_SHORT.get(given[0], [])] if given else given
 
 

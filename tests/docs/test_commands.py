@@ -5,11 +5,16 @@ Commands of a page run in one folder, in order, so that one may use what an earl
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -45,6 +50,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("monday", "quick"):
         (tmp_path / name).mkdir()
         pq.write_table(to_table([row("a1", "bbr")]), tmp_path / name / "league.parquet")
+    _streaming(tmp_path)
     subprocess.run("gzip -c my.trace > drive.down.gz", shell=True, cwd=tmp_path, check=True)
     shims = tmp_path / "bin"
     shims.mkdir()
@@ -52,6 +58,39 @@ def folder(tmp_path: Path) -> Path:
         (shims / name).write_text(f"#!/bin/sh\n{line}\n")
         (shims / name).chmod(0o755)
     return tmp_path
+
+
+def _streaming(folder: Path) -> None:
+    """A video, bandwidth logs in the places that the guide names, and a trained network."""
+    ladder = [300, 750, 1200]
+    manifest = {
+        "name": "test",
+        "segment_duration_ms": 4000,
+        "bitrates_kbps": ladder,
+        "segment_sizes_bits": [[kbps * 4000 for kbps in ladder]] * 12,
+    }
+    (folder / "video.json").write_text(json.dumps(manifest))
+    random = np.random.default_rng(1)
+    for place in ("traces", "training", "held-out", "logs"):
+        (folder / place).mkdir()
+        for number in range(4):
+            rates = random.uniform(0.4, 3.0, 320)
+            text = "".join(f"{second}\t{rate:.3f}\n" for second, rate in enumerate(rates))
+            if place == "logs":
+                (folder / place / f"{number}.gz").write_bytes(gzip.compress(text.encode()))
+            else:
+                (folder / place / f"{place}-{number}").write_text(text)
+    shipped = ROOT / "policy" / "tasks" / "abr" / "checkpoints" / "mlp.safetensors"
+    (folder / "my.safetensors").write_bytes(shipped.read_bytes())
+
+
+def _needs(page: Path) -> None:
+    """Skip a page whose programs are not here."""
+    text = page.read_text()
+    if "iperf3 -c" in text and shutil.which("iperf3") is None:
+        pytest.skip("iperf3 is not installed")
+    if "quic.py" in text and importlib.util.find_spec("aioquic") is None:
+        pytest.skip("aioquic is not installed: pip install aioquic")
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -65,6 +104,7 @@ def _environment(folder: Path) -> dict[str, str]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.name)
 def test_the_commands_run(page: Path, folder: Path) -> None:
+    _needs(page)
     for language in ("python", "yaml"):
         for block in blocks(page, language):
             if name := file_name(block):
