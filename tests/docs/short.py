@@ -23,7 +23,7 @@ def arguments(given: list[str]) -> list[str]:
     """The command's arguments, made short."""
     if given[:1] == ["league"] and not {"--pool", "--report-only", "--dry-run"} & set(given):
         return [*given, "--dry-run"]
-    if given[:1] == ["run"] and "--print-scenario" in given:
+    if given[:1] == ["run"] and {"--print-scenario", "--expect"} & set(given):
         return given
     if given[:3] == ["train", "--task", "abr"]:
         return [*given, *_SHORT_ABR.split()]

@@ -73,7 +73,7 @@ def _streaming(folder: Path) -> None:
     random = np.random.default_rng(1)
     for place in ("traces", "training", "held-out", "logs"):
         (folder / place).mkdir()
-        for number in range(4):
+        for number in range(6):
             rates = random.uniform(0.4, 3.0, 320)
             text = "".join(f"{second}\t{rate:.3f}\n" for second, rate in enumerate(rates))
             if place == "logs":
