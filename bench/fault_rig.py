@@ -123,6 +123,9 @@ class Rig:
             self._abuser.read_line(_READY_S)
         return self.agent.cc_name
 
+    def check_running(self) -> None:
+        """Server and agent end because the fault ends them."""
+
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
         """Nothing depends on the plan."""
 
