@@ -194,7 +194,7 @@ def test_a_folder_with_content_is_refused(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_and_the_manifest_says_so(tmp_path: Path) -> None:
     before = on_host()
     folder = tmp_path / "run"
-    with started(folder, "--duration", "60s") as process:
+    with started(folder, "--duration", "60s", "--cc", "bbr,cubic") as process:
         try:
             run_id = wait_for_cell(folder, process)
             process.send_signal(signal.SIGINT)
