@@ -195,7 +195,7 @@ def test_what_is_wrong_with_the_model_is_told() -> None:
 @pytest.mark.parametrize(
     ("torch", "message"),
     [
-        ("raise ImportError('no PyTorch')", "^no PyTorch$"),
+        ("raise ImportError('no PyTorch')", r"PyTorch, which is not here \(no PyTorch\); install"),
         ("import os; os.kill(os.getpid(), 9)", "not loaded: its process was killed by signal 9"),
         ("raise SystemExit(3)", "not loaded: its process ended with status 3"),
     ],
