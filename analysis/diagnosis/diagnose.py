@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.diagnosis.causes import CAUSES
-from analysis.diagnosis.windows import Mask, Windows, windows_of
+from analysis.diagnosis.windows import Mask, Windows, runs_of, windows_of
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.run import Cell, Flow, Run
 
@@ -111,7 +111,7 @@ def _findings(cell: Cell, flow: Flow, windows: Windows, blame: dict[str, Mask]) 
         if mask.sum() < max(1, LEAST_SHARE * lasted):
             continue
         cause = next((cause for cause in CAUSES if cause.name == name), None)
-        first, _ = _longest(mask)
+        longest, _ = max(runs_of(mask), key=lambda run: run[1] - run[0])
         found.append(
             Finding(
                 cause=name,
@@ -120,7 +120,7 @@ def _findings(cell: Cell, flow: Flow, windows: Windows, blame: dict[str, Mask]) 
                 share=float(mask.sum() / lasted),
                 stalled_s=float((mask & windows.stalled).sum() / 10),
                 first_s=float(windows.start_s[np.flatnonzero(mask)[0]]),
-                worst_s=float(windows.start_s[first]),
+                worst_s=float(windows.start_s[longest]),
                 evidence=cause.evidence(windows, mask) if cause else "no known cause holds",
                 remedy=cause.remedy if cause else "look at the cell in report.html",
             )
@@ -128,21 +128,11 @@ def _findings(cell: Cell, flow: Flow, windows: Windows, blame: dict[str, Mask]) 
     return found
 
 
-def _longest(mask: Mask) -> tuple[int, int]:
-    """First and last + 1 of the longest run of true; the mask holds one."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
-    runs = list(zip(edges[::2], edges[1::2], strict=True))
-    first, last = max(runs, key=lambda run: run[1] - run[0])
-    return int(first), int(last)
-
-
 def _stalls(cell: Cell, flow: Flow, windows: Windows, blame: dict[str, Mask]) -> list[Stall]:
-    stalled = windows.stalled & windows.active
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], stalled.astype(np.int8), [0]))))
     found = []
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
-        inside = slice(int(first), int(last))
-        before = slice(max(0, int(first) - 10), int(last))
+    for first, last in runs_of(windows.stalled & windows.active):
+        inside = slice(first, last)
+        before = slice(max(0, first - 10), last)
         cause = max(blame, key=lambda name: int(blame[name][inside].sum()))
         found.append(
             Stall(

@@ -93,14 +93,19 @@ class Windows:
         """The link carried less than a fiftieth of its mean for at least half a second."""
         known = np.nan_to_num(self.capacity_bps, nan=np.inf)
         low = known < 0.02 * np.nanmean(np.where(np.isfinite(known), known, np.nan))
-        return _runs(low, 5)
+        return _long(low, 5)
 
 
-def _runs(mask: Mask, at_least: int) -> Mask:
-    """The mask, without runs of true shorter than this."""
+def runs_of(mask: Mask) -> list[tuple[int, int]]:
+    """First and last + 1 of every run of true, in order."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _long(mask: Mask, at_least: int) -> Mask:
+    """The mask, without runs of true shorter than this."""
     kept = np.zeros(len(mask), bool)
-    for first, last in zip(edges[::2], edges[1::2], strict=True):
+    for first, last in runs_of(mask):
         kept[first:last] = last - first >= at_least
     return kept
 

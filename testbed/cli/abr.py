@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
 _DEFAULT = "bba,rate,bola,dynamic,robust-mpc"
 
+_traces = click.option(
+    "--traces",
+    multiple=True,
+    required=True,
+    metavar="DIR|GLOB",
+    help="Folder, file or quoted pattern, gzipped or not; may be repeated.",
+)
+_video = click.option(
+    "--video", "manifest", required=True, type=click.Path(path_type=Path), help="Manifest."
+)
+
 
 @click.group()
 def abr() -> None:
@@ -21,16 +32,8 @@ def abr() -> None:
 
 
 @abr.command()
-@click.option(
-    "--traces",
-    multiple=True,
-    required=True,
-    metavar="DIR|GLOB",
-    help="Folder, file or quoted pattern, gzipped or not; may be repeated.",
-)
-@click.option(
-    "--video", "manifest", required=True, type=click.Path(path_type=Path), help="Manifest."
-)
+@_traces
+@_video
 @click.option(
     "--policies",
     default=_DEFAULT,
@@ -111,16 +114,8 @@ def simulate(
 
 
 @abr.command()
-@click.option(
-    "--traces",
-    multiple=True,
-    required=True,
-    metavar="DIR|GLOB",
-    help="Folder, file or quoted pattern, gzipped or not; may be repeated.",
-)
-@click.option(
-    "--video", "manifest", required=True, type=click.Path(path_type=Path), help="Manifest."
-)
+@_traces
+@_video
 @click.option(
     "--model", type=click.Choice(["pensieve", "session"]), default="pensieve", show_default=True
 )
