@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
         pq.write_table(to_table([row("a1", "bbr")]), tmp_path / name / "league.parquet")
     _streaming(tmp_path)
-    subprocess.run("gzip -c my.trace > drive.down.gz", shell=True, cwd=tmp_path, check=True)
+    (tmp_path / "drive.down.gz").write_bytes(gzip.compress(opportunities.encode()))
     shims = tmp_path / "bin"
     shims.mkdir()
     for name, line in _SHIMS.items():
@@ -99,6 +99,18 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**os.environ, **home, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
+def _ended(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        cwd=folder,
+        env=_environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.root
 @pytest.mark.ebpf
 @pytest.mark.timeout(600)
@@ -110,15 +122,7 @@ def test_the_commands_run(page: Path, folder: Path) -> None:
             if name := file_name(block):
                 (folder / name).write_text(block)
     for line in commands(page):
-        done = subprocess.run(
-            ["/bin/bash", "-c", line],
-            cwd=folder,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _ended(folder, "/bin/bash", "-c", line)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 
 
@@ -126,13 +130,5 @@ def test_the_commands_run(page: Path, folder: Path) -> None:
 @pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.name)
 def test_the_python_runs(page: Path, folder: Path) -> None:
     for block in blocks(page, "python"):
-        done = subprocess.run(
-            [sys.executable, "-c", block],
-            cwd=folder,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = _ended(folder, sys.executable, "-c", block)
         assert done.returncode == 0, f"{block}\n{done.stderr}"
