@@ -34,6 +34,7 @@ from experiments.congestion.variants import (
     prepare_backbone,
     seeds_of,
     train_all,
+    training_options,
     validation_losses,
 )
 
@@ -118,19 +119,7 @@ def write(out: Path, results: dict[str, Any]) -> None:
 
 
 @click.command(help=__doc__)
-@click.argument("dataset", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--seeds", default="0,1,2", show_default=True)
-@click.option("--jobs", default=1, show_default=True, help="Trainings at a time.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="As tbtest train.",
-)
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable."
-)
-@click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
+@training_options
 def main(
     dataset: Path,
     out: Path,

@@ -40,6 +40,7 @@ from experiments.congestion.variants import (
     prepare_backbone,
     seeds_of,
     train_all,
+    training_options,
     validation_losses,
 )
 
@@ -216,25 +217,13 @@ def write(out: Path, results: dict[str, Any]) -> None:
 
 
 @click.command(help=__doc__)
-@click.argument("dataset", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@training_options
 @click.option("--layers", default="4,8,16,30", show_default=True, help="Blocks kept.")
 @click.option(
     "--shapes",
     default=None,
     help="Shapes timed with random weights; default 0.5B, 3B and 7B on CUDA.",
 )
-@click.option("--seeds", default="0,1,2", show_default=True)
-@click.option("--jobs", default=1, show_default=True, help="Trainings at a time.")
-@click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="As tbtest train.",
-)
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As tbtest train; repeatable."
-)
-@click.option("--redraw", is_flag=True, help="Only table and figure, from results.json.")
 def main(
     dataset: Path,
     out: Path,

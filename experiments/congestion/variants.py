@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,29 @@ them.
 def folder_of(out: Path, variant: Variant, seed: int) -> Path:
     """Where a run's checkpoint and state lie."""
     return out / "runs" / variant.name.replace(" ", "-") / f"seed-{seed}"
+
+
+def training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What every experiment takes that trains variants: dataset, folder, seeds, jobs, settings."""
+    path = partial(click.Path, path_type=Path)
+    options = (
+        click.argument("dataset", type=path(exists=True, file_okay=False)),
+        click.option("--out", type=path(file_okay=False), required=True),
+        click.option("--seeds", default="0,1,2", show_default=True),
+        click.option("--jobs", default=1, show_default=True, help="Trainings at a time."),
+        click.option("--config", type=path(exists=True, dir_okay=False), help="As tbtest train."),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="As tbtest train; repeatable.",
+        ),
+        click.option("--redraw", is_flag=True, help="Only table and figure, from results.json."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def train_all(

@@ -13,11 +13,7 @@ from plugins import is_reference
 from policy.python import python_command
 from settings import first_mistake
 from testbed.errors import UserError
-
-SENDER_PORT = 40_000  # plus the flow's number; the links' logs tell flows apart by it
-RECEIVER_PORT = 5_000
-# Of receivers that connect to their sender, a browser among them: first and last.
-CLIENT_PORTS = (20_000, 29_999)
+from testbed.ports import RECEIVER_PORT, SENDER_PORT
 
 
 class Options(BaseModel):

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from testbed.errors import UserError
-from testbed.traffic.base import CLIENT_PORTS, FlowSpec
+from testbed.ports import CLIENT_PORTS
+from testbed.traffic.base import FlowSpec
 from testbed.traffic.process import Interval, Terminated, wait_for
 from testbed.units import NS_PER_S
 

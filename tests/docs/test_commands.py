@@ -22,8 +22,10 @@ from analysis.league.table import to_table
 from tests.analysis.league.rows import row
 from tests.docs.pages import PAGES, ROOT, blocks, commands, file_name
 
-# The export of a run of their own has a test of its own.
-COMMANDS = [page for page in PAGES if page.name != "export.md"]
+# test_guide_export.py, test_guide_commands.py and tests/testbed/run/test_programs.py run these.
+ELSEWHERE = {f"{name}.md" for name in ("export", "programs", "directions", "queues", "ci", "shell")}
+COMMANDS = [page for page in PAGES if page.name not in ELSEWHERE and blocks(page, "sh")]
+PYTHON = [page for page in PAGES if blocks(page, "python")]
 _SHIMS = {
     "tbtest": f'exec {sys.executable} -P -m tests.docs.short "$@"',
     "python": f'exec {sys.executable} "$@"',
@@ -127,7 +129,7 @@ def test_the_commands_run(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", COMMANDS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
 def test_the_python_runs(page: Path, folder: Path) -> None:
     for block in blocks(page, "python"):
         done = _ended(folder, sys.executable, "-c", block)

@@ -1,8 +1,7 @@
-"""The commands that guide pages show are run as they stand."""
+"""Guides whose commands have outputs of their own to check; test_commands.py runs the others."""
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import subprocess
@@ -12,16 +11,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "guide"
+from tests.docs.pages import GUIDE, ROOT, commands
+
 NEEDS = {"iperf3": shutil.which("iperf3"), "examples/quic.py": find_spec("aioquic")}
-
-
-def commands(page: str) -> list[str]:
-    """Every command of a page's ``sh`` blocks, continued lines joined."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (GUIDE / page).read_text(), re.MULTILINE | re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -40,7 +32,7 @@ def shown(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.root
 @pytest.mark.parametrize(
     "command",
-    commands("programs.md"),  # those of shell.md: tests/testbed/run/test_programs.py
+    commands(GUIDE / "programs.md"),  # those of shell.md: tests/testbed/run/test_programs.py
 )
 def test_programs(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)
@@ -49,7 +41,7 @@ def test_programs(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("command", commands("directions.md"))
+@pytest.mark.parametrize("command", commands(GUIDE / "directions.md"))
 def test_directions(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -57,7 +49,7 @@ def test_directions(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("command", commands("queues.md"))
+@pytest.mark.parametrize("command", commands(GUIDE / "queues.md"))
 def test_queues(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -66,7 +58,7 @@ def test_queues(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.root
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("command", commands("ci.md"))
+@pytest.mark.parametrize("command", commands(GUIDE / "ci.md"))
 def test_ci(command: str, tmp_path: Path) -> None:
     done = shown(command, tmp_path)
     assert done.returncode in (0, 3), done.stderr  # which one depends on the machine

@@ -9,11 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from testbed.links.base import PACKET_SCHEMA
-
-SENDER_PORT = 40000  # plus the flow's number
-RECEIVER_PORT = 5000
-CLIENT_PORTS = (20000, 29999)  # of receivers that connect to their sender
-MAX_FLOWS = 20000
+from testbed.ports import CLIENT_PORTS, MAX_FLOWS, RECEIVER_PORT, SENDER_PORT
 
 _ECN_CODEPOINT, _ECN_MARKED = 3, 4  # relay/log.h
 

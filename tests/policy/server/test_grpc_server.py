@@ -21,6 +21,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from bench.fault_route import make_certificate
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.policy_pb2_grpc import PolicyStub
 
@@ -313,30 +314,7 @@ def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
 
 def test_tcp_needs_tls_and_the_token(tmp_path: Path, agent) -> None:
     cert, key, token = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "token"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-keyout",
-            key,
-            "-out",
-            cert,
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    make_certificate(cert, key, "DNS:localhost")
     token.write_text("0123456789abcdef0123\n")
     server = Server(
         tmp_path / "s",

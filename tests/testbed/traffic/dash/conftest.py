@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -80,7 +81,10 @@ class Session:
         return start_ns
 
     def log(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self.folder / f"{name}-0.parquet").to_pandas()
+        """The log as it is now."""
+        # The player replaces the file while it plays; pyarrow opens a path twice, a buffer never.
+        content = (self.folder / f"{name}-0.parquet").read_bytes()
+        return pq.read_table(pa.BufferReader(content)).to_pandas()
 
     def await_chunks(self, count: int) -> None:
         """Until the player has logged so many."""
