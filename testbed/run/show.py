@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from rich.markup import escape
 from analysis.metrics.schema import Metrics
 from analysis.report import Unwritten, build
 from analysis.tables import summary_table
+
+_SHOWN = 3  # warnings of a kind that are printed
 
 
 def build_and_show(folder: Path, as_json: bool) -> None:
@@ -43,5 +46,20 @@ def _show(metrics: Metrics, as_json: bool) -> None:
 
 
 def _print_warnings(console: Console, warnings: Sequence[str]) -> None:
-    for warning in warnings:
+    for warning in _first_of_each_kind(warnings):
         console.print(f"[yellow]warning:[/] {escape(warning)}", highlight=False)
+
+
+def _first_of_each_kind(warnings: Sequence[str]) -> list[str]:
+    """Of warnings that differ in their numbers alone (flows, cells, times) the first `_SHOWN`, then
+    how many more there are; the report page and metrics.json have all.
+    """
+    kinds: dict[str, list[str]] = {}
+    for warning in warnings:
+        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "#", warning), []).append(warning)
+    shown = []
+    for alike in kinds.values():
+        shown += alike[:_SHOWN]
+        if len(alike) > _SHOWN:
+            shown.append(f"{len(alike) - _SHOWN} more like the last: see the report")
+    return shown
