@@ -87,7 +87,7 @@ def conditions(run: Run) -> dict[str, object]:
     """What of the scenario makes cells of different controllers or runs comparable. Raises
     AnalysisError.
     """
-    without = ("cc", "repeats", "policy", "policy_server", "trace", "expect")
+    without = ("cc", "abr", "repeats", "policy", "policy_server", "trace", "expect")
     kept = {key: value for key, value in run.manifest.scenario.items() if key not in without}
     return {**kept, "traces": trace_hashes(run)}
 
@@ -111,36 +111,42 @@ def _trace_hash(run: Run, about: TraceEntry) -> str:
         raise AnalysisError(f"{run.folder / about.file}: cannot be read: {error}") from error
 
 
-# Name, and what of a policy's options and checkpoints the controller depends on.
-_Identity = tuple[str, str]
+# Controller, who chose the levels, and what of a policy's options and checkpoints they depend on.
+_Identity = tuple[str, str, str]
 
 
 def _identity(run: Run, cell: Cell) -> _Identity:
     """Two cells of one identity had the same controller, as far as their run folders say."""
     options = dict(run.manifest.scenario.get("policy") or {})
-    checkpoints = cell.record.checkpoints
+    record, checkpoints = cell.record, cell.record.checkpoints
+    # Of a network that chose the levels its content counts, not where it lay.
+    chosen = record.abr_checkpoint or record.abr
     if not cell.is_policy:
-        return cell.cc, ""
+        return record.cc, chosen, ""
     if checkpoints:
         # Where the checkpoints lay; their content says more.
         options.pop("models", None)
-    return cell.cc, repr([sorted(part.items(), key=str) for part in (options, checkpoints)])
+    return (
+        record.cc,
+        chosen,
+        repr([sorted(part.items(), key=str) for part in (options, checkpoints)]),
+    )
 
 
 def _labels(runs: Sequence[Run]) -> dict[_Identity, str]:
     """A name for each controller. Policies of one name that had other options or other checkpoints
     are told apart by the folder of the first run that had them, and within one folder by a number.
     """
-    first: dict[_Identity, Run] = {}
+    first: dict[_Identity, tuple[Run, str]] = {}
     for run in runs:
         for cell in run.cells:
-            first.setdefault(_identity(run, cell), run)
-    names = [cc for cc, _ in first]
+            first.setdefault(_identity(run, cell), (run, cell.cc))
+    names = [name for _, name in first.values()]
     labels: dict[_Identity, str] = {}
-    for identity, run in first.items():
-        label = identity[0]
-        if names.count(label) > 1:
-            label = f"{identity[0]} [{run.folder}]"
+    for identity, (run, name) in first.items():
+        label = name
+        if names.count(name) > 1:
+            label = f"{name} [{run.folder}]"
             met = sum(other.startswith(label) for other in labels.values())
             label += f" ({met + 1})" if met else ""
         labels[identity] = label

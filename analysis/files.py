@@ -136,6 +136,7 @@ class CellRecord(Record):
     index: int = 0
     cc: str = Field(min_length=1, max_length=1000)
     abr: str = Field("", max_length=1000)
+    abr_checkpoint: str = Field("", max_length=1000)
     repeat: int = Field(ge=0, le=2**31)
     seed: int = Field(ge=0, le=2**63)
     status: Literal["done"] = "done"

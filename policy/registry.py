@@ -57,8 +57,8 @@ where loaded, as models are."""
 ALIASES = {"light": DEFAULT_LIGHT}
 """Other names of policies."""
 
-ABR_DEFAULT = "robust-mpc"
-"""The policy for adaptive bitrate streaming called `default`: a rule, or a checkpoint's path."""
+ABR_DEFAULT = Path(__file__).parent / "tasks" / "abr" / "checkpoints" / "mlp.safetensors"
+"""The checkpoint that answers players who ask for the policy `default`."""
 
 
 def abr_name(name: str) -> str:
@@ -66,6 +66,13 @@ def abr_name(name: str) -> str:
     if name in ("", "default"):
         return "default"
     return str(Path(name).expanduser().resolve()) if name.endswith(".safetensors") else name
+
+
+def abr_checkpoint(name: str) -> Path | None:
+    """The checkpoint behind an ABR policy that the server knows by this name; None for a rule."""
+    if name == "default":
+        return ABR_DEFAULT
+    return Path(name) if name.endswith(".safetensors") else None
 
 
 def names() -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import numpy as np
 from policy.errors import PolicyError
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
-from policy.registry import ABR_DEFAULT
 from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.abr.measured import check_served, measured, record
 from policy.tasks.abr.qoe import qoe_of
@@ -48,8 +47,7 @@ def served(name: str) -> Abr:
     """The policy that is served under a name: `default`, a rule, or a checkpoint. Raises
     PolicyError, also for a rule whose memory a request does not hold.
     """
-    text = ABR_DEFAULT if name == "default" else name
-    policy = make_policy(text)
+    policy = make_policy("policy" if name == "default" else name)
     check_served(policy, name)
     return policy
 

@@ -39,7 +39,8 @@ def abr() -> None:
     default=_DEFAULT,
     show_default=True,
     metavar="NAMES",
-    help="Rules, and checkpoints by path. Options follow a colon: robust-mpc:horizon=8,factor=.9.",
+    help="Rules, checkpoints by path, policy: the one that ships. Options follow a colon: "
+    "robust-mpc:horizon=8,factor=.9.",
 )
 @click.option(
     "--model",

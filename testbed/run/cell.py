@@ -113,6 +113,7 @@ def run_cell(
         index=plan.index,
         cc=plan.label,
         abr=plan.abr_label,
+        abr_checkpoint=prepared.abr_checkpoints.get(plan.abr, ""),
         repeat=plan.repeat,
         seed=plan.seed,
         start_ns=start_ns,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from testbed.links.base import LinkBackend, Queue
 from testbed.network import Bottleneck, ReturnPath
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
+from testbed.traffic.abr import checkpoint_sha256
 from testbed.traffic.base import Options, parse_options
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 from topologies import Topology, create
@@ -47,6 +48,10 @@ class Prepared:
     """Of the measured flows, by who chooses their levels (--abr; "": the kind's own default)."""
     server: SharedServer
     controllers: Mapping[str, cc.CongestionController]
+    abr_checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """What identifies the network that the policy server chooses levels by, by the name of --abr;
+    absent where a rule does.
+    """
     # Sentences that say why the figures of every cell are doubtful.
     warnings: tuple[str, ...] = ()
 
@@ -126,6 +131,12 @@ def resolve(scenario: Scenario) -> Prepared:
     )
     if any(options.asked() for options in options_by_abr.values()):
         server.check()
+        external = server.external is not None
+        identities = {
+            abr: checkpoint_sha256(options.asked(), external)
+            for abr, options in options_by_abr.items()
+        }
+        prepared = replace(prepared, abr_checkpoints=identities)
     doubts = [text for options in options_by_abr.values() for text in _doubts(scenario, options)]
     prepared = replace(prepared, warnings=tuple(dict.fromkeys(doubts)))
     for controller in prepared.controllers.values():

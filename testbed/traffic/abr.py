@@ -7,10 +7,11 @@ policy server: a rule without memory, or a checkpoint's path), ``dash.js`` (the 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from policy.errors import PolicyError
-from policy.registry import abr_name
+from policy.registry import abr_checkpoint, abr_name
 
 DASH_JS = "dash.js"
 """The rules that the browser's player brings."""
@@ -42,6 +43,41 @@ def full_abr_name(abr: str) -> str:
         raise PolicyError(f"no abr {abr!r}; known: {known}")
     check_live(make_rule(abr), abr)
     return abr
+
+
+def listing() -> list[tuple[str, str]]:
+    """What ``--abr`` takes, with a sentence each."""
+    from policy.tasks.abr.measured import check_live
+    from policy.tasks.abr.rules import ABOUT, make_rule
+
+    rows = []
+    for name, about in ABOUT.items():
+        try:
+            check_live(make_rule(name), name)
+        except PolicyError:
+            continue
+        rows.append((name, about))
+    return [
+        *rows,
+        (_POLICY, "the checkpoint that ships, asked of the policy server"),
+        (f"{_POLICY}:NAME", "a rule without memory, or a checkpoint FILE.safetensors, asked so"),
+        (DASH_JS, "the browser's own rules; with flow_options player=chromium"),
+    ]
+
+
+def checkpoint_sha256(asked: Sequence[str], external: bool) -> str:
+    """What identifies the content of the checkpoint that players ask for by these names; "" where
+    a rule answers. ``external``: whose default is which, only that server knows.
+    """
+    files = [
+        file
+        for name in asked
+        if (file := abr_checkpoint(name)) is not None and not (external and name == "default")
+    ]
+    try:
+        return " ".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    except OSError as error:
+        raise PolicyError(f"abr policy:{files[0]}: cannot be read: {error.strerror}") from None
 
 
 def full_abr_names(given: Sequence[str]) -> tuple[str, ...]:

@@ -225,6 +225,7 @@ class SyntheticCell:
     agent: Mapping[str, Any] | None = None
     folder: str = ""
     abr: str = ""
+    abr_checkpoint: str = ""
 
     def entry(self, index: int, changes: Mapping[str, Any]) -> dict[str, Any]:
         """A flow of cell.json."""
@@ -341,6 +342,7 @@ def _write_cell(folder: Path, index: int, cell: SyntheticCell, trace: str) -> No
         "index": index,
         "cc": cell.cc,
         "abr": cell.abr,
+        "abr_checkpoint": cell.abr_checkpoint,
         "repeat": cell.repeat,
         "seed": cell.seed,
         "status": cell.status,

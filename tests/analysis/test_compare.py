@@ -138,6 +138,23 @@ def test_a_checkpoint_that_moved_is_the_same_policy(tmp_path: Path) -> None:
     assert entry(compare_runs(folders, None), "policy:llm").median == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(("other", "rows"), [("a" * 64, 1), ("b" * 64, 2)])
+def test_a_network_that_chose_levels_is_known_by_its_content(
+    tmp_path: Path, other: str, rows: int
+) -> None:
+    """One file at two places is one policy; two files of one name are two."""
+    own = replace(bulk_cell("bbr", 5, 10), abr="policy:x", abr_checkpoint="a" * 64)
+    name = "policy:x" if rows == 2 else "policy:elsewhere"
+    moved = replace(bulk_cell("bbr", 7, 10), abr=name, abr_checkpoint=other)
+    folders = [
+        write_run(tmp_path / place, [cell], scenario={"abr": [cell.abr]})
+        for place, cell in (("one", own), ("two", moved))
+    ]
+    found = [row for row in compare_runs(folders, None).entries if row.metric == "throughput_mbps"]
+    assert len({row.cc for row in found}) == rows
+    assert all(row.cc.startswith("bbr + policy:x") for row in found)
+
+
 def test_a_checkpoint_that_changed_within_a_run_is_told_apart(tmp_path: Path) -> None:
     cells = [policy_cell(1.6, "a" * 64), policy_cell(2.1, "b" * 64)]
     cells[1].repeat = 1

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from policy.errors import PolicyError
+from policy.registry import abr_checkpoint
 from policy.tasks.abr.bandwidth import Floats
 from policy.tasks.abr.play import Played, play
 from policy.tasks.abr.rules import RULES, Abr, make_rule
@@ -41,17 +41,23 @@ class Row:
 
 
 def make_policy(text: str) -> Abr:
-    """A rule by name and options, or a checkpoint by its path (`*.safetensors`). Raises
-    PolicyError.
+    """A rule by name and options, a checkpoint by its path (`*.safetensors`), or `policy`, the
+    checkpoint that ships. Raises PolicyError.
     """
-    if text.endswith(".safetensors"):
-        from policy.tasks.abr.learned import load_policy
-
-        return load_policy(Path(text))
+    checkpoint = abr_checkpoint("default" if text == "policy" else text)
+    if checkpoint is not None:
+        try:
+            from policy.tasks.abr.learned import load_policy
+        except ImportError as error:
+            raise PolicyError(
+                f"abr {text}: a trained network needs PyTorch ({error}); "
+                "pip install 'tbtest[policy]', or name a rule: policy:robust-mpc"
+            ) from None
+        return load_policy(checkpoint)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     names = ", ".join(RULES)
-    raise PolicyError(f"no policy {text!r}; give {names}, or a checkpoint *.safetensors")
+    raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
 
 
 def policy_names(text: str) -> list[str]:

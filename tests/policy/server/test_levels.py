@@ -44,6 +44,18 @@ def test_the_answer_is_the_rules_own() -> None:
 
 
 @pytest.mark.torch
+def test_the_default_is_the_network_that_ships() -> None:
+    pytest.importorskip("torch")
+    from policy.registry import ABR_DEFAULT
+    from policy.tasks.abr.learned import load_policy
+
+    live = session()
+    answer = Levels(("default",)).choose(request_of(live, "").SerializeToString())
+    assert answer.policy == "default"
+    assert answer.level == load_policy(ABR_DEFAULT).decide(live)[0]
+
+
+@pytest.mark.torch
 def test_a_checkpoint_answers(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from policy.tasks.abr.learned import Learned, save_net
@@ -72,7 +84,7 @@ def test_what_is_not_served_is_refused() -> None:
 @pytest.fixture
 def stub(tmp_path: Path) -> Iterator[PolicyStub]:
     config = tmp_path / "config.yaml"
-    config.write_text(f"{{listen: 'unix:{tmp_path}/s', difficult: null, abr: [default]}}")
+    config.write_text(f"{{listen: 'unix:{tmp_path}/s', difficult: null, abr: [robust-mpc]}}")
     command = [sys.executable, "-P", "-m", "policy", str(config)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -89,10 +101,10 @@ def stub(tmp_path: Path) -> Iterator[PolicyStub]:
 
 
 def test_the_server_answers_players(stub: PolicyStub) -> None:
-    answer = stub.Choose(request_of(session(), "default"), timeout=20)
+    answer = stub.Choose(request_of(session(), "robust-mpc"), timeout=20)
     assert answer.level == make_rule("robust-mpc").decide(session())[0]
     assert answer.compute_ns > 0
-    broken = request_of(session(), "default")
+    broken = request_of(session(), "robust-mpc")
     broken.chunk = 0
     with pytest.raises(grpc.RpcError) as refused:
         stub.Choose(broken, timeout=20)

@@ -17,6 +17,16 @@ from policy.tasks.abr.rules.oracle_mean import OracleMean
 from policy.tasks.abr.rules.rate import Rate
 from policy.tasks.abr.rules.robust_mpc import RobustMpc
 
+ABOUT = {
+    "rate": "the highest level below the recent throughput",
+    "bba": "buffer-based: the level grows with the buffer",
+    "bola": "Lyapunov optimisation over the buffer; it remembers, so a server cannot answer by it",
+    "dynamic": "dash.js's choice between throughput rule and BOLA; it remembers, too",
+    "mpc": "the best plan over the next chunks at the predicted throughput",
+    "robust-mpc": "mpc with its prediction cut by its recent errors",
+    "oracle-mean": "mpc that knows the mean rate to come; simulation only",
+}
+"""A sentence on each rule, for lists."""
 RULES: dict[str, Callable[..., Abr]] = {
     "rate": Rate,
     "bba": Bba,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from policy.errors import PolicyError
 from testbed.errors import UserError
 from testbed.run.prepared import resolve
 from testbed.scenario import parse_scenario
 from testbed.traffic import kind
-from testbed.traffic.abr import abr_label, full_abr_names, split_abr_names
+from testbed.traffic.abr import (
+    abr_label,
+    checkpoint_sha256,
+    full_abr_name,
+    full_abr_names,
+    listing,
+    split_abr_names,
+)
 from testbed.traffic.base import parse_options
 
 MANIFEST = {
@@ -109,3 +118,23 @@ def test_the_axis_of_a_scenario() -> None:
 def test_an_axis_that_cannot_be_is_refused(data: dict[str, object], says: str) -> None:
     with pytest.raises(UserError, match=says):
         resolve(parse_scenario({"rate": "3mbit", **data}, "test"))
+
+
+def test_every_name_that_is_listed_is_taken() -> None:
+    listed = dict(listing())
+    assert all(full_abr_name(name) == name for name in listed if "NAME" not in name)
+    assert all(listed.values())
+    assert "oracle-mean" not in listed
+
+
+def test_a_checkpoint_is_identified_by_its_content(tmp_path: Path) -> None:
+    for name in ("a.safetensors", "b.safetensors"):
+        (tmp_path / name).write_bytes(b"weights")
+    one, other = (checkpoint_sha256([str(file)], False) for file in sorted(tmp_path.iterdir()))
+    assert one == other == hashlib.sha256(b"weights").hexdigest()
+    assert checkpoint_sha256(["robust-mpc"], False) == ""
+    assert checkpoint_sha256(["default"], False) != ""
+    # Which network is the default of a server elsewhere, only that server knows.
+    assert checkpoint_sha256(["default"], True) == ""
+    with pytest.raises(PolicyError, match=r"absent\.safetensors: cannot be read"):
+        checkpoint_sha256([str(tmp_path / "absent.safetensors")], False)
