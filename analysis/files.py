@@ -22,7 +22,7 @@ SCHEMA: Literal[1] = 1
 """Of manifest.json and cell.json."""
 MANIFEST, CELL = "manifest.json", "cell.json"
 METRICS, REPORT = "metrics.json", "report.html"
-CELLS, TRACES = "cells", "traces"
+CELLS, TRACES, INPUTS = "cells", "traces", "inputs"
 _MAX_BYTES = 256 * 2**20  # of a JSON file
 _MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 

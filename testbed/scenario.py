@@ -268,6 +268,9 @@ class Scenario(_Strict):
         description="what must hold of the metrics, e.g. 'policy.stall_200 <= 0.7 * bbr.stall_200'",
     )
     pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
+    log_inputs: bool = Field(
+        False, description="log each decision of the policy server with its input"
+    )
     policy_server: str | None = Field(
         None, min_length=1, description="address of a running policy server, instead of our own"
     )

@@ -69,6 +69,10 @@ class ServerConfig(BaseModel):
     drain_s: float = Field(default=2.0, ge=0)
     """On SIGTERM, how long streams may go on before they are ended."""
     log: Literal["info", "warning"] = "info"
+    log_inputs: Path | None = None
+    """Folder for decisions with their inputs (`policy.tasks.congestion.logged`); null: none."""
+    log_inputs_mib: int = Field(default=512, ge=1, le=2**20)
+    """Size of that folder beyond which no more is logged."""
     limits: Limits = Limits()
     scheduler: str = "rules"
     """Who says which flows are difficult under `apc`: rules, or `path/to/file.py:Class`."""

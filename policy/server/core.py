@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,12 @@ from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.registry import create
 from policy.scheduler import registry as schedulers
-from policy.scheduler.admission import BatchQueue
 from policy.scheduler.rules import Reason
 from policy.server.config import ServerConfig
 from policy.server.flows import Asked, Session
-from policy.server.intake import Rejections, closings_of, records_of
+from policy.server.inputs import InputLog
+from policy.server.intake import Closed, Rejections, closings_of, records_of
+from policy.server.lanes import Job, Lane, lane
 from policy.server.metrics import Metrics
 from policy.server.streams import APC, Streams
 from policy.tasks.congestion.competition import Competition
@@ -37,35 +37,6 @@ from policy.tasks.congestion.windows import WindowFolder, rounds
 Ints = NDArray[np.int64]
 _MSS = LEVELS.index("mss_bytes")
 Outgoing = list[tuple[Session, pb.ServerMessage]]
-
-
-@dataclass(eq=False)
-class Lane:
-    """A model tier, its queue, and whether it is computing."""
-
-    tier: Policy
-    queue: BatchQueue
-    history: int
-    busy: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """A batch that a model tier is to decide, and the windows that it answers."""
-
-    lane: Lane
-    batch: FlowBatch
-    asked: Asked
-    reasons: NDArray[np.uint8]
-    taken_ns: int
-
-
-def _lane(tier: Policy, config: ServerConfig) -> Lane:
-    largest = min(
-        getattr(tier, "max_batch", config.admission.max_batch), config.admission.max_batch
-    )
-    admission = config.admission.model_copy(update={"max_batch": largest})
-    return Lane(tier, BatchQueue(config.limits.flows, admission), getattr(tier, "history", HISTORY))
 
 
 def _usable(actions: Actions) -> NDArray[np.bool_]:
@@ -84,17 +55,18 @@ class Core:
         models: dict[str, Policy],
         metrics: Metrics,
         clock: Callable[[], int] = time.monotonic_ns,
+        inputs: InputLog | None = None,
     ) -> None:
         """models: the model tiers that are loaded, by name; config.difficult is one of them or
         None.
 
-        clock: only to measure how long answers take.
+        clock: only to measure how long answers take; inputs: where decisions are logged.
         """
         self._clock = clock
         slots = config.limits.flows
         self.metrics = metrics
         self._config = config
-        self.lanes = {name: _lane(tier, config) for name, tier in models.items()}
+        self.lanes: dict[str, Lane] = {name: lane(tier, config) for name, tier in models.items()}
         self._difficult = self.lanes[config.difficult] if config.difficult else None
         self._light: dict[str, Policy] = {}
         self._folder, self._history = WindowFolder(slots), History(slots)
@@ -103,6 +75,7 @@ class Core:
         self._scheduler = schedulers.create(config.scheduler, slots, config.apc)
         self._competition = Competition(slots, config.competition)
         metrics.competing = self._competition.competing
+        self._inputs = inputs
         self._reasons = np.zeros(slots, np.uint8)
         # Under APC: whether the flow has been scheduled, and the model has answered since.
         self._scheduled, self._by_model = np.zeros(slots, bool), np.zeros(slots, bool)
@@ -126,6 +99,8 @@ class Core:
             closings = rounds(closed.slot)
             for chosen in closings:
                 self._history.append(closed.slot[chosen], rows[chosen])
+                if self._inputs is not None:
+                    self._log_windows(self._inputs, closed.only(chosen), rows[chosen], now_ns)
             self.metrics.records += len(records)
             self.metrics.windows += len(rows)
             for reason, count in (("stale_record", stale), ("counter_fell", fell)):
@@ -160,8 +135,26 @@ class Core:
                 self._schedule(batch, now_ns) if policy == APC else np.zeros(len(flows), np.uint8)
             )
             asked = self._table.asked(flows)
+            if self._inputs is not None:
+                self._inputs.by_rule(self._inputs.rows(flows), name, actions, reasons)
             outgoing += self._answers(name, asked, actions, reasons, started_ns, compute_ns)
         return outgoing
+
+    def _log_windows(
+        self, inputs: InputLog, closed: Closed, rows: NDArray[np.float64], now_ns: int
+    ) -> None:
+        open_ = np.flatnonzero(self._table.session[closed.slot] >= 0)
+        slots, table = closed.slot[open_], self._table
+        columns = {
+            "flow": table.agent_slot[slots],
+            "generation": table.generation[slots],
+            "window": closed.window[open_],
+            "end_ns": closed.end_ns[open_],
+            "known": self._history.count[slots],
+            "mss_bytes": self._folder.levels[slots, _MSS],
+        }
+        agents = [self.streams.session(index).agent_id for index in table.session[slots].tolist()]
+        inputs.windows(slots, agents, columns, rows[open_], now_ns)
 
     def _competed(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
         """Tiers that keep queues short would starve beside flows that fill them."""
@@ -220,7 +213,8 @@ class Core:
             return None
         lane.busy = True
         batch = self._history.batch(slots, self._folder.levels[slots, _MSS], lane.history)
-        return Job(lane, batch, self._table.asked(slots), self._reasons[slots], now_ns)
+        rows = None if self._inputs is None else self._inputs.rows(slots)
+        return Job(lane, batch, self._table.asked(slots), self._reasons[slots], now_ns, rows)
 
     def finish(self, job: Job, actions: Actions | None, now_ns: int) -> Outgoing:
         """The lane's answer, None if it failed. Late or superseded answers are counted, and under
@@ -251,6 +245,8 @@ class Core:
         kept = np.flatnonzero(live & ~drop)
         chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
         self._by_model[slots[kept]] = _usable(chosen)
+        if self._inputs is not None and job.rows is not None:
+            self._inputs.by_model(job.rows, name, actions, live & ~drop)
         return self._answers(
             name, asked.only(kept), chosen, job.reasons[kept], job.taken_ns, compute_ns
         )
@@ -318,6 +314,8 @@ class Core:
         if len(slots):
             self._history.forget(slots)
             self._scheduler.forget(slots.tolist())
+            if self._inputs is not None:
+                self._inputs.forget(slots)
             self._competition.forget(slots)
             self._reasons[slots] = 0
             self._scheduled[slots] = self._by_model[slots] = False

@@ -27,6 +27,7 @@ from policy.server import listen
 from policy.server.config import ServerConfig
 from policy.server.core import Core, Job, Outgoing
 from policy.server.flows import Session
+from policy.server.inputs import InputLog, opened
 from policy.server.metrics import Metrics
 from policy.server.players import PlayerService
 from policy.server.streams import LimitError, ProtocolError
@@ -81,10 +82,15 @@ class PolicyService:
     """
 
     def __init__(
-        self, config: ServerConfig, tiers: dict[str, Policy], metrics: Metrics, token: str | None
+        self,
+        config: ServerConfig,
+        tiers: dict[str, Policy],
+        metrics: Metrics,
+        token: str | None,
+        inputs: InputLog | None = None,
     ) -> None:
         self._config, self._metrics, self._token = config, metrics, token
-        self._core = Core(config, tiers, metrics)
+        self._core = Core(config, tiers, metrics, inputs=inputs)
         self._core.light(config.light)
         self._outboxes: dict[Session, Outbox] = {}
         self._tick_due, self._next_tick_s = False, 0.0
@@ -270,8 +276,14 @@ async def serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
     config, tiers: as `policy.server.models.loaded` gives them. Raises PolicyError if the address
     cannot be used.
     """
+    folder, limit_bytes = config.log_inputs, config.log_inputs_mib << 20
+    with opened(folder, config.limits.flows, limit_bytes) as inputs:
+        await _serve(config, tiers, inputs)
+
+
+async def _serve(config: ServerConfig, tiers: dict[str, Policy], inputs: InputLog | None) -> None:
     metrics = Metrics()
-    service = PolicyService(config, tiers, metrics, listen.token(config))
+    service = PolicyService(config, tiers, metrics, listen.token(config), inputs)
     players = PlayerService(config.abr, service.admit, metrics)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):

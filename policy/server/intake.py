@@ -55,6 +55,10 @@ class Closed:
     window: Ints
     end_ns: Ints
 
+    def only(self, chosen: Ints) -> Closed:
+        """The chosen windows."""
+        return Closed(self.slot[chosen], self.window[chosen], self.end_ns[chosen])
+
 
 class Rejections:
     """Counts by session and reason."""

@@ -39,6 +39,7 @@ _FLAG_KEYS = {
     "link_backend": "link_backend",
     "policy_server": "policy_server",
     "pcap": "pcap",
+    "log_inputs": "log_inputs",
     "expect": "expect",
 }
 _PROGRAMS = ("sender", "receiver")  # keys of flow_options
@@ -169,6 +170,12 @@ def scenario_from(
 )
 @click.option(
     "--pcap", is_flag=True, default=None, help="Capture packets at both ends of the bottleneck."
+)
+@click.option(
+    "--log-inputs",
+    is_flag=True,
+    default=None,
+    help="Log each decision of the policy server with its input, for `tbtest explain`.",
 )
 @click.option(
     "--set",

@@ -51,6 +51,12 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="PORT",
     help="Prometheus endpoint on 127.0.0.1; 0: any port.",
 )
+@click.option(
+    "--log-inputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Log each decision with its input there.",
+)
 def serve(
     config: Path | None,
     listen: str | None,
@@ -62,6 +68,7 @@ def serve(
     model: str | None,
     device: str | None,
     metrics: int | None,
+    log_inputs: Path | None,
 ) -> None:
     """Answer agents: decide for their flows, window by window.
 
@@ -86,6 +93,7 @@ def serve(
         "light": light,
         "device": device,
         "metrics": metrics,
+        "log_inputs": log_inputs,
     }
     options = {key: value for key, value in options.items() if value is not None}
     if tiers is not None:

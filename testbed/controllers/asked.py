@@ -27,3 +27,8 @@ class Asked(Protocol):
     def flow(self) -> str:
         """The traffic kind of the measured flows."""
         ...
+
+    @property
+    def log_inputs(self) -> bool:
+        """Whether the policy server logs decisions with their inputs."""
+        ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.files import INPUTS
 from policy.python import python_command
 from policy.server import config as server_config
 from testbed.controllers.asked import Asked
@@ -56,8 +57,9 @@ def start_server(
 class ServerProcess:
     """A policy server of the run's own, started when it is first asked for."""
 
-    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
-        self._name, self._settings = name, dict(settings)
+    def __init__(self, name: str, settings: Mapping[str, Any], *, log_inputs: bool = False) -> None:
+        """log_inputs: log decisions with their inputs in the run's folder."""
+        self._name, self._settings, self._log_inputs = name, dict(settings), log_inputs
         self._address: str | None = None
         self._process: Process | None = None
 
@@ -69,6 +71,8 @@ class ServerProcess:
         """Start it if it does not run yet."""
         if self._address is None:
             log = run_dir / f"{self._name}.log"
+            if self._log_inputs:
+                self._settings["log_inputs"] = str((run_dir / INPUTS).resolve())
             self._process, self._address = start_server(
                 run, self._settings, log, name=self._name, key="policy"
             )
@@ -94,7 +98,12 @@ class SharedServer:
             if key not in AGENT_KEYS and key != ORACLE
         }
         settings = served(of_policies(scenario.cc)) | {"abr": list(dict.fromkeys(abr))} | options
-        self._own = ServerProcess("policy-server", settings)
+        if scenario.log_inputs and self.external is not None:
+            raise UserError(
+                "log_inputs: the server of policy_server logs in a folder of its own: "
+                "`tbtest serve --log-inputs DIR`"
+            )
+        self._own = ServerProcess("policy-server", settings, log_inputs=scenario.log_inputs)
         self._asked = bool(abr)
 
     def check(self) -> None:

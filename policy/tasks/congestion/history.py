@@ -45,12 +45,23 @@ class History:
         )
         if not valid.all():
             rows[~valid] = 0.0
-        newest = rows[:, -1]
-        mss = np.where(mss_bytes > 0, mss_bytes, DEFAULT_MSS_BYTES)
-        min_rtt = newest[:, F["min_rtt_ns"]]
-        min_rtt = np.where(min_rtt > 0, min_rtt, DEFAULT_MIN_RTT_NS)
-        bandwidth = newest[:, F["bandwidth_bps"]]
-        initial = INITIAL_WINDOW_PACKETS * mss * 8e9 / min_rtt
-        return FlowBatch(
-            slots, rows, valid, np.where(bandwidth > 0, bandwidth, initial), min_rtt, mss
-        )
+        return with_estimates(slots, rows, valid, mss_bytes)
+
+
+def with_estimates(
+    flow: Ints, windows: Floats, valid: NDArray[np.bool_], mss_bytes: Floats
+) -> FlowBatch:
+    """The batch of flows with these windows: their newest ones hold the flows' estimates.
+
+    flow: int64[n]; windows: float64[n, w, F]; valid: bool[n, w]; mss_bytes: float64[n], 0 where
+    unknown.
+    """
+    newest = windows[:, -1]
+    mss = np.where(mss_bytes > 0, mss_bytes, DEFAULT_MSS_BYTES)
+    min_rtt = newest[:, F["min_rtt_ns"]]
+    min_rtt = np.where(min_rtt > 0, min_rtt, DEFAULT_MIN_RTT_NS)
+    bandwidth = newest[:, F["bandwidth_bps"]]
+    initial = INITIAL_WINDOW_PACKETS * mss * 8e9 / min_rtt
+    return FlowBatch(
+        flow, windows, valid, np.where(bandwidth > 0, bandwidth, initial), min_rtt, mss
+    )
