@@ -25,9 +25,10 @@ from policy.errors import NoDecision
 from policy.protocol import policy_pb2 as pb
 from policy.server import listen
 from policy.server.config import ServerConfig
-from policy.server.core import Core, Job, Outgoing
+from policy.server.core import Core, Outgoing
 from policy.server.flows import Session
 from policy.server.inputs import InputLog, opened
+from policy.server.lanes import Job
 from policy.server.metrics import Metrics
 from policy.server.players import PlayerService
 from policy.server.streams import LimitError, ProtocolError
