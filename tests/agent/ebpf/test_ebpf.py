@@ -107,10 +107,10 @@ def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(
     assert flow.rate_bps(0.5) > 1e6  # the flow outlives the datapath
 
 
-def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, server):
+def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, server, wait_for):
     agent = start_agent(server=server.address, ring_bytes=4096)
     flow = network.flow(agent.cc)
-    time.sleep(0.5)
+    wait_for(lambda: flow.received > 100_000, "a flow under way")
     os.kill(agent.process.pid, signal.SIGSTOP)
     time.sleep(0.5)
     os.kill(agent.process.pid, signal.SIGCONT)
@@ -223,7 +223,7 @@ def test_control_passes_to_the_local_policy_and_returns_by_itself(
         server.stop()
     else:
         server.mute = True
-    time.sleep(1.0)
+    wait_for(lambda: agent.said("server-silent"), "the local policy", 30.0)
     assert flow.rate_bps(0.5) > 1e6
     if fault == "killed":
         server.start()
