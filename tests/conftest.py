@@ -30,6 +30,17 @@ settings.register_profile("ci", settings.get_profile("explore"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "explore")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with root run one by one, on one of the workers: live cells side by side would measure
+    each other. The others run beside them, a file at a time.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        group = "root" if item.get_closest_marker("root") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this user, or this kernel, cannot run, and say which."""
     if item.get_closest_marker("root") and os.geteuid():
