@@ -18,7 +18,7 @@ from policy.model.config import ModelConfig, settings_of
 from policy.model.errors import ModelError
 from policy.model.weights import sha256
 from policy.tasks import registry
-from policy.tasks.base import Settings
+from policy.tasks.base import Settings, Task
 from settings import first_mistake
 
 FORMAT = 1
@@ -102,6 +102,22 @@ def read_info(folder: Path) -> CheckpointInfo:
         if Path(name).name != name or not file.is_file() or sha256(file) != digest:
             raise ModelError(f"{file} is missing or damaged; restore the checkpoint")
     return info
+
+
+def task_of_file(file: Path) -> Task:
+    """The task of a checkpoint of one file (safetensors), which its header names. Raises
+    ModelError.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="numpy") as opened:
+            name = (opened.metadata() or {}).get("task", "")
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file}: cannot be read as safetensors: {error}") from None
+    if name not in registry.names():
+        raise ModelError(f"{file}: names no task; it is no checkpoint of one file")
+    return registry.task(name)
 
 
 def bundled() -> dict[str, Path]:

@@ -50,13 +50,23 @@ class PortableEngine:
             for value in self._session.get_inputs()
         }
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        said: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return said
+
     def warm_up(self) -> None:
         """Run small batches, so that the first real one finds its memory; the largest would hold up
         the start.
         """
         for size in (4, 1):
             self.run(
-                {name: np.ones((size, *shape)) for name, (shape, _) in self._inputs.items()},
+                {
+                    # A dimension of any size has a name; two is as good as another.
+                    name: np.ones((size, *(2 if isinstance(dim, str) else dim for dim in shape)))
+                    for name, (shape, _) in self._inputs.items()
+                },
             )
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -79,7 +89,11 @@ class PortableEngine:
         if name not in inputs:
             raise ValueError(f"input {name!r} is missing")
         part = np.ascontiguousarray(inputs[name][start:stop], kind)
-        if list(part.shape[1:]) != shape:
+        fits = len(part.shape[1:]) == len(shape) and all(
+            isinstance(wanted, str) or size == wanted
+            for size, wanted in zip(part.shape[1:], shape, strict=True)
+        )
+        if not fits:
             raise ValueError(f"input {name!r} has shape {part.shape[1:]}, expected {tuple(shape)}")
         return part
 

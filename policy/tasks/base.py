@@ -143,6 +143,14 @@ class Task(ABC):
         module, _, attribute = self.commands[verb].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def card(self, file: Path) -> str:
+        """What a checkpoint of one file says of itself, as Markdown. Raises PolicyError."""
+        raise PolicyError(f"{file}: task {self.name} has no checkpoints of one file")
+
+    def export(self, file: Path) -> Path:
+        """Writes the portable file beside a checkpoint of one file. Raises PolicyError."""
+        raise PolicyError(f"{file}: task {self.name} has no checkpoints of one file")
+
     def environment(self, **options: Any) -> Environment:
         """A simulated world to decide in. Raises PolicyError where the task has none."""
         raise PolicyError(f"task {self.name} has no environment of this form")

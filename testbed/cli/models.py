@@ -50,11 +50,17 @@ def list_models(folders: tuple[Path, ...]) -> None:
 @models.command("show")
 @click.argument("name")
 def show_model(name: str) -> None:
-    """Show the model card of NAME, a bundled model or a checkpoint's folder."""
+    """Show the model card of NAME: a bundled model, a checkpoint's folder, or a checkpoint
+    of one file (*.safetensors), as adaptive bitrate streaming has them.
+    """
     from rich.console import Console
     from rich.markdown import Markdown
 
     from policy.model import info as checkpoints
+
+    if name.endswith(".safetensors"):
+        Console().print(Markdown(checkpoints.task_of_file(Path(name)).card(Path(name))))
+        return
 
     info = checkpoints.read_info(checkpoints.resolve(name))
     Console().print(Markdown((info.folder / "README.md").read_text()))
@@ -76,6 +82,10 @@ def export_models(names: tuple[str, ...]) -> None:
     except ImportError as error:
         raise PolicyError(f"exporting needs PyTorch ({error}); make policy") from None
     for name in names or tuple(checkpoints.bundled()):
+        if name.endswith(".safetensors"):
+            file = checkpoints.task_of_file(Path(name)).export(Path(name))
+            click.echo(f"{name}: {file}, {file.stat().st_size / 1e6:.1f} MB, int8")
+            continue
         folder = checkpoints.resolve(name)
         portable = export(folder)
         size = (folder / portable.file).stat().st_size

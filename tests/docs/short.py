@@ -16,7 +16,10 @@ _SHORT = {
     "train": ["--dry-run"],
 }
 
-_SHORT_ABR = "--rounds 1 --sessions 8 --steps 2 --batch 8 --horizon 2 --chunks 5"
+_SHORT_ABR = {
+    "collect": "--sessions 8 --horizon 2 --chunks 5",
+    "train": "--rounds 1 --sessions 8 --steps 2 --batch 8 --horizon 2 --chunks 5",
+}
 
 
 def arguments(given: list[str]) -> list[str]:
@@ -25,8 +28,8 @@ def arguments(given: list[str]) -> list[str]:
         return [*given, "--dry-run"]
     if given[:1] == ["run"] and {"--print-scenario", "--expect"} & set(given):
         return given
-    if given[:3] == ["train", "--task", "abr"]:
-        return [*given, *_SHORT_ABR.split()]
+    if given[1:3] == ["--task", "abr"]:
+        return [*given, *_SHORT_ABR[given[0]].split()]
     return [*given, *_SHORT.get(given[0], [])] if given else given
 
 

@@ -53,7 +53,7 @@ def make_policy(text: str) -> Abr:
                 f"abr {text}: a trained network needs PyTorch ({error}); "
                 "pip install 'tbtest[policy]', or name a rule: policy:robust-mpc"
             ) from None
-        return load_policy(checkpoint)
+        return load_policy(checkpoint, portable=True)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     names = ", ".join(RULES)

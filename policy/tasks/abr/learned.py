@@ -72,6 +72,19 @@ def make_net(
     return LevelScorer("gru" if kind == "gru" else "mlp", width, returns)
 
 
+def take_encoder(net: nn.Module, path: Path) -> None:
+    """Copies the encoder of a trained network into a new one. Raises PolicyError."""
+    try:
+        net.get_submodule("encoder").load_state_dict(
+            load_net(path).get_submodule("encoder").state_dict()
+        )
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise PolicyError(
+            f"{path}: its encoder does not fit; use the same --width: {first}"
+        ) from None
+
+
 def save_net(net: nn.Module, path: Path, notes: dict[str, str] | None = None) -> None:
     """Writes what was trained, the settings and `notes`; a file that is there is replaced whole."""
     assert isinstance(net, (LevelScorer, LlmScorer))
@@ -94,10 +107,14 @@ def load_net(path: Path | str) -> nn.Module:
 
 
 def load_policy(
-    path: Path | str, device: torch.device | str = "cpu", backbone: str | None = None
+    path: Path | str,
+    device: torch.device | str = "cpu",
+    backbone: str | None = None,
+    portable: bool = False,
 ) -> Learned:
     """A checkpoint as a policy; `backbone` is a folder of the language model's weights, if not the
-    default's. Raises PolicyError.
+    default's. `portable` takes a language model's exported file, where there is one, which does
+    not learn. Raises PolicyError.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -105,6 +122,11 @@ def load_policy(
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if settings.get("task") != "abr" or settings.get("kind") not in KINDS:
             raise PolicyError(f"{path}: not a checkpoint for adaptive bitrate streaming")
+        if portable and settings["kind"] == "llm":
+            from policy.tasks.abr.portable import load_portable
+
+            if (scorer := load_portable(Path(path))) is not None:
+                return Learned(scorer)
         net = make_net(
             settings["kind"],
             int(settings.get("width", "0")),

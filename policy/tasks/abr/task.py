@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from policy.tasks.base import Task
@@ -13,4 +14,17 @@ class AbrTask(Task):
 
     name = "abr"
     about = "adaptive bitrate streaming: the level of a player's next chunk"
-    commands: ClassVar[Mapping[str, str]] = {"train": "policy.tasks.abr.commands:train"}
+    commands: ClassVar[Mapping[str, str]] = {
+        "collect": "policy.tasks.abr.commands:collect",
+        "train": "policy.tasks.abr.commands:train",
+    }
+
+    def card(self, file: Path) -> str:
+        from policy.tasks.abr.card import card
+
+        return card(file)
+
+    def export(self, file: Path) -> Path:
+        from policy.tasks.abr.portable import export
+
+        return export(file)

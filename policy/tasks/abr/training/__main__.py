@@ -1,25 +1,25 @@
 """Trains one network for adaptive bitrate streaming.
 
 python -m policy.tasks.abr.training --traces DIR --video FILE --out abr.safetensors
+python -m policy.tasks.abr.training --dataset FOLDER --out abr.safetensors
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from policy.errors import PolicyError
-from policy.tasks.abr.bandwidth import find_bandwidths
-from policy.tasks.abr.learned import KINDS, load_policy, make_net
-from policy.tasks.abr.training.material import Material, material_of
+from policy.tasks.abr.learned import KINDS, load_policy, make_net, take_encoder
+from policy.tasks.abr.training import dataset
+from policy.tasks.abr.training.material import Material, Sources, checked_against
 from policy.tasks.abr.training.ppo import PpoSettings, train_ppo
-from policy.tasks.abr.training.rounds import Settings, train
-from policy.tasks.abr.video import read_video
+from policy.tasks.abr.training.rounds import Batch, Settings, train
 
 METHODS = ("rounds", "ppo")
 
@@ -27,7 +27,8 @@ METHODS = ("rounds", "ppo")
 def parser() -> argparse.ArgumentParser:
     """Arguments; settings that both methods have share a flag."""
     made = argparse.ArgumentParser(description="Train a policy for adaptive bitrate streaming.")
-    made.add_argument("--traces", action="append", required=True, help="folder or glob; repeatable")
+    made.add_argument("--traces", action="append", default=[], help="folder or glob; repeatable")
+    made.add_argument("--dataset", type=Path, help="of `tbtest collect --task abr`, in their place")
     made.add_argument("--video", action="append", default=[], help="manifest; repeatable")
     made.add_argument("--chunks", type=int, default=48, help="chunks of each video to play")
     made.add_argument("--drawn", type=int, default=0, help="random ladders in every round")
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--backbone", help="folder of the language model's weights")
     made.add_argument("--teacher", type=Path, help="checkpoint that values the levels")
     made.add_argument("--begin-with", type=Path, help="checkpoint to go on from")
+    made.add_argument("--encoder", type=Path, help="checkpoint whose encoder a new network has")
+    made.add_argument("--starts", type=int, help="how often each validation trace is played")
     both: dict[str, Any] = {}
     for settings in (Settings, PpoSettings):
         for field in fields(settings):
@@ -61,45 +64,60 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def material_from(args: argparse.Namespace) -> tuple[Material, dict[str, str]]:
-    """What is trained on, and notes on it for the checkpoint. Raises PolicyError."""
-    bandwidths = find_bandwidths(*args.traces)
-    notes = {"traces": " ".join(Path(one).name for one in args.traces)}
-    notes["videos"] = " ".join(Path(one).stem for one in args.video) or "none"
-    notes["drawn"] = str(args.drawn)
-    if args.test:
-        notes["test"] = " ".join(Path(one).name for one in args.test)
-        notes["overlap"] = "allowed" if args.allow_overlap else "none"
-        if not args.allow_overlap:
-            from policy.tasks.abr.training.leaks import refuse_shared
-
-            refuse_shared(bandwidths, find_bandwidths(*args.test))
-    videos = [read_video(path).clipped(args.chunks) for path in args.video]
-    return material_of(bandwidths, videos, args.drawn, not args.narrow, args.device), notes
+def material_from(
+    args: argparse.Namespace,
+) -> tuple[Material, dict[str, str], list[Batch] | None]:
+    """What is trained on, notes on it for the checkpoint, and the labels of a dataset. Raises
+    PolicyError.
+    """
+    if (args.dataset is None) == (not args.traces):
+        raise PolicyError("give --traces, or --dataset of `tbtest collect --task abr`")
+    if args.dataset is None:
+        sources = Sources(
+            args.traces,
+            args.video,
+            args.chunks,
+            args.drawn,
+            not args.narrow,
+            args.test,
+            args.allow_overlap,
+        )
+        return *sources.read(args.device), None
+    if args.video or args.drawn:
+        raise PolicyError("--dataset brings its videos: leave out --video and --drawn")
+    read = dataset.read(args.dataset, args.device)
+    notes = read.notes | checked_against(read.training, args.test, args.allow_overlap)
+    return read.material, notes | {"dataset": args.dataset.name}, read.batches
 
 
 def run(args: argparse.Namespace) -> float:
     """Trains as asked; returns the score on validation. Raises PolicyError."""
     torch.manual_seed(args.seed or 1)
-    material, notes = material_from(args)
+    material, notes, labelled = material_from(args)
+    if args.starts is not None:
+        material = replace(material, starts=args.starts)
     returns = args.objective == "return"
     if args.begin_with is not None:
-        net = load_policy(args.begin_with).net
+        net = load_policy(args.begin_with, backbone=args.backbone).net
     else:
         net = make_net(
             args.kind, args.width, returns, not args.random_weights, args.layers, args.backbone
         )
+        if args.encoder is not None:
+            take_encoder(net, args.encoder)
     kind = Settings if args.method == "rounds" else PpoSettings
     given = {field.name: getattr(args, field.name) for field in fields(kind)}
     given = {name: value for name, value in given.items() if value is not None}
     notes |= {"method": args.method, "objective": args.objective or "", "seed": str(args.seed or 1)}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     if args.method == "ppo":
+        if labelled is not None:
+            raise PolicyError("ppo plays sessions of its own: give --traces, not --dataset")
         if not material.videos:
             raise PolicyError("ppo plays given videos: give --video")
         return train_ppo(net, material, PpoSettings(**given), args.out, args.device, notes)
     teacher = None if args.teacher is None else load_policy(args.teacher, args.device)
-    return train(net, material, Settings(**given), args.out, args.device, teacher, notes)
+    return train(net, material, Settings(**given), args.out, args.device, teacher, notes, labelled)
 
 
 def main() -> int:

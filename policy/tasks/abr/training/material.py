@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from policy.errors import PolicyError
-from policy.tasks.abr.bandwidth import Bandwidth, Floats, pack
+from policy.tasks.abr.bandwidth import Bandwidth, Floats, find_bandwidths, pack
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.qoe import qoe_of
 from policy.tasks.abr.tensors import TensorSessions, TensorTraces, start_tensors
 from policy.tasks.abr.training.choosers import Chooser
-from policy.tasks.abr.video import Video
+from policy.tasks.abr.training.leaks import refuse_shared
+from policy.tasks.abr.video import Video, read_video
 
 # Every so many recordings one validates.
 VALIDATION_SHARE = 5
@@ -29,6 +31,7 @@ class Material:
 
     `drawn` adds so many random ladders to every round. `wide` draws half of the sessions of a given
     video, and all of a drawn one, with other round trips and with rates scaled to the ladder.
+    `starts` is how often each trace that validates is played.
     """
 
     training: TensorTraces
@@ -36,6 +39,7 @@ class Material:
     videos: tuple[Video, ...]
     drawn: int = 0
     wide: bool = True
+    starts: int = STARTS_PER_TRACE
 
     def draw(self, sessions: int, rng: np.random.Generator) -> list[TensorSessions]:
         """Batches of fresh sessions, one a video, `sessions` in all."""
@@ -85,8 +89,8 @@ class Material:
         """
         traces = self.validation
         lengths = np.diff(traces.traces.offsets)
-        trace = np.repeat(np.arange(len(traces)), STARTS_PER_TRACE)
-        shares = np.tile(np.arange(STARTS_PER_TRACE) / STARTS_PER_TRACE, len(traces))
+        trace = np.repeat(np.arange(len(traces)), self.starts)
+        shares = np.tile(np.arange(self.starts) / self.starts, len(traces))
         rng = np.random.default_rng(_VALIDATION_SEED)
         fixed = [draw_video(rng) for _ in range(4)] if self.drawn else []
         scores = []
@@ -108,6 +112,43 @@ class Material:
             )
             scores.append(mean_reward(sessions, chooser) / sessions.qoe.stall_per_s)
         return float(np.mean(scores))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where traces and videos lie, and which traces must not be trained on (`test`)."""
+
+    traces: Sequence[str]
+    videos: Sequence[str]
+    chunks: int = 48
+    drawn: int = 0
+    wide: bool = True
+    test: Sequence[str] = ()
+    allow_overlap: bool = False
+
+    def read(self, device: str) -> tuple[Material, dict[str, str]]:
+        """The material, and notes on it for a file's header. Raises PolicyError, also where `test`
+        holds a recording and that is not allowed.
+        """
+        bandwidths = find_bandwidths(*self.traces)
+        notes = {"traces": " ".join(Path(one).name for one in self.traces)}
+        notes["videos"] = " ".join(Path(one).stem for one in self.videos) or "none"
+        notes["drawn"] = str(self.drawn)
+        notes |= checked_against(bandwidths, self.test, self.allow_overlap)
+        videos = [read_video(path).clipped(self.chunks) for path in self.videos]
+        return material_of(bandwidths, videos, self.drawn, self.wide, device), notes
+
+
+def checked_against(
+    bandwidths: Sequence[Bandwidth], test: Sequence[str], allow_overlap: bool
+) -> dict[str, str]:
+    """Notes on the test sets. Raises PolicyError where one holds a recording that is trained on."""
+    if not test:
+        return {}
+    if not allow_overlap:
+        refuse_shared(bandwidths, find_bandwidths(*test))
+    names = " ".join(Path(one).name for one in test)
+    return {"test": names, "overlap": "allowed" if allow_overlap else "none"}
 
 
 def mean_reward(sessions: TensorSessions, chooser: Chooser) -> float:

@@ -172,11 +172,13 @@ def train(
     device: str = "cpu",
     teacher: Chooser | None = None,
     notes: dict[str, str] | None = None,
+    labelled: Sequence[Batch] | None = None,
 ) -> float:
     """Trains `net`, writes the best checkpoint to `out`; returns its score on validation.
 
-    `teacher` values the levels until the student is better; without one a rule does. `notes` go
-    into the checkpoint's header.
+    `teacher` values the levels until the student is better; without one a rule does. With
+    `labelled` states, every round learns from these alone and plays no session but to validate.
+    `notes` go into the checkpoint's header.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
@@ -196,16 +198,19 @@ def train(
     for round_ in range(settings.rounds):
         began = time.monotonic()
         net.eval()
-        behaviours: list[Chooser] = pool
-        if round_ > 0 and not offline:
-            behaviours = [student, student, student, pool[round_ % len(pool)]]
-        batches.append(
-            [
-                collect(sessions, behaviours, None if offline else valued_by, settings)
-                for sessions in material.draw(settings.sessions, rng)
-            ]
-        )
-        batches = batches[-settings.keep :]
+        if labelled is not None:
+            batches = [list(labelled)]
+        else:
+            behaviours: list[Chooser] = pool
+            if round_ > 0 and not offline:
+                behaviours = [student, student, student, pool[round_ % len(pool)]]
+            batches.append(
+                [
+                    collect(sessions, behaviours, None if offline else valued_by, settings)
+                    for sessions in material.draw(settings.sessions, rng)
+                ]
+            )
+            batches = batches[-settings.keep :]
         collected = time.monotonic()
         net.train()
         loss = fit(net, optimizer, [batch for group in batches for batch in group], settings)
