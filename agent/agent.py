@@ -35,7 +35,9 @@ Integers = npt.NDArray[np.int64]
 class Client(Protocol):
     """The server's side, as the agent sees it; nothing here blocks."""
 
-    connected: bool
+    @property
+    def connected(self) -> bool:
+        """Whether there is a server that may answer."""
 
     def send(self, batch: Batch, now_ns: int) -> None:
         """Queue a batch; the oldest is dropped where the queue is full."""

@@ -54,6 +54,12 @@ class AgentConfig(BaseModel):
     window_ns: int = Field(default=100_000_000, ge=5_000_000, le=10_000_000_000)
     deadline_ns: int = Field(default=100_000_000, ge=1_000_000)
     """After this long without an answer to a closed window the local policy decides."""
+    latency_ns: dict[str, tuple[Annotated[int, Field(ge=0, le=10**10)], ...]] = Field(
+        default_factory=dict
+    )
+    """Tier -> quantiles of how long its answers are held, evenly spaced from the least to the most;
+    for virtual time, in which deciding takes none. Answers of other tiers count as they come.
+    """
     stale_ns: int = Field(default=200_000_000, ge=50_000_000)
     """The datapath falls back to the kernel's algorithm this long after the agent's last heartbeat.
     """

@@ -16,6 +16,7 @@ from agent import datapath as datapaths
 from agent.agent import Agent
 from agent.client import PolicyClient
 from agent.config import AgentConfig
+from agent.held import HeldAnswers
 from agent.log import AgentLog
 
 
@@ -54,7 +55,10 @@ def run(config: AgentConfig) -> None:
         if config.server and config.mode == "command":
             client = PolicyClient(config)
             stack.callback(client.close)
-        agent = Agent(config, datapath, client, log, time.monotonic_ns)
+        held = None
+        if client and config.latency_ns:
+            held = HeldAnswers(client, config.latency_ns, time.monotonic_ns)
+        agent = Agent(config, datapath, held or client, log, time.monotonic_ns)
         poller = stack.enter_context(select.epoll())
         if datapath.wake_fd is not None:
             # The ring is readable while it holds anything. Edge-triggered, only the datapath's
@@ -70,6 +74,8 @@ def run(config: AgentConfig) -> None:
         print(f"ready {datapath.cc_name} {datapath.name} {datapath.kernel}", flush=True)
         while not stop.asked:
             sleep_ns = agent.step()
+            if held and (wait_ns := held.wait_ns()) is not None:
+                sleep_ns = min(sleep_ns, wait_ns)
             poller.poll(sleep_ns / 1e9)
         agent.finish()
         _summarise(config, datapath, agent, settled_because, client.served if client else {})
@@ -92,6 +98,7 @@ def _summarise(
         "policy": config.policy,
         "window_ns": config.window_ns,
         "deadline_ns": config.deadline_ns,
+        "latency_ns": {tier: list(quantiles) for tier, quantiles in config.latency_ns.items()},
         "dropped_records": datapath.dropped(),
         "refused_flows": datapath.refused(),
         "cpu_s": usage.ru_utime + usage.ru_stime,

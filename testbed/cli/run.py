@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from testbed.cli.expect import expect_options
+from testbed.errors import UserError
 from testbed.scenario import Scenario, parse_scenario, read_yaml, set_key
 
 # Flag -> scenario key. None of them has a default here: what is not given keeps the scenario's.
@@ -200,6 +201,17 @@ def scenario_from(
     is_flag=True,
     help="Keep the network after the traffic, for `tbtest shell`, until Enter or Ctrl-C.",
 )
+@click.option(
+    "--virtual",
+    is_flag=True,
+    help="In virtual time: a Linux guest whose clock skips ahead. Exact, repeatable, without root.",
+)
+@click.option(
+    "--kernel-source",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="With --virtual: build the guest's kernel from here, not from Debian's package.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
 @click.option(
     "--json",
@@ -216,6 +228,8 @@ def run(
     summary: Path | None,
     print_scenario: bool,
     keep: bool,
+    virtual: bool,
+    kernel_source: Path | None,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -223,7 +237,8 @@ def run(
     """Compare congestion controllers on one scenario.
 
     Each controller runs in fresh namespaces on the same trace with the same seeds, in random order;
-    the run folder then holds every log, metrics.json and report.html. Needs root.
+    the run folder then holds every log, metrics.json and report.html. Needs root, or
+    --virtual.
 
     \b
         tbtest run --topology dumbbell
@@ -241,7 +256,18 @@ def run(
         plan = describe(scenario)
         click.echo(json.dumps(plan, indent=1) if as_json else _plan_text(plan))
         return
-    folder = execute(scenario, out=out, as_json=as_json, keep=keep)
+    if virtual:
+        from testbed.virtual import run as virtual_time
+
+        if keep:
+            raise UserError("--hold: a guest's network cannot be entered; leave out --virtual")
+        folder = virtual_time.execute(
+            scenario, out=out, as_json=as_json, kernel_source=kernel_source
+        )
+    elif kernel_source is not None:
+        raise UserError("--kernel-source: a live run uses this machine's kernel; add --virtual")
+    else:
+        folder = execute(scenario, out=out, as_json=as_json, keep=keep)
     if scenario.expect:
         from testbed.run.verdict import judge_and_tell
 

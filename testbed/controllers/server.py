@@ -17,7 +17,16 @@ from testbed.system.scope import Scope
 
 _READY_S = 600.0  # several models, on a processor
 AGENT_KEYS = frozenset(
-    {"tier", "kernel", "window_ns", "deadline_ns", "wake", "tls_ca", "token_file"}
+    {
+        "tier",
+        "kernel",
+        "window_ns",
+        "deadline_ns",
+        "wake",
+        "tls_ca",
+        "token_file",
+        "latency_ns",
+    }
 )
 """Keys of the scenario's `policy` that are the agent's."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from testbed.doctor import kernel, machine, network, software
+from testbed.doctor import kernel, machine, network, software, virtual
 from testbed.doctor.finding import Finding
 
 Probe = Callable[[], Finding]
@@ -30,6 +30,7 @@ PROBES: list[Probe] = [
     software.relay,
     software.datapath,
     software.torch,
+    virtual.virtual_time,
     machine.cpu,
     machine.timer,
     machine.open_files,

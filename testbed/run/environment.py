@@ -58,11 +58,26 @@ def _cpu_model() -> str | None:
     return None
 
 
+def virtual_time(command_line: str) -> dict[str, str] | None:
+    """What of virtual time the text of /proc/cmdline says: the kind of clock, where it
+    began, and the SHA-256 of the kernel's configuration. None on a kernel with ordinary time.
+    """
+    words = dict(word.partition("=")[::2] for word in command_line.split())
+    if "time-travel" not in words:
+        return None
+    return {
+        "clock": words["time-travel"],
+        "start_ns": words.get("time-travel-start", ""),
+        "kernel_configuration_sha256": words.get("tbtest_kernel", ""),
+    }
+
+
 def describe_environment() -> dict[str, Any]:
     """A JSON-ready description; what this system does not have is null."""
     return {
         "kernel": platform.release(),
         "kernel_version": platform.version(),
+        "virtual_time": virtual_time(_read("/proc/cmdline") or ""),
         "machine": platform.machine(),
         "python": platform.python_version(),
         "cpu_model": _cpu_model(),

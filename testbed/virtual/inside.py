@@ -1,0 +1,47 @@
+"""The program of a guest, ``python -m testbed.virtual.inside``: runs the cells of the job, writes
+the outcome and switches the guest off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import traceback
+
+from testbed.errors import UserError
+from testbed.run.default import as_this_machine_can
+from testbed.run.plan import plan_cells
+from testbed.run.prepared import resolve
+from testbed.run.runner import run_cells
+from testbed.virtual.job import FOLDER, JOB, OUTCOME, RESULTS, Job, Outcome
+
+_RB_POWER_OFF = 0x4321FEDC  # linux/reboot.h
+
+
+def run(job: Job) -> Outcome:
+    """Run the job's cells into /run/results."""
+    scenario, reason = as_this_machine_can(job.scenario)
+    try:
+        failures = run_cells(resolve(scenario), job.run_id, RESULTS, quiet=job.quiet)
+    except (UserError, ValueError, OSError) as error:
+        if not isinstance(error, UserError):
+            traceback.print_exc()
+        return Outcome(error=f"{error}", without_policy=reason)
+    return Outcome(cells=len(plan_cells(scenario)), failures=tuple(failures), without_policy=reason)
+
+
+def main() -> None:
+    """Entry point."""
+    job = Job.model_validate_json((FOLDER / JOB).read_bytes())
+    try:
+        outcome = run(job)
+        draft = FOLDER / f"{OUTCOME}.new"
+        draft.write_text(outcome.model_dump_json(), encoding="utf-8")
+        draft.replace(FOLDER / OUTCOME)
+    finally:
+        os.sync()
+        ctypes.CDLL(None).reboot(ctypes.c_int(_RB_POWER_OFF))
+
+
+if __name__ == "__main__":
+    main()
