@@ -71,16 +71,22 @@ class Group:
         return [metric for metric in LEAGUE if metric.name in found]
 
 
+def is_reference(scheme: str) -> bool:
+    """Whether the scheme, or its controller where it also names who chose levels, is one."""
+    return scheme.partition(" + ")[0] in REFERENCES
+
+
 def scheme_order(schemes: Sequence[str]) -> list[str]:
     """Policies first, the whole one before its parts, then the kernel's, references last."""
     return sorted(
-        set(schemes), key=lambda name: (name in REFERENCES, not name.startswith("policy"), name)
+        set(schemes), key=lambda name: (is_reference(name), not name.startswith("policy"), name)
     )
 
 
 def default_baseline(schemes: Sequence[str]) -> str:
-    """bbr, or cubic, or whichever comes first."""
-    return next((name for name in ("bbr", "cubic") if name in schemes), scheme_order(schemes)[-1])
+    """bbr, or cubic, or whichever comes first; of streams under robust-mpc if there are such."""
+    wanted = [name + levels for name in ("bbr", "cubic") for levels in ("", " + robust-mpc")]
+    return next((name for name in wanted if name in schemes), scheme_order(schemes)[-1])
 
 
 def groups(frame: pd.DataFrame, baseline: str) -> list[Group]:
@@ -165,7 +171,7 @@ def _entry(
 
 def _winner(values: pd.DataFrame, traces: Sequence[str], metric: Metric) -> str | None:
     """The scheme whose paired difference to every other is on the better side, interval and all."""
-    contenders = [scheme for scheme in values.columns if scheme not in REFERENCES]
+    contenders = [scheme for scheme in values.columns if not is_reference(scheme)]
     if not metric.crowned or metric.higher_is_better is None or len(contenders) < 2:
         return None
     sign = 1.0 if metric.higher_is_better else -1.0

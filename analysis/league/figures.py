@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from plotly.subplots import make_subplots
 
-from analysis.league.compare import ALL, REFERENCES, Entry, Group
+from analysis.league.compare import ALL, Entry, Group, is_reference
 from analysis.report.figures import Figure
 
 # Okabe and Ito's colours, then shades of grey: told apart by everyone, on light and on dark.
@@ -80,7 +80,7 @@ def pareto(found: Sequence[Group], traffic: str, schemes: Sequence[str]) -> Figu
         place = {"row": number // _COLUMNS + 1, "col": number % _COLUMNS + 1}
         points = _points(group, gain)
         # A scheme that knows what none can know would leave the front to nobody else.
-        contending = [point for point in points if point[0] not in REFERENCES]
+        contending = [point for point in points if not is_reference(point[0])]
         front = [
             contending[index]
             for index in pareto_front([(c.median, v.median) for _, c, v in contending])

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from analysis.errors import AnalysisError
 from analysis.metrics.table import LEAGUE
 
-VERSION = 2
-_READABLE = (1, 2)
-"""Version 1 lacks columns that came later; they are null."""
+VERSION = 3
+_READABLE = (1, 2, 3)
+"""Earlier versions lack columns that came later; they are null."""
 
 
 KEYS: tuple[tuple[str, pa.DataType], ...] = (

@@ -35,7 +35,7 @@ CHUNKS = 48
 SEEDS = (1, 2, 3)
 TRAINED_ON = {"mobile": MOBILE, "broadband": BROADBAND}
 TRAINING = (
-    "--rounds 5 --sessions 240 --steps 100 --batch 1024 --keep 4 --learning-rate 0.002 "
+    "--rounds 2 --sessions 240 --steps 150 --batch 1024 --keep 2 --learning-rate 0.002 "
     "--horizon 10 --width 64 --device cpu"
 )
 TINY = "--rounds 1 --sessions 8 --steps 2 --batch 8 --horizon 2 --chunks 5"

@@ -31,12 +31,17 @@ AGENT_KEYS = frozenset(
 """Keys of the scenario's `policy` that are the agent's."""
 
 
-def shared_settings(names: Sequence[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Settings of a server with every policy that these controllers ask for; None if none of them
-    needs a shared one.
+def shared_settings(
+    names: Sequence[str], settings: Mapping[str, Any], abr: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """Settings of a server with every policy that these controllers, and players (``abr``), ask
+    for; None if none of them needs a shared one.
     """
     asked = of_policies(names)
-    return served(asked) | dict(settings) if asked else None
+    if not asked and not abr:
+        return None
+    players = {"abr": list(dict.fromkeys(abr))} if abr else {}
+    return served(asked) | players | dict(settings)
 
 
 def start_server(

@@ -15,6 +15,7 @@ from testbed.controllers.registry import ORACLE, parse
 from testbed.errors import UserError
 from testbed.grid.axes import Axes, Traffic
 from testbed.scenario import Scenario
+from testbed.traffic.abr import asked_by
 from testbed.units import format_duration
 
 
@@ -37,7 +38,8 @@ class GridRun(BaseModel, ABC):
         trace, so it keeps its own server.
         """
         asked = [parse(name) for name in self.scenario["cc"]]
-        return any(name.kind == "policy" and name.rest != ORACLE for name in asked)
+        policies = [name.rest for name in asked if name.kind == "policy"]
+        return ORACLE not in policies and bool(policies or asked_by(self.scenario))
 
 
 def scenario_of(

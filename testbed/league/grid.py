@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from policy.tasks.base import Split
 from testbed.buffer import Buffer
@@ -19,9 +20,12 @@ from testbed.league.traces import LeagueTrace
 from testbed.links.base import Loss
 from testbed.loss import format_loss
 from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Scenario
+from testbed.traffic.abr import DASH, abr_label, asked_of_server, full_abr_names
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 
 _QUICK_NS = 5 * NS_PER_S
+_QUICK_DASH_NS = 20 * NS_PER_S
+"""A few chunks of video."""
 _QUICK_TRACES = 3  # of a family: enough for an interval
 _BULK_CUBIC, _BULK_BBR = (
     CrossTraffic.model_validate({"kind": "bulk", "cc": cc}) for cc in ("cubic", "bbr")
@@ -42,6 +46,9 @@ class LeagueGrid(Axes):
     )
     schemes: tuple[str, ...] = Field(
         default=("policy", "policy:light", "bbr", "cubic"), min_length=1
+    )
+    abr: tuple[str, ...] = Field(
+        default=(), description="who chooses levels, as --abr; of dash traffic, with every scheme"
     )
     rtt_ns: tuple[DurationNs, ...] = Field(
         default=(20 * NS_PER_MS, 60 * NS_PER_MS, 120 * NS_PER_MS), alias="rtt", min_length=1
@@ -86,13 +93,40 @@ class LeagueGrid(Axes):
     def _by_full_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return known_names(names)
 
+    @field_validator("abr")
+    @classmethod
+    def _by_full_abr_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        full = full_abr_names(names)
+        labels = [abr_label(name) for name in full]
+        if twice := [name for name in labels if labels.count(name) > 1]:
+            raise ValueError(f"two would both be called {twice[0]}; rename one of the files")
+        return full
+
+    @model_validator(mode="after")
+    def _levels_are_chosen_once(self) -> LeagueGrid:
+        if self.abr and not any(traffic.flow == DASH for traffic in self.traffic):
+            raise ValueError("abr: no traffic is dash, so nobody would choose levels")
+        if self.abr and any("abr" in traffic.flow_options for traffic in self.traffic):
+            raise ValueError("abr: it is an axis already; leave it out of flow_options")
+        return self
+
+    def choosers(self, flow: str) -> tuple[str, ...]:
+        """Who chooses levels in traffic of this kind; "" where the kind's own default does."""
+        return self.abr if self.abr and flow == DASH else ("",)
+
     def quick(self) -> LeagueGrid:
         """The same grid in minutes: short cells, few traces, one scenario of each traffic per
         trace, and one seed.
         """
         return self.model_copy(
             update={
-                "duration_ns": min(self.duration_ns, _QUICK_NS),
+                "duration_ns": min(
+                    self.duration_ns,
+                    max(
+                        _QUICK_DASH_NS if traffic.flow == DASH else _QUICK_NS
+                        for traffic in self.traffic
+                    ),
+                ),
                 "per_trace": min(self.per_trace or len(self.traffic), len(self.traffic)),
                 "per_family": min(self.per_family or _QUICK_TRACES, _QUICK_TRACES),
                 "seeds": self.seeds[:1],
@@ -110,8 +144,15 @@ class LeagueCell(GridRun):
 
     @property
     def scheme(self) -> str:
-        """Its congestion controller."""
+        """Its name in tables: its congestion controller, and who chose levels where that differs
+        between schemes.
+        """
         return str(self.about["scheme"])
+
+    @property
+    def controller(self) -> str:
+        """The full name of its congestion controller."""
+        return str(self.scenario["cc"][0])
 
     @property
     def trace(self) -> str:
@@ -160,8 +201,10 @@ def expand(
     cells = []
     for index in order.permutation(len(scenarios)):
         scenario, about = scenarios[index]
-        for scheme in order.permutation(np.array(grid.schemes, dtype=object)):
-            cells.append(_cell(grid, scenario, about, str(scheme), paths[about["trace"]]))
+        schemes = list(product(grid.schemes, grid.choosers(scenario.flow)))
+        for chosen in order.permutation(len(schemes)):
+            scheme, abr = schemes[chosen]
+            cells.append(_cell(grid, scenario, about, scheme, abr, paths[about["trace"]]))
     return cells
 
 
@@ -191,16 +234,21 @@ def _scenarios(grid: LeagueGrid, trace: LeagueTrace) -> Iterator[tuple[Scenario,
 
 
 def _cell(
-    grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, path: str
+    grid: LeagueGrid, scenario: Scenario, about: dict[str, Any], scheme: str, abr: str, path: str
 ) -> LeagueCell:
     data = scenario.model_dump(mode="json", by_alias=True) | {"cc": [scheme], "trace": path}
-    name = f"{about['scenario']}.{label(scheme).replace(':', '.')}"
-    if scheme.startswith("policy"):
+    shown = label(scheme)
+    name = f"{about['scenario']}.{shown.replace(':', '.')}"
+    if abr:
+        data["abr"] = [abr]
+        shown = f"{shown} + {abr_label(abr)}"
+        name += re.sub(r"[^A-Za-z0-9._=-]", ".", f"-{abr_label(abr)}")
+    if scheme.startswith("policy") or asked_of_server(abr) is not None:
         # What the policy is made of belongs to what was run.
         if grid.server or grid.agent:
             name += f"-{digest([grid.server, grid.agent])[:6]}"
         data["policy"] = grid.agent
-    return LeagueCell(id=name, scenario=data, about={**about, "scheme": label(scheme)})
+    return LeagueCell(id=name, scenario=data, about={**about, "scheme": shown})
 
 
 def _drawn(grid: LeagueGrid, trace: str) -> list[tuple[int, Buffer, Traffic, int]]:

@@ -11,6 +11,7 @@ from testbed.grid.executors import Work, spread
 from testbed.grid.expand import GridRun
 from testbed.league.grid import LeagueCell
 from testbed.league.plan import League
+from testbed.traffic.abr import asked_by
 
 OnStart = Callable[[LeagueCell], None]
 OnEnd = Callable[[LeagueCell, dict[str, Any] | None, str | None], None]
@@ -36,7 +37,11 @@ def run_league(
         runs=cells,
         module="testbed.league.worker",
         traces={trace.name: league.trace_path(trace.name) for trace in league.traces},
-        server=shared_settings([cell.scheme for cell in cells], league.grid.server),
+        server=shared_settings(
+            [cell.controller for cell in cells],
+            league.grid.server,
+            [name for cell in cells for name in asked_by(cell.scenario)],
+        ),
         policy_server=policy_server,
         log=league.out / "policy-server.log",
         kept=(league.out / "runs").resolve() if keep_runs else None,

@@ -8,11 +8,14 @@ policy server: a rule without memory, or a checkpoint's path), ``dash.js`` (the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from policy.errors import PolicyError
 from policy.registry import abr_checkpoint, abr_name
 
+DASH = "dash"
+"""The kind of traffic whose levels are chosen."""
 DASH_JS = "dash.js"
 """The rules that the browser's player brings."""
 _POLICY = "policy"
@@ -22,6 +25,14 @@ def asked_of_server(abr: str) -> str | None:
     """The policy that ``abr`` asks of the policy server; None where the player decides itself."""
     kind, _, rest = abr.partition(":")
     return abr_name(rest) if kind == _POLICY else None
+
+
+def asked_by(scenario: Mapping[str, Any]) -> list[str]:
+    """The policies that players of a scenario, as it is written, ask of the policy server."""
+    named = scenario.get("abr") or [scenario.get("flow_options", {}).get("abr", "")]
+    if scenario.get("flow") != DASH:
+        return []
+    return [asked for name in named if (asked := asked_of_server(name)) is not None]
 
 
 def full_abr_name(abr: str) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 
 import pytest
 
+from policy.errors import PolicyError
+from testbed.controllers.server import shared_settings
 from testbed.errors import UserError
 from testbed.grid.axes import Traffic
 from testbed.grid.executors import served_by
@@ -159,3 +161,52 @@ def test_mistakes_name_the_key(data, message):
 def test_an_impossible_scenario_is_a_mistake_of_the_grid():
     with pytest.raises(UserError, match=r"grid: .*too short to measure"):
         cells(duration="500ms", stagger="0s")
+
+
+DASH_AND_BULK = {"traffic": [{"flow": "dash"}, {"flow": "bulk"}], "schemes": ["bbr", "cubic"]}
+
+
+def test_levels_are_an_axis_of_dash_traffic_alone():
+    found = cells("a", **DASH_AND_BULK, abr=["policy", "bola"], per_trace=None, seeds=[1])
+    dash = [cell for cell in found if cell.about["flow"] == "dash"]
+    schemes = {"bbr + policy", "bbr + bola", "cubic + policy", "cubic + bola"}
+    assert {cell.scheme for cell in dash} == schemes
+    assert {cell.scheme for cell in found if cell.about["flow"] == "bulk"} == {"bbr", "cubic"}
+    assert len({cell.id for cell in found}) == len(found)
+    for cell in dash:
+        assert parse_scenario(cell.scenario, cell.id).abr == (cell.scheme.partition(" + ")[2],)
+        assert cell.controller in ("bbr", "cubic")
+        # A server of many runs answers the players that ask for a policy.
+        assert cell.shares_server == cell.scheme.endswith("policy")
+
+
+def test_the_shared_server_answers_players():
+    assert shared_settings(["bbr"], {}) is None
+    settings = shared_settings(["bbr", "policy:gcc"], {"seed": 3}, ["default", "mpc", "default"])
+    assert settings is not None
+    assert settings["abr"] == ["default", "mpc"]
+    assert settings["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"abr": ["bola"], "traffic": [{"flow": "bulk"}]}, "no traffic is dash"),
+        ({"abr": ["bolo"], "traffic": [{"flow": "dash"}]}, "no abr 'bolo'"),
+        ({"abr": ["bola", "bola"], "traffic": [{"flow": "dash"}]}, "named twice"),
+        (
+            {
+                "abr": ["policy:/a/n.safetensors", "policy:/b/n.safetensors"],
+                "traffic": [{"flow": "dash"}],
+            },
+            "both be called policy:n.safetensors",
+        ),
+        (
+            {"abr": ["bola"], "traffic": [{"flow": "dash", "flow_options": {"abr": "bba"}}]},
+            "it is an axis already",
+        ),
+    ],
+)
+def test_mistakes_in_who_chooses_levels_are_named(given, message):
+    with pytest.raises((UserError, PolicyError), match=message):
+        make_grid(given, "test")
