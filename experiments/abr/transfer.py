@@ -13,7 +13,6 @@ network stands for the mean of its seeds.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.abr.anchors import TUNED
+from experiments.abr.cells import MPC
 from experiments.abr.train_all import BROADBAND, MOBILE
 from policy.tasks.abr.bandwidth import Bandwidth, Floats, find_bandwidths, pack
 from policy.tasks.abr.evaluate import make_policy, mean_ci95
@@ -64,10 +65,10 @@ CELLS = (
 
 
 def rules() -> list[str]:
-    """Rules that are tuned: robustMPC and BOLA with all combinations of their options."""
-    mpc = itertools.product((5, 8), (0.0, 0.3), (0.8, 0.9, 1.0))
+    """Rules that are tuned: robustMPC of `cells`, that of the anchors, and BOLA."""
     return [
-        *(f"robust-mpc:horizon={h},prior_error={p:g},factor={f:g}" for h, p, f in mpc),
+        *MPC,
+        TUNED,
         *(f"bola:stable_s={stable_s},capped=0,by_size=1" for stable_s in (20, 30, 45)),
     ]
 
