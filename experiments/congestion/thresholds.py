@@ -29,18 +29,6 @@ BUFFER_BDP = 4.0
 MEASURES = ("stall_100ms", "stall_200ms", "bitrate_bps", "queueing_p95_ms")
 
 
-def scaled(config: ApcConfig, factor: float) -> ApcConfig:
-    """All thresholds times a factor; rates of loss stay at most 1. The outage rule has no
-    threshold.
-    """
-    changes: dict[str, float] = {"queueing_floor_ms": config.queueing_floor_ms * factor}
-    for rule in ("loss", "queueing", "rising", "volatility"):
-        for end in ("on", "off"):
-            value = getattr(config, f"{rule}_{end}") * factor
-            changes[f"{rule}_{end}"] = min(value, 1.0) if rule == "loss" else value
-    return config.model_copy(update=changes)
-
-
 class Collaboration:
     """APC without time: the light tier answers, and for difficult flows the model in its place, at
     once.
@@ -57,7 +45,7 @@ class Collaboration:
         self._light, self._model = light, model
         self._factors, self._each = factors, flows_each
         self._schedulers = [
-            RuleScheduler(flows, scaled(ApcConfig(), factor)) if isinstance(factor, float) else None
+            RuleScheduler(flows, ApcConfig().scaled(factor)) if isinstance(factor, float) else None
             for factor in factors
         ]
         self.asked = np.zeros(flows, np.int64)  # windows decided by the model

@@ -106,6 +106,16 @@ class ServiceTime:
         fits = int(np.searchsorted(self._planned, available_ns, side="right"))
         return int(self._sizes[fits - 1]) if fits else 0
 
+    def capacity_per_s(self, available_ns: float) -> float:
+        """Flows a second that the engine answers, one batch after the other, by the mean times of
+        those batches that are planned to end within `available_ns`.
+        """
+        fits = self._planned <= available_ns
+        if not fits.any():
+            return 0.0
+        mean = np.where(self._mean > 0, self._mean, self._planned)
+        return float((self._sizes[fits] / mean[fits]).max()) * 1e9
+
 
 class BatchQueue:
     """Flows that wait for the engine, at most one entry each; the newest window of a flow is the

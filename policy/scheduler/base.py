@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,37 @@ class Scheduler(Protocol):
 
     def forget(self, flows: Sequence[int]) -> None:
         """These flow numbers have ended; their next use is another flow."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How the model copes with the difficult flows, over the last `interval_ns` up to `now_ns`.
+
+    candidates: windows that were called difficult; admitted: of them, those that the model could
+    answer in time; late: admitted ones whose answer came too late, or was given up waiting for;
+    capacity_per_s: windows a second that the model can answer in time, by its service times.
+    """
+
+    now_ns: int
+    interval_ns: int
+    candidates: int
+    admitted: int
+    late: int
+    capacity_per_s: float
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """What a scheduler may be besides: one that follows the load, and keeps what it has learnt."""
+
+    def measured(self, load: Load) -> None:
+        """Called about four times a second."""
+
+    def state(self) -> dict[str, Any]:
+        """What is to survive a restart of the server, as JSON takes it."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of an earlier process. Raises ValueError for what is none."""
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,14 @@ class Reason(IntFlag):
     RISING_DELAY = 4
     VOLATILE_RATE = 8
     OUTAGE = 16
+    EXPLORED = 32
+    """No rule holds: to learn what the model is worth there."""
 
 
-_LOSS, _QUEUEING, _RISING, _VOLATILE, _OUTAGE = range(len(Reason))  # rule k has bit k
-_STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, len(Reason))])
+_RULES = 5
+_LOSS, _QUEUEING, _RISING, _VOLATILE, _OUTAGE = range(_RULES)  # rule k has bit k
+_LEAST, _MOST = 2.0**-10, 2.0**10  # measures over their thresholds that are told apart
+_STATE = np.dtype([("holds", np.uint8), ("calm", np.int64, _RULES)])
 """Reason bits that hold, and for how many windows each rule has been calm."""
 
 
@@ -50,6 +54,8 @@ class RuleScheduler:
 
     def __init__(self, flows: int, config: ApcConfig) -> None:
         self._state = np.zeros(flows, _STATE)
+        self.difficulty: Floats = np.empty(0)
+        """Of the flows observed last: log2 of the largest measure over its upper threshold."""
         self.set_thresholds(config)
 
     def set_thresholds(self, config: ApcConfig) -> None:
@@ -74,8 +80,17 @@ class RuleScheduler:
             batch.windows[:, -self.history :].view(ROW)[..., 0],
             batch.valid[:, -self.history :],
         )
-        bits = np.empty(len(batch), np.uint8)
-        _update(self._state, self._limits, batch.flow, windows, valid, batch.min_rtt_ns, bits)
+        bits, self.difficulty = np.empty(len(batch), np.uint8), np.empty(len(batch))
+        _update(
+            self._state,
+            self._limits,
+            batch.flow,
+            windows,
+            valid,
+            batch.min_rtt_ns,
+            bits,
+            self.difficulty,
+        )
         return bits
 
 
@@ -150,7 +165,9 @@ _states, _limits = (numba.from_dtype(kind)[::1] for kind in (_STATE, settings_ty
 _windows = read_only(numba.from_dtype(ROW), 2), read_only(types.boolean, 2)
 
 
-@compiled(types.void, _states, _limits, read_only(_i8), *_windows, read_only(_f8), _u1[::1])
+@compiled(
+    types.void, _states, _limits, read_only(_i8), *_windows, read_only(_f8), _u1[::1], _f8[::1]
+)
 def _update(
     states: NDArray[np.void],
     limits: NDArray[np.void],
@@ -159,8 +176,9 @@ def _update(
     valid: Bools,
     min_rtt_ns: Floats,
     bits: NDArray[np.uint8],
+    difficulty: Floats,
 ) -> None:
-    """One more window of each flow, windows[n, trend], and what holds then."""
+    """One more window of each flow, windows[n, trend], what holds then, and how difficult it is."""
     limit: Any = limits[0]
     calm, floor_ns = limit.calm_windows, limit.queueing_floor_ms * 1e6
     for i in range(len(flows)):
@@ -185,3 +203,11 @@ def _update(
         outage = newest.acks == 0 and newest.inflight_bytes > 0
         _hold(state, _OUTAGE, outage, not outage, calm)
         bits[i] = state.holds
+        largest = max(
+            loss / max(limit.loss_on, _LEAST),
+            queue_ns / max(long_ns, 1.0),
+            rising / max(limit.rising_on, _LEAST),
+            volatility / max(limit.volatility_on, _LEAST),
+            _MOST if outage else _LEAST,
+        )
+        difficulty[i] = np.log2(min(max(largest, _LEAST), _MOST))

@@ -12,7 +12,7 @@ from policy.errors import PolicyError
 from policy.registry import DEFAULT_LIGHT, LIGHT, abr_name, full_name, nearest
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.registry import full_name as scheduler_name
-from policy.scheduler.thresholds import ApcConfig
+from policy.scheduler.thresholds import AdaptiveConfig, ApcConfig
 from policy.tasks.congestion.competition_config import CompetitionConfig
 from settings import SettingsError, first_mistake, read_mapping
 
@@ -75,9 +75,14 @@ class ServerConfig(BaseModel):
     """Size of that folder beyond which no more is logged."""
     limits: Limits = Limits()
     scheduler: str = "rules"
-    """Who says which flows are difficult under `apc`: rules, or `path/to/file.py:Class`."""
+    """Who says which flows are difficult under `apc`: rules, adaptive, or `path/to/file.py:Class`.
+    """
+    scheduler_state: Path | None = None
+    """File in which an adaptive scheduler keeps what it has learnt, from one start to the next."""
     apc: ApcConfig = ApcConfig()
     """Thresholds of the rules."""
+    adaptive: AdaptiveConfig = AdaptiveConfig()
+    """How they move under `scheduler: adaptive`."""
     admission: AdmissionConfig = AdmissionConfig()
     competition: CompetitionConfig = CompetitionConfig()
 

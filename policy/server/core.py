@@ -21,6 +21,8 @@ from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
 from policy.registry import create
 from policy.scheduler import registry as schedulers
+from policy.scheduler.base import Adapts
+from policy.scheduler.gauge import LoadGauge
 from policy.scheduler.rules import Reason
 from policy.server.config import ServerConfig
 from policy.server.flows import Asked, Session
@@ -72,7 +74,9 @@ class Core:
         self._folder, self._history = WindowFolder(slots), History(slots)
         self.streams = Streams(config, list(models), metrics, self._folder.open)
         self._table = self.streams.table
-        self._scheduler = schedulers.create(config.scheduler, slots, config.apc)
+        self.scheduler = schedulers.create(config.scheduler, slots, config.apc, config.adaptive)
+        self._adapts = self.scheduler if isinstance(self.scheduler, Adapts) else None
+        self._gauge = LoadGauge()
         self._competition = Competition(slots, config.competition)
         metrics.competing = self._competition.competing
         self._inputs = inputs
@@ -124,7 +128,7 @@ class Core:
             name = self._config.light if policy == APC else policy
             light = self.light(name)
             need = max(
-                getattr(light, "history", HISTORY), self._scheduler.history if policy == APC else 1
+                getattr(light, "history", HISTORY), self.scheduler.history if policy == APC else 1
             )
             batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
             self._competition.observe(batch)
@@ -167,9 +171,9 @@ class Core:
         before = self._scheduled[batch.flow]
         if before.any():
             known = batch.only(before)
-            self._scheduler.feedback(known, self._by_model[known.flow])
+            self.scheduler.feedback(known, self._by_model[known.flow])
         self._scheduled[batch.flow], self._by_model[batch.flow] = True, False
-        reasons = self._scheduler.observe(batch)
+        reasons = self.scheduler.observe(batch)
         self._reasons[batch.flow] = reasons
         difficult = reasons > 0
         self.metrics.difficult += int(np.count_nonzero(difficult))
@@ -179,8 +183,13 @@ class Core:
             queue = self._difficult.queue
             queue.remove(batch.flow[~difficult])
             flows = batch.flow[difficult]
-            admitted = queue.admit(flows, self._deadline_ns(flows), now_ns)
-            self.metrics.admitted += int(np.count_nonzero(admitted))
+            admitted = int(np.count_nonzero(queue.admit(flows, self._deadline_ns(flows), now_ns)))
+            self.metrics.admitted += admitted
+            self._gauge.scheduled(len(flows), admitted)
+            if self._adapts is not None and self._gauge.due(now_ns):
+                usable_ns = (self._deadline_ns(batch.flow) - now_ns).min()
+                capacity_per_s = queue.service.capacity_per_s(float(usable_ns))
+                self._adapts.measured(self._gauge.read(now_ns, capacity_per_s))
         return reasons
 
     def light(self, name: str) -> Policy:
@@ -207,6 +216,7 @@ class Core:
             slots, late = lane.queue.take(now_ns)
             if len(late):
                 self.metrics.dropped[name, "queued_too_long"] += len(late)
+                self._gauge.late(len(late))
         else:
             slots = lane.queue.take_all(now_ns)
         if not len(slots):
@@ -233,6 +243,8 @@ class Core:
         superseded = live & (table.window[slots] > asked.window)
         late = live & (now_ns - asked.arrival_ns > self.streams.patience_ns(slots))
         self.metrics.late[name] += int(np.count_nonzero(late))
+        if lane is self._difficult:
+            self._gauge.late(int(np.count_nonzero(late)))
         drop = self.streams.collaborating(slots) & (late | superseded)
         for reason, mask in (
             ("flow_ended", ~live),
@@ -313,7 +325,7 @@ class Core:
         slots = self._table.recycle()
         if len(slots):
             self._history.forget(slots)
-            self._scheduler.forget(slots.tolist())
+            self.scheduler.forget(slots.tolist())
             if self._inputs is not None:
                 self._inputs.forget(slots)
             self._competition.forget(slots)

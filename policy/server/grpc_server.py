@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from policy.api import Actions, Policy
 from policy.errors import NoDecision
 from policy.protocol import policy_pb2 as pb
-from policy.server import listen
+from policy.server import kept, listen
 from policy.server.config import ServerConfig
 from policy.server.core import Core, Outgoing
 from policy.server.flows import Session
@@ -41,6 +41,8 @@ OUTBOX = 256
 MAX_PAUSE_S = 0.005
 LAZY_S = 0.02
 """Records without a window that closed wait for others so long."""
+KEEP_S = 10.0
+"""Between two times that the scheduler's state is saved."""
 _SERVICE = pb.DESCRIPTOR.services_by_name["Policy"].full_name
 
 
@@ -93,6 +95,7 @@ class PolicyService:
         self._config, self._metrics, self._token = config, metrics, token
         self._core = Core(config, tiers, metrics, inputs=inputs)
         self._core.light(config.light)
+        kept.restore(self._core.scheduler, config.scheduler_state)
         self._outboxes: dict[Session, Outbox] = {}
         self._tick_due, self._next_tick_s = False, 0.0
         self._draining = asyncio.Event()
@@ -249,6 +252,15 @@ class PolicyService:
         if not self._draining.is_set():
             self._dispatch(name)
 
+    async def keep_state(self) -> None:
+        """Save what the scheduler has learnt, every KEEP_S and at the end, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(KEEP_S)
+                kept.save(self._core.scheduler, self._config.scheduler_state)
+        finally:
+            kept.save(self._core.scheduler, self._config.scheduler_state)
+
     async def drain(self) -> None:
         """Answer what is under way, for at most `drain_s`, and end all streams with UNAVAILABLE."""
         if self._jobs:
@@ -316,7 +328,9 @@ async def _serve(config: ServerConfig, tiers: dict[str, Policy], inputs: InputLo
         print(f"ready {address}", flush=True)
         if metrics_address:
             print(f"metrics {metrics_address}", flush=True)
+        keeping = asyncio.create_task(service.keep_state())
         await stop.wait()
+        keeping.cancel()
         log.info("draining")
         await healthy.enter_graceful_shutdown()
         await service.drain()

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from experiments.congestion import thresholds
-from experiments.congestion.thresholds import Collaboration, scaled
+from experiments.congestion.thresholds import Collaboration
 from policy.api import Actions, FlowBatch
 from policy.scheduler.thresholds import ApcConfig
 from policy.tasks.congestion.fields import FIELDS, F
@@ -28,7 +28,7 @@ class Constant:
 def test_thresholds_scale_together_and_stay_valid() -> None:
     config = ApcConfig()
     for factor in (0.25, 8.0, 1000.0):
-        other = ApcConfig.model_validate(scaled(config, factor).model_dump())
+        other = ApcConfig.model_validate(config.scaled(factor).model_dump())
         assert other.queueing_on == config.queueing_on * factor
         assert other.loss_on == min(config.loss_on * factor, 1.0)
         assert other.calm_windows == config.calm_windows

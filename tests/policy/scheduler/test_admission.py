@@ -3,6 +3,7 @@ turn.
 """
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,3 +200,12 @@ def test_a_tier_that_answers_alone_takes_all_in_turn() -> None:
     q.join(np.arange(12))
     assert q.take_all(0).tolist() == list(range(8))
     assert q.take_all(0).tolist() == [8, 9, 10, 11]
+
+
+def test_capacity_is_the_throughput_of_the_best_batch_that_ends_in_time() -> None:
+    service = ServiceTime(AdmissionConfig(max_batch=16, deviations=0.0))
+    for size, took_ms in ((1, 10), (4, 25), (16, 80)):
+        service.observe(size, took_ms * 1_000_000, 0)
+    assert service.capacity_per_s(90e6) == pytest.approx(16 / 0.080)
+    assert service.capacity_per_s(30e6) == pytest.approx(4 / 0.025)
+    assert service.capacity_per_s(9e6) == 0.0

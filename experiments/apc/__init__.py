@@ -1,0 +1,1 @@
+"""Schedulers of APC under stress, and how they compare."""
