@@ -171,8 +171,9 @@ class Run:
         return pd.concat(frames, ignore_index=True)
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: str | Path) -> Run:
     """Read a run folder. Raises AnalysisError if it is none, or holds no finished cell."""
+    folder = Path(folder)
     manifest = read_manifest(folder)
     cells, skipped = [], []
     for entry in manifest.cells:

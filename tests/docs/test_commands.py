@@ -25,7 +25,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands, file_name
 # test_guide_export.py, test_guide_commands.py and tests/testbed/run/test_programs.py run these.
 ELSEWHERE = {f"{name}.md" for name in ("export", "programs", "directions", "queues", "ci", "shell")}
 COMMANDS = [page for page in PAGES if page.name not in ELSEWHERE and blocks(page, "sh")]
-PYTHON = [page for page in PAGES if blocks(page, "python")]
+PYTHON = [page for page in PAGES if page.name != "export.md" and blocks(page, "python")]
 _SHIMS = {
     "tbtest": f'exec {sys.executable} -P -m tests.docs.short "$@"',
     "python": f'exec {sys.executable} "$@"',

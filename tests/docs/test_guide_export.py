@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from testbed.cli import cli
 from tests.analysis.synthetic import bulk_cell, write_run
+from tests.docs.pages import GUIDE, blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "guide" / "export.md"
+PAGE = GUIDE / "export.md"
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,12 @@ def test_each_command_writes_into_the_run_folder(tmp_path: Path, form: str) -> N
     assert result.exit_code == 0
     assert Path(result.output.strip()).exists()
     assert Path(result.output.strip()).parent == run / "export"
+
+
+def test_the_python_reads_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = blocks(PAGE, "python")
+    (name,) = re.findall(r"runs/[\w-]+", block)
+    (tmp_path / "runs").mkdir()
+    write_run(tmp_path / name, [bulk_cell("bbr", 6, 5)])
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
