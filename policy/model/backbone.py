@@ -8,6 +8,7 @@ tokens mean.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,15 @@ from policy.model.weights import smollm2_folder
 
 DEFAULT_ID = "smollm2-135m"
 MAX_PARAMETERS = 10**10
+SHARED = "default"
+"""The name of the adapter that all tasks share: PEFT's usual one."""
 
 
 class LlmBackbone(nn.Module):
     """Tokens [n, T, hidden] -> the last `positions` output vectors [n, positions, hidden].
+
+    With `lora.rank_per_task` each of `tasks` has an adapter of its own beside the shared one;
+    `activate` says whose turn it is.
 
     Attributes:
         llm: the transformer (a PEFT model while it has adapters).
@@ -33,7 +39,12 @@ class LlmBackbone(nn.Module):
         fingerprint: identifies the frozen weights; a checkpoint refuses to load onto others.
     """
 
-    def __init__(self, config: BackboneConfig, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        config: BackboneConfig,
+        dtype: torch.dtype = torch.float32,
+        tasks: Iterable[str] = (),
+    ) -> None:
         super().__init__()
         llm = _load(config, dtype)
         self.hidden: int = llm.config.hidden_size
@@ -48,8 +59,11 @@ class LlmBackbone(nn.Module):
         _keep_blocks(llm, config)
         llm.requires_grad_(False)
         self.fingerprint = fingerprint(llm)
-        if config.lora.rank:
-            llm = _with_adapters(llm, config)
+        if not config.frozen:
+            llm.requires_grad_(True)
+            unused.requires_grad_(False)
+        for name, rank in adapters_of(config, tasks).items():
+            llm = _with_adapter(llm, config, name, rank)
         self.llm = llm
 
     def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
@@ -62,6 +76,16 @@ class LlmBackbone(nn.Module):
         dtype: torch.dtype = self.llm.dtype
         return dtype
 
+    def activate(self, task: str) -> None:
+        """Use the shared adapter and that task's own; which of them learn stays as it is."""
+        known = self.llm.peft_config if hasattr(self.llm, "peft_config") else {}
+        chosen = [name for name in (SHARED, own_adapter(task)) if name in known]
+        if chosen and list(self.llm.active_adapters) != chosen:
+            learned = [value for value in self.llm.parameters() if value.requires_grad]
+            self.llm.base_model.set_adapter(chosen)
+            for value in learned:
+                value.requires_grad_(True)
+
     def merge_adapters(self) -> None:
         """Fold the adapters into the weights, for inference; not to be undone."""
         if hasattr(self.llm, "merge_and_unload"):
@@ -70,6 +94,18 @@ class LlmBackbone(nn.Module):
     def adapter_parameters(self) -> dict[str, nn.Parameter]:
         """The trained parameters, by name; empty without LoRA."""
         return {name: value for name, value in self.llm.named_parameters() if "lora_" in name}
+
+
+def adapters_of(config: BackboneConfig, tasks: Iterable[str]) -> dict[str, int]:
+    """Rank of each adapter by name: the shared one, and one for each task."""
+    ranks = {SHARED: config.lora.rank}
+    ranks |= {own_adapter(task): config.lora.rank_per_task for task in tasks}
+    return {name: rank for name, rank in ranks.items() if rank}
+
+
+def own_adapter(task: str) -> str:
+    """The name of a task's own adapter."""
+    return f"of_{task}"
 
 
 def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.PreTrainedModel
@@ -134,12 +170,12 @@ def _keep_blocks(llm: Any, config: BackboneConfig) -> None:
     llm.config.num_hidden_layers = config.layers
 
 
-def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
+def _with_adapter(llm: Any, config: BackboneConfig, name: str, rank: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     lora = config.lora
-    adapters = LoraConfig(
-        r=lora.rank,
+    adapter = LoraConfig(
+        r=rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),
@@ -149,7 +185,12 @@ def _with_adapters(llm: Any, config: BackboneConfig) -> Any:
             warnings.simplefilter(
                 "ignore", FutureWarning
             )  # PEFT reads an attribute that transformers renamed
-            return get_peft_model(llm, adapters)
+            if hasattr(llm, "peft_config"):
+                llm.add_adapter(name, adapter)
+                for parameter, value in llm.named_parameters():
+                    value.requires_grad_("lora_" in parameter)
+                return llm
+            return get_peft_model(llm, adapter, adapter_name=name)
     except ValueError as error:
         raise ModelError(f"backbone.lora.targets {list(lora.targets)}: {error}") from None
 

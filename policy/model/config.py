@@ -26,6 +26,12 @@ class LoraConfig(Settings):
     alpha: int = Field(default=32, gt=0, le=4096)
     dropout: float = Field(default=0.05, ge=0, lt=1)
     targets: tuple[str, ...] = Field(default=("q_proj", "v_proj"), max_length=16)
+    rank_per_task: int = Field(
+        default=0,
+        ge=0,
+        le=512,
+        description="rank of a further adapter that each task has for itself",
+    )
 
 
 class BackboneConfig(Settings):
@@ -51,6 +57,15 @@ class BackboneConfig(Settings):
     )
     seed: int = Field(default=0, ge=0, lt=2**63)
     lora: LoraConfig = LoraConfig()
+    frozen: bool = Field(
+        default=True, description="false: all weights of the blocks are trained, without adapters"
+    )
+
+    @model_validator(mode="after")
+    def _adapters_or_all(self) -> BackboneConfig:
+        if not self.frozen and (self.lora.rank or self.lora.rank_per_task):
+            raise ValueError("frozen is false, so lora.rank and lora.rank_per_task must be 0")
+        return self
 
     @field_validator("architecture")
     @classmethod
@@ -74,6 +89,9 @@ class ModelConfig(TaskConfig):
 
     kind: Kind = "nioka"
     task: str = registry.DEFAULT
+    task_token: bool = Field(
+        default=False, description="a learned token that names the task comes first"
+    )
     backbone: BackboneConfig = BackboneConfig()
     control: ControlConfig = ControlConfig()
 

@@ -68,7 +68,9 @@ class Direct(Control):
 
 
 class Transformer(Control):
-    """A causal pre-norm transformer [n, T, hidden] -> the last outputs [n, positions, hidden]."""
+    """A causal pre-norm transformer [n, T, hidden] -> the last outputs [n, positions, hidden], for
+    at most `tokens` tokens.
+    """
 
     def __init__(self, tokens: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__(hidden)
@@ -90,7 +92,9 @@ class Transformer(Control):
         )
 
     def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
-        out: Tensor = self.encoder(tokens, mask=self.mask.to(tokens.dtype), is_causal=True)
+        length = tokens.shape[1]
+        mask = self.mask[:length, :length].to(tokens.dtype)
+        out: Tensor = self.encoder(tokens, mask=mask, is_causal=True)
         return out[:, -positions:]
 
 

@@ -73,7 +73,7 @@ class Engine:
             else fused_attention,
         )
         if variant == "packed" and isinstance(module, _Chain):
-            pack_linears(module.decoder, model.task.tokens(model.config))
+            pack_linears(module.decoder, model.tokens)
         elif compiled:
             compile_blocks(module, "max-autotune-no-cudagraphs" if variant == "autotune" else None)
         graphs = self.device.type == "cuda" and (compiled or variant == "graph")
@@ -185,8 +185,7 @@ def inference_module(
     if isinstance(model.backbone, LlmBackbone):
         model.backbone.merge_adapters()
         if lean and supported(model.backbone.llm):
-            tokens = model.task.tokens(model.config)
-            decoder = LeanDecoder(model.backbone.llm, tokens, attend, model.positions)
+            decoder = LeanDecoder(model.backbone.llm, model.tokens, attend, model.positions)
             return _Chain(model.encoder, decoder, model.head)
     return model
 

@@ -2,7 +2,8 @@
 
 `config.json` holds the format, the model's configuration, the backbone's fingerprint, the files'
 hashes, the task's fields and serving settings, the training record and, after `tbtest models
-export`, the portable file.
+export`, the portable file. Of a checkpoint of several tasks (format 2) `model` is a `JointConfig`,
+and what is a task's own stands under `tasks`, by its name.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policy.model.config import ModelConfig, settings_of
 from policy.model.errors import ModelError
+from policy.model.joint_config import JointConfig
 from policy.model.weights import sha256
 from policy.tasks import registry
 from policy.tasks.base import Settings, Task
 from settings import first_mistake
 
-FORMAT = 1
+FORMAT, JOINT_FORMAT = 1, 2
 BUNDLED = registry.checkpoint_folders()
 
 
@@ -40,7 +42,8 @@ class CheckpointInfo:
     """What `config.json` says. `training` holds data, seeds and metrics; `target_return` conditions
     a decision transformer at run time (None for the other objective); `serving` are the task's
     settings of how an output becomes an action; `portable` is None before `tbtest models
-    export`."""
+    export`. Of a checkpoint of several tasks all this is one task's; `tasks` names all, and `joint`
+    is the whole configuration."""
 
     folder: Path
     model: ModelConfig
@@ -49,17 +52,31 @@ class CheckpointInfo:
     training: dict[str, Any]
     serving: Settings
     portable: PortableRecord | None = None
+    joint: JointConfig | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Of all that the checkpoint decides."""
+        return (self.model.task,) if self.joint is None else tuple(self.joint.tasks)
+
+    def file(self, part: str) -> Path:
+        """Where a part's tensors lie: encoder, backbone or head."""
+        own = "" if self.joint is None or part == "backbone" else f"{self.model.task}."
+        return self.folder / f"{own}{part}.safetensors"
 
     @property
     def size_bytes(self) -> int:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
 
-def read_info(folder: Path) -> CheckpointInfo:
+def read_info(folder: Path, task: str | None = None) -> CheckpointInfo:
     """Read and check everything but the weights' values.
 
-    Raises: ModelError: not a checkpoint, of another format or field list, or a file is missing or
-        damaged.
+    task: of a checkpoint of several tasks the one that is wanted; None: the default task, or the
+    first.
+
+    Raises: ModelError: not a checkpoint, of another format or field list, not for that task, or a
+        file is missing or damaged.
     """
     path = folder / "config.json"
     try:
@@ -68,15 +85,21 @@ def read_info(folder: Path) -> CheckpointInfo:
         raise ModelError(f"{folder} is not a checkpoint: it has no config.json") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(record, dict) or record.get("format") not in (FORMAT, JOINT_FORMAT):
         found = record.get("format") if isinstance(record, dict) else None
         raise ModelError(
-            f"{path}: format {found!r}, but this version reads format {FORMAT}; train it anew"
+            f"{path}: format {found!r}, but this version reads formats {FORMAT} and "
+            f"{JOINT_FORMAT}; train it anew"
         )
     try:
+        joint = None
+        if record["format"] == JOINT_FORMAT:
+            joint = JointConfig.model_validate(record["model"])
+            record |= _of_task(record, joint, task)
         model = ModelConfig.model_validate(record["model"])
-        task = registry.learned_task(model.task)
-        serving = settings_of(task.serving_settings, record.get("serving"), "serving")
+        _check_task(folder, (model.task,) if joint is None else tuple(joint.tasks), task)
+        decided = registry.learned_task(model.task)
+        serving = settings_of(decided.serving_settings, record.get("serving"), "serving")
         files = dict(record["files"])
         info = CheckpointInfo(
             folder,
@@ -86,13 +109,16 @@ def read_info(folder: Path) -> CheckpointInfo:
             dict(record["training"]),
             serving,
             PortableRecord.model_validate(record["portable"]) if "portable" in record else None,
+            joint,
         )
+    except ModelError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         detail = first_mistake(error) if isinstance(error, ValidationError) else error
         raise ModelError(f"{path} is malformed: {detail}") from None
-    if record.get("fields") != list(task.fields):
+    if record.get("fields") != list(decided.fields):
         raise ModelError(
-            f"{path}: trained on other fields than the task {task.name} has in this version; "
+            f"{path}: trained on other fields than the task {decided.name} has in this version; "
             "train it anew"
         )
     if info.portable is not None:
@@ -102,6 +128,19 @@ def read_info(folder: Path) -> CheckpointInfo:
         if Path(name).name != name or not file.is_file() or sha256(file) != digest:
             raise ModelError(f"{file} is missing or damaged; restore the checkpoint")
     return info
+
+
+def _of_task(record: dict[str, Any], joint: JointConfig, task: str | None) -> dict[str, Any]:
+    """One task's own entries, as a checkpoint of that task alone has them."""
+    default = registry.DEFAULT if registry.DEFAULT in joint.tasks else next(iter(joint.tasks))
+    chosen = task if task in joint.tasks else default
+    return {"model": joint.of(chosen), **record["tasks"][chosen]}
+
+
+def _check_task(folder: Path, known: tuple[str, ...], wanted: str | None) -> None:
+    if wanted is not None and wanted not in known:
+        names = ", ".join(map(repr, known))
+        raise ModelError(f"{folder} is for task {names}; {wanted!r} is wanted")
 
 
 def task_of_file(file: Path) -> Task:

@@ -31,10 +31,19 @@ class PolicyModel(nn.Module):
         self.task = learned_task(config.task)
         self.positions = self.task.positions(config)
         self.backbone = backbone or build_backbone(config, backbone_dtype)
-        self.encoder = self.task.encoder(config, self.backbone.hidden, self.backbone.scale)
-        self.head = self.task.head(config, self.backbone.hidden)
+        hidden, scale = self.backbone.hidden, self.backbone.scale
+        encoder = self.task.encoder(config, hidden, scale)
+        self.encoder = Named(encoder, hidden, scale) if config.task_token else encoder
+        self.head = self.task.head(config, hidden)
+
+    @property
+    def tokens(self) -> int:
+        """Length of the sequence that the backbone reads."""
+        return tokens_of(self.config)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        if isinstance(self.backbone, LlmBackbone):
+            self.backbone.activate(self.config.task)
         tokens = self.encoder(inputs)
         vectors = self.backbone(tokens.to(self.backbone.dtype), self.positions)
         out: Tensor = self.head(vectors.float(), inputs)
@@ -53,11 +62,32 @@ class PolicyModel(nn.Module):
         return {name: value for name, value in self.named_parameters() if value.requires_grad}
 
 
+class Named(nn.Module):
+    """An encoder behind a learned token that names the task: [n, T, hidden] -> [n, 1 + T, hidden].
+
+    The token starts at the root mean square `scale`, as all others do.
+    """
+
+    def __init__(self, encoder: nn.Module, hidden: int, scale: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.token = nn.Parameter(scale * torch.randn(hidden))
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        tokens: Tensor = self.encoder(inputs)
+        return torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
+
+
+def tokens_of(config: ModelConfig) -> int:
+    """Length of the sequence that a model's backbone reads."""
+    return int(config.task_token) + learned_task(config.task).tokens(config)
+
+
 def build_backbone(
     config: ModelConfig, dtype: torch.dtype = torch.float32
 ) -> LlmBackbone | Control:
     """The language model, or the control in its place, for the sequences of the configured task."""
     if config.kind == "nioka":
-        return LlmBackbone(config.backbone, dtype)
-    task = learned_task(config.task)
-    return build_control(config, task.tokens(config), task.positions(config))
+        return LlmBackbone(config.backbone, dtype, [config.task])
+    positions = learned_task(config.task).positions(config)
+    return build_control(config, tokens_of(config), positions)

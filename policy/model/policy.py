@@ -87,13 +87,11 @@ def load_policy(
     if name not in KINDS:
         raise ModelError(f"no model policy {name!r}; known: {', '.join(KINDS)}")
     folder = resolve(checkpoint_path or name)
-    info = read_info(folder)
+    info = read_info(folder, task)
     if info.model.kind != KINDS[name]:
         raise ModelError(
             f"{folder} holds a {info.model.kind} model; policy {name!r} needs {KINDS[name]}"
         )
-    if task is not None and info.model.task != task:
-        raise ModelError(f"{folder} is for task {info.model.task!r}; {task!r} is wanted")
     engine = _engine(info, device)
     engine.warm_up()
     return ModelPolicy(name, engine, info)
@@ -137,6 +135,6 @@ def _torch_engine(info: CheckpointInfo, device: str, variant: str | None) -> Eng
             f"{info.folder} is to be run by PyTorch, which is not here ({error}); install the "
             "extra: pip install 'tbtest[policy]'"
         ) from None
-    model, _ = checkpoint.load(info.folder)
+    model, _ = checkpoint.load(info.folder, task=info.model.task)
     device = resolve_device(device)
     return make_engine(model, device, checked(variant) if variant else best_variant(model, device))

@@ -232,6 +232,15 @@ class LearnedTask(Task):
     def about_loss(self, settings: Settings) -> str:
         """The loss in a sentence, for the model card."""
 
+    def constant_loss(self, targets: Mapping[str, NDArray[Any]], settings: Settings) -> float:
+        """Loss of the best output that is the same for all samples, over these targets.
+
+        Trainings on several tasks divide by it. Raises PolicyError where a task does not say it.
+        """
+        raise PolicyError(
+            f"task {self.name} has no constant_loss, which a training on several tasks needs"
+        )
+
     @abstractmethod
     def measures(
         self, output: NDArray[np.float32], targets: Mapping[str, NDArray[Any]]

@@ -4,6 +4,7 @@ type.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +17,9 @@ from policy.tasks.base import Settings
 from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 
 
-class TrainConfig(Settings):
-    """Everything that decides a training run's result, apart from the dataset."""
+class Schedule(Settings):
+    """How long, how fast and on how many samples a training goes; the same for all tasks."""
 
-    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     batch_size: int = Field(
         default=256, gt=0, description="samples per optimiser step, over all processes"
@@ -38,10 +38,6 @@ class TrainConfig(Settings):
         description="share of learning_rate left at max_steps; down to it along a cosine",
     )
     clip: float = Field(default=0.25, gt=0, description="largest norm of the gradient")
-    loss: SerializeAsAny[Settings] = Field(description="as the task's `loss_settings`")
-    serving: SerializeAsAny[Settings] = Field(
-        description="as the task's `serving_settings`; goes with the checkpoint"
-    )
     evaluate_every: int = Field(default=200, gt=0)
     evaluate_samples: int = Field(
         default=8192, gt=0, description="validation samples looked at each time"
@@ -51,6 +47,16 @@ class TrainConfig(Settings):
     )
     precision: Literal["auto", "no", "bf16"] = Field(
         default="auto", description="auto: bf16 on CUDA"
+    )
+
+
+class TrainConfig(Schedule):
+    """Everything that decides a training run's result, apart from the dataset."""
+
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    loss: SerializeAsAny[Settings] = Field(description="as the task's `loss_settings`")
+    serving: SerializeAsAny[Settings] = Field(
+        description="as the task's `serving_settings`; goes with the checkpoint"
     )
 
     @model_validator(mode="before")
@@ -79,16 +85,32 @@ def load_config(
     Raises:
         ModelError: names the file or assignment, the key and what is wrong.
     """
+    given = {"model.kind": ("--model", kind), "model.task": ("--task", task)}
+    data = read_settings(path, assignments, given)
+    try:
+        return TrainConfig.model_validate(data)
+    except ValidationError as error:
+        source = path or "training settings"
+        raise ModelError(f"{source}: {first_mistake(error, TrainConfig)}") from None
+
+
+def read_settings(
+    path: Path | None,
+    assignments: tuple[str, ...],
+    given: Mapping[str, tuple[str, str | None]],
+) -> dict[str, Any]:
+    """Keys and values from a YAML file, changed by options, (option, value) by key, and by
+    `key.inner=value` assignments; not checked. Raises ModelError.
+    """
     data: Any = {}
     if path is not None:
         try:
             data = read_mapping(path, "the settings of a training")
         except SettingsError as error:
             raise ModelError(str(error)) from None
-    if kind is not None:
-        _assign(data, ["model", "kind"], kind, f"--model {kind}")
-    if task is not None:
-        _assign(data, ["model", "task"], task, f"--task {task}")
+    for key, (option, value) in given.items():
+        if value is not None:
+            _assign(data, key.split("."), value, f"{option} {value}")
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator:
@@ -98,11 +120,7 @@ def load_config(
         except SettingsError as error:
             raise ModelError(str(error)) from None
         _assign(data, key.split("."), parsed, f"--set {assignment}")
-    try:
-        return TrainConfig.model_validate(data)
-    except ValidationError as error:
-        source = path or "training settings"
-        raise ModelError(f"{source}: {first_mistake(error, TrainConfig)}") from None
+    return dict(data)
 
 
 def _assign(data: dict[str, Any], keys: list[str], value: Any, source: str) -> None:

@@ -114,18 +114,30 @@ def model_card(
         "",
         "## Errors on test traces",
         "",
+        *error_table(task, {name: ours, **others}),
+        "",
+        "These are open-loop errors; closed-loop results come from `tbtest run`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def error_table(task: LearnedTask, policies: Mapping[str, Measures]) -> list[str]:
+    """Lines of a table of the task's shown measures: a row for each family, as the first policy has
+    them, and policy.
+    """
+    lines = [
         task.about_measures,
         "",
         "| trace family | policy | " + " | ".join(measure.label for measure in task.shown) + " |",
         "|---|---|" + "---:|" * len(task.shown),
     ]
-    for family in ours:
-        for policy, measures in {name: ours, **others}.items():
+    for family in next(iter(policies.values())):
+        for policy, measures in policies.items():
             if family in measures:
                 row = measures[family]
                 cells = " | ".join(
                     f"{measure.scale * row[measure.name]:.1f}" for measure in task.shown
                 )
                 lines.append(f"| {family} | {policy} | {cells} |")
-    lines += ["", "These are open-loop errors; closed-loop results come from `tbtest run`.", ""]
-    return "\n".join(lines)
+    return lines

@@ -28,15 +28,15 @@ def list_models(folders: tuple[Path, ...]) -> None:
     found = dict(checkpoints.bundled())
     for folder in folders:
         for config in sorted(folder.rglob("config.json")):
-            if (config.parent / "head.safetensors").is_file():
+            if any(config.parent.glob("*head.safetensors")):
                 found[str(config.parent)] = config.parent
-    table = Table("name", "model", "objective", "backbone", "error on test", "size", box=None)
+    table = Table("name", "tasks", "model", "backbone", "error on test", "size", box=None)
     for name, path in found.items():
         info = checkpoints.read_info(path)
         table.add_row(
             name,
-            info.model.kind,
-            info.model.objective,
+            ", ".join(info.tasks),
+            f"{info.model.kind}{_asked(info)}",
             _backbone(info),
             _test_error(info),
             f"{info.size_bytes / 1e6:.1f} MB",
@@ -99,12 +99,20 @@ def _backbone(info: CheckpointInfo) -> str:
     return info.model.backbone.id + (f", {layers} blocks" if layers else "")
 
 
-def _test_error(info: CheckpointInfo) -> str:
-    try:
-        from policy.tasks.registry import learned_task
+def _asked(info: CheckpointInfo) -> str:
+    return "" if info.model.objective == "near-optimal" else f" ({info.model.objective})"
 
-        chosen = info.training["seeds"][str(info.training["seed"])]
-        first = learned_task(info.model.task).shown[0]
-        return f"{first.label} {first.text(chosen['test']['all'][first.name])}"
+
+def _test_error(info: CheckpointInfo) -> str:
+    from policy.tasks.registry import learned_task
+
+    try:
+        test = info.training["seeds"][str(info.training["seed"])]["test"]
+        parts = []
+        for task in info.tasks:
+            first = learned_task(task).shown[0]
+            measures = test if info.joint is None else test[task]
+            parts.append(f"{first.label} {first.text(measures['all'][first.name])}")
+        return ", ".join(parts)
     except (KeyError, TypeError):
         return "–"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from testbed.cli.by_task import TaskCommand, task_option
+from testbed.errors import UserError
 
 if TYPE_CHECKING:
-    from policy.training.trainer import Progress
+    from policy.training.config import Schedule
+    from policy.training.state import Progress
 
 KINDS = ("nioka", "gru", "mlp", "transformer", "direct")
 
@@ -18,6 +20,13 @@ KINDS = ("nioka", "gru", "mlp", "transformer", "direct")
 @click.command(cls=TaskCommand)
 @click.argument("dataset", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @task_option()
+@click.option(
+    "--tasks",
+    "task_names",
+    metavar="NAMES",
+    help="Several tasks, for one model of all: congestion,abr,cjs. DATASET then holds a folder for "
+    "each, under its name.",
+)
 @click.option(
     "--model",
     "kind",
@@ -52,6 +61,7 @@ KINDS = ("nioka", "gru", "mlp", "transformer", "direct")
 def train(
     dataset: Path,
     task_name: str,
+    task_names: str | None,
     kind: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
@@ -69,21 +79,41 @@ def train(
         tbtest train experience --model nioka --set model.backbone.lora.rank=0 --out first
     A control on the same data:
         tbtest train experience --model gru --out gru
+    One model of three tasks, from data/congestion, data/abr and data/cjs:
+        tbtest train data --tasks congestion,abr,cjs --out generalist
     """
     from policy.tasks.registry import DEFAULT, learned_task
-    from policy.training.config import load_config
 
-    chosen = None if task_name == DEFAULT else learned_task(task_name).name
-    settings = load_config(config, assignments, kind, chosen)
+    if task_names is None:
+        from policy.training.config import load_config
+
+        chosen = None if task_name == DEFAULT else learned_task(task_name).name
+        settings: Schedule = load_config(config, assignments, kind, chosen)
+    else:
+        from policy.training.mixture.config import load_mixture_config
+
+        if compare:
+            raise UserError("--compare: not with --tasks; the card shows the rule policies alone")
+        named = [learned_task(name.strip()).name for name in task_names.split(",")]
+        settings = load_mixture_config(named, config, assignments, kind)
     if dry_run:
         import yaml
 
         click.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False), nl=False)
         return
+    folder = _train(dataset, settings, out, compare)
+    click.echo(f"{folder}: see README.md there; logs: tensorboard --logdir {out}")
+
+
+def _train(dataset: Path, settings: Schedule, out: Path, compare: tuple[Path, ...]) -> Path:
+    """Train with a progress bar for each seed; the checkpoint's folder."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from policy.training.run import train as run_training
+    from policy.training.config import TrainConfig
+    from policy.training.mixture.config import MixtureConfig
+    from policy.training.mixture.run import train as train_mixture
+    from policy.training.run import train as train_one_task
 
     columns = (
         TextColumn("seed {task.fields[seed]}"),
@@ -117,5 +147,7 @@ def train(
                 ),
             )
 
-        folder = run_training(dataset, settings, out, compare=compare, on_progress=show)
-    click.echo(f"{folder}: see README.md there; logs: tensorboard --logdir {out}")
+        if isinstance(settings, TrainConfig):
+            return train_one_task(dataset, settings, out, compare=compare, on_progress=show)
+        assert isinstance(settings, MixtureConfig)
+        return train_mixture(dataset, settings, out, on_progress=show)

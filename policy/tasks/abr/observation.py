@@ -8,15 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policy.tasks.abr.session import HISTORY, Sessions
+from policy.tasks.abr.layout import LOOKAHEAD, PER_LEVEL, SHARED, SHARES
+from policy.tasks.abr.session import Sessions
 from policy.tasks.abr.tensors import TensorSessions
 
-# Sizes of so many chunks to come are seen; what lies beyond the video's end repeats the last chunk.
-LOOKAHEAD = 5
-# A plan at these shares of the estimate: what stalls at each level if the rate falls that far.
-SHARES = (0.25, 0.5, 0.75, 1.0)
-SHARED = 3 * HISTORY + 13
-PER_LEVEL = LOOKAHEAD + 2 * len(SHARES) + 8
+__all__ = ["PER_LEVEL", "SHARED", "observe"]
 
 
 def observe(

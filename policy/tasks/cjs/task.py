@@ -102,6 +102,12 @@ class CjsTask(LearnedTask):
         # An action that the head rules out, as one beyond the executors at hand, has no gradient.
         return -(targets["weight"] * flat.clamp(min=-30.0)).sum(dim=1).mean()
 
+    def constant_loss(self, targets: Mapping[str, NDArray[Any]], settings: Settings) -> float:
+        """Entropy of the labels' mean over all samples."""
+        mass = np.bincount(targets["action"].ravel(), targets["weight"].ravel())
+        share = mass[mass > 0] / mass.sum()
+        return float(-(share * np.log(share)).sum())
+
     def about_loss(self, settings: Settings) -> str:
         return "cross entropy to a softmax of the costs of the actions that were rolled out"
 

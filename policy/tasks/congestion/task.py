@@ -128,6 +128,16 @@ class CongestionTask(LearnedTask):
         weight = 1.0 + (settings.overestimation_weight - 1.0) * (error > 0)
         return (weight * error.square()).mean()
 
+    def constant_loss(self, targets: Mapping[str, NDArray[Any]], settings: Settings) -> float:
+        """Of the labels' expectile (Newey, Powell, 1987); of their mean without weighting."""
+        assert isinstance(settings, LossConfig)
+        action = targets["action_log2"].astype(np.float64)
+        best, weight = action.mean(), np.ones_like(action)
+        for _ in range(100):
+            weight = 1.0 + (settings.overestimation_weight - 1.0) * (best > action)
+            best = np.average(action, weights=weight)
+        return float((weight * (best - action) ** 2).mean())
+
     def about_loss(self, settings: Settings) -> str:
         assert isinstance(settings, LossConfig)
         weight = settings.overestimation_weight

@@ -156,6 +156,11 @@ class ToyTask(LearnedTask):
 
         return functional.cross_entropy(output, targets["best"])
 
+    def constant_loss(self, targets: Mapping[str, Any], settings: Settings) -> float:
+        share = np.bincount(targets["best"]) / len(targets["best"])
+        share = share[share > 0]
+        return float(-(share * np.log(share)).sum())
+
     def about_loss(self, settings: Settings) -> str:
         return "cross-entropy of the best candidate"
 
@@ -172,6 +177,12 @@ class ToyTask(LearnedTask):
     def actions(self, output: Any, batch: Choices, settings: Settings) -> Chosen:
         assert isinstance(settings, Serving)
         return Chosen(output.argmax(1) + settings.offset)
+
+
+class SecondToyTask(ToyTask):
+    """The same choice under another name, to be learned beside it."""
+
+    name = "second-toy"
 
 
 def _modules() -> Any:

@@ -1,0 +1,1 @@
+"""One policy for three tasks: docs/results/generalist.md."""
