@@ -2,8 +2,8 @@
 
     python -m experiments.generalist.congestion_data --out data/congestion
 
-`tbtest collect --simulated` leaves validation and test traces to live runs. Here models are compared
-with each other in the simulator alone, so that their open-loop errors come from it, too.
+`tbtest collect --simulated` leaves validation and test traces to live runs. Here models are
+compared with each other in the simulator alone, so that their open-loop errors come from it, too.
 """
 
 from __future__ import annotations

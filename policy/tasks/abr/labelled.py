@@ -78,7 +78,7 @@ def _read(folder: Path) -> Arrays:
     files = sorted(folder.glob(PATTERN))
     if not files:
         raise PolicyError(f"{folder}: holds no {PATTERN}; collect labelled sessions")
-    parts = [_read_batch(file) | {} for file in files]
+    parts = [_read_batch(file) for file in files]
     for number, part in enumerate(parts):
         part["batch"] = np.full(len(part["exists"]), number)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -96,9 +96,10 @@ def _read_batch(path: Path) -> Arrays:
     for name, shape in shapes.items():
         if not n or arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise PolicyError(f"{path}: no array {name} of shape {shape}, of numbers")
+    observed = padded(arrays["shared"], arrays["by_level"])
     regret = np.zeros((n, LEVELS), np.float32)
     regret[:, :levels] = (values.max(axis=1, keepdims=True) - values).clip(max=WORST_REGRET)
-    return padded(arrays["shared"], arrays["by_level"]) | {"regret_s": regret}
+    return observed | {"regret_s": regret}
 
 
 def _n(side: Arrays) -> list[int]:

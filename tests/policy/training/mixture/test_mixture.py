@@ -201,7 +201,7 @@ def test_command(folder, tmp_path):
         (["toy", "toy"], (), "name each task once"),
         (["toy"], ("model.tasks.second-toy.history=2",), "model.tasks.second-toy is none"),
         (["toy"], ("tasks.second-toy.loss={}",), "tasks.second-toy is none of model.tasks"),
-        (["toy"], ("model.tasks.toy.encoder.width=none",), "model.tasks.toy.encoder"),
+        (["toy"], ("model.tasks.toy.encoder.width=none",), "tasks.toy.encoder.width"),
         (list(TASKS), ("model.kind=mlp",), "one length"),
         (["toy"], ("model.backbone.frozen=false",), "lora.rank"),
     ],
