@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import numpy as np
@@ -36,6 +36,7 @@ from testbed.links.base import (
     Queue,
 )
 from testbed.links.measure import WINDOW_NS, backlogged_windows
+from testbed.links.queues import QueueKind
 from testbed.links.relay.backend import RelayBackend
 from testbed.links.tc.backend import TcBackend
 from testbed.links.tc.probe import missing_features
@@ -216,6 +217,20 @@ def loss_free_rate(range_: Range, backend: LinkBackend, seconds: float) -> Row:
     return row
 
 
+def through_queue(range_: Range, backend: LinkBackend, seconds: float, kind: QueueKind) -> Row:
+    """400 Mbit/s through a queue discipline that has no reason to drop: what is lost, the relay was
+    too slow for.
+    """
+    queue = Queue.of(kind, 5_000_000, {}, ecn=True)
+    direction = Direction(capacity=constant(2e9), queue=queue, delay_ns=DELAY_NS)
+    shot = range_.shoot(backend, direction, 400e6, min(seconds, 3))
+    return {
+        "case": f"400 Mbit/s through {kind}",
+        "lost": shot.sent - len(shot.sent_ns),
+        **_load(shot),
+    }
+
+
 def opportunities(range_: Range, backend: LinkBackend, seconds: float, trace: Trace) -> Row:
     """A trace of delivery opportunities with the queue never empty: lateness of departures, bytes
     per window.
@@ -272,6 +287,9 @@ def cases(
         for mbps in (10, 50, 200):
             yield added_delay(range_, backend, seconds, mbps)
         yield loss_free_rate(range_, backend, seconds)
+    if backend.name == "relay":
+        for kind in get_args(QueueKind):
+            yield through_queue(range_, backend, seconds, kind)
 
 
 # What a row may hold, for people: label, keys, unit.
