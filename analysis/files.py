@@ -36,9 +36,10 @@ class Verdict(IntEnum):
     RANDOM_LOSS = 3
     IN_QUEUE = 4
     DUPLICATE = 5
+    POLICED = 6
 
 
-LOST = (Verdict.TAIL_DROP, Verdict.AQM_DROP, Verdict.RANDOM_LOSS)
+LOST = (Verdict.TAIL_DROP, Verdict.AQM_DROP, Verdict.RANDOM_LOSS, Verdict.POLICED)
 
 Time = Annotated[int, Field(ge=-(2**62), le=2**62)]
 Duration = Annotated[int, Field(ge=0, le=_MAX_DURATION_NS)]

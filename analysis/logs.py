@@ -89,6 +89,14 @@ COLUMNS: dict[str, pa.Schema] = {
             _needed("open_stall_s", pa.float64()),
         ]
     ),
+    "transfers": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("arrival_ns", _TIME),
+            _needed("size_bytes", _COUNT),
+            ("completed_ns", _TIME),
+        ]
+    ),
     "acks": pa.schema(
         [
             _needed("flow", pa.int16()),

@@ -17,6 +17,7 @@ from analysis.metrics.schema import CellMetrics, Metrics, Summary
 from analysis.metrics.table import RUN, Metric, value_of
 from analysis.metrics.trust import policy_doubts
 from analysis.metrics.video import video_metrics
+from analysis.metrics.web import web_metrics
 from analysis.run import Cell, Run
 from analysis.statistics import Interval, median_ci95
 
@@ -85,6 +86,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 dash=dash_metrics(cell.log("chunks"), cell.log("sessions"), flow)
                 if flow.kind == "dash"
                 else None,
+                web=web_metrics(cell.log("transfers"), flow) if flow.kind == "web" else None,
                 decisions=decision_metrics(decisions, acks, events, flow, window_ns(cell))
                 if cell.is_policy
                 else None,

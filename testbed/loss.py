@@ -1,12 +1,20 @@
-"""Loss and reordering as people write them: ``0.5%`` (independent) or ``ge:...`` (Gilbert-Elliott),
-``1%,5ms``.
+"""Loss, policers and reordering as people write them: ``0.5%`` (independent) or ``ge:...``
+(Gilbert-Elliott), ``5mbit,50kB``, ``1%,5ms``.
 """
 
 from __future__ import annotations
 
 from testbed.errors import UserError
-from testbed.links.base import Loss, Reorder
-from testbed.units import format_duration, parse_duration_ns, parse_fraction
+from testbed.links.base import Loss, Policer, Reorder
+from testbed.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration_ns,
+    parse_fraction,
+    parse_rate_bps,
+    parse_size_bytes,
+)
 
 _FORM = (
     "ge:P_GOOD_BAD,P_BAD_GOOD[,LOSS_BAD[,LOSS_GOOD]], for example ge:1%,30% or ge:0.01,0.3,0.8,0"
@@ -63,3 +71,21 @@ def format_reorder(reorder: Reorder) -> str:
     if not reorder.chance:
         return "none"
     return f"{reorder.chance:.12g},{format_duration(reorder.delay_ns)}"
+
+
+def parse_policer(text: object) -> Policer:
+    """``"5mbit,50kB"``: the rate and the burst that pass; ``"none"``. Raises UserError."""
+    words = str(text).strip()
+    if words.lower() == "none":
+        return Policer()
+    rate, comma, burst = words.partition(",")
+    if not comma:
+        raise UserError(f"policer {text!r}: write rate and burst, for example 5mbit,50kB")
+    return Policer(parse_rate_bps(rate), parse_size_bytes(burst))
+
+
+def format_policer(policer: Policer) -> str:
+    """What ``parse_policer`` reads."""
+    if not policer.rate_bps:
+        return "none"
+    return f"{format_rate(policer.rate_bps)},{format_size(policer.burst_bytes)}"

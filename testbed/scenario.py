@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import (
     BaseModel,
@@ -19,6 +20,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -29,9 +31,16 @@ from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
 from testbed.links.base import Loss as LossModel
-from testbed.links.base import Reorder
+from testbed.links.base import Policer, Reorder
 from testbed.links.queues import Queue, QueueKind
-from testbed.loss import format_loss, format_reorder, parse_loss, parse_reorder
+from testbed.loss import (
+    format_loss,
+    format_policer,
+    format_reorder,
+    parse_loss,
+    parse_policer,
+    parse_reorder,
+)
 from testbed.traffic.abr import full_abr_names, split_abr_names
 from testbed.units import (
     format_duration,
@@ -40,6 +49,8 @@ from testbed.units import (
     parse_fraction,
     parse_rate_bps,
 )
+from traces.model import Steps as TraceSteps
+from traces.model import Trace
 
 
 def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator:
@@ -77,7 +88,15 @@ Loss = Annotated[
 ReorderText = Annotated[
     Reorder, _from_text(parse_reorder, Reorder), PlainSerializer(format_reorder)
 ]
+PolicerText = Annotated[
+    Policer, _from_text(parse_policer, Policer), PlainSerializer(format_policer)
+]
 Fraction = Annotated[float, _from_text(parse_fraction, float), Field(ge=0, le=1)]
+
+
+def _parse_capacity(value: object) -> float:
+    """A rate, or 0."""
+    return 0.0 if str(value).strip() == "0" else parse_rate_bps(value)
 
 
 class _Strict(BaseModel):
@@ -118,6 +137,38 @@ class QueueOptions(_Strict):
         return Queue.of(kind, limit_bytes, asked, ecn)
 
 
+class Step(_Strict):
+    """What a bottleneck is from a moment on, until the next step."""
+
+    at_ns: DurationNs = Field(alias="at", description="after the run's start; the first one: 0s")
+    rate_bps: Annotated[float, _from_text(_parse_capacity, (float, int)), Field(ge=0, le=10e9)] = (
+        Field(alias="rate", description="capacity; 0 is an outage")
+    )
+    delay_ns: DurationNs = Field(0, alias="delay", description="one-way delay on top of the RTT's")
+    loss: Fraction = Field(0.0, description="chance of a packet, on top of `loss`")
+
+    @field_serializer("rate_bps")
+    def _as_text(self, rate_bps: float) -> str:
+        return format_rate(rate_bps) if rate_bps else "0"
+
+
+Steps = Annotated[tuple[Step, ...], Field(max_length=10_000)]
+
+
+def steps_trace(steps: Sequence[Step], name: str) -> Trace:
+    """The trace that steps mean; the last one holds. Raises TraceError."""
+    return Trace(
+        name,
+        None,
+        TraceSteps(
+            np.array([step.at_ns for step in steps]),
+            np.array([step.rate_bps for step in steps]),
+            np.array([step.delay_ns for step in steps]) if any(s.delay_ns for s in steps) else None,
+            np.array([step.loss for step in steps]) if any(s.loss for s in steps) else None,
+        ),
+    )
+
+
 class Reverse(_Strict):
     """The bottleneck against the data direction, which ACKs take. A rate or a trace limits it."""
 
@@ -129,6 +180,7 @@ class Reverse(_Strict):
     rate_bps: RateBps | None = Field(
         None, alias="rate", description="its constant capacity, instead of a trace"
     )
+    steps: Steps = Field((), description="its capacity in steps, as `steps`")
     buffer: BufferSize = Field(Buffer(bdp=8.0), description="its queue limit, as `buffer`")
     queue: QueueKind = Field("droptail", description="its queue discipline")
     queue_options: QueueOptions = Field(
@@ -138,8 +190,8 @@ class Reverse(_Strict):
 
     @model_validator(mode="after")
     def _one_capacity(self) -> Reverse:
-        if self.trace is not None and self.rate_bps is not None:
-            raise ValueError("give a trace or a rate, one of the two")
+        if (self.trace is not None) + (self.rate_bps is not None) + bool(self.steps) > 1:
+            raise ValueError("give a trace or a rate, one of the two, or steps")
         return self
 
 
@@ -164,9 +216,35 @@ class CrossTraffic(_Strict):
         "forward", description="reverse: from the pair's receiver to its sender"
     )
     start_ns: DurationNs = Field(0, alias="start", description="after the run's start")
+    stop_ns: DurationNs | None = Field(
+        None, alias="stop", description="after the run's start; null: with the run"
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="the traffic kind's own options"
     )
+
+
+class EachFlow(_Strict):
+    """What is special about one measured flow."""
+
+    start_ns: DurationNs | None = Field(
+        None, alias="start", description="after the run's start; null: within `stagger`"
+    )
+    stop_ns: DurationNs | None = Field(
+        None, alias="stop", description="after the run's start; null: with the run"
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="options of its own, on top of flow_options"
+    )
+
+
+class About(_Strict):
+    """Where a scenario comes from, for people and for `tbtest suite`."""
+
+    section: str = Field("", description="of the standard")
+    title: str = Field(description="what it is called there")
+    asks: str = Field("", description="what the standard wants to see")
+    differs: str = Field("", description="where this scenario departs from it")
 
 
 class Scenario(_Strict):
@@ -193,6 +271,9 @@ class Scenario(_Strict):
     rate_bps: RateBps | None = Field(
         None, alias="rate", description="constant bottleneck capacity, instead of a trace"
     )
+    steps: Steps = Field(
+        (), description="capacity in steps, with delay and loss of their own, instead of a trace"
+    )
     trace_start: Start = Field(
         0,
         description="where in the trace to begin, or random: seeded, with the duration still ahead",
@@ -213,6 +294,9 @@ class Scenario(_Strict):
     flow_options: dict[str, Any] = Field(
         default_factory=dict, description="the traffic kind's own options"
     )
+    each_flow: tuple[EachFlow, ...] = Field(
+        (), description="start, stop and options of every measured flow, one entry each"
+    )
     stagger_ns: DurationNs = Field(
         200 * 10**6, alias="stagger", description="flows start at seeded random times within this"
     )
@@ -224,6 +308,7 @@ class Scenario(_Strict):
     buffer: BufferSize = Field(
         Buffer(bdp=8.0), description="bottleneck queue limit: 8bdp, or a size such as 60kB"
     )
+    ip: Literal[4, 6] = Field(4, description="version of IP between the hosts")
     queue: QueueKind = Field(
         "droptail",
         description="queue discipline of the bottleneck: droptail, codel, fq_codel, pie, dualpi2",
@@ -245,6 +330,15 @@ class Scenario(_Strict):
         Reorder(), description="1%,5ms: a packet of a hundred is held back by 5 ms behind the queue"
     )
     duplicate: Fraction = Field(0.0, description="chance that a packet arrives twice: 0.1%")
+    wifi_ns: DurationNs = Field(
+        0,
+        alias="wifi",
+        le=91_000_000,
+        description="a Wi-Fi hop behind the queue: aggregates whose access takes this on average",
+    )
+    policer: PolicerText = Field(
+        Policer(), description="5mbit,50kB: drops in front of the queue what exceeds rate and burst"
+    )
     reverse: Annotated[Reverse, BeforeValidator(_reverse)] = Field(
         default_factory=lambda: Reverse.model_validate({}),
         description="the way of the ACKs: a rate, a trace, `pair`, or a mapping; unlimited",
@@ -267,6 +361,7 @@ class Scenario(_Strict):
         (),
         description="what must hold of the metrics, e.g. 'policy.stall_200 <= 0.7 * bbr.stall_200'",
     )
+    about: About | None = Field(None, description="where the scenario comes from; changes nothing")
     pcap: bool = Field(False, description="capture packets at both ends of the bottleneck")
     log_inputs: bool = Field(
         False, description="log each decision of the policy server with its input"
@@ -281,11 +376,8 @@ class Scenario(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _rate_replaces_default_trace(cls, data: Any) -> Any:
-        if (
-            isinstance(data, Mapping)
-            and (data.get("rate") is not None or data.get("rate_bps") is not None)
-            and "trace" not in data
-        ):
+        others = ("rate", "rate_bps", "steps")
+        if isinstance(data, Mapping) and "trace" not in data and any(map(data.get, others)):
             return {**data, "trace": None}
         return data
 
@@ -315,8 +407,10 @@ class Scenario(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
-        if (self.trace is None) == (self.rate_bps is None):
-            raise ValueError("give a trace or a rate, one of the two (trace: null to use a rate)")
+        if (self.trace is not None) + (self.rate_bps is not None) + bool(self.steps) != 1:
+            raise ValueError(
+                "give a trace or a rate, one of the two, or steps (trace: null to use another)"
+            )
         if self.duration_ns < 10**9:
             raise ValueError(
                 f"duration: {format_duration(self.duration_ns)} is too short to measure; use 1s or "
@@ -324,6 +418,18 @@ class Scenario(_Strict):
             )
         if self.loss is not None and self.loss.mean >= 1:
             raise ValueError("loss: every packet would be lost; use less than 100%")
+        if self.each_flow and len(self.each_flow) != self.flows:
+            raise ValueError(
+                f"each_flow: {len(self.each_flow)} entries for {self.flows} flows; give one each"
+            )
+        for number, each in enumerate(self.each_flow):
+            start_ns = each.start_ns or 0
+            stop_ns = self.duration_ns if each.stop_ns is None else each.stop_ns
+            if not start_ns < stop_ns <= self.duration_ns:
+                raise ValueError(
+                    f"each_flow.{number}: from {format_duration(start_ns)} to "
+                    f"{format_duration(stop_ns)}; a flow stops after its start, within duration"
+                )
         if self.stagger_ns >= self.duration_ns:
             raise ValueError("stagger: flows would start after the end; use less than duration")
         if not 10**6 <= self.rtt_ns <= 5 * 10**9:

@@ -17,7 +17,12 @@ from analysis.files import LOST, Verdict
 from analysis.frames import log_names, read_frame
 from analysis.run import Cell, Flow
 
-_TRIGGERS = {Verdict.TAIL_DROP: "tail drop", Verdict.AQM_DROP: "AQM", Verdict.RANDOM_LOSS: "random"}
+_TRIGGERS = {
+    Verdict.TAIL_DROP: "tail drop",
+    Verdict.AQM_DROP: "AQM",
+    Verdict.RANDOM_LOSS: "random",
+    Verdict.POLICED: "policer",
+}
 Event = dict[str, Any]
 
 

@@ -11,6 +11,7 @@ from analysis.metrics.decisions import DecisionMetrics
 from analysis.metrics.link import LinkMetrics
 from analysis.metrics.percentiles import PercentilesMs
 from analysis.metrics.video import VideoMetrics
+from analysis.metrics.web import WebMetrics
 
 
 class _Model(BaseModel):
@@ -65,6 +66,7 @@ class CellMetrics(_Model):
     )
     video: VideoMetrics | None = Field(None, description="only for video flows")
     dash: DashMetrics | None = Field(None, description="only for dash flows")
+    web: WebMetrics | None = Field(None, description="only for web flows")
     decisions: DecisionMetrics | None = Field(None, description="only under a policy")
 
 

@@ -52,11 +52,18 @@ class VideoMetrics(BaseModel):
     skipped_share: float = Field(description="frames that the sender never sent / frames captured")
 
 
-def display_gaps_ns(frames: pd.DataFrame, stop_ns: int) -> npt.NDArray[np.int64]:
-    """Gaps between consecutive displayed frames; the last one is open and ends with the flow."""
+def display_gaps_ns(frames: pd.DataFrame, stop_ns: int, pause_ns: int = 0) -> npt.NDArray[np.int64]:
+    """Gaps between consecutive displayed frames; the last one is open and ends with the flow.
+    ``pause_ns``: for so long the camera was off once, and nothing was to be seen.
+    """
     # Frames that came late are shown at one instant: the viewer saw the last of them.
     shown = np.unique(frames["displayed_ns"].dropna().to_numpy(dtype=np.int64))
     shown = shown[shown <= stop_ns]
+    if pause_ns:
+        captured_ns = np.sort(frames["captured_ns"].to_numpy(dtype=np.int64))
+        for resumed_ns in captured_ns[1:][np.diff(captured_ns) >= pause_ns][:1]:
+            shown = np.maximum.accumulate(shown - pause_ns * (shown >= resumed_ns))
+            stop_ns -= pause_ns
     return np.diff(np.append(shown, stop_ns)) if len(shown) else np.empty(0, np.int64)
 
 
@@ -110,12 +117,18 @@ def jitter_buffer_ns(flow: Flow) -> int:
     return round((value if known else _JITTER_BUFFER_MS) * 1e6)
 
 
+def pause_ns(flow: Flow) -> int:
+    """For how long the flow's camera was off."""
+    value = flow.options.get("pause_s", 0)
+    return round(value * 1e9) if isinstance(value, int | float) and 0 <= value <= 86_400 else 0
+
+
 def video_metrics(frames: pd.DataFrame, flow: Flow) -> VideoMetrics | None:
     """Metrics of a video flow; None if it logged no frame."""
     rows = frames[frames["flow"] == flow.flow] if len(frames) else frames
     if not len(rows):
         return None
-    gaps_ns = display_gaps_ns(rows, flow.stop_ns)
+    gaps_ns = display_gaps_ns(rows, flow.stop_ns, pause_ns(flow))
     shown = rows[rows["displayed_ns"].notna() & (rows["displayed_ns"] <= flow.stop_ns)]
     playing_ns = int(gaps_ns.sum())
     live = on_time(rows, flow, jitter_buffer_ns(flow))

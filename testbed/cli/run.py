@@ -32,6 +32,8 @@ _FLAG_KEYS = {
     "jitter": "jitter",
     "reorder": "reorder",
     "duplicate": "duplicate",
+    "policer": "policer",
+    "wifi": "wifi",
     "reverse": "reverse",
     "bidirectional": "bidirectional",
     "duration": "duration",
@@ -57,6 +59,8 @@ def scenario_from(
     data = read_yaml(file) if file else {}
     flags = dict(flags)
     programs = {role: line for role in _PROGRAMS if (line := flags.pop(role, None)) is not None}
+    if flags.pop("ipv6", None):
+        data["ip"] = 6
     given = {_FLAG_KEYS[name]: value for name, value in flags.items() if value is not None}
     if "rate" in given and "trace" not in given:
         data.pop("trace", None)
@@ -112,7 +116,7 @@ def scenario_from(
 @click.option(
     "--flow",
     metavar="KIND",
-    help="Measured traffic: video (default), bulk, onoff, dash, command, or FILE.py:Class.",
+    help="Measured traffic: video (default), bulk, onoff, web, dash, command, or FILE.py:Class.",
 )
 @click.option(
     "--sender",
@@ -148,6 +152,16 @@ def scenario_from(
 @click.option(
     "--reorder", metavar="CHANCE,TIME", help="Hold packets back so that others overtake: 1%,5ms."
 )
+@click.option(
+    "--wifi",
+    metavar="TIME",
+    help="A Wi-Fi hop behind the queue: aggregates, in order, whose access takes 7ms on average.",
+)
+@click.option(
+    "--policer",
+    metavar="RATE,BURST",
+    help="Drop in front of the queue what exceeds them: 5mbit,50kB.",
+)
 @click.option("--duplicate", metavar="CHANCE", help="Packets that arrive twice: 0.1%.")
 @click.option(
     "--reverse",
@@ -160,6 +174,7 @@ def scenario_from(
     default=None,
     help="A second measured flow per pair, in the other direction.",
 )
+@click.option("--ipv6", is_flag=True, default=None, help="Hosts talk IPv6 instead of IPv4.")
 @click.option("--duration", metavar="TIME", help="Length of each cell: 30s.")
 @click.option(
     "--repeats", type=int, metavar="N", help="Cells per controller, each with its own seed."
@@ -212,6 +227,11 @@ def scenario_from(
     metavar="DIR",
     help="With --virtual: build the guest's kernel from here, not from Debian's package.",
 )
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Show every flow ten times a second: rate, queueing delay, who decides.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would be created, and stop.")
 @click.option(
     "--json",
@@ -230,6 +250,7 @@ def run(
     keep: bool,
     virtual: bool,
     kernel_source: Path | None,
+    live: bool,
     dry_run: bool,
     as_json: bool,
     **flags: Any,
@@ -267,7 +288,7 @@ def run(
     elif kernel_source is not None:
         raise UserError("--kernel-source: a live run uses this machine's kernel; add --virtual")
     else:
-        folder = execute(scenario, out=out, as_json=as_json, keep=keep)
+        folder = execute(scenario, out=out, as_json=as_json, keep=keep, live=live)
     if scenario.expect:
         from testbed.run.verdict import judge_and_tell
 

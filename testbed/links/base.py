@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from testbed.system.scope import Scope
     from traces.model import Trace
 
+MAX_WIFI_NS = 91_000_000  # every access then meets retransmissions (relay/wifi.h)
 FORWARD, REVERSE = 0, 1  # `link` column of a LinkRecord's packets
-DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE = Verdict
+DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE, POLICED = Verdict
 
 PACKET_SCHEMA = pa.schema(
     [
@@ -104,12 +105,30 @@ class Reorder:
 
 
 @dataclass(frozen=True)
+class Policer:
+    """A token bucket in front of the queue: a packet that finds too few tokens is dropped. It fills
+    at ``rate_bps`` up to ``burst_bytes`` and begins full. Rate 0: none.
+    """
+
+    rate_bps: float = 0.0
+    burst_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rate_bps < 0 or (self.rate_bps > 0 and self.burst_bytes < 1500):
+            raise UserError(
+                f"policer: {self.rate_bps:g} bit/s with a burst of {self.burst_bytes} bytes; the "
+                "burst must hold a packet of 1500 bytes"
+            )
+
+
+@dataclass(frozen=True)
 class Direction:
     """One direction of a link. Delays are one-way.
 
     The trace's own delay, if it has one, is added to `delay_ns`; its own loss is drawn
     independently of `loss`. Every packet's jitter is uniform in [0, jitter_ns]; packets
     overtake each other only where `reorder` holds some back. `duplicate`: chance of a second copy.
+    `wifi_ns`: mean delay of access to a Wi-Fi medium, which packets take in aggregates; 0: none.
     """
 
     capacity: Trace | None = None  # None: unlimited
@@ -120,8 +139,12 @@ class Direction:
     seed: int = 0
     reorder: Reorder = Reorder()
     duplicate: float = 0.0
+    policer: Policer = Policer()
+    wifi_ns: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.wifi_ns <= MAX_WIFI_NS:
+            raise UserError(f"wifi: {self.wifi_ns / 1e6:g} ms; the mean is at most 91 ms")
         if self.delay_ns < 0 or self.jitter_ns < 0:
             raise UserError(
                 f"link: delay {self.delay_ns} ns and jitter {self.jitter_ns} ns must not be "
@@ -146,7 +169,7 @@ class Attachment:
 
     netns: NetNs
     ifname: str  # 15 characters at most
-    address: str  # with prefix length: "10.0.1.1/30"
+    address: str  # with prefix length: "10.0.1.1/30", "fd00::1/126"
 
 
 @dataclass(frozen=True)

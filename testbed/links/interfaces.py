@@ -11,6 +11,7 @@ from pyroute2 import IPRoute
 
 from testbed.errors import UserError
 from testbed.system.offload import offloads_off
+from testbed.system.rtnl import family
 
 if TYPE_CHECKING:
     from testbed.links.base import Attachment
@@ -81,7 +82,13 @@ def configure(end: Attachment, txqlen: int, qdisc: str | None = None) -> None:
         ip.link("set", index=index, mtu=MTU_BYTES, txqlen=txqlen)
         if qdisc is not None:
             ip.tc("replace", qdisc, index, handle=0, parent=_TC_H_ROOT)
-        ip.addr("add", index=index, address=address, prefixlen=int(prefix))
+        ip.addr(
+            "add",
+            index=index,
+            family=family(address),
+            address=address,
+            prefixlen=int(prefix),
+        )
         ip.link("set", index=index, state="up")
 
 

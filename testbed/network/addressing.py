@@ -1,11 +1,12 @@
 """Addresses, routes and paths of a topology. Pure.
 
-Every link is a /30 of its own in 10.0.0.0/8: no bridge, no broadcast beyond two interfaces. IPv4
-only.
+Every link is a subnet of its own, with room for two: a /30 in 10.0.0.0/8, or a /126 with the same
+last 32 bits, by which the links' logs know an address.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from testbed.system.rtnl import Route
 
 MAX_LINKS = 1 << 16
+_IPV6_PREFIX = int(ipaddress.IPv6Address("fd74:6274:6573:7400::"))  # a unique local one (RFC 4193)
 
 
 @dataclass(frozen=True)
@@ -22,33 +24,45 @@ class PlannedLink:
     index: int
     a: str
     b: str
+    ipv6: bool = False
 
     @property
     def subnet(self) -> str:
         """With prefix length."""
-        return f"{self._prefix}.0/30"
+        return f"{self._address(0)}/{self.prefix_length}"
+
+    @property
+    def prefix_length(self) -> int:
+        """Of the subnet."""
+        return 126 if self.ipv6 else 30
 
     def address(self, node: str) -> str:
         """Of that node's end, without prefix length."""
-        return f"{self._prefix}.{1 if node == self.a else 2}"
+        return self._address(1 if node == self.a else 2)
+
+    def interface(self, node: str) -> str:
+        """The address of that node's end, with prefix length."""
+        return f"{self.address(node)}/{self.prefix_length}"
 
     def other(self, node: str) -> str:
         """The node at the far end."""
         return self.b if node == self.a else self.a
 
-    @property
-    def _prefix(self) -> str:
-        return f"10.{self.index >> 8}.{self.index & 255}"
+    def _address(self, host: int) -> str:
+        number = 10 << 24 | self.index << 8 | host
+        if self.ipv6:
+            return str(ipaddress.IPv6Address(_IPV6_PREFIX | number))
+        return str(ipaddress.IPv4Address(number))
 
 
 class Plan:
     """Addresses and routes along the fewest hops; among equals the link created first."""
 
-    def __init__(self, links: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, links: Sequence[tuple[str, str]], *, ipv6: bool = False) -> None:
         """``links``: the two nodes of each."""
         if len(links) > MAX_LINKS:
             raise ValueError(f"{len(links)} links; 10.0.0.0/8 is divided among at most {MAX_LINKS}")
-        self.links = [PlannedLink(index, a, b) for index, (a, b) in enumerate(links)]
+        self.links = [PlannedLink(index, a, b, ipv6) for index, (a, b) in enumerate(links)]
         self._at: dict[str, list[PlannedLink]] = {}
         for link in self.links:
             self._at.setdefault(link.a, []).append(link)

@@ -21,15 +21,26 @@ from testbed.system.scope import Scope
 from testbed.system.sysctl import write_sysctls
 from topologies import Emulated, HostPair, Topology
 
-# Quiet interfaces: neighbour discovery and router solicitations would show up in the links' logs.
 _ALL = {
-    "net.ipv6.conf.all.disable_ipv6": "1",
-    "net.ipv6.conf.default.disable_ipv6": "1",
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.default.rp_filter": "0",
 }
+# Quiet interfaces: neighbour discovery and router solicitations would show up in the links' logs.
+_ONLY_IPV4 = {
+    "net.ipv6.conf.all.disable_ipv6": "1",
+    "net.ipv6.conf.default.disable_ipv6": "1",
+}
+# Addresses can be used at once, without a search for duplicates, and nobody is asked for more.
+_IPV6 = {
+    "net.ipv6.conf.all.disable_ipv6": "0",
+    "net.ipv6.conf.default.disable_ipv6": "0",
+    "net.ipv6.conf.default.accept_dad": "0",
+    "net.ipv6.conf.default.accept_ra": "0",
+    "net.ipv6.conf.default.router_solicitations": "0",
+}
 _ROUTER = {
     "net.ipv4.ip_forward": "1",
+    "net.ipv6.conf.all.forwarding": "1",
     "net.ipv4.conf.all.send_redirects": "0",
     "net.ipv4.conf.default.send_redirects": "0",
 }
@@ -54,14 +65,19 @@ def build(
     Raises UserError if something cannot be set up as asked. Everything ends with ``scope``.
     """
     declared = topology.links(sort=True, withInfo=True)  # the order in which Mininet adds them
-    plan = Plan([(node1, node2) for node1, node2, _ in declared])
+    plan = Plan([(node1, node2) for node1, node2, _ in declared], ipv6=bottleneck.ipv6)
     links: dict[str, OpenLink] = {}
     sysctls, offloads, interfaces = {}, {}, {}
     hosts_sysctls = {**_HOST, **(_ECN if bottleneck.ecn else {})}
 
     def prepare(node: NamespaceNode, router: bool) -> None:
         sysctls[node.name] = write_sysctls(
-            node.netns, {**_ALL, **(_ROUTER if router else hosts_sysctls)}
+            node.netns,
+            {
+                **_ALL,
+                **(_IPV6 if bottleneck.ipv6 else _ONLY_IPV4),
+                **(_ROUTER if router else hosts_sysctls),
+            },
         )
 
     def open_link(
@@ -73,8 +89,8 @@ def build(
         ifname2: str,
     ) -> None:
         planned = plan.links[index]
-        a = Attachment(node1.netns, ifname1, f"{planned.address(node1.name)}/30")
-        b = Attachment(node2.netns, ifname2, f"{planned.address(node2.name)}/30")
+        a = Attachment(node1.netns, ifname1, planned.interface(node1.name))
+        b = Attachment(node2.netns, ifname2, planned.interface(node2.name))
         spec = link_spec(emulated, bottleneck, len(links))
         link = backend.open(scope, spec, a, b, log_dir)
         links[emulated.name] = OpenLink(
@@ -126,6 +142,8 @@ def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpe
         jitter_ns=bottleneck.jitter_ns,
         reorder=bottleneck.reorder,
         duplicate=bottleneck.duplicate,
+        policer=bottleneck.policer,
+        wifi_ns=bottleneck.wifi_ns,
         loss=bottleneck.loss,
         seed=seeds[FORWARD],
     )
@@ -144,10 +162,10 @@ def _plain_addresses(net: ScopedMininet, plan: Plan, node: NamespaceNode) -> dic
             if interface.node is node:
                 interface.ip, interface.prefixLen = (
                     planned.address(node.name),
-                    "30",
+                    str(planned.prefix_length),
                 )  # for Mininet's own use
                 if isinstance(link, VethLink):
-                    addresses[interface.name] = f"{interface.ip}/30"
+                    addresses[interface.name] = planned.interface(node.name)
     return addresses
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from testbed.links.base import Attachment, Link, LinkSpec, Loss, Queue, Reorder
+from testbed.links.base import Attachment, Link, LinkSpec, Loss, Policer, Queue, Reorder
 from testbed.network.ping import ECHO_BYTES, MIN_INTERVAL_S, PingFailed, ping_pairs
 from testbed.system.netns import NetNs
 from traces.model import Trace
@@ -39,7 +39,10 @@ class Bottleneck:
     reverse: ReturnPath = field(default_factory=ReturnPath)
     reorder: Reorder = field(default_factory=Reorder)
     duplicate: float = 0.0
+    policer: Policer = field(default_factory=Policer)
+    wifi_ns: int = 0
     ecn: bool = False  # hosts negotiate ECN
+    ipv6: bool = False  # hosts and routers have IPv6 addresses instead of IPv4 ones
 
 
 @dataclass(frozen=True)

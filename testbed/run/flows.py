@@ -7,6 +7,7 @@ from pathlib import Path
 from testbed.network import Network, Pair
 from testbed.run.plan import CellPlan, cell_seed, flow_offsets_ns
 from testbed.run.prepared import Prepared
+from testbed.scenario import EachFlow
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.planned import PlannedFlow
 
@@ -36,8 +37,10 @@ def plan_flows(
         options: dict[str, object],
         start_ns: int,
         cross: bool,
+        stop_ns: int | None = None,
     ) -> None:
         number = len(planned)
+        stop_ns = duration_ns if stop_ns is None else stop_ns
         spec = FlowSpec(
             flow=number,
             kind=kind,
@@ -45,23 +48,29 @@ def plan_flows(
             sender_address=pair.sender.address,
             receiver_address=pair.receiver.address,
             seed=cell_seed(seed, number),
-            duration_ns=duration_ns - start_ns,
+            duration_ns=stop_ns - start_ns,
             options=options,
             log_dir=log_dir,
             policy_server="" if cross else policy_server,
         )
-        planned.append(
-            PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, duration_ns)
-        )
+        planned.append(PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, stop_ns))
 
     measured = [pair for pair in network.pairs if pair.role == "measured"]
     options = prepared.flow_options[plan.abr].model_dump(mode="json")
     offsets_ns = flow_offsets_ns(scenario, seed)
-    for pair, offset_ns in zip(measured, offsets_ns, strict=True):
-        add(pair, scenario.flow, tcp_congestion, options, offset_ns, cross=False)
-    if scenario.bidirectional:
-        for pair, offset_ns in zip(measured, offsets_ns, strict=True):
-            add(pair.turned(), scenario.flow, tcp_congestion, options, offset_ns, cross=False)
+    each = scenario.each_flow or (EachFlow.model_validate({}),) * len(measured)
+    for turned in (False, True)[: 1 + scenario.bidirectional]:
+        for pair, offset_ns, own in zip(measured, offsets_ns, each, strict=True):
+            start_ns = offset_ns if own.start_ns is None else own.start_ns
+            add(
+                pair.turned() if turned else pair,
+                scenario.flow,
+                tcp_congestion,
+                {**options, **own.options},
+                start_ns,
+                cross=False,
+                stop_ns=own.stop_ns,
+            )
     for extra in scenario.cross_traffic:
         pair = network.pairs[extra.pair]
         add(
@@ -71,5 +80,6 @@ def plan_flows(
             dict(extra.options),
             extra.start_ns,
             cross=True,
+            stop_ns=extra.stop_ns,
         )
     return planned

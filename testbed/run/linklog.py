@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from analysis.files import TRACES, LinkEntry, Spread
 from testbed.links.base import FORWARD, REVERSE, Direction, DirectionRecord, LinkRecord, Percentiles
-from testbed.loss import format_loss, format_reorder
+from testbed.loss import format_loss, format_policer, format_reorder
 from testbed.network import Network
 from testbed.run.classify import ProgramFlow, assign
 
@@ -68,6 +68,8 @@ def _describe_direction(direction: Direction) -> dict[str, Any]:
         "jitter_ns": direction.jitter_ns,
         "reorder": format_reorder(direction.reorder),
         "duplicate": direction.duplicate,
+        "policer": format_policer(direction.policer),
+        "wifi_ns": direction.wifi_ns,
         "queue": direction.queue.kind,
         "queue_options": direction.queue.parameters(),
         "limit_bytes": direction.queue.limit_bytes,

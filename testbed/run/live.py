@@ -1,9 +1,13 @@
-"""Live progress: which cell runs, for how long, and what its bottleneck does right now."""
+"""Live progress: which cell runs, for how long, and what its bottleneck or its flows do right
+now.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -13,13 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from testbed.links.base import LinkSample
+from testbed.run.flowtail import FlowNow, FlowTail
 from testbed.units import NS_PER_MS, NS_PER_S
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60
+_FLOW_WIDTH = 30
+_MAX_FLOWS = 16  # lines of flows
 
 
-def sparkline(values: list[float], top: float) -> str:
+def sparkline(values: Sequence[float], top: float) -> str:
     """One character per value, from blank (0) to full (``top`` and above)."""
     scale = (len(_BARS) - 1) / top if top > 0 else 0.0
     return "".join(_BARS[min(len(_BARS) - 1, round(max(0.0, value) * scale))] for value in values)
@@ -28,9 +35,11 @@ def sparkline(values: list[float], top: float) -> str:
 class LiveView:
     """Shows the run on a terminal; elsewhere prints one line per finished cell. A context
     manager.
+
+    ``flows``: a line for each flow, as often as ``sample`` is called, instead of the bottleneck.
     """
 
-    def __init__(self, cells: int, *, quiet: bool) -> None:
+    def __init__(self, cells: int, *, quiet: bool, flows: bool = False) -> None:
         self._console = Console(file=sys.stderr, quiet=quiet)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -44,8 +53,14 @@ class LiveView:
         self._delays: deque[float] = deque(maxlen=_WIDTH)
         self._last: LinkSample | None = None
         self._title = ""
+        self._flows = FlowLines() if flows and self._console.is_terminal else None
         self._live = Live(
-            console=self._console, get_renderable=self._render, refresh_per_second=5, transient=True
+            console=self._console,
+            get_renderable=self._render,
+            # Flows are drawn when there is something new: a thread of its own would draw twice.
+            auto_refresh=self._flows is None,
+            refresh_per_second=5,
+            transient=True,
         )
 
     def __enter__(self) -> Self:
@@ -59,21 +74,29 @@ class LiveView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._flows is not None:
+            self._flows.end()
         if self._console.is_terminal:
             self._live.__exit__(kind, error, trace)
 
-    def begin(self, title: str) -> None:
-        """A new cell: forget the last one's curves."""
+    def begin(self, title: str, folder: Path) -> None:
+        """A new cell: forget the last one's curves. ``folder``: where it logs."""
         self._title = title
         self._rates.clear()
         self._delays.clear()
         self._last = None
+        if self._flows is not None:
+            self._flows.begin(folder)
 
     def sample(self, sample: LinkSample, elapsed_ns: int) -> None:
         """Feed a reading of the bottleneck; rate and queueing delay follow from two in a row."""
         self._progress.update(
             self._task, description=f"{self._title}  {elapsed_ns / NS_PER_S:4.0f} s"
         )
+        if self._flows is not None:
+            self._flows.read(sample.at_ns)
+            self._live.refresh()
+            return
         last, self._last = self._last, sample
         if last is None or sample.at_ns <= last.at_ns:
             return
@@ -85,6 +108,8 @@ class LiveView:
 
     def end(self, outcome: str) -> None:
         """The cell is over; ``outcome`` is one line."""
+        if self._flows is not None:
+            self._flows.end()
         self._progress.advance(self._task)
         self._console.print(f"{self._title}: {outcome}", highlight=False)
 
@@ -93,6 +118,11 @@ class LiveView:
         self._console.print(text, highlight=False)
 
     def _render(self) -> RenderableType:
+        if self._flows is not None:
+            task = self._progress.tasks[0]
+            head = f"{task.description}   cell {task.completed + 1:.0f} of {task.total:.0f}"
+            # One text without wrapping: a table ten times a second would cost a tenth of a core.
+            return Text("\n".join([head, *self._flows.lines]), no_wrap=True, end="")
         if not self._rates or self._last is None:
             return self._progress
         rates, delays = list(self._rates), list(self._delays)
@@ -113,3 +143,44 @@ class LiveView:
             ),
         ]
         return Group(*lines, self._progress)
+
+
+class FlowLines:
+    """A line of text for each flow: rate, queueing delay, losses, tier, and the rate's curve."""
+
+    def __init__(self) -> None:
+        self._tail: FlowTail | None = None
+        self._curves: dict[int, deque[float]] = {}
+        self.lines: list[str] = []
+
+    def begin(self, folder: Path) -> None:
+        """A cell begins to log into ``folder``."""
+        self.end()
+        self._tail = FlowTail(folder)
+
+    def read(self, now_ns: int) -> None:
+        """Take what the logs have gained."""
+        if self._tail is not None:
+            self.show(self._tail.read(now_ns))
+
+    def show(self, flows: Sequence[FlowNow]) -> None:
+        """Lines of these flows."""
+        self.lines = ["flow     Mbit/s  queue ms  lost  tier"]
+        for flow in flows[:_MAX_FLOWS]:
+            curve = self._curves.setdefault(flow.flow, deque(maxlen=_FLOW_WIDTH))
+            curve.append(flow.rate_bps)
+            name = "other" if flow.flow < 0 else f"{flow.flow:5}"
+            self.lines.append(
+                f"{name} {flow.rate_bps / 1e6:9.2f} {flow.queue_ns / NS_PER_MS:9.1f} "
+                f"{flow.lost_packets:5}  {flow.tier:10} {sparkline(curve, max(curve))}"
+            )
+        if len(flows) > _MAX_FLOWS:
+            self.lines.append(f"and {len(flows) - _MAX_FLOWS} more")
+
+    def end(self) -> None:
+        """The cell is over."""
+        if self._tail is not None:
+            self._tail.close()
+        self._tail = None
+        self._curves.clear()
+        self.lines = []

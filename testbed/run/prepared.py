@@ -19,7 +19,7 @@ from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue
 from testbed.network import Bottleneck, ReturnPath
-from testbed.scenario import Scenario
+from testbed.scenario import Scenario, steps_trace
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.abr import checkpoint_sha256
 from testbed.traffic.base import Options, parse_options
@@ -70,9 +70,12 @@ class Prepared:
             jitter_ns=scenario.jitter_ns,
             reorder=scenario.reorder,
             duplicate=scenario.duplicate,
+            policer=scenario.policer,
+            wifi_ns=scenario.wifi_ns,
             seed=seed,
             reverse=self.reverse,
             ecn=scenario.ecn,
+            ipv6=scenario.ip == 6,
         )
 
 
@@ -81,11 +84,12 @@ def resolve(scenario: Scenario) -> Prepared:
 
     Raises UserError, or the error class of the package that knows better (ValueError).
     """
-    trace = (
-        load(scenario.trace, scenario.trace_format)
-        if scenario.trace is not None
-        else constant(scenario.rate_bps or 0.0)
-    )
+    if scenario.steps:
+        trace = steps_trace(scenario.steps, "steps")
+    elif scenario.trace is not None:
+        trace = load(scenario.trace, scenario.trace_format)
+    else:
+        trace = constant(scenario.rate_bps or 0.0)
     trace = trace.starting_at(trace_start_ns(scenario, trace))
     _check_capacity(scenario, trace)
     options = {"flows": scenario.flows, "rtt_ns": scenario.rtt_ns, **scenario.topology_options}
@@ -104,12 +108,20 @@ def resolve(scenario: Scenario) -> Prepared:
             )
         cross_options.check()
         cc.KernelController(cross.cc).check()
+        stop_ns = scenario.duration_ns if cross.stop_ns is None else cross.stop_ns
+        if stop_ns > scenario.duration_ns or stop_ns <= cross.start_ns:
+            raise UserError(
+                f"cross_traffic.{number}.stop: it must lie after start and within duration"
+            )
         if cross.start_ns >= scenario.duration_ns:
             raise UserError(
                 f"cross_traffic.{number}.start: it would begin after the end; use less than "
                 "duration"
             )
     options_by_abr = _flow_options(scenario)
+    kind = traffic_kind(scenario.flow)
+    for each in scenario.each_flow:
+        parse_options(kind, {**scenario.flow_options, **each.options}).check()
     server = SharedServer(
         scenario, [name for options in options_by_abr.values() for name in options.asked()]
     )
@@ -207,9 +219,11 @@ def _doubts(scenario: Scenario, options: Options) -> Iterator[str]:
 def _return_path(scenario: Scenario, forward: Trace) -> ReturnPath:
     """The bottleneck against the data direction; its trace begins where the other one does."""
     asked = scenario.reverse
-    if asked.trace is None and asked.rate_bps is None:
+    if asked.trace is None and asked.rate_bps is None and not asked.steps:
         return ReturnPath(loss=asked.loss)
-    if asked.rate_bps is not None:
+    if asked.steps:
+        trace = steps_trace(asked.steps, "steps.reverse")
+    elif asked.rate_bps is not None:
         trace = constant(asked.rate_bps)
     else:
         assert asked.trace is not None

@@ -146,9 +146,16 @@ def _finished(manifest: _Manifest) -> Iterator[None]:
     manifest.finish("done")
 
 
-def execute(scenario: Scenario, *, out: Path | None, as_json: bool, keep: bool = False) -> Path:
+def execute(
+    scenario: Scenario,
+    *,
+    out: Path | None,
+    as_json: bool,
+    keep: bool = False,
+    live: bool = False,
+) -> Path:
     """Run every cell, build the report, print the result; returns the run folder. ``keep``: the
-    only cell's network stands until the user has looked around.
+    only cell's network stands until the user has looked around. ``live``: show every flow.
 
     Raises UserError; a cell that fails does not stop the others, but makes the run end with an
     error.
@@ -166,7 +173,7 @@ def execute(scenario: Scenario, *, out: Path | None, as_json: bool, keep: bool =
     prepared = resolve(scenario)
     run_id = new_run_id()
     folder = new_run_folder(out, run_id)
-    failures = run_cells(prepared, run_id, folder, quiet=as_json, keep=keep)
+    failures = run_cells(prepared, run_id, folder, quiet=as_json, keep=keep, live=live)
     if len(failures) == cells:
         raise UserError(f"every cell failed; the first: {failures[0]}; logs: {folder}")
     from testbed.run.show import (
@@ -187,11 +194,13 @@ def run_cells(
     quiet: bool,
     on_sample: Callable[[LinkSample, int], None] | None = None,
     keep: bool = False,
+    live: bool = False,
 ) -> list[str]:
     """Run the cells into ``folder``; returns what went wrong with those that failed.
 
     ``on_sample``: as in ``run_cell``, instead of the live view's; called in the main thread.
-    ``keep``: hold the network of each cell after its traffic.
+    ``keep``: hold the network of each cell after its traffic. ``live``: a terminal shows every
+    flow, ten times a second.
     """
     check_machine(prepared)
     cells = plan_cells(prepared.scenario)
@@ -200,14 +209,16 @@ def run_cells(
             write_parquet(trace, folder / TRACES / f"{trace.name}.parquet")
     manifest = _Manifest(folder, run_id, prepared, cells)
     failures: list[str] = []
-    with _finished(manifest), Scope(run_id) as scope, LiveView(len(cells), quiet=quiet) as view:
+    view = LiveView(len(cells), quiet=quiet, flows=live)
+    with _finished(manifest), Scope(run_id) as scope, view:
         for controller in prepared.controllers.values():
             controller.prepare(scope, folder)
         asks = any(options.asked() for options in prepared.flow_options.values())
         policy_server = prepared.server.address(scope, folder) if asks else ""
         for plan in cells:
             manifest.cell(plan, "running")
-            view.begin(f"{plan.label} {plan.abr_label} r{plan.repeat}".replace("  ", " "))
+            title = f"{plan.label} {plan.abr_label} r{plan.repeat}".replace("  ", " ")
+            view.begin(title, folder / CELLS / plan.folder)
             try:
                 after = partial(hold, view.note) if keep else None
                 sample = on_sample or view.sample

@@ -18,8 +18,13 @@ from testbed.system.netns import NetNs
 class Route:
     """A route by a gateway."""
 
-    destination: str  # "10.0.1.0/30" or "default"
+    destination: str  # a subnet, or "default"
     gateway: str
+
+
+def family(address: str) -> socket.AddressFamily:
+    """AF_INET or AF_INET6."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def create_veth(
@@ -45,7 +50,7 @@ def create_veth(
 
 
 def configure(netns: NetNs, addresses: Mapping[str, str]) -> None:
-    """Give interfaces their addresses ("10.0.1.1/30") and bring them and the loopback up. Raises
+    """Give interfaces their addresses (with prefix length), bring them and the loopback up. Raises
     UserError.
     """
     with netns.inside(), IPRoute() as ip:
@@ -54,7 +59,13 @@ def configure(netns: NetNs, addresses: Mapping[str, str]) -> None:
             for ifname, address in addresses.items():
                 index = _index(ip, ifname)
                 host, _, prefix = address.partition("/")
-                ip.addr("add", index=index, address=host, prefixlen=int(prefix))
+                ip.addr(
+                    "add",
+                    index=index,
+                    family=family(host),
+                    address=host,
+                    prefixlen=int(prefix),
+                )
                 ip.link("set", index=index, state="up")
         except NetlinkError as error:
             raise UserError(f"cannot configure {', '.join(addresses)}: {error}") from error
@@ -65,7 +76,12 @@ def add_routes(netns: NetNs, routes: Sequence[Route]) -> None:
     with netns.inside(), IPRoute() as ip:
         for route in routes:
             try:
-                ip.route("add", dst=route.destination, gateway=route.gateway)
+                ip.route(
+                    "add",
+                    family=family(route.gateway),
+                    dst=route.destination,
+                    gateway=route.gateway,
+                )
             except NetlinkError as error:
                 raise UserError(
                     f"cannot add the route {route.destination} via {route.gateway}: {error}"
@@ -81,6 +97,7 @@ def set_congestion(netns: NetNs, name: str) -> None:
             for route in _gateway_routes(ip):
                 ip.route(
                     "replace",
+                    family=route["family"],
                     dst=_destination(route),
                     gateway=route.get_attr("RTA_GATEWAY"),
                     metrics={"cc_algo": name},

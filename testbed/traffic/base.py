@@ -77,6 +77,7 @@ _MODULES = {
     "bulk": "testbed.traffic.bulk",
     "onoff": "testbed.traffic.onoff",
     "dash": "testbed.traffic.dash.kind",
+    "web": "testbed.traffic.web.kind",
     "command": "testbed.traffic.command.kind",
 }
 

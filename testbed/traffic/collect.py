@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-LOGS = ("goodput", "tcpinfo", "frames", "chunks", "sessions", "requests")
+LOGS = ("goodput", "tcpinfo", "frames", "chunks", "sessions", "requests", "transfers")
 
 
 def merge_logs(log_dir: Path) -> None:

@@ -21,7 +21,8 @@ _CONNECT_TIMEOUT_NS = 15 * NS_PER_S  # a SYN may meet an outage
 _ACCEPT_TIMEOUT_NS = 20 * NS_PER_S
 
 
-def _family(address: str) -> socket.AddressFamily:
+def family(address: str) -> socket.AddressFamily:
+    """AF_INET or AF_INET6."""
     return socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
 
 
@@ -49,7 +50,7 @@ def bound_sender(spec: FlowSpec) -> socket.socket:
     """A sender's socket, bound and under its congestion controller, not yet connected. Raises
     UserError, OSError.
     """
-    sock = socket.socket(_family(spec.sender_address), socket.SOCK_STREAM)
+    sock = socket.socket(family(spec.sender_address), socket.SOCK_STREAM)
     try:
         set_congestion(sock, spec.tcp_congestion)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +91,7 @@ def connect(
 
 def listener(spec: FlowSpec) -> socket.socket:
     """A receiver's listening socket."""
-    sock = socket.socket(_family(spec.receiver_address), socket.SOCK_STREAM)
+    sock = socket.socket(family(spec.receiver_address), socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((spec.receiver_address, spec.receiver_port))
@@ -101,13 +102,13 @@ def listener(spec: FlowSpec) -> socket.socket:
     return sock
 
 
-def serving(spec: FlowSpec) -> socket.socket:
+def serving(spec: FlowSpec, backlog: int = 16) -> socket.socket:
     """A listening socket on the sender's port, for kinds whose receiver connects. Connections that
     it accepts inherit its congestion controller. Raises UserError, OSError.
     """
     sock = bound_sender(spec)
     try:
-        sock.listen(16)
+        sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

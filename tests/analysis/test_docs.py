@@ -30,6 +30,7 @@ WORDS = {
     Verdict.RANDOM_LOSS: "random loss",
     Verdict.IN_QUEUE: "in the queue at the end",
     Verdict.DUPLICATE: "a second copy, delivered",
+    Verdict.POLICED: "dropped by the policer",
 }
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,3 +161,11 @@ def test_a_jitter_buffer_that_is_none_is_the_default(value: object, tmp_path: Pa
     flows = [{"kind": "video", "options": {"jitter_buffer_ms": value}}]
     _, flow = load_cell(tmp_path, SyntheticCell(flows=flows))
     assert jitter_buffer_ns(flow) == 100 * MS
+
+
+def test_a_pause_of_the_camera_is_no_gap() -> None:
+    # Frames at 0, 1 and 2 s, then the camera is off for 10 s, then frames at 13 and 14 s.
+    captured_ns = np.array([0, 1, 2, 13, 14]) * 10**9
+    frames = pd.DataFrame({"captured_ns": captured_ns, "displayed_ns": captured_ns + 10**8})
+    gaps_s = display_gaps_ns(frames, 15 * 10**9, pause_ns=10 * 10**9) / 1e9
+    assert gaps_s.tolist() == pytest.approx([1, 1, 1, 1, 0.9])

@@ -9,6 +9,8 @@ void direction_init(struct direction *direction, uint64_t seed)
     direction->jitter_rng = rng_stream(seed, 3);
     direction->reorder_rng = rng_stream(seed, 5);
     direction->duplicate_rng = rng_stream(seed, 6);
+    direction->wifi.rng = rng_stream(seed, 7);
+    direction->policer.tokens_bytes = direction->policer.burst_bytes;
     if (direction->queue.discipline == PIE)
         direction->queue.pie.rng = rng_stream(seed, 4);
     playback_init(&direction->playback);
@@ -75,6 +77,7 @@ static void depart(struct direction *direction, struct packet *packet)
         drop(direction, packet, RANDOM_LOSS);
         return;
     }
+    delay_ns += wifi_delay_ns(&direction->wifi, packet->due_ns);
     if (direction->jitter_ns)
         delay_ns += (int64_t)(rng_uniform(&direction->jitter_rng) * (double)(direction->jitter_ns + 1));
     packet->deliver_at_ns = packet->due_ns + delay_ns;
@@ -130,6 +133,10 @@ void direction_arrive(struct direction *direction, struct packet *packet, int64_
     packet->queue_bytes = direction->queue.bytes + sending_bytes(direction);
     counter_add(&direction->counters->offered_packets, 1);
     counter_add(&direction->counters->offered_bytes, packet->size_bytes);
+    if (!policer_admits(&direction->policer, packet->size_bytes, now_ns)) {
+        drop(direction, packet, POLICED);
+        return;
+    }
     struct fifo displaced = {0};
     enum verdict verdict = queue_offer(&direction->queue, packet, sending_bytes(direction), &displaced);
     drop_all(direction, &displaced, TAIL_DROP);

@@ -1,15 +1,19 @@
-/* One direction of the link: queue and rate, then loss, then the delay line. Pure: takes the time, touches no device. */
+/* One direction of the link: policer, queue and rate, then loss, then the delay line. Pure: takes the time, touches no device. */
 #pragma once
 
 #include "counters.h"
 #include "loss.h"
 #include "playback.h"
+#include "policer.h"
 #include "queue.h"
+#include "wifi.h"
 
 struct direction {
     unsigned id; /* 0 forward, 1 reverse */
     struct queue queue;
     struct playback playback;
+    struct policer policer;
+    struct wifi wifi;
     int64_t delay_ns, jitter_ns;
     struct loss loss;
     double reorder, duplicate; /* probabilities per packet behind the queue */

@@ -7,7 +7,7 @@
 
 #define PACKET_MAX_BYTES 1536 /* the interfaces' MTU is 1500 */
 
-enum verdict { DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE };
+enum verdict { DELIVERED, TAIL_DROP, AQM_DROP, RANDOM_LOSS, IN_QUEUE, DUPLICATE, POLICED };
 
 struct packet {
     struct packet *next;

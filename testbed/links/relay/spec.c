@@ -215,6 +215,13 @@ static void read_direction(struct direction *direction)
     expect("direction");
     end_of_line();
     read_queue(&direction->queue);
+    expect("policer");
+    direction->policer.rate_bps = number(0, MAX_RATE_BPS);
+    direction->policer.burst_bytes = number(0, 1e12);
+    end_of_line();
+    expect("wifi");
+    direction->wifi.average_ns = integer(0, NS_PER_S);
+    end_of_line();
     expect("delay");
     direction->delay_ns = integer(0, MAX_TIME_NS);
     end_of_line();

@@ -31,6 +31,8 @@ def _direction(direction: Direction) -> Iterator[str]:
     loss = direction.loss or Loss()
     yield "direction"
     yield _queue(direction.queue)
+    yield f"policer {direction.policer.rate_bps!r} {direction.policer.burst_bytes}"
+    yield f"wifi {direction.wifi_ns}"
     yield f"delay {direction.delay_ns}"
     yield f"jitter {direction.jitter_ns}"
     yield f"loss {loss.p_good_bad!r} {loss.p_bad_good!r} {loss.loss_good!r} {loss.loss_bad!r}"

@@ -76,6 +76,8 @@ def _refuse_unsupported(where: str, direction: Direction) -> None:
         reason = "the kernel's AQMs limit packets, not bytes"
     elif direction.jitter_ns:
         reason = "netem's jitter reorders packets"
+    elif direction.policer.rate_bps or direction.wifi_ns:
+        reason = "it has neither policer nor Wi-Fi"
     elif direction.reorder.chance or direction.duplicate:
         reason = "its reordering and duplication follow no seed"
     elif steps and (steps.delay_ns is not None or steps.loss is not None):

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from policy.tasks.abr.video import Video, manifest_text
 from testbed.errors import UserError
 from testbed.traffic.base import FlowSpec
+from testbed.traffic.connections import Connections
 from testbed.traffic.dash import cmcd
-from testbed.traffic.dash.connections import Connections
 from testbed.traffic.dash.logs import RequestLog
 from testbed.traffic.dash.media import Media
 from testbed.traffic.dash.options import DashOptions

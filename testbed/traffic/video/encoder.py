@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from testbed.traffic.video.options import VideoOptions
+from testbed.units import NS_PER_S
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024  # what the receiver accepts
 
@@ -21,6 +22,15 @@ class Frame:
     captured_ns: int
     size_bytes: int
     target_bps: float
+
+
+def capture_offset_ns(options: VideoOptions, number: int) -> int:
+    """When the frame of that number is captured, after the first one. A pause puts off all that
+    would have fallen behind its beginning.
+    """
+    offset_ns = round(number * NS_PER_S / options.fps)
+    paused = offset_ns >= options.pause_at_s * NS_PER_S
+    return offset_ns + round(options.pause_s * NS_PER_S) * paused
 
 
 class Encoder:

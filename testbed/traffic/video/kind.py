@@ -15,12 +15,12 @@ from testbed.traffic.records import NULL, RecordLog
 from testbed.traffic.sockets import TCP_NOTSENT_LOWAT, abort, bound_sender, connect
 from testbed.traffic.video import wire
 from testbed.traffic.video.adaptation import adaptation
-from testbed.traffic.video.encoder import Encoder, Frame
+from testbed.traffic.video.encoder import Encoder, Frame, capture_offset_ns
 from testbed.traffic.video.jitterbuffer import JitterBuffer
 from testbed.traffic.video.logs import late_captures, merge_frames
 from testbed.traffic.video.options import VideoOptions
 from testbed.traffic.video.queue import FrameQueue
-from testbed.units import NS_PER_MS, NS_PER_S
+from testbed.units import NS_PER_MS
 
 # Unsent bytes that may sit in the kernel, where they can no longer be skipped: a few packets, so
 # that TCP never idles.
@@ -57,11 +57,10 @@ class _Sender:
         """Send until the time is up. Raises OSError when the receiver is gone."""
         poller = select.poll()
         poller.register(self._sock, select.POLLOUT)
-        frame_ns = NS_PER_S / self._options.fps
         captures, next_sample_ns = 0, start_ns
         notsent_bytes = 0
         while not terminated and (now_ns := time.monotonic_ns()) < stop_ns:
-            capture_ns = start_ns + round(captures * frame_ns)
+            capture_ns = start_ns + capture_offset_ns(self._options, captures)
             if now_ns >= next_sample_ns or now_ns >= capture_ns:
                 info = self._tcp_log.sample(self._sock, now_ns)
                 self._adaptation.observe(now_ns, info)

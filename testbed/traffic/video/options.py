@@ -55,6 +55,11 @@ class VideoOptions(Options):
         100, ge=0, le=5000, description="playout delay of the receiver, ms"
     )
 
+    pause_at_s: float = Field(
+        0, ge=0, le=86_400, description="s after the start: the camera is off from here on"
+    )
+    pause_s: float = Field(0, ge=0, le=86_400, description="length of the pause; 0: none")
+
     @model_validator(mode="after")
     def _ordered(self) -> VideoOptions:
         if not self.min_bps <= self.start_bps <= self.max_bps:

@@ -3,7 +3,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.network.addressing import Plan
+from testbed.network.addressing import Plan, PlannedLink
 from testbed.system.rtnl import Route
 
 # s1 - left - right - d1, with a second sender on left: links 0 to 3
@@ -98,3 +98,27 @@ def _covers(route: Route, address: str) -> bool:
     if route.destination == "default":
         return True
     return ipaddress.ip_address(address) in ipaddress.ip_network(route.destination)
+
+
+@given(st.integers(0, (1 << 16) - 1))
+def test_an_ipv6_address_ends_with_the_ipv4_one(index: int) -> None:
+    old, new = PlannedLink(index, "a", "b"), PlannedLink(index, "a", "b", ipv6=True)
+    for node in "ab":
+        short, long = (
+            ipaddress.ip_address(old.address(node)),
+            ipaddress.ip_address(new.address(node)),
+        )
+        assert (short.version, long.version) == (4, 6)
+        assert int(long) & 0xFFFFFFFF == int(short)
+        assert ipaddress.ip_interface(new.interface(node)).network == ipaddress.ip_network(
+            new.subnet
+        )
+        assert ipaddress.ip_interface(old.interface(node)).network == ipaddress.ip_network(
+            old.subnet
+        )
+
+
+def test_routes_of_ipv6_by_hand() -> None:
+    plan = Plan(DUMBBELL, ipv6=True)
+    assert plan.routes("s1") == [Route("default", "fd74:6274:6573:7400::a00:102")]
+    assert plan.links[1].subnet == "fd74:6274:6573:7400::a00:100/126"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.traffic.video.encoder import MAX_FRAME_BYTES, Encoder
+from testbed.traffic.video.encoder import MAX_FRAME_BYTES, Encoder, capture_offset_ns
 from testbed.traffic.video.options import VideoOptions
 from testbed.units import NS_PER_S
 
@@ -62,3 +62,10 @@ def test_noise_keeps_the_mean() -> None:
     assert math.sqrt(sum((value - mean) ** 2 for value in logs) / len(logs)) == pytest.approx(
         0.3, rel=0.05
     )
+
+
+def test_a_pause_puts_off_what_would_fall_into_it() -> None:
+    options = VideoOptions(fps=10, pause_at_s=1, pause_s=5)
+    offsets = [capture_offset_ns(options, number) / NS_PER_S for number in range(12)]
+    assert offsets[:10] == [number / 10 for number in range(10)]
+    assert offsets[10:] == [6.0, 6.1]

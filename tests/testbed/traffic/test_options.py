@@ -39,9 +39,9 @@ def test_every_kind_is_complete(name: str) -> None:
 
 def test_an_unknown_kind_is_named_with_the_known() -> None:
     with pytest.raises(
-        UserError, match="flow 'web': unknown traffic kind; known: video, bulk, onoff"
+        UserError, match="flow 'telnet': unknown traffic kind; known: video, bulk, onoff"
     ):
-        kind("web")
+        kind("telnet")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The server's connections as one flow: TCP_INFO, and the bytes that the player acknowledged."""
+"""A server's connections as one flow: TCP_INFO, and the bytes that the client acknowledged."""
 
 from __future__ import annotations
 

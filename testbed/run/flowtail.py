@@ -1,0 +1,172 @@
+"""What every flow does right now: the tails of the logs that links and agent write in a cell."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from testbed.links.base import DELIVERED
+from testbed.links.relay.log import RECORD, flows_of
+from testbed.units import NS_PER_S
+
+_READINGS = 5  # that a rate is averaged over
+_MAX_BYTES = 8 << 20  # of a log in one reading; what is older than that is passed over
+_DECISIONS_EVERY = 5  # readings; the agent writes once in a second
+
+
+@dataclass(frozen=True)
+class FlowNow:
+    """A flow in the last half second. Flow -1: packets of no known flow.
+
+    queue_ns: mean queueing delay of its data, over all links; tier: who answered most of its
+    windows, with the share; empty without a policy.
+    """
+
+    flow: int
+    rate_bps: float
+    queue_ns: float
+    lost_packets: int
+    tier: str
+
+
+class FlowTail:
+    """Reads what is new in a cell's folder. Files appear when the cell begins; `close` at its
+    end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+        self._packets: dict[Path, BinaryIO] = {}
+        self._decisions: dict[Path, _ArrowTail] = {}
+        self._readings: deque[tuple[int, _Sums]] = deque(maxlen=_READINGS + 1)
+        self._tiers: dict[int, Counter[str]] = {}
+        self._known: set[int] = set()
+        self._count = 0
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    def read(self, now_ns: int) -> list[FlowNow]:
+        """The flows, by number; ``now_ns`` never decreases. Raises OSError."""
+        if self._count % _DECISIONS_EVERY == 0:
+            self._open()
+            self._read_decisions()
+        self._count += 1
+        sums = _Sums({}, {}, {}, {})
+        for file in self._packets.values():
+            sums.add(_new_records(file))
+        self._readings.append((now_ns, sums))
+        first_ns = self._readings[0][0]
+        length_ns = max(1, now_ns - first_ns)
+        recent = [sums for at_ns, sums in self._readings if at_ns > first_ns]
+        self._known |= {flow for sums in recent for flow in sums.packets}
+        return [self._flow(flow, recent, length_ns) for flow in sorted(self._known)]
+
+    def _flow(self, flow: int, recent: list[_Sums], length_ns: int) -> FlowNow:
+        packets = sum(sums.packets.get(flow, 0) for sums in recent)
+        delivered_bytes = sum(sums.delivered_bytes.get(flow, 0) for sums in recent)
+        waited_ns = sum(sums.waited_ns.get(flow, 0) for sums in recent)
+        tiers = self._tiers.get(flow)
+        tier = ""
+        if tiers:
+            (name, count), *_ = tiers.most_common(1)
+            tier = f"{name} {count / tiers.total():.0%}"
+        return FlowNow(
+            flow=flow,
+            rate_bps=delivered_bytes * 8 * NS_PER_S / length_ns,
+            queue_ns=waited_ns / packets if packets else 0.0,
+            lost_packets=sum(sums.lost.get(flow, 0) for sums in recent),
+            tier=tier,
+        )
+
+    def _open(self) -> None:
+        for path in self._folder.glob("link-*.packets"):
+            if path not in self._packets:
+                self._packets[path] = self._stack.enter_context(path.open("rb"))
+        for path in self._folder.glob("decisions-*.arrows"):
+            if path not in self._decisions:
+                self._decisions[path] = _ArrowTail(self._stack.enter_context(path.open("rb")))
+
+    def _read_decisions(self) -> None:
+        for tail in self._decisions.values():
+            batches = tail.read()
+            if batches:
+                self._tiers = {}
+            for batch in batches:
+                pairs = zip(batch["flow"].to_pylist(), batch["tier"].to_pylist(), strict=True)
+                for flow, tier in pairs:
+                    self._tiers.setdefault(flow, Counter())[tier] += 1
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Of the data packets of each flow in one reading, over all links."""
+
+    packets: dict[int, int]  # delivered
+    delivered_bytes: dict[int, int]
+    waited_ns: dict[int, int]
+    lost: dict[int, int]
+
+    def add(self, records: npt.NDArray[np.void]) -> None:
+        """Add a link's. Of a flow over several links the bytes of the busiest count."""
+        if not len(records):
+            return
+        flow, ack = flows_of(records["source_port"], records["destination_port"])
+        delivered = ~ack & (records["verdict"] == DELIVERED)
+        lost = ~ack & (records["dequeue_ns"] < 0)
+        for number in np.unique(flow[~ack]).tolist():
+            own = delivered & (flow == number)
+            chosen = records[own]
+            size = int(chosen["size_bytes"].sum(dtype=np.int64))
+            waited = int((chosen["dequeue_ns"] - chosen["enqueue_ns"]).sum())
+            self.packets[number] = max(self.packets.get(number, 0), len(chosen))
+            self.delivered_bytes[number] = max(self.delivered_bytes.get(number, 0), size)
+            self.waited_ns[number] = self.waited_ns.get(number, 0) + waited
+            drops = int((lost & (flow == number)).sum())
+            self.lost[number] = self.lost.get(number, 0) + drops
+
+
+def _new_records(file: BinaryIO) -> npt.NDArray[np.void]:
+    """Whole records behind the place of the last reading."""
+    start = file.tell()
+    end = file.seek(0, 2)
+    whole = (end - start) // RECORD.itemsize * RECORD.itemsize
+    if whole > _MAX_BYTES:
+        start += whole - _MAX_BYTES // RECORD.itemsize * RECORD.itemsize
+        whole = _MAX_BYTES // RECORD.itemsize * RECORD.itemsize
+    file.seek(start)
+    data = file.read(whole)
+    file.seek(start + whole)
+    return np.frombuffer(data[: len(data) // RECORD.itemsize * RECORD.itemsize], RECORD)
+
+
+class _ArrowTail:
+    """The record batches of an Arrow stream that is still being written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._schema: pa.Schema | None = None
+
+    def read(self) -> list[pa.RecordBatch]:
+        """The whole batches behind the last reading."""
+        found: list[pa.RecordBatch] = []
+        while True:
+            at = self._file.tell()
+            try:
+                message = pa.ipc.read_message(self._file)
+                if self._schema is None:
+                    self._schema = pa.ipc.read_schema(message)
+                else:
+                    found.append(pa.ipc.read_record_batch(message, self._schema))
+            except (EOFError, OSError, pa.ArrowInvalid):  # not written yet, or not whole
+                self._file.seek(at)
+                return found

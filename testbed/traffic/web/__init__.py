@@ -1,0 +1,1 @@
+"""Web traffic: short transfers with random arrivals and heavy-tailed sizes."""

@@ -1,0 +1,46 @@
+"""Web transfers over a live link."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.metrics.schema import Metrics
+from testbed.run.plan import cell_seed
+from testbed.traffic.web.options import WebOptions, transfers
+
+
+@pytest.mark.root
+def test_every_transfer_of_a_run_is_accounted_for(tmp_path: Path) -> None:
+    subprocess.run(
+        [
+            sys.executable, "-m", "testbed", "run", "--cc", "cubic", "--rate", "20mbit",
+            "--flow", "web", "--duration", "2s", "--out", tmp_path / "run",
+            "--set", "flow_options={arrivals_per_s: 40, max_bytes: 100000}",
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    (cell,) = (tmp_path / "run" / "cells").iterdir()
+    rows = pq.read_table(cell / "transfers.parquet").sort_by("arrival_ns").to_pylist()
+    metrics = Metrics.model_validate_json((tmp_path / "run" / "metrics.json").read_text())
+    (measured,) = metrics.cells
+    assert measured.web is not None
+    seeds = iter(
+        transfers(WebOptions(arrivals_per_s=40, max_bytes=100_000), cell_seed(measured.seed, 0))
+    )
+    assert [row["size_bytes"] for row in rows] == [next(seeds).size_bytes for _ in rows]
+    assert measured.web.transfers == len(rows) > 20
+    assert measured.web.completed_share is not None
+    assert measured.web.completed_share > 0.8
+    done = [row for row in rows if row["completed_ns"] is not None]
+    # Two round trips of 40 ms at least: the handshake, then the request.
+    assert min(row["completed_ns"] - row["arrival_ns"] for row in done) >= 80_000_000
+    packets = pq.read_table(cell / "packets.parquet")
+    data = packets.filter((packets["flow"].to_numpy() == 0) & ~packets["ack"].to_numpy())
+    payload = sum(data["payload_bytes"].to_pylist())
+    assert payload >= sum(row["size_bytes"] for row in done)
