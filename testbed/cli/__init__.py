@@ -15,6 +15,7 @@ from testbed.errors import UserError, explain
 # neither torch nor root.
 _COMMANDS = {
     "run": "run",
+    "suite": "suite",
     "report": "report",
     "compare": "report",
     "diagnose": "diagnose",

@@ -1,0 +1,109 @@
+"""What the runs of a suite say: an outcome for each case and controller. Pure but for reading."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import AnalysisError
+from analysis.expect.evaluate import Judgement, Outcome, judge_runs
+from analysis.files import MANIFEST, read_manifest
+from analysis.measure import measure
+from analysis.run import load_run
+from testbed.suite.definition import Case
+
+
+@dataclass(frozen=True)
+class Line:
+    """An expectation of one controller. ``held``: in the median of these runs; None: no data."""
+
+    text: str
+    outcome: Outcome
+    held: bool | None
+    left: float
+    right: float
+    pairs: int
+
+    @property
+    def mark(self) -> str:
+        """How a table shows it: in brackets where the runs are too few, or too different, to
+        tell.
+        """
+        if self.outcome is Outcome.PASS:
+            return "✔"
+        if self.outcome is Outcome.FAIL:
+            return "✘"
+        return "–" if self.held is None else "(✔)" if self.held else "(✘)"
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """A case that was run: lines by controller, what to doubt, and the scenario as it ran."""
+
+    case: Case
+    folder: Path
+    lines: dict[str, tuple[Line, ...]]
+    doubts: tuple[str, ...]
+    scenario: dict[str, Any]
+    environment: dict[str, Any]
+
+    def mark(self, controller: str) -> str:
+        """The worst mark of the controller's lines."""
+        marks = [line.mark for line in self.lines.get(controller, ())]
+        return max(marks, key=_GRAVITY.index) if marks else "–"
+
+
+_GRAVITY = ("✔", "(✔)", "–", "(✘)", "✘")
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the folder holds a run that has finished."""
+    try:
+        return (folder / MANIFEST).exists() and read_manifest(folder).status == "done"
+    except AnalysisError:
+        return False
+
+
+def result_of(case: Case, folder: Path) -> CaseResult:
+    """Judge the run of a case. Raises AnalysisError."""
+    run = load_run(folder)
+    controllers = list(dict.fromkeys(cell.cc for cell in sorted(run.cells, key=_index)))
+    judged = judge_runs(list(case.data["expect"]), folder)
+    lines = {
+        controller: tuple(_line(found) for found in judged if found.controller == controller)
+        for controller in controllers
+    }
+    return CaseResult(
+        case=case,
+        folder=folder,
+        lines=lines,
+        doubts=tuple(f"{doubt.cell}: {doubt.text}" for doubt in measure(run).doubts),
+        scenario=run.manifest.scenario,
+        environment=run.manifest.environment,
+    )
+
+
+def _index(cell: Any) -> tuple[bool, str]:
+    """Policies first, the others by name."""
+    return (not cell.is_policy, cell.cc)
+
+
+def _line(judged: Judgement) -> Line:
+    held = None
+    if not math.isnan(judged.left - judged.right):
+        below = judged.left <= judged.right
+        held = below if "<" in judged.text else judged.left >= judged.right
+    return Line(judged.text, judged.outcome, held, judged.left, judged.right, judged.pairs)
+
+
+def exit_status(results: Sequence[CaseResult]) -> int:
+    """0: every expectation holds; 1: one fails; 3: none fails, and of one the data cannot tell."""
+    outcomes = {
+        line.outcome for result in results for lines in result.lines.values() for line in lines
+    }
+    if Outcome.FAIL in outcomes:
+        return 1
+    return 3 if Outcome.UNDECIDED in outcomes else 0
