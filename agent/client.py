@@ -252,7 +252,7 @@ class PolicyClient:
         for batch in outbox:
             for part in codec.split(batch, self._max_records):
                 sequence += 1
-                yield codec.encode(part, sequence, time.monotonic_ns())
+                yield codec.encode(part, sequence, time.monotonic_ns(), self._config.objective)
 
     def _channel(self) -> grpc.Channel:
         assert self._config.server

@@ -12,8 +12,9 @@ from agent.answers import Answers
 from agent.batch import WINDOW, Batch, Opened
 from agent.config import AgentConfig
 from agent.layout import RECORD, Flag, Records
+from policy.objective import BALANCED
 from policy.protocol import VERSION
-from policy.protocol.columns import ACK_RECORDS
+from policy.protocol.columns import ACK_RECORDS, OBJECTIVE
 from policy.protocol.policy_pb2 import (
     AckRecords,
     AgentMessage,
@@ -75,8 +76,8 @@ def opening_batch(flows: Iterable[Opened]) -> Batch:
     return Batch(list(flows), [], np.empty(0, RECORD), np.empty(0, WINDOW))
 
 
-def encode(batch: Batch, sequence: int, sent_ns: int) -> AgentMessage:
-    """One StateBatch."""
+def encode(batch: Batch, sequence: int, sent_ns: int, objective: float = BALANCED) -> AgentMessage:
+    """One StateBatch. objective: of the flows that it opens."""
     state = StateBatch(sequence=sequence, sent_ns=sent_ns)
     if batch.opens:
         state.opens.CopyFrom(
@@ -84,6 +85,7 @@ def encode(batch: Batch, sequence: int, sent_ns: int) -> AgentMessage:
                 flow=_column([opened.slot for opened in batch.opens], "<u4"),
                 generation=_column([opened.generation for opened in batch.opens], "<u4"),
                 open_ns=_column([opened.open_ns for opened in batch.opens], "<i8"),
+                objective=np.full(len(batch.opens), objective, OBJECTIVE).tobytes(),
             )
         )
     if len(batch.records):

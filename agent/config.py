@@ -5,12 +5,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import AgentError
 from agent.layout import CONTROL, Mode, Wake
+from policy.objective import BALANCED, parse_objective
 from settings import first_mistake
 
+Objective = Annotated[float, BeforeValidator(parse_objective)]
 NetnsCookie = Annotated[int, Field(gt=0, lt=2**64)]
 
 
@@ -38,6 +40,8 @@ class AgentConfig(BaseModel):
     """File holding the bearer token, sent with TLS."""
     policy: str = "apc"
     """Tier asked of the server: apc, llm, gru, mlp, persistence, gcc, bbr-lite, aimd, hold."""
+    objective: Objective = BALANCED
+    """What its flows want: `latency`, `balanced`, `throughput` or a number from 0 to 1."""
     netns_cookies: tuple[NetnsCookie, ...] | None = Field(default=None, max_length=1024)
     """Control only flows of these network namespaces (SO_NETNS_COOKIE); none: of any. Flows of
     others run under the kernel algorithm and take no slot.

@@ -1,7 +1,8 @@
 """`python -m policy CONFIG.yaml`: run the policy server with the settings of a file
 (policy.server.config.ServerConfig).
 
-`python -m policy --compile`: compile its loops and keep them, so that no start has to.
+`python -m policy --compile`: import what it serves with and compile its loops, and keep both, so
+that no start has to.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     """Entry point; a user's mistake is one line on stderr and status 2."""
     if arguments == ["--compile"]:
         with ProcessPoolExecutor() as pool:
-            list(pool.map(_load, SERVED))
+            list(pool.map(_load, (*SERVED, "policy.server.grpc_server", "policy.worker.process")))
         return 0
     if len(arguments) != 1:
         print("usage: python -m policy CONFIG.yaml", file=sys.stderr)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from policy.objective import BALANCED
 
 Floats = NDArray[np.float64]
 
@@ -21,7 +23,9 @@ class FlowBatch:
     windows: float64[n, w, F], the newest w windows in physical units, newest last, columns as
     `policy.tasks.congestion.fields.FIELDS`;
     valid: bool[n, w], False where the flow is too young to have had that window (its row is zero);
-    bandwidth_bps, min_rtt_ns, mss_bytes: float64[n], the flow's estimates now, all positive.
+    bandwidth_bps, min_rtt_ns, mss_bytes: float64[n], the flow's estimates now, all positive;
+    objective: float64[n], what the flow wants, from 0 for the shortest queue to 1 for all of the
+    capacity (`policy.objective`); balanced where it is left out.
     """
 
     flow: NDArray[np.int64]
@@ -30,6 +34,11 @@ class FlowBatch:
     bandwidth_bps: Floats
     min_rtt_ns: Floats
     mss_bytes: Floats
+    objective: Floats = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.objective) != len(self.flow):
+            object.__setattr__(self, "objective", np.full(len(self.flow), BALANCED))
 
     def __len__(self) -> int:
         return len(self.flow)
@@ -43,6 +52,7 @@ class FlowBatch:
             self.bandwidth_bps[chosen],
             self.min_rtt_ns[chosen],
             self.mss_bytes[chosen],
+            self.objective[chosen],
         )
 
 

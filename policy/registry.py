@@ -21,17 +21,20 @@ class Entry:
     """One policy of ours.
 
     about: a sentence for `tbtest policies`; reference: "module:class", imported when asked for and
-    called with a PolicyContext; "" for a model, which its checkpoint describes.
+    called with a PolicyContext; "" for a model, which its checkpoint describes; objective: whether
+    a rule takes what each flow wants (`policy.objective`), which a model's checkpoint says.
     """
 
     about: str
     reference: str = ""
+    objective: bool = False
 
 
 LIGHT = {
     "persistence": Entry(
         "sends what the path has carried, a little more while the queue is short",
         f"{_RULES}.persistence:Persistence",
+        objective=True,
     ),
     "gcc": Entry("Google Congestion Control: the gradient of the delay", f"{_RULES}.gcc:Gcc"),
     "bbr-lite": Entry("BBR version 1, once per window", f"{_RULES}.bbr_lite:BbrLite"),
@@ -108,6 +111,21 @@ def check(name: str) -> None:
         load(name)
     else:
         full_name(name)
+
+
+def takes_objective(name: str, checkpoint: str | Path | None = None) -> bool:
+    """Whether what a flow wants changes what the policy decides; of a user's own that is not known.
+
+    checkpoint: of a model; None: the bundled one. Raises ModelError if it cannot be read.
+    """
+    if is_reference(name):
+        return True
+    if name not in MODELS:
+        return LIGHT[name].objective if name in LIGHT else False
+    from policy.model.info import read_info, resolve
+
+    encoder = read_info(resolve(checkpoint or name)).model.encoder
+    return bool(getattr(encoder, "objective", False))
 
 
 def wants_process(name: str) -> bool:

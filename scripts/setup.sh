@@ -80,14 +80,18 @@ compile_c() {
     || echo "set-up: the eBPF datapath did not compile (clang's message is above): --cc policy will use the TCP_INFO tier" >&2
 }
 
-# The policy server's loops are compiled now and kept, so that no start waits for them.
-compile_loops() {
-  local stamp=.venv/.loops
-  [ -e "$stamp" ] && [ -z "$(find policy .venv/.set-up-* -newer "$stamp" \( -name '*.py' -o -name '.set-up-*' \) -print -quit)" ] && return
-  if .venv/bin/python -P -m policy --compile; then
+# What every run imports becomes bytecode, and the policy server's loops machine code, now and to be
+# kept, so that no start waits for either.
+compile_python() {
+  local stamp=.venv/.compiled importing
+  [ -e "$stamp" ] && [ -z "$(find agent analysis policy testbed traces .venv/.set-up-* -newer "$stamp" \( -name '*.py' -o -name '.set-up-*' \) -print -quit)" ] && return
+  unset PYTHONDONTWRITEBYTECODE
+  .venv/bin/python -P -c 'import agent.process, testbed.run.runner, testbed.run.show, testbed.traffic.video.kind' &
+  importing=$!
+  if .venv/bin/python -P -m policy --compile && wait "$importing"; then
     touch "$stamp"
   else
-    echo "set-up: the policy server's loops were not compiled ahead: its first start takes seconds longer" >&2
+    echo "set-up: not all was compiled ahead: the first start takes seconds longer" >&2
   fi
 }
 
@@ -95,5 +99,5 @@ install_debian_packages
 compile_c &
 compiling=$!
 install_python_packages "$@"
-compile_loops
+compile_python
 wait "$compiling" || fail "the relay did not compile; gcc's message is above"

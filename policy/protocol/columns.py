@@ -38,6 +38,8 @@ class Raw:
 
 
 OPENS = Layout(flow="<u4", generation="<u4", open_ns="<i8")
+OBJECTIVE = np.dtype("<f4")
+"""Type of Opens.objective, a column that may be left out."""
 CLOSES = Layout(flow="<u4", generation="<u4")
 WINDOWS = Layout(flow="<u4", generation="<u4", window="<i8", end_ns="<i8")
 ACK_RECORDS = Layout(

@@ -80,14 +80,16 @@ class StateBatch(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., sent_ns: _Optional[int] = ..., opens: _Optional[_Union[Opens, _Mapping]] = ..., records: _Optional[_Union[AckRecords, _Mapping]] = ..., windows: _Optional[_Union[Windows, _Mapping]] = ..., closes: _Optional[_Union[Closes, _Mapping]] = ...) -> None: ...
 
 class Opens(_message.Message):
-    __slots__ = ("flow", "generation", "open_ns")
+    __slots__ = ("flow", "generation", "open_ns", "objective")
     FLOW_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     OPEN_NS_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
     flow: bytes
     generation: bytes
     open_ns: bytes
-    def __init__(self, flow: _Optional[bytes] = ..., generation: _Optional[bytes] = ..., open_ns: _Optional[bytes] = ...) -> None: ...
+    objective: bytes
+    def __init__(self, flow: _Optional[bytes] = ..., generation: _Optional[bytes] = ..., open_ns: _Optional[bytes] = ..., objective: _Optional[bytes] = ...) -> None: ...
 
 class Closes(_message.Message):
     __slots__ = ("flow", "generation")

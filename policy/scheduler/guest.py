@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,14 +63,7 @@ class GuestScheduler:
     def _view(self, batch: FlowBatch) -> FlowBatch:
         """The batch with as many windows as the user's scheduler reads."""
         newest = slice(-self._own_history, None)
-        return FlowBatch(
-            batch.flow,
-            batch.windows[:, newest],
-            batch.valid[:, newest],
-            batch.bandwidth_bps,
-            batch.min_rtt_ns,
-            batch.mss_bytes,
-        )
+        return replace(batch, windows=batch.windows[:, newest], valid=batch.valid[:, newest])
 
     def _guarded(self, ask: Callable[[], Any], instead: Any) -> Any:
         if self._scheduler is self._rules:

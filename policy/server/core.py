@@ -72,7 +72,7 @@ class Core:
         self._difficult = self.lanes[config.difficult] if config.difficult else None
         self._light: dict[str, Policy] = {}
         self._folder, self._history = WindowFolder(slots), History(slots)
-        self.streams = Streams(config, list(models), metrics, self._folder.open)
+        self.streams = Streams(config, list(models), metrics, self._opened)
         self._table = self.streams.table
         self.scheduler = schedulers.create(config.scheduler, slots, config.apc, config.adaptive)
         self._adapts = self.scheduler if isinstance(self.scheduler, Adapts) else None
@@ -83,6 +83,10 @@ class Core:
         self._reasons = np.zeros(slots, np.uint8)
         # Under APC: whether the flow has been scheduled, and the model has answered since.
         self._scheduled, self._by_model = np.zeros(slots, bool), np.zeros(slots, bool)
+
+    def _opened(self, slots: Ints, start_ns: Ints, objective: NDArray[np.float64]) -> None:
+        self._folder.open(slots, start_ns)
+        self._history.objective[slots] = objective
 
     # Decisions
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.errors import PolicyError
+from policy.objective import BALANCED
 from policy.protocol import VERSION
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
@@ -33,11 +34,24 @@ class LimitError(PolicyError):
     """The agent asked for more than the server's limits allow; its stream ends."""
 
 
+def _objectives(opens: pb.Opens, count: int) -> list[float]:
+    """What each flow wants. Raises ProtocolError for a column of another length."""
+    if not opens.objective:
+        return [BALANCED] * count
+    if len(opens.objective) != count * col.OBJECTIVE.itemsize:
+        raise ProtocolError(
+            f"Opens.objective: {len(opens.objective)} bytes, expected {count} elements of "
+            f"{col.OBJECTIVE.itemsize}"
+        )
+    wanted: list[float] = np.frombuffer(opens.objective, col.OBJECTIVE).tolist()
+    return wanted
+
+
 class Streams:
     """Takes messages apart and keeps what the next tick is to fold.
 
-    models: names of the model tiers that are served; on_open: called with the slots of new flows
-    and the starts of their first windows, int64[n] each.
+    models: names of the model tiers that are served; on_open: called with the slots of new flows,
+    the starts of their first windows, int64[n] each, and their objectives, float64[n].
     """
 
     def __init__(
@@ -45,7 +59,7 @@ class Streams:
         config: ServerConfig,
         models: list[str],
         metrics: Metrics,
-        on_open: Callable[[Ints, Ints], None],
+        on_open: Callable[[Ints, Ints, NDArray[np.float64]], None],
     ) -> None:
         self.table = FlowTable(config.limits.flows)
         self.parts: list[Part] = []
@@ -132,7 +146,7 @@ class Streams:
             return
         session.sequence = state.sequence
         if opens.length:
-            self._open(session, col.unpack(state.opens, col.OPENS), state.sent_ns)
+            self._open(session, state.opens, state.sent_ns)
         slots = session.lookup(records, windows)
         self.parts.append(
             Part(session, state.sequence, state.sent_ns, now_ns, records, windows, slots)
@@ -148,12 +162,15 @@ class Streams:
             else:
                 self.rejections.add(session, "unknown_flow")
 
-    def _open(self, session: Session, opens: col.Columns, sent_ns: int) -> None:
+    def _open(self, session: Session, opens: pb.Opens, sent_ns: int) -> None:
         limit = self._config.limits.flows_per_stream
-        columns = (opens[name].tolist() for name in ("flow", "generation", "open_ns"))
-        slots, starts = [], []
-        for agent_slot, generation, open_ns in zip(*columns, strict=True):
-            if generation == 0 or agent_slot >= MAX_AGENT_SLOT or not 0 < open_ns <= sent_ns:
+        columns = [each.tolist() for each in col.unpack(opens, col.OPENS).values()]
+        slots, starts, wanted = [], [], []
+        for agent_slot, generation, open_ns, objective in zip(
+            *columns, _objectives(opens, len(columns[0])), strict=True
+        ):
+            known = 0 <= objective <= 1 and 0 < open_ns <= sent_ns
+            if generation == 0 or agent_slot >= MAX_AGENT_SLOT or not known:
                 self.rejections.add(session, "bad_open")
                 continue
             session.reach(agent_slot)
@@ -172,8 +189,9 @@ class Streams:
             age = max((sent_ns - open_ns) // session.window_ns - HISTORY, 0)
             slots.append(slot)
             starts.append(open_ns + age * session.window_ns)
+            wanted.append(objective)
         if slots:
-            self._on_open(np.array(slots), np.array(starts))
+            self._on_open(np.array(slots), np.array(starts), np.array(wanted))
             self.table.end_ns[slots] = starts
 
     def session(self, index: int) -> Session:

@@ -54,6 +54,10 @@ class TrainConfig(Schedule):
     """Everything that decides a training run's result, apart from the dataset."""
 
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    start: str | None = Field(
+        default=None,
+        description="checkpoint whose weights training begins with, where names and shapes agree",
+    )
     loss: SerializeAsAny[Settings] = Field(description="as the task's `loss_settings`")
     serving: SerializeAsAny[Settings] = Field(
         description="as the task's `serving_settings`; goes with the checkpoint"

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from policy.model import checkpoint
+from policy.model.errors import ModelError
+from policy.model.info import resolve
 from policy.model.model import PolicyModel
 from policy.tasks.base import Arrays, Samples, Settings
 from policy.training.batches import Batches
@@ -53,6 +56,8 @@ def train_one(
     torch.manual_seed(seed)
     mixed = accelerator.mixed_precision == "bf16"
     model = PolicyModel(config.model, torch.bfloat16 if mixed else torch.float32)
+    if config.start is not None:
+        _begin_with(model.trained_parameters(), config.start)
     prepared = accelerator.prepare(model)
     device = accelerator.device
     batches = Batches(
@@ -84,6 +89,17 @@ def train_one(
         on_progress=on_progress,
     )
     return model, progress
+
+
+def _begin_with(learned: dict[str, nn.Parameter], start: str) -> None:
+    """Copy the weights that a checkpoint has too. Raises ModelError if it has none of them."""
+    known = checkpoint.load(resolve(start))[0].trained_parameters()
+    fitting = [n for n, value in learned.items() if n in known and known[n].shape == value.shape]
+    if not fitting:
+        raise ModelError(f"start: {start} has no weights that fit this model")
+    with torch.no_grad():
+        for name in fitting:
+            learned[name].copy_(known[name])
 
 
 def on_device(arrays: Arrays, device: torch.device) -> dict[str, Tensor]:

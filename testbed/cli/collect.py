@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from testbed.cli.by_task import TaskCommand, task_option
 
 if TYPE_CHECKING:
+    from policy.tasks.base import Split
     from testbed.collect.collection import Collection
 
 
@@ -54,6 +56,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Simulate what can be, instead of running it: minutes, no root.",
 )
+@click.option(
+    "--all-splits",
+    is_flag=True,
+    help="With --simulated: traces for validation and test as well, not for training alone.",
+)
 @click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
@@ -67,6 +74,7 @@ def collect(
     jobs: int,
     keep_runs: bool,
     simulated: bool,
+    all_splits: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +90,7 @@ def collect(
         tbtest train experience --model gru --out gru
     """
     from policy.tasks.registry import DEFAULT
+    from policy.tasks.splits import SPLITS
     from testbed.errors import UserError
 
     if task_name != DEFAULT:
@@ -101,19 +110,21 @@ def collect(
         )
         return
     if simulated:
-        _simulate(collection, jobs, as_json)
+        _simulate(collection, jobs, as_json, SPLITS if all_splits else ("train",))
     else:
         _run(collection, jobs, keep_runs, as_json)
 
 
-def _simulate(collection: Collection, processes: int, as_json: bool) -> None:
+def _simulate(
+    collection: Collection, processes: int, as_json: bool, splits: Sequence[Split]
+) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
     from testbed.collect.simulated import Simulated, left, run_simulated, simulable
 
     collection.write()
-    possible = simulable(collection.runs)
+    possible = simulable(collection.runs, splits)
     todo, rows = left(possible, collection.out), 0
     console = Console(stderr=True, quiet=as_json)
     with Progress(console=console, disable=as_json) as progress:

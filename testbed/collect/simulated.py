@@ -1,7 +1,7 @@
 """Experience from the simulator instead of the testbed: minutes for what takes hours live.
 
-Only scenarios whose trace is for training are simulated, so that validation and test always judge
-on live experience; and only single flows without cross traffic or loss.
+Unless asked otherwise, only scenarios whose trace is for training are simulated, so that validation
+and test judge on live experience; and only single flows without cross traffic or loss.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from policy.api import PolicyContext
 from policy.errors import NoDecision
+from policy.objective import BALANCED
 from policy.registry import create
+from policy.tasks.base import Split
 from policy.tasks.congestion import labels, schema
 from policy.tasks.congestion.fields import FIELDS, F
 from policy.tasks.congestion.history import History
@@ -38,7 +40,7 @@ from policy.tasks.congestion.simulator import (
 from policy.tasks.congestion.windows import Records, WindowFolder
 from testbed.collect.experience import taken_log2
 from testbed.collect.grid import CollectRun
-from testbed.controllers.registry import label
+from testbed.controllers.registry import APC, label, parse
 from testbed.errors import UserError
 from testbed.run.prepared import trace_start_ns
 from testbed.scenario import Scenario
@@ -57,14 +59,14 @@ class Simulated:
     rows: int
 
 
-def simulable(runs: Sequence[CollectRun]) -> list[CollectRun]:
-    """Those of the runs that the simulator can stand in for."""
+def simulable(runs: Sequence[CollectRun], splits: Sequence[Split] = ("train",)) -> list[CollectRun]:
+    """Those of the runs that the simulator can stand in for, of traces of these splits."""
     chosen = []
     for planned in runs:
         scenario = Scenario.model_validate(planned.scenario)
         single = scenario.flows == 1 and not scenario.cross_traffic and scenario.loss is None
         if (
-            planned.split == "train"
+            planned.split in splits
             and single
             and scenario.flow in ("bulk", "video")
             and not scenario.flow_options
@@ -165,9 +167,11 @@ def _links(runs: Sequence[CollectRun], scenarios: Sequence[Scenario]) -> Links:
 
 
 def _controller(cc: str, flows: int, seed: int) -> Controller:
-    kind, _, name = cc.partition(":")
-    if kind == "policy" and name:
-        return PolicyController(create(name, PolicyContext(flows, seed=seed)), flows)
+    asked = parse(cc)
+    if asked.kind == "policy" and asked.rest != APC:
+        objective = BALANCED if asked.objective is None else asked.objective
+        policy = create(asked.rest, PolicyContext(flows, seed=seed))
+        return PolicyController(policy, flows, objective=objective)
     if cc == "observe:cubic":
         return Cubic(flows)
     if cc == "observe:bbr":

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from agent import spawn
 from agent.config import AgentConfig
+from policy.objective import BALANCED, format_objective
+from policy.registry import DEFAULT_LIGHT, takes_objective
 from policy.registry import check as check_policy
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from settings import first_mistake
@@ -33,12 +35,18 @@ if TYPE_CHECKING:
 
 
 class PolicyController:
-    """``policy`` (APC) or ``policy:<tier>``."""
+    """``policy`` (APC) or ``policy:<tier>``, with ``@<objective>`` behind it or not."""
 
-    def __init__(self, tier: str, scenario: Asked, server: SharedServer) -> None:
-        self.name = "policy" if tier == APC else f"policy:{tier}"
-        self._tier = tier
+    def __init__(
+        self, name: str, scenario: Asked, server: SharedServer, objective: float | None = None
+    ) -> None:
+        """name: of the policy, `apc` among them; objective: what the controller's name says."""
+        self.name = "policy" if name == APC else f"policy:{name}"
+        self._tier = name
         self._options = dict(scenario.policy)
+        if objective is not None:
+            self._options["objective"] = objective
+            self.name += f"@{format_objective(objective)}"
         self._server = server
         self._address = ""
         self._agent: spawn.RunningAgent | None = None
@@ -47,8 +55,26 @@ class PolicyController:
         """See CongestionController."""
         if self._tier != APC:
             check_policy(self._tier)
-        self._agent_config("tbcheck", Path(), self._server.external or "unix:/nowhere", ())
+        config = self._agent_config("tbcheck", Path(), self._server.external or "unix:/nowhere", ())
         self._server.check()
+        if config.objective != BALANCED and self._server.external is None:
+            self._check_objective()
+
+    def _check_objective(self) -> None:
+        """Raises UserError where a policy that answers does not know objectives."""
+        models = self._options.get("models") or {}
+        answering = [self._tier]
+        if self._tier == APC:
+            answering = [str(self._options.get("light", DEFAULT_LIGHT))]
+            difficult = self._options.get("difficult", "auto")
+            answering += [] if difficult is None else ["llm" if difficult == "auto" else difficult]
+        for name in answering:
+            if not takes_objective(name, models.get(name)):
+                raise UserError(
+                    f"cc {self.name}: {name} was not trained for objectives; ask for "
+                    "policy:persistence, or train a model with --set model.encoder.objective=true "
+                    "and name it: --set policy.models.mlp=FOLDER"
+                )
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
@@ -220,5 +246,5 @@ def controllers(
         elif controller == parse(f"policy:{ORACLE}"):
             found[name] = OracleController(scenario)
         elif controller.kind == "policy":
-            found[name] = PolicyController(controller.rest, scenario, server)
+            found[name] = PolicyController(controller.rest, scenario, server, controller.objective)
     return found

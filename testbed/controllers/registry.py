@@ -1,8 +1,8 @@
 """The names that ``--cc`` takes: what they mean, their aliases, and which there are.
 
 One grammar for run, league, collect and YAML: a name of the kernel's (``bbr``), ``policy`` (APC),
-``policy:NAME``, ``policy:path/to/file.py:Class``, ``bpf:path/to/file.bpf.c`` or ``.bpf.o``,
-``observe:NAME``, ``app:NAME``.
+``policy:NAME``, ``policy:path/to/file.py:Class``, each of a policy with ``@OBJECTIVE`` behind it or
+not, ``bpf:path/to/file.bpf.c`` or ``.bpf.o``, ``observe:NAME``, ``app:NAME``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 
 from policy import registry as policies
 from policy.errors import PolicyError
+from policy.objective import format_objective, parse_objective
 from testbed.errors import UserError
 
 APC = "apc"
@@ -34,17 +35,32 @@ _KERNELS = {
 
 @dataclass(frozen=True)
 class Controller:
-    """A name taken apart: rest is the policy, file or algorithm that the kind needs."""
+    """A name taken apart: rest is the policy, file or algorithm that the kind needs; objective:
+    what the policy's flows want (`policy.objective`), None where the name does not say.
+    """
 
     kind: Literal["kernel", "policy", "bpf", "observe", "app"]
     rest: str
+    objective: float | None = None
+
+
+def _apart(name: str) -> tuple[str, float | None]:
+    """A policy's name and the objective behind it. Raises UserError."""
+    base, at, text = name.rpartition("@")
+    if not at or "/" in text or not (base + ":").startswith(("policy:", "light:")):
+        return name, None
+    try:
+        return base, parse_objective(text)
+    except ValueError as error:
+        raise UserError(f"cc {name!r}: {error}") from error
 
 
 def parse(name: str) -> Controller:
-    """A full name (`full_name`) taken apart."""
-    kind, colon, rest = name.partition(":")
+    """A full name (`full_name`) taken apart. Raises UserError for an objective that is none."""
+    base, objective = _apart(name)
+    kind, colon, rest = base.partition(":")
     if kind == "policy":
-        return Controller("policy", rest or APC)
+        return Controller("policy", rest or APC, objective)
     if colon and kind == "bpf":
         return Controller("bpf", rest)
     if colon and kind == "observe":
@@ -58,11 +74,13 @@ def full_name(name: str) -> str:
     """The name without aliases and with absolute paths, so that it means the same in every
     process. Raises UserError, with the nearest names, for a policy or an algorithm that is unknown.
     """
-    name = ALIASES.get(name, name)
+    base, objective = _apart(name)
+    behind = "" if objective is None else f"@{format_objective(objective)}"
+    name = ALIASES.get(base, base) + behind
     controller = parse(name)
     if controller.kind == "policy" and controller.rest != APC:
         try:
-            return f"policy:{policies.full_name(controller.rest)}"
+            return f"policy:{policies.full_name(controller.rest)}{behind}"
         except PolicyError as error:
             raise UserError(f"cc {name!r}: {error}") from error
     if controller.kind == "bpf":
@@ -77,7 +95,7 @@ def label(name: str) -> str:
     """A name for tables and folders: files without their paths."""
     controller = parse(name)
     if "/" in controller.rest:
-        return f"{controller.kind}:{controller.rest.rpartition('/')[2]}"
+        return f"{controller.kind}:{name.rpartition('/')[2]}"
     return name
 
 
@@ -127,6 +145,7 @@ def listing() -> list[tuple[str, str]]:
         (f"observe:{name}", f"the kernel's {name} with every ACK recorded") for name in OBSERVABLE
     ]
     rows.append(("policy:FILE.py:Class", "your own policy in Python; naming the file runs it"))
+    rows.append(("policy:NAME@OBJECTIVE", "latency, balanced, throughput or a number from 0 to 1"))
     rows.append(("bpf:FILE.bpf.c", "your own controller in eBPF, compiled at once; or a .bpf.o"))
     rows.append(("app:NAME", "the program's own, {cc} of its command line; with --flow command"))
     return rows

@@ -26,6 +26,7 @@ AGENT_KEYS = frozenset(
         "tls_ca",
         "token_file",
         "latency_ns",
+        "objective",
     }
 )
 """Keys of the scenario's `policy` that are the agent's."""

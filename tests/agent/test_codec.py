@@ -152,3 +152,8 @@ def test_a_server_cannot_make_the_agent_keep_much() -> None:
     assert len(served["light_tier"]) <= 1000
     assert len(served["checkpoints"]) <= 64
     assert max(map(len, (*served["checkpoints"], *served["checkpoints"].values()))) <= 1000
+
+
+def test_flows_open_with_their_objective():
+    opens = codec.encode(batch(), 1, 1, 0.25).state.opens
+    assert np.frombuffer(opens.objective, "<f4").tolist() == [0.25]

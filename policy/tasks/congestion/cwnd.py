@@ -20,7 +20,12 @@ MIN_CWND_PACKETS = 4.0
 
 
 def cwnd_packets(
-    rate_bps: Floats, min_rtt_ns: Floats, mss_bytes: Floats, *, queue_ns: float, queue_rtt: float
+    rate_bps: Floats,
+    min_rtt_ns: Floats,
+    mss_bytes: Floats,
+    *,
+    queue_ns: float | Floats,
+    queue_rtt: float | Floats,
 ) -> Floats:
     """Cwnd [packets, not rounded] of flows that send at `rate_bps`; all arrays [n].
 

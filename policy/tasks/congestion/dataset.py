@@ -14,7 +14,11 @@ from policy.model.errors import ModelError
 from policy.tasks.base import Arrays, Split, TaskConfig
 from policy.tasks.congestion import schema
 from policy.tasks.congestion.fields import FIELDS
-from policy.tasks.congestion.labels import action_log2
+from policy.tasks.congestion.labels import action_log2, at_other_target, target_of
+from policy.tasks.congestion.settings import encoder_of
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Its multiples spread evenly over 0 .. 1 whatever their number."""
 
 
 class CongestionDataset:
@@ -51,6 +55,9 @@ class CongestionSamples:
         self._return_to_go = _floats(rows, "return_to_go")
         label = "near_optimal_log2" if config.objective == "near-optimal" else "taken_log2"
         self._action = _floats(rows, label)
+        self._near_optimal, self._capacity, self._queue = (
+            _floats(rows, name) for name in ("near_optimal_bps", "capacity_bps", "queue_bytes")
+        )
         episodes = rows["episode"].combine_chunks().dictionary_encode().indices.to_numpy()
         changes = np.flatnonzero(np.diff(episodes)) + 1
         starts = np.concatenate([[0], changes])
@@ -81,7 +88,27 @@ class CongestionSamples:
         }
         if self._config.objective == "decision-transformer":
             inputs["return_to_go"] = self._return_to_go[rows] * valid
-        return inputs, {"action_log2": self._action[indices]}
+        targets: Arrays = {"action_log2": self._action[indices]}
+        if encoder_of(self._config).objective:
+            inputs["objective"], targets = self._for_objectives(indices)
+        return inputs, targets
+
+    def _for_objectives(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], Arrays]:
+        """An objective for each sample, always the same one, and the targets for it."""
+        objective = (indices * GOLDEN_RATIO) % 1.0
+        delay_ns, overestimation = target_of(objective)
+        rate_bps = at_other_target(
+            self._near_optimal[indices],
+            delay_ns,
+            capacity_bps=self._capacity[indices],
+            queue_bytes=self._queue[indices],
+            rtt_ns=self._windows[indices, FIELDS.index("min_rtt_ns")],
+        )
+        action = action_log2(rate_bps, self._windows[indices, FIELDS.index("bandwidth_bps")])
+        return objective.astype(np.float32), {
+            "action_log2": action.astype(np.float32),
+            "overestimation_weight": overestimation.astype(np.float32),
+        }
 
     def target_return(self, quantile: float = 0.9) -> float:
         """The return that a decision transformer is asked for at run time: a high one of those

@@ -69,6 +69,10 @@ class WindowEncoder(nn.Module):
         self.return_to_go = (
             nn.Linear(1, hidden) if config.objective == "decision-transformer" else None
         )
+        self.objective = nn.Linear(1, hidden) if encoder.objective else None
+        if self.objective is not None:  # as without, until it is trained
+            nn.init.zeros_(self.objective.weight)
+            nn.init.zeros_(self.objective.bias)
         self.time = nn.Embedding(steps(config), hidden)
         self.norm = nn.LayerNorm(hidden)
         nn.init.constant_(self.norm.weight, scale)
@@ -98,5 +102,8 @@ class WindowEncoder(nn.Module):
             wanted = inputs["return_to_go"].float()[:, self.patch - 1 :: self.patch, None]
             step.insert(0, self.return_to_go(wanted))
         tokens = torch.stack(step, dim=2) + self.time.weight[:, None, :]
+        if self.objective is not None:
+            wanted = 2.0 * inputs["objective"].float()[:, None] - 1.0
+            tokens = tokens + self.objective(wanted)[:, None, None, :]
         normed: Tensor = self.norm(tokens.flatten(1, 2))
         return normed

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.api import FlowBatch
+from policy.objective import BALANCED
 from policy.tasks.congestion.fields import FIELDS, HISTORY, F
 
 Ints = NDArray[np.int64]
@@ -20,6 +21,7 @@ class History:
 
     def __init__(self, slots: int) -> None:
         self.count: Ints = np.zeros(slots, np.int64)  # windows the flow has had
+        self.objective: Floats = np.full(slots, BALANCED)
         self._rows: Floats = np.zeros(
             (slots * HISTORY, len(FIELDS))
         )  # of slot s from s * HISTORY on
@@ -27,6 +29,7 @@ class History:
     def forget(self, slots: Ints) -> None:
         """These slots have new flows."""
         self.count[slots] = 0
+        self.objective[slots] = BALANCED
 
     def append(self, slots: Ints, rows: Floats) -> None:
         """One more window, rows: float64[n, F], for each of the slots, which are all different."""
@@ -45,16 +48,20 @@ class History:
         )
         if not valid.all():
             rows[~valid] = 0.0
-        return with_estimates(slots, rows, valid, mss_bytes)
+        return with_estimates(slots, rows, valid, mss_bytes, self.objective[slots])
 
 
 def with_estimates(
-    flow: Ints, windows: Floats, valid: NDArray[np.bool_], mss_bytes: Floats
+    flow: Ints,
+    windows: Floats,
+    valid: NDArray[np.bool_],
+    mss_bytes: Floats,
+    objective: Floats | None = None,
 ) -> FlowBatch:
     """The batch of flows with these windows: their newest ones hold the flows' estimates.
 
     flow: int64[n]; windows: float64[n, w, F]; valid: bool[n, w]; mss_bytes: float64[n], 0 where
-    unknown.
+    unknown; objective: float64[n], None: balanced.
     """
     newest = windows[:, -1]
     mss = np.where(mss_bytes > 0, mss_bytes, DEFAULT_MSS_BYTES)
@@ -62,6 +69,6 @@ def with_estimates(
     min_rtt = np.where(min_rtt > 0, min_rtt, DEFAULT_MIN_RTT_NS)
     bandwidth = newest[:, F["bandwidth_bps"]]
     initial = INITIAL_WINDOW_PACKETS * mss * 8e9 / min_rtt
-    return FlowBatch(
-        flow, windows, valid, np.where(bandwidth > 0, bandwidth, initial), min_rtt, mss
-    )
+    bandwidth = np.where(bandwidth > 0, bandwidth, initial)
+    wanted = np.full(len(flow), BALANCED) if objective is None else objective
+    return FlowBatch(flow, windows, valid, bandwidth, min_rtt, mss, wanted)

@@ -37,6 +37,15 @@ class Target:
     floor: float = 0.05
 
 
+def target_of(objective: ArrayLike) -> tuple[Floats, Floats]:
+    """Target delay [ns] of flows of these objectives, and how many times more asking for too much
+    costs than asking for too little: 7.5 ms and 3 for `latency`, 30 ms and 1 for `balanced`, 120 ms
+    and 1/3 for `throughput`, geometric between.
+    """
+    side = 2.0 * np.asarray(objective, np.float64) - 1.0
+    return Target().target_delay_ns * 4.0**side, 3.0**-side
+
+
 @dataclass(frozen=True)
 class Reward:
     """Weights of the reward of one window."""
@@ -98,6 +107,32 @@ def near_optimal_rate_bps(
     wanted = due * (usable * (1.0 + target.target_delay_ns / horizon) - queue)
     rate: Floats = np.maximum(wanted, target.floor * due * usable) * 8e9 / horizon
     return rate
+
+
+def at_other_target(
+    rate_bps: ArrayLike,
+    target_delay_ns: ArrayLike,
+    *,
+    capacity_bps: ArrayLike,
+    queue_bytes: ArrayLike,
+    rtt_ns: ArrayLike,
+    target: Target | None = None,
+) -> Floats:
+    """The near-optimal rates [bit/s] with other target delays, of those for `target`; all [n].
+
+    r* grows by C / H for each second of delay. Where it was at its floor the queue that the rate
+    meets is not known from it; at least the queue at the decision is taken.
+    """
+    target = target or Target()
+    rate, capacity = np.asarray(rate_bps, np.float64), np.asarray(capacity_bps, np.float64)
+    horizon = np.maximum(float(target.horizon_windows * target.window_ns), np.asarray(rtt_ns))
+    met_bps = capacity * (1.0 + target.target_delay_ns / horizon) - rate
+    queued_bps = np.asarray(queue_bytes, np.float64) * 8e9 / horizon
+    at_floor = rate <= target.floor * capacity * (1 + 1e-6)
+    met_bps = np.where(at_floor, np.maximum(met_bps, queued_bps), met_bps)
+    wanted = capacity * (1.0 + np.asarray(target_delay_ns) / horizon) - met_bps
+    other: Floats = np.maximum(wanted, target.floor * capacity)
+    return other
 
 
 def action_log2(rate_bps: ArrayLike, bandwidth_bps: ArrayLike) -> Floats:

@@ -32,6 +32,9 @@ class EncoderConfig(Settings):
     action_token: bool = Field(
         default=False, description="give the action taken a token of its own"
     )
+    objective: bool = Field(
+        default=False, description="take what the flow wants (policy.objective) as an input"
+    )
 
 
 class LossConfig(Settings):

@@ -78,6 +78,7 @@ class CongestionTask(LearnedTask):
                 ArraySpec("windows", (history, len(FIELDS)), "float64", mask="valid"),
                 ArraySpec("valid", (history,), "bool", "which windows the flow has had"),
                 *(ArraySpec(name, (), "float64") for name in _ESTIMATES),
+                ArraySpec("objective", (), "float64", "0 shortest queue … 1 all of the capacity"),
             ),
             FlowBatch,
         )
@@ -99,6 +100,8 @@ class CongestionTask(LearnedTask):
         ]
         if config.objective == "decision-transformer":
             arrays.append(ArraySpec("return_to_go", (config.history,)))
+        if encoder_of(config).objective:
+            arrays.append(ArraySpec("objective"))
         return InputSpec(tuple(arrays))
 
     def tokens(self, config: TaskConfig) -> int:
@@ -123,9 +126,14 @@ class CongestionTask(LearnedTask):
 
     def loss(self, output: Tensor, targets: Mapping[str, Tensor], settings: Settings) -> Tensor:
         """Squared error of the log2 rate, weighted where the rate asked for is above the target."""
+        import torch
+
         assert isinstance(settings, LossConfig)
         error = output - targets["action_log2"]
-        weight = 1.0 + (settings.overestimation_weight - 1.0) * (error > 0)
+        over = torch.full_like(error, settings.overestimation_weight)
+        if "overestimation_weight" in targets:  # of the sample's objective
+            over = over * targets["overestimation_weight"]
+        weight = torch.where(error > 0, over, 1.0)
         return (weight * error.square()).mean()
 
     def constant_loss(self, targets: Mapping[str, NDArray[Any]], settings: Settings) -> float:
@@ -164,6 +172,8 @@ class CongestionTask(LearnedTask):
         inputs |= {name: getattr(batch, name) for name in _ESTIMATES}
         if target_return is not None:
             inputs["return_to_go"] = np.float32(target_return) * valid
+        if encoder_of(config).objective:
+            inputs["objective"] = batch.objective
         return inputs
 
     def actions(self, output: NDArray[np.float32], batch: FlowBatch, settings: Settings) -> Actions:

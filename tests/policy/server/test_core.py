@@ -418,3 +418,39 @@ def test_a_scheduler_is_told_what_came_of_each_answer(make_agent, monkeypatch) -
     assert told == [[True, True]]
     play(c, session, agent.window())
     assert told == [[True, True], [False, False]]
+
+
+class Noting(FakeModel):
+    """Keeps the objectives that it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wanted: list[float] = []
+
+    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
+        self.wanted += batch.objective.tolist()
+        return super().decide(batch, now_ns)
+
+
+def test_each_flow_has_its_objective(make_agent) -> None:
+    model = Noting()
+    c = core(model)
+    agent = make_agent(flows=3)
+    session = connect(c, agent, "llm")
+    opening = agent.opening()
+    opening.opens.objective = np.array([0.0, 0.25, 1.0], "<f4").tobytes()
+    play(c, session, opening, agent.window())
+    job = c.next_job("llm", 0)
+    assert job is not None
+    job.lane.tier.decide(job.batch, 0)
+    assert model.wanted == [0.0, 0.25, 1.0]
+
+
+def test_a_wrong_column_of_objectives_ends_the_stream(make_agent) -> None:
+    c = core()
+    agent = make_agent()
+    session = connect(c, agent)
+    opening = agent.opening()
+    opening.opens.objective = np.zeros(1, "<f4").tobytes()
+    with pytest.raises(ProtocolError, match=r"Opens.objective: 4 bytes, expected 2 elements"):
+        c.streams.receive(session, opening, 0)

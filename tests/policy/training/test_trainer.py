@@ -181,3 +181,20 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
         learning_rate(settings(max_steps=100, learning_rate=1.0, warmup_steps=0, final_rate=1), 7)
         == 1
     )
+
+
+def test_training_begins_with_a_checkpoint_s_weights(splits, tmp_path):
+    from policy.model import checkpoint
+
+    config = settings(model={"kind": "mlp"}, max_steps=5, evaluate_every=5)
+    model, _ = train_one(config, 0, *splits(config), tmp_path / "a")
+    checkpoint.save(tmp_path / "known", model, card="", training={}, serving=config.serving)
+    asked = settings(
+        model={"kind": "mlp", "encoder": {"channels": 8, "objective": True}},
+        max_steps=1,
+        learning_rate=1e-12,
+        start=str(tmp_path / "known"),
+    )
+    begun, _ = train_one(asked, 1, *splits(asked), tmp_path / "b")
+    for name, value in weights_of(model).items():
+        torch.testing.assert_close(weights_of(begun)[name], value)

@@ -29,6 +29,8 @@ def test_single_flows_on_training_traces_are_simulated(tmp_path: Path) -> None:
     collection = plan(Grid.model_validate(GRID), (), tmp_path)
     runs = simulable(collection.runs)
     assert [(run.source_trace, run.scenario["flow"]) for run in runs] == [("lte-seed1", "video")]
+    every = simulable(collection.runs, ("train", "test"))
+    assert [run.source_trace for run in every] == ["lte-seed1", "lte-seed2"]
     collection.write()
     ended = []
     run_simulated(runs, tmp_path, ended.append)

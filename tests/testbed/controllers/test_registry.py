@@ -25,7 +25,7 @@ def test_aliases_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_full_name_stays() -> None:
     for name, _ in registry.listing():
-        if "FILE" not in name:
+        if "FILE" not in name and "OBJECTIVE" not in name:
             assert full_name(full_name(name)) == full_name(name)
 
 
@@ -69,3 +69,20 @@ def test_every_policy_is_listed_with_a_sentence() -> None:
     assert set(registry.ALIASES) <= set(listed)
     assert all(listed.values())
     assert parse("policy").kind == "policy"
+
+
+def test_an_objective_behind_a_policy() -> None:
+    assert full_name("policy:light@latency") == "policy:persistence@latency"
+    assert full_name("policy:apc@1") == "policy@throughput"
+    assert full_name("policy@0.70") == "policy@0.7"
+    assert parse("policy:gcc").objective is None
+    assert (parse("policy@latency").rest, parse("policy@latency").objective) == ("apc", 0.0)
+    assert label("policy:/a@b/mine.py:Mine@0.25") == "policy:mine.py:Mine@0.25"
+    assert parse("policy:/a@b/mine.py:Mine").objective is None
+    assert of_policies(["policy:mlp@latency", "bbr"]) == ("mlp",)
+
+
+@pytest.mark.parametrize("name", ["policy@fast", "policy:mlp@2", "policy:light@"])
+def test_an_objective_that_is_none(name: str) -> None:
+    with pytest.raises(UserError, match=r"objective .* is neither latency, balanced, throughput"):
+        full_name(name)

@@ -17,6 +17,8 @@ the same rule has BBR's queueing delay.
   (as BBR's start-up).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss
   (draft-ietf-rmcat-gcc-02, section 6), since a policer drops without a queue.
+- The objective (`policy.objective`) scales D and the queue that cwnd leaves room for, by a quarter
+  for `latency` to four for `throughput`.
 - A flow that its application limits keeps its estimate
   (`policy.tasks.congestion.folding.estimated`), and so its rate.
 """
@@ -72,11 +74,12 @@ class Persistence:
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         """See Policy."""
         p, w = self._p, batch.windows[:, -1].T
+        room = 4.0 ** (2.0 * batch.objective - 1.0)
         queue_ns, loss = w[F["queueing_delay_ns"]], w[F["loss_rate"]]
         full = queue_ns > np.maximum(p.full_queue_ns, p.full_queue_rtt * batch.min_rtt_ns)
         startup = self._startup[batch.flow] & ~((w[F["acks"]] > 0) & full) & (loss <= p.loss_low)
         self._startup[batch.flow] = startup
-        grown = 1 + p.growth * np.maximum(0.0, 1 - queue_ns / p.short_ns)
+        grown = 1 + p.growth * np.maximum(0.0, 1 - queue_ns / (p.short_ns * room))
         gain = np.where(startup, p.startup, np.where(loss > p.loss_low, 1.0, grown))
         gain = np.where(loss > p.loss_high, 1 - 0.5 * np.minimum(loss, 1.0), gain)
         rate_bps = np.maximum(batch.bandwidth_bps * gain, p.min_rate_bps)
@@ -86,7 +89,7 @@ class Persistence:
                 rate_bps,
                 batch.min_rtt_ns,
                 batch.mss_bytes,
-                queue_ns=p.allowed_queue_ns,
-                queue_rtt=p.allowed_queue_rtt,
+                queue_ns=p.allowed_queue_ns * room,
+                queue_rtt=p.allowed_queue_rtt * room,
             ),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from policy.api import Policy
+from policy.objective import BALANCED
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.simulator.loop import MSS_BYTES, STEP_NS, Feedback, Floats
 from policy.tasks.congestion.windows import Records, WindowFolder
@@ -15,11 +16,14 @@ class PolicyController:
     is in slow start.
     """
 
-    def __init__(self, policy: Policy, n: int, window_ms: int = 100) -> None:
+    def __init__(
+        self, policy: Policy, n: int, window_ms: int = 100, objective: float = BALANCED
+    ) -> None:
         self.pacing_rate_bps: Floats = np.full(n, 1e9)
         self.cwnd_packets: Floats = np.full(n, 10.0)
         self._policy, self._window_ns = policy, window_ms * STEP_NS
         self._folder, self._history = WindowFolder(n), History(n)
+        self._history.objective[:] = objective
         self._all = np.arange(n)
         self._folder.open(self._all, np.zeros(n, np.int64))
         self._slow_start = np.ones(n, bool)

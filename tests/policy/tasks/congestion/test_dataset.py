@@ -70,3 +70,15 @@ def test_empty_split_is_named(table):
     train = table.filter(np.asarray(table["split"]) == "train")
     with pytest.raises(ModelError, match="no rows in its test split"):
         CongestionSamples(train, "test", ModelConfig())
+
+
+def test_what_flows_want_is_drawn_with_its_own_labels(table):
+    indices = np.arange(300)
+    asked = ModelConfig(encoder={"objective": True})
+    inputs, targets = CongestionSamples(table, "train", asked).batch(indices)
+    plain = CongestionSamples(table, "train", ModelConfig()).batch(indices)[1]["action_log2"]
+    wanted, action = inputs["objective"], targets["action_log2"]
+    assert 0 <= wanted.min() < 0.05 < 0.95 < wanted.max() <= 1
+    assert (action[wanted > 0.5] >= plain[wanted > 0.5] - 1e-6).all()
+    assert (action[wanted < 0.5] <= plain[wanted < 0.5] + 1e-6).all()
+    assert (targets["overestimation_weight"][wanted < 0.5] > 1).all()

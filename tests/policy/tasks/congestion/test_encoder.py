@@ -56,3 +56,13 @@ def test_return_to_go_reaches_the_tokens(tiny, inputs):
 def test_history_must_be_whole_patches(tiny):
     with pytest.raises(ValueError, match="must be a multiple of"):
         tiny(history=10)
+
+
+def test_what_the_flow_wants_reaches_every_token_once_it_is_trained(tiny, inputs):
+    config = tiny(encoder={"objective": True})
+    encoder = WindowEncoder(config, 24, scale=1.0)
+    latency = tensors(inputs(config, 1)) | {"objective": torch.zeros(1)}
+    throughput = latency | {"objective": torch.ones(1)}
+    torch.testing.assert_close(encoder(latency), encoder(throughput))
+    torch.nn.init.normal_(encoder.objective.weight)
+    assert ((encoder(latency) - encoder(throughput)).abs().amax(-1) > 0).all()

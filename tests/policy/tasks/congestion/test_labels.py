@@ -10,9 +10,11 @@ from policy.tasks.congestion.labels import (
     Reward,
     Target,
     action_log2,
+    at_other_target,
     near_optimal_rate_bps,
     returns_to_go,
     rewards,
+    target_of,
 )
 
 pytestmark = pytest.mark.torch
@@ -156,3 +158,45 @@ def test_rewards_by_hand():
 def test_returns_to_go_by_hand():
     assert returns_to_go([1, 2, 3, 6], horizon_windows=2).tolist() == [2.5, 4.5, 6, 6]
     assert returns_to_go([]).shape == (0,)
+
+
+@given(
+    st.lists(st.floats(0.2, 20), min_size=12, max_size=12),
+    st.floats(0, 1),
+    st.floats(0, 2e4),
+    st.integers(1, 300),
+)
+def test_another_target_is_as_if_asked_for_at_once(
+    mbps: list[float], objective: float, queue: float, rtt_ms: int
+) -> None:
+    capacity, rtt_ns = steps(*mbps), rtt_ms * MS
+    horizon = max(200 * MS, rtt_ns)
+    delay_ns = float(target_of(objective)[0])
+
+    def near_optimal(target: Target) -> float:
+        return float(
+            near_optimal_rate_bps(
+                0.0,
+                capacity,
+                queue_bytes=queue,
+                committed_bytes=0.0,
+                forward_delay_ns=0.0,
+                rtt_ns=rtt_ns,
+                target=target,
+            )
+        )
+
+    other = at_other_target(
+        near_optimal(Target()),
+        delay_ns,
+        capacity_bps=capacity.between(0, horizon) * 8e9 / horizon,
+        queue_bytes=queue,
+        rtt_ns=rtt_ns,
+    )
+    np.testing.assert_allclose(other, near_optimal(Target(target_delay_ns=delay_ns)), rtol=1e-9)
+
+
+def test_the_targets_of_objectives() -> None:
+    delay_ns, overestimation = target_of([0.0, 0.5, 1.0])
+    np.testing.assert_allclose(delay_ns, [7.5e6, 30e6, 120e6])
+    np.testing.assert_allclose(overestimation, [3, 1, 1 / 3])
