@@ -45,6 +45,11 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="A run folder for each case, and the page; default suites/NAME. Cases there are kept.",
 )
+@click.option(
+    "--virtual",
+    is_flag=True,
+    help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
+)
 @click.option("--list", "only_list", is_flag=True, help="List the cases and what is left out.")
 @click.option("--print-case", metavar="CASE", help="Print the scenario of a case, and stop.")
 def suite(
@@ -54,6 +59,7 @@ def suite(
     scale: float,
     repeats: int,
     out: Path | None,
+    virtual: bool,
     only_list: bool,
     print_case: str | None,
 ) -> None:
@@ -61,7 +67,8 @@ def suite(
 
     Each case is a scenario with expectations. The page, suite.html and suite.md, covers all cases
     that the folder holds, so a suite can be run in portions. Exit status 1: an expectation fails;
-    3: none fails, and of one the runs cannot tell, as with fewer than five repeats. Needs root.
+    3: none fails, and of one the runs cannot tell, as with fewer than five repeats. Needs root but
+    for --virtual.
 
     \b
         tbtest suite rfc8867 --list
@@ -91,7 +98,14 @@ def suite(
     out = out or Path("suites") / name
     chosen = found.chosen(cases)
     results, failed = run_suite(
-        found, chosen, controllers, repeats, scale, out, lambda text: click.echo(text, err=True)
+        found,
+        chosen,
+        controllers,
+        repeats,
+        scale,
+        out,
+        lambda text: click.echo(text, err=True),
+        virtual=virtual,
     )
     out.mkdir(parents=True, exist_ok=True)
     command = " ".join(["tbtest", *sys.argv[1:]])
