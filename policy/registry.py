@@ -68,7 +68,8 @@ def abr_name(name: str) -> str:
     """The name by which the server knows an ABR policy: a checkpoint's path made absolute."""
     if name in ("", "default"):
         return "default"
-    return str(Path(name).expanduser().resolve()) if name.endswith(".safetensors") else name
+    a_path = name.endswith(".safetensors") or ("/" in name and Path(name).is_dir())
+    return str(Path(name).expanduser().resolve()) if a_path else name
 
 
 def abr_checkpoint(name: str) -> Path | None:

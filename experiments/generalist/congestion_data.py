@@ -8,7 +8,6 @@ compared with each other in the simulator alone, so that their open-loop errors 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,7 +28,9 @@ def main(file: Path, out: Path, processes: int) -> None:
     """Simulate the scenarios of the grid that have no part in OUT yet."""
     collection = plan(make_grid(read_yaml(file), str(file)), (), out)
     collection.write()
-    possible = [run for run in collection.runs if simulable([replace(run, split="train")])]
+    possible = [
+        run for run in collection.runs if simulable([run.model_copy(update={"split": "train"})])
+    ]
     rows = 0
 
     def ended(batch: Simulated) -> None:

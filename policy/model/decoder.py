@@ -107,7 +107,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 class LeanDecoder(nn.Module):
     """Stands in for an `LlmBackbone` whose adapters are merged: tokens [n, T, hidden] -> the last
-    outputs [n, positions, hidden].
+    outputs [n, positions, hidden]; T is at most `length`.
     """
 
     def __init__(
@@ -134,12 +134,15 @@ class LeanDecoder(nn.Module):
         self.register_buffer("cos", cos[0].to(dtype), persistent=False)
         self.register_buffer("sin", sin[0].to(dtype), persistent=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, positions: int | None = None) -> Tensor:
+        """positions: as many as at construction if None."""
         x = tokens
         length: int = tokens.shape[1]
+        cos, sin = self.cos[:length], self.sin[:length]
+        wanted = self.positions if positions is None else positions
         last = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            x = block(x, self.cos, self.sin, self.positions if index == last else length)
+            x = block(x, cos, sin, wanted if index == last else length)
         return functional.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
 
 

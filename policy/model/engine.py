@@ -58,7 +58,9 @@ class Engine:
         *,
         variant: Variant,
         buckets: Sequence[int] = BUCKETS,
+        decoder: LeanDecoder | None = None,
     ) -> None:
+        """decoder: where several models share one; adapters are merged then."""
         checked(variant)
         self.device = torch.device(device)
         self.variant = variant
@@ -68,11 +70,10 @@ class Engine:
         module = inference_module(
             model.for_inference(self.device, dtype),
             lean=variant != "eager",
-            attend=broadcast_attention
-            if variant in ("compile-broadcast", "autotune")
-            else fused_attention,
+            attend=attention_of(variant),
+            decoder=decoder,
         )
-        if variant == "packed" and isinstance(module, _Chain):
+        if variant == "packed" and isinstance(module, _Chain) and decoder is None:
             pack_linears(module.decoder, model.tokens)
         elif compiled:
             compile_blocks(module, "max-autotune-no-cudagraphs" if variant == "autotune" else None)
@@ -179,15 +180,29 @@ class _GraphRunner:
 
 
 def inference_module(
-    model: PolicyModel, *, lean: bool, attend: Attention = fused_attention
+    model: PolicyModel,
+    *,
+    lean: bool,
+    attend: Attention = fused_attention,
+    decoder: LeanDecoder | None = None,
 ) -> nn.Module:
-    """The model with adapters merged, its backbone replaced by the lean pass where that exists."""
+    """The model with adapters merged, its backbone replaced by the lean pass where that exists, or
+    by the one that is given.
+    """
     if isinstance(model.backbone, LlmBackbone):
-        model.backbone.merge_adapters()
+        if decoder is None:
+            model.backbone.activate(model.config.task)
+            model.backbone.merge_adapters()
         if lean and supported(model.backbone.llm):
-            decoder = LeanDecoder(model.backbone.llm, model.tokens, attend, model.positions)
-            return _Chain(model.encoder, decoder, model.head)
+            decoder = decoder or LeanDecoder(model.backbone.llm, model.tokens, attend)
+            return _Chain(model.encoder, decoder, model.head, model.positions)
     return model
+
+
+def attention_of(variant: Variant) -> Attention:
+    """How a variant computes attention."""
+    broadcast = variant in ("compile-broadcast", "autotune")
+    return broadcast_attention if broadcast else fused_attention
 
 
 def compile_blocks(module: nn.Module, mode: str | None) -> None:
@@ -202,13 +217,17 @@ def compile_blocks(module: nn.Module, mode: str | None) -> None:
 
 
 class _Chain(nn.Module):
-    def __init__(self, encoder: nn.Module, decoder: LeanDecoder, head: nn.Module) -> None:
+    def __init__(
+        self, encoder: nn.Module, decoder: LeanDecoder, head: nn.Module, positions: int
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
+        self.positions = positions
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         tokens = self.encoder(inputs)
-        out: Tensor = self.head(self.decoder(tokens.to(self.decoder.dtype)).float(), inputs)
+        vectors = self.decoder(tokens.to(self.decoder.dtype), self.positions)
+        out: Tensor = self.head(vectors.float(), inputs)
         return out
 
 
@@ -224,7 +243,9 @@ def best_variant(model: PolicyModel, device: str) -> Variant:
     return "packed" if lean and packable(torch.bfloat16) else "lean"
 
 
-def make_engine(model: PolicyModel, device: str, variant: str) -> Engine:
+def make_engine(
+    model: PolicyModel, device: str, variant: str, decoder: LeanDecoder | None = None
+) -> Engine:
     """An engine as a server uses it: on CUDA an LLM in bf16, on a CPU in float32 but for packed
     bf16 weights.
 
@@ -234,14 +255,24 @@ def make_engine(model: PolicyModel, device: str, variant: str) -> Engine:
     Raises:
         ModelError: there is no such variant.
     """
-    llm = isinstance(model.backbone, LlmBackbone)
     cuda = device.startswith("cuda")
     if not cuda:
         torch.set_num_threads(min(max(len(os.sched_getaffinity(0)) // 2, 1), _MAX_CPU_THREADS))
-    dtype = torch.bfloat16 if llm and (cuda or variant == "packed") else torch.float32
     return Engine(
-        model, device, dtype, variant=checked(variant), buckets=BUCKETS if cuda else (64,)
+        model,
+        device,
+        dtype_of(model, device, variant),
+        variant=checked(variant),
+        buckets=BUCKETS if cuda else (64,),
+        decoder=decoder,
     )
+
+
+def dtype_of(model: PolicyModel, device: str, variant: str) -> torch.dtype:
+    """In which type a server runs the backbone."""
+    llm = isinstance(model.backbone, LlmBackbone)
+    small = llm and (device.startswith("cuda") or variant == "packed")
+    return torch.bfloat16 if small else torch.float32
 
 
 def default_engine(model: PolicyModel, device: str = "auto") -> Engine:

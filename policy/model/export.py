@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from policy.model import checkpoint
 from policy.model.engine import inference_module
 from policy.model.errors import ModelError
-from policy.model.info import PortableRecord
+from policy.model.info import PortableRecord, read_info
 from policy.model.model import PolicyModel
 from policy.model.weights import sha256
 
@@ -42,23 +42,31 @@ _SMALL = 2**16
 _CARD = "\n## Portable file\n"
 
 
-def export(folder: Path) -> PortableRecord:
-    """Write the portable file of a checkpoint into its folder, and enter it in config.json and the
-    model card.
+def export(folder: Path) -> list[PortableRecord]:
+    """Write the portable files of a checkpoint, one for each of its tasks, into its folder, and
+    enter them in config.json and the model card.
 
     Raises ModelError: not a loadable checkpoint, or the packages for exporting are missing.
     """
-    model, info = checkpoint.load(folder)
+    info = read_info(folder)
+    if info.joint is None:
+        return [_export(folder, None, FILE)]
+    return [_export(folder, task, f"portable-{task}.onnx") for task in info.tasks]
+
+
+def _export(folder: Path, task: str | None, file: str) -> PortableRecord:
+    """task: of a checkpoint of several tasks the one whose model this is."""
+    model, info = checkpoint.load(folder, task=task)
     bits = 8 if info.model.kind == "nioka" else None
-    part = folder / f".{FILE}"
+    part = folder / f".{file}"
     try:
         save(onnx_of(model), part, bits=bits)
-        target = part.replace(folder / FILE)
+        target = part.replace(folder / file)
     finally:
         part.unlink(missing_ok=True)
     weights = f"int{bits} in blocks of {BLOCK}" if bits else "float32"
-    record = PortableRecord(file=FILE, sha256=sha256(target), weights=weights)
-    _enter(folder, record, target.stat().st_size)
+    record = PortableRecord(file=file, sha256=sha256(target), weights=weights)
+    _enter(folder, record, target.stat().st_size, task)
     return record
 
 
@@ -188,14 +196,17 @@ class _Positional(nn.Module):
         return out
 
 
-def _enter(folder: Path, portable: PortableRecord, size_bytes: int) -> None:
+def _enter(folder: Path, portable: PortableRecord, size_bytes: int, task: str | None) -> None:
     path, card = folder / "config.json", folder / "README.md"
-    record = json.loads(path.read_text()) | {"portable": portable.model_dump()}
+    record = json.loads(path.read_text())
+    (record if task is None else record["tasks"][task])["portable"] = portable.model_dump()
     part = path.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1) + "\n")
     part.replace(path)
-    text = card.read_text().partition(_CARD)[0].rstrip("\n")
-    lines = (
+    text, _, others = card.read_text().partition(_CARD)
+    text = text.rstrip("\n")
+    lines = "".join(f"{line}\n" for line in others.splitlines() if f"`{portable.file}`" not in line)
+    lines += (
         f"`{portable.file}` is the whole model for ONNX Runtime on a CPU, made by `tbtest models "
         f"export`: {size_bytes / 1e6:.1f} MB, weights {portable.weights}, SHA-256 "
         f"`{portable.sha256}`."

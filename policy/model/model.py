@@ -75,7 +75,7 @@ class Named(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         tokens: Tensor = self.encoder(inputs)
-        return torch.cat([self.token.expand(len(tokens), 1, -1), tokens], dim=1)
+        return torch.cat([self.token.expand(tokens.shape[0], 1, -1), tokens], dim=1)
 
 
 def tokens_of(config: ModelConfig) -> int:

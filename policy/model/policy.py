@@ -92,6 +92,17 @@ def load_policy(
         raise ModelError(
             f"{folder} holds a {info.model.kind} model; policy {name!r} needs {KINDS[name]}"
         )
+    return _started(name, info, device)
+
+
+def load_model(folder: Path, device: str = "auto", task: str | None = None) -> ModelPolicy:
+    """The policy of a checkpoint of any kind, loaded and warmed up. Raises ModelError."""
+    info = read_info(folder, task)
+    names = {kind: name for name, kind in KINDS.items()}
+    return _started(names.get(info.model.kind, info.model.kind), info, device)
+
+
+def _started(name: str, info: CheckpointInfo, device: str) -> ModelPolicy:
     engine = _engine(info, device)
     engine.warm_up()
     return ModelPolicy(name, engine, info)

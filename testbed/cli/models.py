@@ -71,7 +71,8 @@ def show_model(name: str) -> None:
 def export_models(names: tuple[str, ...]) -> None:
     """Make the portable files of NAMES, by default of all bundled models.
 
-    A portable file is the whole model for CPUs without PyTorch. It lies in its checkpoint's folder;
+    A portable file is the whole model for CPUs without PyTorch, of one task where a model has
+    several. It lies in its checkpoint's folder;
     an LLM's weights in it are int8. Needs the `policy` extra and, for an LLM, its backbone.
     """
     from policy.errors import PolicyError
@@ -87,9 +88,9 @@ def export_models(names: tuple[str, ...]) -> None:
             click.echo(f"{name}: {file}, {file.stat().st_size / 1e6:.1f} MB, int8")
             continue
         folder = checkpoints.resolve(name)
-        portable = export(folder)
-        size = (folder / portable.file).stat().st_size
-        click.echo(f"{name}: {folder / portable.file}, {size / 1e6:.1f} MB, {portable.weights}")
+        for portable in export(folder):
+            size = (folder / portable.file).stat().st_size
+            click.echo(f"{name}: {folder / portable.file}, {size / 1e6:.1f} MB, {portable.weights}")
 
 
 def _backbone(info: CheckpointInfo) -> str:

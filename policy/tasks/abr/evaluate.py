@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -41,8 +42,8 @@ class Row:
 
 
 def make_policy(text: str) -> Abr:
-    """A rule by name and options, a checkpoint by its path (`*.safetensors`), or `policy`, the
-    checkpoint that ships. Raises PolicyError.
+    """A rule by name and options, a checkpoint by its path (`*.safetensors`, or the folder of a
+    model of several tasks), or `policy`, the checkpoint that ships. Raises PolicyError.
     """
     checkpoint = abr_checkpoint("default" if text == "policy" else text)
     if checkpoint is not None:
@@ -56,6 +57,10 @@ def make_policy(text: str) -> Abr:
         return load_policy(checkpoint, portable=True)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
+    if "/" in text and Path(text).is_dir():
+        from policy.tasks.abr.joint import load
+
+        return load(Path(text))
     names = ", ".join(RULES)
     raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from policy.errors import PolicyError
 from policy.tasks.abr.layout import LEVELS, PER_LEVEL, SHARED
+from policy.tasks.abr.padding import padded
 from policy.tasks.abr.task import WORST_REGRET
 from policy.tasks.base import Arrays, Split, TaskConfig
 
@@ -58,20 +59,6 @@ class LabelledStates:
     def target_return(self) -> float:
         """No model of several tasks is asked for a return. Raises PolicyError."""
         raise PolicyError("abr: no decision transformer among the models of several tasks")
-
-
-def padded(shared: NDArray[Any], by_level: NDArray[Any]) -> Arrays:
-    """A batch of one ladder as the task's observation. Raises PolicyError for a longer ladder than
-    is read.
-    """
-    n, levels, _ = by_level.shape
-    if levels > LEVELS:
-        raise PolicyError(f"a ladder of {levels} levels; a model of several tasks reads {LEVELS}")
-    rows = np.zeros((n, LEVELS, PER_LEVEL), np.float32)
-    rows[:, :levels] = by_level
-    exists = np.zeros((n, LEVELS), np.float32)
-    exists[:, :levels] = 1
-    return {"shared": shared.astype(np.float32), "by_level": rows, "exists": exists}
 
 
 def _read(folder: Path) -> Arrays:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from policy.errors import PolicyError
 from policy.model.decoder import LeanDecoder, supported
@@ -59,24 +58,14 @@ class LeanScorer(nn.Module):
         self.encoder, self.norm, self.score = net.encoder, net.norm, net.score
         self.to_token, self.to_context = net.to_token, net.to_context
         self.scale = net.backbone.scale
-        self.decoder = _AllPositions(net.backbone.llm, MAX_LEVELS + 1, product_attention)
+        self.decoder = LeanDecoder(net.backbone.llm, MAX_LEVELS + 1, product_attention)
 
     def forward(self, shared: Tensor, by_level: Tensor) -> Tensor:
         joined, mean = self.encoder(shared, by_level)
         tokens = torch.cat([self.to_context(mean)[:, None], self.to_token(joined)], dim=1)
-        out = self.decoder(self.norm(tokens) * self.scale)
+        out = self.decoder(self.norm(tokens) * self.scale, tokens.shape[1])
         scores: Tensor = self.score(out[:, 1:])[..., 0]
         return scores
-
-
-class _AllPositions(LeanDecoder):
-    """Every output vector, of sequences up to the length that it was made for."""
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x, length = tokens, tokens.shape[1]
-        for block in self.blocks:
-            x = block(x, self.cos[:length], self.sin[:length], length)
-        return functional.rms_norm(x, (x.shape[-1],), self.norm, self.eps)
 
 
 def export(checkpoint: Path, backbone: str | None = None) -> Path:

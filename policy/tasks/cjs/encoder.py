@@ -50,7 +50,7 @@ class GraphEncoder(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         present = inputs["present"].float()[..., None]
         jobs, cluster = inputs["jobs"].float(), inputs["cluster"].float()
-        n = len(jobs)
+        n = jobs.shape[0]
         everywhere = torch.cat([jobs, cluster[:, None].expand(n, JOBS, -1)], dim=-1)
         stages = torch.cat(
             [inputs["stages"].float(), everywhere[:, :, None].expand(n, JOBS, STAGES, -1)], dim=-1

@@ -109,7 +109,7 @@ def test_export_enters_the_file_and_the_tier_uses_it(gru: Path, tmp_path: Path):
 
     folder = shutil.copytree(gru, tmp_path / "gru")
     before = create("gru", PolicyContext(4, folder, "cpu"))
-    record = export(folder)
+    (record,) = export(folder)
     assert json.loads((folder / "config.json").read_text())["portable"] == record.model_dump()
     assert record.sha256 in (folder / "README.md").read_text()
     after = create("gru", PolicyContext(4, folder, "cpu"))

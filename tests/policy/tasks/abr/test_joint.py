@@ -100,3 +100,31 @@ def test_what_is_wrong_with_a_dataset_is_told(task, tmp_path):
     (tmp_path / "train" / "sessions-000.npz").write_bytes(b"no")
     with pytest.raises(PolicyError, match="not an archive"):
         task.dataset(tmp_path)
+
+
+def test_the_folder_of_a_checkpoint_plays_and_serves(tmp_path):
+    from policy.model import joint_checkpoint
+    from policy.model.joint import JointModel
+    from policy.model.joint_config import JointConfig
+    from policy.server.levels import served
+    from policy.tasks.abr.bandwidth import Bandwidth, pack
+    from policy.tasks.abr.evaluate import make_policy
+    from policy.tasks.abr.play import play
+    from policy.tasks.abr.session import start
+    from policy.tasks.abr.video import Video
+
+    config = {"kind": "gru", "control": {"hidden": 8, "layers": 1}, "tasks": {"abr": None}}
+    model = JointModel(JointConfig.model_validate(config))
+    record = joint_checkpoint.TaskRecord(learned_task("abr").serving_settings())
+    folder = tmp_path / "checkpoint"
+    joint_checkpoint.save(folder, model, card="", training={}, tasks={"abr": record})
+    rates = np.array([300.0, 900.0, 2000.0])
+    video = Video("clip", 4000, rates, np.full((6, 3), rates * 500))
+    traces = pack([Bandwidth("flat", np.array([0.0, 60.0]), np.array([2.0, 2.0]), "flat")])
+    played = play(make_policy(str(folder)), start(video, traces))
+    assert np.isfinite(played.qoe).all()
+    assert rates.min() <= played.bitrate_kbps[0] <= rates.max()
+    assert served(str(folder)) is not None
+    long = Video("long", 4000, np.arange(1, 12) * 100.0, np.full((6, 11), 4e4))
+    with pytest.raises(PolicyError, match="a ladder of 11 levels"):
+        play(make_policy(str(folder)), start(long, traces))

@@ -77,10 +77,10 @@ def weights(model):
 
 
 def test_both_tasks_learn_in_one_model(folder, tmp_path):
-    config = settings(max_steps=120, evaluate_every=40, learning_rate=1e-2)
+    config = settings(max_steps=60, evaluate_every=60, learning_rate=1e-2)
     data = data_of(folder, config)
     model, progress = train_mixture(config, 0, data, tmp_path)
-    assert progress.best_loss < 0.6  # of what a constant answer costs, in the mean over tasks
+    assert progress.best_loss < 0.8  # of what a constant answer costs, in the mean over tasks
     own, other = (dict(model.heads[name].named_parameters()) for name in TASKS)
     assert not same(own, other)
 
@@ -141,6 +141,43 @@ def test_a_checkpoint_holds_every_task(folder, tmp_path, model):
     assert "## second-toy" in card
     with pytest.raises(ModelError, match=r"'toy', 'second-toy'; 'abr' is wanted"):
         read_info(saved, "abr")
+
+
+def test_one_engine_and_portable_files_answer_as_the_model(folder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    from policy.model.export import export
+    from policy.model.joint_policy import load_policies
+    from policy.model.policy import load_model
+
+    saved = train(folder, settings(), tmp_path / "out")
+    whole, _ = joint_checkpoint.load(saved)
+    together = load_policies(saved, "cpu", "lean")
+    assert [record.file for record in export(saved)] == [f"portable-{name}.onnx" for name in TASKS]
+    card = (saved / "README.md").read_text()
+    assert all(card.count(f"`portable-{name}.onnx`") == 1 for name in TASKS)
+    samples = data_of(folder, settings())["toy"].test
+    inputs, _ = samples.batch(np.arange(9))
+    batch = registry.learned_task("toy").observation(1).make(**inputs)
+    for name in TASKS:
+        tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+        expected = whole.models[name](tensors).argmax(dim=1).numpy()
+        assert together[name].decide(batch, 0).candidate.tolist() == expected.tolist()
+        alone = load_model(saved, "cpu", name)
+        assert type(alone._engine).__name__ == "PortableEngine"
+        assert alone.decide(batch, 0).candidate.tolist() == expected.tolist()
+
+
+def test_the_engines_of_one_model_hold_its_weights_once(folder):
+    from policy.model.joint import JointModel
+    from policy.model.joint_policy import engines
+
+    made = engines(JointModel(settings(model={"kind": "nioka", **LLM}).model), "cpu", "lean")
+    decoders = {id(engine._runners[0]._module.decoder) for engine in made.values()}
+    assert len(made) == 2
+    assert len(decoders) == 1
+    own = {"architecture": TINY, "lora": {"rank_per_task": 2}}
+    with pytest.raises(ModelError, match="adapters of its own"):
+        engines(JointModel(settings(model={"kind": "nioka", "backbone": own}).model), "cpu")
 
 
 def test_resumed_run_ends_where_an_uninterrupted_one_does(folder, tmp_path):
