@@ -138,6 +138,7 @@ class CellRecord(Record):
     cc: str = Field(min_length=1, max_length=1000)
     abr: str = Field("", max_length=1000)
     abr_checkpoint: str = Field("", max_length=1000)
+    scheduler: str = Field("", max_length=1000)
     repeat: int = Field(ge=0, le=2**31)
     seed: int = Field(ge=0, le=2**63)
     status: Literal["done"] = "done"
@@ -177,6 +178,7 @@ class CellEntry(Record):
     folder: FolderName
     cc: str = ""
     abr: str = ""
+    scheduler: str = ""
     repeat: int = 0
     seed: int = 0
     status: str

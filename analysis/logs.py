@@ -78,6 +78,36 @@ COLUMNS: dict[str, pa.Schema] = {
             _needed("decision_ns", _TIME),
         ]
     ),
+    "jobs": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("job", _COUNT),
+            _needed("arrival_ns", _TIME),
+            ("done_ns", _TIME),
+        ]
+    ),
+    "tasks": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("job", _COUNT),
+            _needed("stage", _COUNT),
+            _needed("worker", _COUNT),
+            _needed("slot", _COUNT),
+            _needed("start_ns", _TIME),
+            _needed("fetched_ns", _TIME),
+            _needed("end_ns", _TIME),
+            _needed("late_ns", _TIME),
+            _needed("remote_bytes", _COUNT),
+            _needed("lost", pa.bool_()),
+        ]
+    ),
+    "placements": pa.schema(
+        [
+            _needed("flow", pa.int16()),
+            _needed("source", pa.string()),
+            _needed("decision_ns", _TIME),
+        ]
+    ),
     "sessions": pa.schema(
         [
             _needed("flow", pa.int16()),

@@ -11,6 +11,7 @@ from analysis.metrics import delay, loss, throughput
 from analysis.metrics.dash import dash_metrics
 from analysis.metrics.decisions import WINDOW_NS, decision_metrics
 from analysis.metrics.fairness import jain_index
+from analysis.metrics.jobs import jobs_metrics
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.percentiles import percentiles_ms
 from analysis.metrics.schema import CellMetrics, Metrics, Summary
@@ -64,6 +65,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 cell=cell.folder.name,
                 cc=cell.cc,
                 abr=cell.record.abr,
+                scheduler=cell.record.scheduler,
                 repeat=cell.repeat,
                 seed=cell.seed,
                 flow=flow.flow,
@@ -87,6 +89,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 if flow.kind == "dash"
                 else None,
                 web=web_metrics(cell.log("transfers"), flow) if flow.kind == "web" else None,
+                jobs=jobs_metrics(cell, flow) if flow.kind == "jobs" else None,
                 decisions=decision_metrics(decisions, acks, events, flow, window_ns(cell))
                 if cell.is_policy
                 else None,

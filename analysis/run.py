@@ -42,10 +42,11 @@ class Cell:
 
     @property
     def cc(self) -> str:
-        """The controller, as --cc names it; with who chose the levels, where a run compares
-        them.
+        """The controller, as --cc names it; with who chose the levels or scheduled the jobs, where
+        a run compares them.
         """
-        return f"{self.record.cc} + {self.record.abr}" if self.record.abr else self.record.cc
+        names = (self.record.cc, self.record.abr, self.record.scheduler)
+        return " + ".join(name for name in names if name)
 
     @property
     def repeat(self) -> int:

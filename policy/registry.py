@@ -64,6 +64,20 @@ ABR_DEFAULT = Path(__file__).parent / "tasks" / "abr" / "checkpoints" / "mlp.saf
 """The checkpoint that answers players who ask for the policy `default`."""
 
 
+SCHEDULER_DEFAULT = "cjs/direct"
+"""The checkpoint for cluster job scheduling called `default`."""
+
+
+def scheduler_name(name: str) -> str:
+    """The name by which the server knows a cluster's scheduler: a checkpoint's folder made
+    absolute.
+    """
+    if name in ("", "default"):
+        return "default"
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else name
+
+
 def abr_name(name: str) -> str:
     """The name by which the server knows an ABR policy: a checkpoint's path made absolute."""
     if name in ("", "default"):

@@ -2,4 +2,5 @@
 
 from testbed.cli import main
 
-main()
+if __name__ == "__main__":  # not in processes that a command spawns
+    main()

@@ -42,6 +42,7 @@ from testbed.loss import (
     parse_reorder,
 )
 from testbed.traffic.abr import full_abr_names, split_abr_names
+from testbed.traffic.scheduler import full_scheduler_names
 from testbed.units import (
     format_duration,
     format_rate,
@@ -285,6 +286,10 @@ class Scenario(_Strict):
         (),
         description="dash: who chooses the levels, to compare; empty: the one in flow_options",
     )
+    scheduler: tuple[str, ...] = Field(
+        (),
+        description="jobs: who schedules them, to compare; empty: the one in flow_options",
+    )
     flows: int = Field(
         1,
         ge=1,
@@ -405,6 +410,14 @@ class Scenario(_Strict):
             return names
         return full_abr_names([str(name) for name in names])
 
+    @field_validator("scheduler", mode="before")
+    @classmethod
+    def _split_scheduler_names(cls, value: object) -> object:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        if not isinstance(names, Sequence):
+            return names
+        return full_scheduler_names([str(name) for name in names])
+
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
         if (self.trace is not None) + (self.rate_bps is not None) + bool(self.steps) != 1:
@@ -439,7 +452,8 @@ class Scenario(_Strict):
     def to_yaml(self) -> str:
         """The YAML that means this scenario; every key is present."""
         data = self.model_dump(mode="json", by_alias=True)
-        data["cc"], data["abr"] = list(self.cc), list(self.abr)
+        for key in ("cc", "abr", "scheduler"):
+            data[key] = list(getattr(self, key))
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 

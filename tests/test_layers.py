@@ -34,8 +34,9 @@ OF_TASKS = {
     "policy.scheduler": {"congestion"},
     "testbed.collect": {"congestion"},
     "testbed.controllers": {"congestion"},  # the oracle's file
-    "testbed.traffic": {"abr"},
+    "testbed.traffic": {"abr", "cjs"},
     "testbed.traffic.dash": {"abr"},
+    "testbed.traffic.jobs": {"cjs"},
     "testbed.cli.abr": {"abr"},
     "testbed.cli.cjs": {"cjs"},
     "tbtest": {"congestion"},

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.metrics.dash import DashMetrics
 from analysis.metrics.decisions import DecisionMetrics
+from analysis.metrics.jobs import JobsMetrics
 from analysis.metrics.link import LinkMetrics
 from analysis.metrics.percentiles import PercentilesMs
 from analysis.metrics.video import VideoMetrics
@@ -24,11 +25,14 @@ class CellMetrics(_Model):
     cell: str = Field(description="the cell's folder")
     cc: str = Field(
         description=(
-            "congestion controller, as --cc names it; with ` + ` and who chose the levels, where a "
-            "run compares them"
+            "congestion controller, as --cc names it; with ` + ` and who chose the levels or "
+            "scheduled the jobs, where a run compares them"
         )
     )
     abr: str = Field("", description="who chose the levels, as --abr names it, or empty")
+    scheduler: str = Field(
+        "", description="who scheduled the jobs, as --scheduler names it, or empty"
+    )
     repeat: int
     seed: int
     flow: int
@@ -67,6 +71,9 @@ class CellMetrics(_Model):
     video: VideoMetrics | None = Field(None, description="only for video flows")
     dash: DashMetrics | None = Field(None, description="only for dash flows")
     web: WebMetrics | None = Field(None, description="only for web flows")
+    jobs: JobsMetrics | None = Field(
+        None, description="only for jobs traffic, of the cell's first flow"
+    )
     decisions: DecisionMetrics | None = Field(None, description="only under a policy")
 
 

@@ -12,6 +12,7 @@ from analysis.files import Verdict
 from analysis.metrics import delay, throughput
 from analysis.metrics.schema import Metrics
 from analysis.metrics.video import display_gaps_ns
+from analysis.report.cluster import completion_cdf, gantt_charts
 from analysis.report.sessions import timelines
 from analysis.run import Cell, Flow, Run
 
@@ -60,7 +61,27 @@ def figures(run: Run, metrics: Metrics) -> list[Figure]:
         _figure(name, f"Session: {title}", text, figure, height=460)
         for name, title, figure in timelines(first, colours)
     ]
+    found += _clusters(run.cells, first, colours)
     found += _decisions(first)
+    return found
+
+
+def _clusters(
+    cells: Sequence[Cell], first: Sequence[Cell], colours: dict[str, str]
+) -> list[Figure]:
+    found = []
+    cdf = completion_cdf(cells, colours)
+    if cdf is not None:
+        text = "Share of the jobs that were done so many seconds after they arrived, all repeats."
+        found.append(_figure("jct", "Job completion times", text, cdf))
+    text = (
+        "A row for each slot of a worker, a colour for each job (colours come again). Grey: the "
+        "task waits for its input. First repeat."
+    )
+    found += [
+        _figure(name, f"Cluster: {title}", text, figure, height=height)
+        for name, title, figure, height in gantt_charts(first)
+    ]
     return found
 
 

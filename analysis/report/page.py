@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from analysis.metrics.schema import Metrics
 from analysis.metrics.table import RUN
+from analysis.report.cluster import clusters, jct_ratios
 from analysis.report.figures import colour_of, figures
 from analysis.report.sessions import pairings, sessions
 from analysis.run import Run
@@ -39,6 +40,8 @@ def render(run: Run, metrics: Metrics) -> str:
         figures=found,
         sessions=sessions(metrics),
         pairings=pairings(metrics),
+        clusters=clusters(metrics),
+        jct_ratios=jct_ratios(metrics),
         # Data inside a script: neither "</script>" nor "<!--" in a name may change how the page is
         # read.
         data={figure.name: Markup(figure.json.replace("<", "\\u003c")) for figure in found},  # noqa: S704

@@ -235,3 +235,30 @@ class Level(_message.Message):
     policy: str
     compute_ns: int
     def __init__(self, level: _Optional[int] = ..., policy: _Optional[str] = ..., compute_ns: _Optional[int] = ...) -> None: ...
+
+class ClusterRequest(_message.Message):
+    __slots__ = ("policy", "observation")
+    class ObservationEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_FIELD_NUMBER: _ClassVar[int]
+    policy: str
+    observation: _containers.ScalarMap[str, bytes]
+    def __init__(self, policy: _Optional[str] = ..., observation: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+
+class Placement(_message.Message):
+    __slots__ = ("stage", "executors", "policy", "compute_ns")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTORS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_NS_FIELD_NUMBER: _ClassVar[int]
+    stage: int
+    executors: int
+    policy: str
+    compute_ns: int
+    def __init__(self, stage: _Optional[int] = ..., executors: _Optional[int] = ..., policy: _Optional[str] = ..., compute_ns: _Optional[int] = ...) -> None: ...

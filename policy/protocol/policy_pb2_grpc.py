@@ -44,6 +44,11 @@ class PolicyStub:
                 request_serializer=policy_dot_protocol_dot_policy__pb2.LevelRequest.SerializeToString,
                 response_deserializer=policy_dot_protocol_dot_policy__pb2.Level.FromString,
                 _registered_method=True)
+        self.Schedule = channel.unary_unary(
+                '/tbtest.policy.v1.Policy/Schedule',
+                request_serializer=policy_dot_protocol_dot_policy__pb2.ClusterRequest.SerializeToString,
+                response_deserializer=policy_dot_protocol_dot_policy__pb2.Placement.FromString,
+                _registered_method=True)
 
 
 class PolicyServicer:
@@ -68,6 +73,14 @@ class PolicyServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Schedule(self, request, context):
+        """A cluster's next placement: which stage gets executors, and how many. As for Choose, a request holds all that the answer
+        depends on, and errors are the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +93,11 @@ def add_PolicyServicer_to_server(servicer, server):
                     servicer.Choose,
                     request_deserializer=policy_dot_protocol_dot_policy__pb2.LevelRequest.FromString,
                     response_serializer=policy_dot_protocol_dot_policy__pb2.Level.SerializeToString,
+            ),
+            'Schedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.Schedule,
+                    request_deserializer=policy_dot_protocol_dot_policy__pb2.ClusterRequest.FromString,
+                    response_serializer=policy_dot_protocol_dot_policy__pb2.Placement.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +154,33 @@ class Policy:
             '/tbtest.policy.v1.Policy/Choose',
             policy_dot_protocol_dot_policy__pb2.LevelRequest.SerializeToString,
             policy_dot_protocol_dot_policy__pb2.Level.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Schedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tbtest.policy.v1.Policy/Schedule',
+            policy_dot_protocol_dot_policy__pb2.ClusterRequest.SerializeToString,
+            policy_dot_protocol_dot_policy__pb2.Placement.FromString,
             options,
             channel_credentials,
             insecure,

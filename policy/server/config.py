@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from policy.errors import PolicyError
 from policy.registry import DEFAULT_LIGHT, LIGHT, abr_name, full_name, nearest
+from policy.registry import scheduler_name as checkpoint_name
 from policy.scheduler.admission import AdmissionConfig
 from policy.scheduler.registry import full_name as scheduler_name
 from policy.scheduler.thresholds import AdaptiveConfig, ApcConfig
@@ -58,6 +59,10 @@ class ServerConfig(BaseModel):
     """What players of video may ask for: rules without memory (`robust-mpc:horizon=8`), checkpoints
     by path, `default`. The first answers a player that names none.
     """
+    schedulers: tuple[str, ...] = ()
+    """What clusters may ask for: checkpoints by folder or bundled name, `default`. The first
+    answers a cluster that names none.
+    """
     models: dict[str, str] = Field(default_factory=dict)
     """Checkpoint folder or bundled name of each model tier; default: the bundled one."""
     device: str = "auto"
@@ -105,6 +110,11 @@ class ServerConfig(BaseModel):
     @classmethod
     def _abr_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(abr_name(name) for name in given)
+
+    @field_validator("schedulers")
+    @classmethod
+    def _scheduler_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checkpoint_name(name) for name in given)
 
     @field_validator("models")
     @classmethod

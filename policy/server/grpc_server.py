@@ -30,7 +30,7 @@ from policy.server.flows import Session
 from policy.server.inputs import InputLog, opened
 from policy.server.lanes import Job
 from policy.server.metrics import Metrics
-from policy.server.players import PlayerService
+from policy.server.single import SingleService, clusters, players
 from policy.server.streams import LimitError, ProtocolError
 from policy.worker.policy import WorkerPolicy
 from policy.worker.process import WorkerDied
@@ -297,7 +297,8 @@ async def serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
 async def _serve(config: ServerConfig, tiers: dict[str, Policy], inputs: InputLog | None) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config), inputs)
-    players = PlayerService(config.abr, service.admit, metrics)
+    levels = SingleService("abr", players(config.abr), service.admit, metrics)
+    placements = SingleService("schedulers", clusters(config.schedulers), service.admit, metrics)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
@@ -305,10 +306,15 @@ async def _serve(config: ServerConfig, tiers: dict[str, Policy], inputs: InputLo
     decide = grpc.stream_stream_rpc_method_handler(
         service.Decide, service.parse, pb.ServerMessage.SerializeToString
     )
-    choose: grpc.RpcMethodHandler[bytes, pb.Level] = grpc.unary_unary_rpc_method_handler(
-        players.Choose, response_serializer=pb.Level.SerializeToString
-    )
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Decide": decide, "Choose": choose}
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Decide": decide,
+        "Choose": grpc.unary_unary_rpc_method_handler(
+            levels.answer, response_serializer=pb.Level.SerializeToString
+        ),
+        "Schedule": grpc.unary_unary_rpc_method_handler(
+            placements.answer, response_serializer=pb.Placement.SerializeToString
+        ),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     healthy = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)

@@ -26,7 +26,7 @@ def cjs() -> None:
     "--profiles",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Job profiles as Parquet; generated jobs if left out.",
+    help="Jobs: profiles as Parquet or graphs as JSON lines; generated if left out.",
 )
 @click.option(
     "--sequences",
@@ -77,7 +77,7 @@ def simulate(
     from policy.tasks.cjs.policies.registry import rule
     from policy.tasks.cjs.sequences import poisson, read_arrivals
     from policy.tasks.cjs.simulator.layout import Settings
-    from policy.tasks.cjs.sources.profiles import read_profiles
+    from policy.tasks.cjs.sources.files import read_jobs
     from policy.tasks.cjs.sources.synthetic import generate_jobs
 
     names = list(dict.fromkeys(name.strip() for name in policies.split(",")))
@@ -85,7 +85,7 @@ def simulate(
     reference = baseline or names[0]
     if reference not in names:
         raise UserError(f"--baseline {reference}: not among --policies {policies}; add it there")
-    jobs = read_profiles(profiles) if profiles else generate_jobs(seed)
+    jobs = read_jobs(profiles) if profiles else generate_jobs(seed)
     files = _files(sequences)
     if files:
         arrivals = [read_arrivals(file, jobs) for file in files]

@@ -18,6 +18,7 @@ _FLAG_KEYS = {
     "topology": "topology",
     "cc": "cc",
     "abr": "abr",
+    "scheduler": "scheduler",
     "trace": "trace",
     "trace_start": "trace_start",
     "trace_format": "trace_format",
@@ -99,6 +100,11 @@ def scenario_from(
     help="Who chooses a video's levels (--flow dash), to compare: policy,robust-mpc,bola.",
 )
 @click.option(
+    "--scheduler",
+    metavar="NAMES",
+    help="Who schedules a cluster's jobs (--flow jobs), to compare: policy,fair,fifo,cap.",
+)
+@click.option(
     "--trace", metavar="FILE|NAME", help="Bottleneck capacity over time; see `tbtest traces list`."
 )
 @click.option(
@@ -116,7 +122,7 @@ def scenario_from(
 @click.option(
     "--flow",
     metavar="KIND",
-    help="Measured traffic: video (default), bulk, onoff, web, dash, command, or FILE.py:Class.",
+    help="Measured traffic: video (default), bulk, onoff, web, dash, jobs, command, FILE.py:Class.",
 )
 @click.option(
     "--sender",

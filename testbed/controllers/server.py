@@ -1,4 +1,4 @@
-"""Policy servers: of one run, for its agents and its players, or shared by many runs."""
+"""Policy servers: of one run, for its agents, players and clusters, or shared by many runs."""
 
 from __future__ import annotations
 
@@ -100,35 +100,38 @@ class ServerProcess:
 
 
 class SharedServer:
-    """What the agents and players of a run ask: the server that the scenario names, or one of the
-    run's own.
+    """What the agents, players and clusters of a run ask: the server that the scenario names, or
+    one of the run's own.
     """
 
-    def __init__(self, scenario: Asked, abr: Sequence[str] = ()) -> None:
-        """``abr``: the ABR policies that players ask for."""
+    def __init__(self, scenario: Asked, asked: Mapping[str, Sequence[str]] | None = None) -> None:
+        """``asked``: the policies that traffic itself asks for, by the server's settings (abr,
+        schedulers).
+        """
         self.external = scenario.policy_server
         options = {
             key: value
             for key, value in scenario.policy.items()
             if key not in AGENT_KEYS and key != ORACLE
         }
-        settings = served(of_policies(scenario.cc)) | {"abr": list(dict.fromkeys(abr))} | options
+        by_traffic = {key: list(dict.fromkeys(names)) for key, names in (asked or {}).items()}
+        settings = served(of_policies(scenario.cc)) | by_traffic | options
         if scenario.log_inputs and self.external is not None:
             raise UserError(
                 "log_inputs: the server of policy_server logs in a folder of its own: "
                 "`tbtest serve --log-inputs DIR`"
             )
         self._own = ServerProcess("policy-server", settings, log_inputs=scenario.log_inputs)
-        self._asked = bool(abr)
+        self._asked = bool(asked)
 
     def check(self) -> None:
-        """Raises UserError or PolicyError if it cannot be started, or not be asked by players."""
+        """Raises UserError or PolicyError if it cannot be started, or not be asked by traffic."""
         if self.external is None:
             self._own.check()
         elif self._asked and not self.external.startswith("unix:"):
             raise UserError(
-                f"policy_server {self.external}: players live in namespaces of their own and reach "
-                "unix sockets alone; give unix:/path, or leave it out"
+                f"policy_server {self.external}: traffic lives in namespaces of its own and "
+                "reaches unix sockets alone; give unix:/path, or leave it out"
             )
 
     def address(self, run: Scope, run_dir: Path) -> str:

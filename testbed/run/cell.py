@@ -66,7 +66,7 @@ def run_cell(
         checks = network.check()
         measured = [pair for pair in network.pairs if pair.role == "measured"]
         senders = [pair.sender.netns for pair in measured]
-        if prepared.scenario.bidirectional:
+        if prepared.scenario.bidirectional or prepared.flow_options[plan.chooser].joint:
             senders += [pair.receiver.netns for pair in measured]
         tcp_congestion = controller.attach(cell, senders, folder)
         flows = plan_flows(prepared, network, plan, tcp_congestion, folder, policy_server)
@@ -114,6 +114,7 @@ def run_cell(
         cc=plan.label,
         abr=plan.abr_label,
         abr_checkpoint=prepared.abr_checkpoints.get(plan.abr, ""),
+        scheduler=plan.scheduler_label,
         repeat=plan.repeat,
         seed=plan.seed,
         start_ns=start_ns,

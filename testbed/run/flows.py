@@ -51,12 +51,13 @@ def plan_flows(
             duration_ns=stop_ns - start_ns,
             options=options,
             log_dir=log_dir,
+            measured_flows=len(measured),
             policy_server="" if cross else policy_server,
         )
         planned.append(PlannedFlow(spec, pair, "cross" if cross else "measured", start_ns, stop_ns))
 
     measured = [pair for pair in network.pairs if pair.role == "measured"]
-    options = prepared.flow_options[plan.abr].model_dump(mode="json")
+    options = prepared.flow_options[plan.chooser].model_dump(mode="json")
     offsets_ns = flow_offsets_ns(scenario, seed)
     each = scenario.each_flow or (EachFlow.model_validate({}),) * len(measured)
     for turned in (False, True)[: 1 + scenario.bidirectional]:

@@ -11,12 +11,14 @@ import numpy as np
 from testbed.controllers.registry import label
 from testbed.scenario import Scenario
 from testbed.traffic.abr import abr_label
+from testbed.traffic.scheduler import scheduler_label
 
 
 @dataclass(frozen=True)
 class CellPlan:
-    """One congestion controller, once, with one chooser of levels where the run compares them
-    (``abr``, else ""). Cells of one repeat share their seed, so they are paired.
+    """One congestion controller, once, with one chooser of levels or one scheduler of jobs where
+    the run compares them (``abr``, ``scheduler``, else ""). Cells of one repeat share their seed,
+    so they are paired.
     """
 
     index: int
@@ -24,6 +26,7 @@ class CellPlan:
     repeat: int
     seed: int
     abr: str = ""
+    scheduler: str = ""
 
     @property
     def label(self) -> str:
@@ -36,10 +39,21 @@ class CellPlan:
         return abr_label(self.abr)
 
     @property
+    def scheduler_label(self) -> str:
+        """The name in tables of who schedules."""
+        return scheduler_label(self.scheduler)
+
+    @property
+    def chooser(self) -> str:
+        """Who chooses levels or schedules jobs: a flow has one of the two at most."""
+        return self.abr or self.scheduler
+
+    @property
     def folder(self) -> str:
         """Name of the cell's folder inside ``cells/``."""
         names = [self.label.replace(":", ".")]
-        names += [re.sub(r"[^A-Za-z0-9._=-]", ".", self.abr_label)] if self.abr else []
+        choosers = [text for text in (self.abr_label, self.scheduler_label) if text]
+        names += [re.sub(r"[^A-Za-z0-9._=-]", ".", text) for text in choosers]
         return f"{self.index:03d}-{'-'.join(names)}-r{self.repeat}"
 
 
@@ -50,7 +64,7 @@ def cell_seed(seed: int, repeat: int) -> int:
 
 def plan_cells(scenario: Scenario) -> list[CellPlan]:
     """Cells in randomised complete blocks: each repeat holds every controller once (with every
-    name of --abr), in seeded random order.
+    name of --abr or --scheduler), in seeded random order.
 
     Blocks keep paired cells close in time, so that a slow drift of the machine hits all controllers
     alike.
@@ -59,10 +73,12 @@ def plan_cells(scenario: Scenario) -> list[CellPlan]:
     cells: list[CellPlan] = []
     for repeat in range(scenario.repeats):
         seed = cell_seed(scenario.seed, repeat)
-        pairs = list(itertools.product(scenario.cc, scenario.abr or ("",)))
+        pairs = list(
+            itertools.product(scenario.cc, scenario.abr or ("",), scenario.scheduler or ("",))
+        )
         for chosen in order.permutation(np.arange(len(pairs)).astype(object)):
-            cc, abr = pairs[chosen]
-            cells.append(CellPlan(index=len(cells), cc=cc, repeat=repeat, seed=seed, abr=abr))
+            cc, abr, scheduler = pairs[chosen]
+            cells.append(CellPlan(len(cells), cc, repeat, seed, abr, scheduler))
     return cells
 
 

@@ -5,7 +5,7 @@ created.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,7 +45,9 @@ class Prepared:
     reverse: ReturnPath
     backend: LinkBackend
     flow_options: Mapping[str, Options]
-    """Of the measured flows, by who chooses their levels (--abr; "": the kind's own default)."""
+    """Of the measured flows, by who chooses their levels or schedules their jobs (--abr,
+    --scheduler; "": the kind's own default).
+    """
     server: SharedServer
     controllers: Mapping[str, cc.CongestionController]
     abr_checkpoints: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +104,10 @@ def resolve(scenario: Scenario) -> Prepared:
                 "pairs"
             )
         cross_options = parse_options(traffic_kind(cross.kind), cross.options)
+        if cross_options.joint:
+            raise UserError(
+                f"cross_traffic.{number}.kind: {cross.kind} needs all measured flows; use --flow"
+            )
         if cross_options.asked():
             raise UserError(
                 f"cross_traffic.{number}.options.abr: cross traffic decides itself; name a rule"
@@ -118,13 +124,11 @@ def resolve(scenario: Scenario) -> Prepared:
                 f"cross_traffic.{number}.start: it would begin after the end; use less than "
                 "duration"
             )
-    options_by_abr = _flow_options(scenario)
+    by_chooser = _flow_options(scenario)
     kind = traffic_kind(scenario.flow)
     for each in scenario.each_flow:
         parse_options(kind, {**scenario.flow_options, **each.options}).check()
-    server = SharedServer(
-        scenario, [name for options in options_by_abr.values() for name in options.asked()]
-    )
+    server = SharedServer(scenario, _asked(by_chooser.values()))
     prepared = Prepared(
         scenario=scenario,
         topology=topology,
@@ -137,23 +141,25 @@ def resolve(scenario: Scenario) -> Prepared:
         reverse=_return_path(scenario, trace),
         # Who is not root can only plan a run.
         backend=link_backend(scenario.link_backend, check=os.geteuid() == 0),
-        flow_options=options_by_abr,
+        flow_options=by_chooser,
         server=server,
         controllers=cc.controllers(scenario, server),
     )
-    if any(options.asked() for options in options_by_abr.values()):
+    if any(options.asked() for options in by_chooser.values()):
         server.check()
         external = server.external is not None
         identities = {
-            abr: checkpoint_sha256(options.asked(), external)
-            for abr, options in options_by_abr.items()
+            name: checkpoint_sha256(
+                [asked for key, asked in options.asked().items() if key == "abr"], external
+            )
+            for name, options in by_chooser.items()
         }
         prepared = replace(prepared, abr_checkpoints=identities)
-    doubts = [text for options in options_by_abr.values() for text in _doubts(scenario, options)]
+    doubts = [text for options in by_chooser.values() for text in _doubts(scenario, options)]
     prepared = replace(prepared, warnings=tuple(dict.fromkeys(doubts)))
     for controller in prepared.controllers.values():
         controller.check()
-    for parsed in options_by_abr.values():
+    for parsed in by_chooser.values():
         parsed.check()
     if scenario.expect:
         from analysis.expect.expression import parse  # late: runs without do not need pandas
@@ -170,15 +176,37 @@ def resolve(scenario: Scenario) -> Prepared:
 
 
 def _flow_options(scenario: Scenario) -> dict[str, Options]:
-    """The measured flows' options, by the names of --abr; alone under "" where there is none."""
+    """The measured flows' options, by the names of --abr or --scheduler; alone under "" where there
+    is neither.
+    """
     kind = traffic_kind(scenario.flow)
-    if not scenario.abr:
-        return {"": parse_options(kind, scenario.flow_options)}
-    if "abr" not in kind.options_model.model_fields:
+    known = kind.options_model.model_fields
+    if scenario.abr and "abr" not in known:
         raise UserError(
             f"abr: {scenario.flow} traffic has no levels to choose; use --flow dash with it"
         )
-    return {abr: parse_options(kind, {**scenario.flow_options, "abr": abr}) for abr in scenario.abr}
+    if scenario.scheduler and "scheduler" not in known:
+        raise UserError(
+            f"scheduler: {scenario.flow} traffic has no jobs to schedule; use --flow jobs with it"
+        )
+    if kind.options_model.joint and scenario.bidirectional:
+        raise UserError(f"bidirectional: {scenario.flow} traffic goes both ways already")
+    if kind.options_model.joint and scenario.each_flow:
+        raise UserError(f"each_flow: the flows of {scenario.flow} traffic are one application")
+    key = "abr" if scenario.abr else "scheduler"
+    names = scenario.abr or scenario.scheduler
+    if not names:
+        return {"": parse_options(kind, scenario.flow_options)}
+    return {name: parse_options(kind, {**scenario.flow_options, key: name}) for name in names}
+
+
+def _asked(options: Iterable[Options]) -> dict[str, list[str]]:
+    """The policies that flows of these options ask of the run's server, by its settings."""
+    found: dict[str, list[str]] = {}
+    for one in options:
+        for key, name in one.asked().items():
+            found.setdefault(key, []).append(name)
+    return found
 
 
 def _check_capacity(scenario: Scenario, trace: Trace) -> None:

@@ -78,6 +78,7 @@ class _Manifest:
                 folder=cell.folder,
                 cc=cell.label,
                 abr=cell.abr_label,
+                scheduler=cell.scheduler_label,
                 repeat=cell.repeat,
                 seed=cell.seed,
                 status="planned",
@@ -217,7 +218,8 @@ def run_cells(
         policy_server = prepared.server.address(scope, folder) if asks else ""
         for plan in cells:
             manifest.cell(plan, "running")
-            title = f"{plan.label} {plan.abr_label} r{plan.repeat}".replace("  ", " ")
+            names = (plan.label, plan.abr_label, plan.scheduler_label, f"r{plan.repeat}")
+            title = " ".join(name for name in names if name)
             view.begin(title, folder / CELLS / plan.folder)
             try:
                 after = partial(hold, view.note) if keep else None

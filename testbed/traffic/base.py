@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,9 +21,16 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def asked(self) -> tuple[str, ...]:
-        """The ABR policies that the flow asks of the run's policy server."""
-        return ()
+    joint: ClassVar[bool] = False
+    """Whether all measured flows of a cell are one application, so that none can be of this kind
+    alone, and data goes both ways.
+    """
+
+    def asked(self) -> dict[str, str]:
+        """What the flow asks of the run's policy server: the server's setting (abr, schedulers),
+        and a policy's name there.
+        """
+        return {}
 
     def check(self) -> None:
         """Raises UserError if this machine lacks something that traffic of these options needs."""
@@ -35,6 +42,8 @@ class FlowSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     flow: int = Field(ge=0, le=999)
+    measured_flows: int = Field(1, ge=1, le=999)
+    """Of the cell, for kinds that are one application together."""
     kind: str
     tcp_congestion: str = Field(min_length=1, max_length=15)
     sender_address: str
@@ -78,6 +87,7 @@ _MODULES = {
     "onoff": "testbed.traffic.onoff",
     "dash": "testbed.traffic.dash.kind",
     "web": "testbed.traffic.web.kind",
+    "jobs": "testbed.traffic.jobs.kind",
     "command": "testbed.traffic.command.kind",
 }
 

@@ -7,7 +7,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-LOGS = ("goodput", "tcpinfo", "frames", "chunks", "sessions", "requests", "transfers")
+LOGS = (
+    "goodput",
+    "tcpinfo",
+    "frames",
+    "chunks",
+    "sessions",
+    "requests",
+    "transfers",
+    "jobs",
+    "tasks",
+    "placements",
+)
 
 
 def merge_logs(log_dir: Path) -> None:

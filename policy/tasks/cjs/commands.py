@@ -22,7 +22,7 @@ from policy.tasks.base import Split
     "--profiles",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Job profiles as Parquet; generated jobs if left out.",
+    help="Jobs: profiles as Parquet or graphs as JSON lines; generated if left out.",
 )
 @click.option("--sequences", default=64, show_default=True, type=click.IntRange(3, 10_000))
 @click.option(
@@ -33,7 +33,13 @@ from policy.tasks.base import Split
     "--horizon", "horizon_s", default=60, show_default=True, type=click.IntRange(1, 10_000),
     metavar="S", help="Length of a roll-out.",
 )  # fmt: skip
-@click.option("--threads", default=os.cpu_count() or 1, type=click.IntRange(1, 1_000))
+@click.option(
+    "--generated", is_flag=True, help="With --profiles: every second sequence is of generated jobs."
+)
+@click.option(
+    "--live", is_flag=True, help="Every second sequence on a small cluster, as live ones are."
+)
+@click.option("--processes", default=os.cpu_count() or 1, type=click.IntRange(1, 1_000))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31))
 def collect(
     out: Path,
@@ -42,7 +48,9 @@ def collect(
     jobs: int,
     futures: int,
     horizon_s: int,
-    threads: int,
+    generated: bool,
+    live: bool,
+    processes: int,
     seed: int,
 ) -> None:
     """Decisions of clusters labelled by roll-outs, for training.
@@ -55,14 +63,17 @@ def collect(
     """
     from policy.tasks.cjs import dataset, labels
     from policy.tasks.cjs.teacher import Teacher
-    from policy.tasks.cjs.workload import workload
+    from policy.tasks.cjs.workload import as_live, workload
 
     teacher = Teacher(horizon_ms=1_000 * horizon_s, futures=futures)
     sides: tuple[Split, ...] = get_args(Split)
     for side in sides:
         count = max(1, sequences // 6) if side != "train" else sequences - 2 * (sequences // 6)
-        how = labels.Collection(count, jobs, threads=threads, seed=seed)
-        samples = labels.collect(workload(profiles, side), teacher, how)
+        how = labels.Collection(count, jobs, processes=processes, seed=seed)
+        sources = [profiles, None] if profiles and generated else [profiles]
+        loads = [workload(source, side, seed) for source in sources]
+        loads += [as_live(load) for load in loads] if live else []
+        samples = labels.collect(loads, teacher, how)
         dataset.save(out, side, samples)
         click.echo(f"{out}/{side}.npz: {len(samples['action'])} decisions of {count} sequences")
 

@@ -11,20 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from policy.tasks.base import Settings, TaskConfig
-from policy.tasks.cjs.inputs import CANDIDATES, JOBS, SHAPES, STAGES
-
-TOKENS = 2 + JOBS + CANDIDATES
-
-
-class EncoderConfig(Settings):
-    """The graph network."""
-
-    width: int = Field(default=64, gt=0, le=512)
-    sweeps: int = Field(default=9, gt=0, le=64, description="the longest path that is seen whole")
+from policy.tasks.base import TaskConfig
+from policy.tasks.cjs.inputs import CANDIDATES, JOBS, SHAPES, STAGES, EncoderConfig
 
 
 class GraphEncoder(nn.Module):

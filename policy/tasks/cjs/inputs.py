@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import Field
 
-from policy.tasks.base import Arrays
+from policy.tasks.base import Arrays, Settings
 from policy.tasks.cjs.environment import ClusterEnvironment, may_pass
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.simulator.observe import (
@@ -24,6 +25,8 @@ CANDIDATES = 32
 CLASSES = np.array([1, 2, 3, 4, 5, 7, 10, 14, 20, 27, 37, 50])
 """Executors to commit, spaced evenly in their logarithm."""
 
+TOKENS = 2 + JOBS + CANDIDATES
+
 SHAPES: dict[str, tuple[int, ...]] = {
     "stages": (JOBS, STAGES, len(STAGE_FEATURES)),
     "jobs": (JOBS, len(JOB_FEATURES)),
@@ -33,6 +36,13 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "place": (CANDIDATES,),
     "exists": (CANDIDATES,),
 }
+
+
+class EncoderConfig(Settings):
+    """The graph network."""
+
+    width: int = Field(default=64, gt=0, le=512)
+    sweeps: int = Field(default=9, gt=0, le=64, description="the longest path that is seen whole")
 
 
 def inputs_of(seen: Observation, passing: bool) -> Arrays:

@@ -4,8 +4,11 @@ wandering copy of it, comes to.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,21 +34,51 @@ class Collection:
     sequences: int = 64
     jobs: int = 60
     explore: float = 0.2
-    threads: int = 2
+    processes: int = 2
     seed: int = 0
 
 
-def collect(load: Workload, teacher: Teacher, how: Collection) -> Arrays:
-    """Samples [N, ...] of all sequences, with their labels, `sequence` and the teacher's mean JCT
-    there.
+class _Collector:
+    """Labels one sequence, in a process of its own: Python's part of an episode holds the
+    interpreter's lock.
     """
 
-    def one(number: int) -> Arrays:
-        random = np.random.default_rng([how.seed, load.first_seed, number])
-        return _episode(load.environment(number, how.jobs), teacher, how.explore, random)
+    def __init__(self, loads: Sequence[Workload], teacher: Teacher, how: Collection) -> None:
+        self._loads, self._teacher, self._how = loads, teacher, how
 
-    with ThreadPoolExecutor(how.threads) as pool:
-        parts = list(pool.map(one, range(how.sequences)))
+    def one(self, number: int) -> Arrays:
+        load = self._loads[number % len(self._loads)]
+        random = np.random.default_rng([self._how.seed, load.first_seed, number])
+        environment = load.environment(number, self._how.jobs)
+        return _episode(environment, self._teacher, self._how.explore, random)
+
+
+_collector: _Collector | None = None
+
+
+def _begin(*args: Any) -> None:
+    global _collector
+    _collector = _Collector(*args)
+
+
+def _one(number: int) -> Arrays:
+    assert _collector is not None
+    return _collector.one(number)
+
+
+def collect(loads: Sequence[Workload], teacher: Teacher, how: Collection) -> Arrays:
+    """Samples [N, ...] of all sequences, which take the workloads in turn, with their labels and
+    the number of their `sequence`.
+    """
+    numbers = range(how.sequences)
+    if how.processes == 1:
+        parts = list(map(_Collector(loads, teacher, how).one, numbers))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            min(how.processes, how.sequences), context, _begin, (loads, teacher, how)
+        ) as pool:
+            parts = list(pool.map(_one, numbers))
     sequence = np.repeat(np.arange(len(parts)), [len(part["action"]) for part in parts])
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return joined | {"sequence": sequence}

@@ -20,8 +20,7 @@ from policy.tasks.base import (
     Settings,
     TaskConfig,
 )
-from policy.tasks.cjs.encoder import TOKENS, EncoderConfig
-from policy.tasks.cjs.inputs import CANDIDATES, CLASSES, SHAPES
+from policy.tasks.cjs.inputs import CANDIDATES, CLASSES, SHAPES, TOKENS, EncoderConfig
 from policy.tasks.cjs.simulator.observe import CLUSTER_FEATURES, JOB_FEATURES, STAGE_FEATURES
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ split.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from policy.tasks.cjs.catalogue import Catalogue, build_catalogue
@@ -13,13 +13,15 @@ from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.job import Job
 from policy.tasks.cjs.sequences import Arrivals, poisson
 from policy.tasks.cjs.simulator.layout import Settings
-from policy.tasks.cjs.sources.profiles import read_profiles
+from policy.tasks.cjs.sources.files import read_jobs
+from policy.tasks.cjs.sources.merge import merged
 from policy.tasks.cjs.sources.synthetic import generate_jobs
 from policy.tasks.cjs.splits import mean_gap_ms, split_by_query
 
 # That of the known sequences on TPC-H: 931 s of work a job, 50 executors, 25.6 s between jobs.
 LOAD = 0.73
 SPARE_JOBS = 64
+LIVE_EXECUTORS, LIVE_TASKS = 16, 8
 # Sides of the split never share a seed.
 _FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
 
@@ -54,6 +56,13 @@ class Workload:
 
 def workload(profiles: Path | None, side: str, seed: int = 0) -> Workload:
     """The train, validation or test side of the profiles, or of generated jobs."""
-    jobs = read_profiles(profiles) if profiles else generate_jobs(seed)
+    jobs = read_jobs(profiles) if profiles else generate_jobs(seed)
     kinds: tuple[int, ...] = getattr(split_by_query(jobs), side)
     return Workload(jobs, build_catalogue(jobs), kinds, _FIRST_SEED[side])
+
+
+def as_live(load: Workload) -> Workload:
+    """The same jobs as a live cluster runs them: LIVE_EXECUTORS, at most LIVE_TASKS a stage."""
+    jobs = [merged(job, LIVE_TASKS) for job in load.jobs]
+    settings = load.settings._replace(executors=LIVE_EXECUTORS)
+    return replace(load, jobs=jobs, catalogue=build_catalogue(jobs), settings=settings)

@@ -90,7 +90,7 @@ class DashOptions(Options):
         """The quality of experience that the session is judged by."""
         return qoe_of(self.played, self.qoe)
 
-    def asked(self) -> tuple[str, ...]:
+    def asked(self) -> dict[str, str]:
         """See Options."""
         served = asked_of_server(self.abr)
-        return () if served is None else (served,)
+        return {} if served is None else {"abr": served}

@@ -1,0 +1,56 @@
+"""Answers clusters: which stage gets executors, and how many (`Policy.Schedule`)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from policy.errors import PolicyError
+from policy.model.info import resolve
+from policy.model.policy import ModelPolicy, load_model
+from policy.protocol import policy_pb2 as pb
+from policy.protocol.clusters import MAX_REQUEST_BYTES, observation_of
+from policy.registry import SCHEDULER_DEFAULT
+from policy.tasks.registry import learned_task
+
+
+class Placements:
+    """Schedulers by the names they are served under. `schedule` is called by one thread."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Loads each and lets it decide once. Raises PolicyError."""
+        self._observation = learned_task("cjs").observation(1)
+        self._policies = {name: _loaded(name) for name in names}
+        example = {
+            array.name: np.ones((1, *array.shape), array.dtype) for array in self._observation
+        }
+        for policy in self._policies.values():
+            policy.decide(self._observation.batch(example), 0)
+
+    def schedule(self, data: bytes) -> pb.Placement:
+        """The answer to a request in its bytes. Raises PolicyError for one that is malformed or
+        asks for what is not served, and google.protobuf's DecodeError.
+        """
+        if len(data) > MAX_REQUEST_BYTES:
+            raise PolicyError(f"a request of {len(data)} bytes; {MAX_REQUEST_BYTES} are allowed")
+        request = pb.ClusterRequest.FromString(data)
+        name = request.policy or next(iter(self._policies))
+        if name not in self._policies:
+            known = ", ".join(self._policies)
+            raise PolicyError(f"no scheduler {name!r} is served here; served: {known}")
+        batch = self._observation.batch(observation_of(request))
+        began_ns = time.monotonic_ns()
+        chosen = self._policies[name].decide(batch, 0)
+        return pb.Placement(
+            stage=int(chosen.stage[0]),
+            executors=int(chosen.executors[0]),
+            policy=name,
+            compute_ns=time.monotonic_ns() - began_ns,
+        )
+
+
+def _loaded(name: str) -> ModelPolicy:
+    folder = resolve(SCHEDULER_DEFAULT if name == "default" else name)
+    return load_model(folder, task="cjs")
