@@ -29,7 +29,7 @@ from testbed.traffic.collect import merge_logs
 from testbed.units import NS_PER_S
 from traces.model import constant
 
-OPTIONS = {"jobs": 3, "speed": 200, "load": 3, "shuffle_scale": 1e-5, "scheduler": "cap"}
+OPTIONS = {"jobs": 3, "speed": 200, "load": 10, "shuffle_scale": 1e-5, "scheduler": "cap"}
 
 
 @pytest.fixture
