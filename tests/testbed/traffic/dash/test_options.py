@@ -94,7 +94,10 @@ def test_the_axis_of_a_scenario() -> None:
     scenario = parse_scenario({"flow": "dash", "abr": "policy,bba", "rate": "3mbit"}, "test")
     prepared = resolve(scenario)
     assert list(prepared.flow_options) == ["policy", "bba"]
-    assert [options.asked() for options in prepared.flow_options.values()] == [("default",), ()]
+    assert [options.asked() for options in prepared.flow_options.values()] == [
+        {"abr": "default"},
+        {},
+    ]
     again = parse_scenario(__import__("yaml").safe_load(scenario.to_yaml()), "again")
     assert again == scenario
 
