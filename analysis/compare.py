@@ -111,7 +111,8 @@ def _trace_hash(run: Run, about: TraceEntry) -> str:
         raise AnalysisError(f"{run.folder / about.file}: cannot be read: {error}") from error
 
 
-# Controller, who chose the levels, and what of a policy's options and checkpoints they depend on.
+# Controller, who chose the levels or scheduled the jobs, and what of a policy's options and
+# checkpoints they depend on.
 _Identity = tuple[str, str, str]
 
 
@@ -120,7 +121,7 @@ def _identity(run: Run, cell: Cell) -> _Identity:
     options = dict(run.manifest.scenario.get("policy") or {})
     record, checkpoints = cell.record, cell.record.checkpoints
     # Of a network that chose the levels its content counts, not where it lay.
-    chosen = record.abr_checkpoint or record.abr
+    chosen = record.abr_checkpoint or record.abr or record.scheduler
     if not cell.is_policy:
         return record.cc, chosen, ""
     if checkpoints:

@@ -126,10 +126,14 @@ def _gantt(cell: Cell, tasks: pd.DataFrame) -> tuple[go.Figure, int]:
     def bars(chosen: np.ndarray, begin: str, end: str, colour: str, title: str) -> None:
         if not chosen.any():
             return
+        own = tasks[chosen]
         words = [
-            f"job {row.job}, stage {row.stage}<br>{row.remote_bytes / 1e3:.0f} kB fetched"
-            for row in tasks[chosen].itertuples()
-        ]
+            f"job {job}, stage {stage}<br>{size / 1e3:.0f} kB fetched"
+            for job, stage, size in zip(
+                own["job"].tolist(), own["stage"].tolist(), own["remote_bytes"].tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
         figure.add_bar(
             base=seconds[begin][chosen].round(3),
             x=(seconds[end] - seconds[begin])[chosen].round(3),

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from testbed.errors import UserError
-from testbed.traffic.base import SENDER_PORT, FlowSpec
+from testbed.ports import SENDER_PORT
+from testbed.traffic.base import FlowSpec
 from testbed.traffic.sockets import abort, read_congestion, serving
 
 REQUEST = struct.Struct(">Q")
