@@ -110,7 +110,7 @@ def test_the_axis_of_a_scenario() -> None:
         ({"flow": "dash", "abr": "policy:bola"}, "remembers earlier chunks"),
         (
             {"flow": "dash", "abr": "policy", "policy_server": "host:1"},
-            "reach unix sockets alone",
+            "reaches unix sockets alone",
         ),
         (
             {"flow": "dash", "cross_traffic": [{"kind": "dash", "options": {"abr": "policy"}}]},
