@@ -32,6 +32,8 @@ OF_TASKS = {
     "policy.server": {"congestion", "abr"},  # records of flows, requests of players
     "policy.protocol": {"abr"},
     "policy.scheduler": {"congestion"},
+    "policy.explain": {"congestion"},
+    "testbed.cli.explain": {"congestion"},
     "testbed.collect": {"congestion"},
     "testbed.controllers": {"congestion"},  # the oracle's file
     "testbed.traffic": {"abr", "cjs"},

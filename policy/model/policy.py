@@ -59,9 +59,12 @@ class ModelPolicy:
         """Actions of the task for a batch of its observation. `now_ns` is not used: the answer
         depends on the observation alone.
         """
+        return self.task.actions(self.outputs(batch), batch, self._info.serving)
+
+    def outputs(self, batch: Any) -> NDArray[np.float32]:
+        """What the model says to a batch of the task's observation, before it is an action."""
         info = self._info
-        inputs = self.task.model_inputs(batch, info.model, info.target_return)
-        return self.task.actions(self._engine.run(inputs), batch, info.serving)
+        return self._engine.run(self.task.model_inputs(batch, info.model, info.target_return))
 
     def forget(self, flows: Sequence[int]) -> None:
         """Nothing to do: the history comes with each batch."""

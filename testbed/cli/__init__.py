@@ -19,6 +19,7 @@ _COMMANDS = {
     "report": "report",
     "compare": "report",
     "diagnose": "diagnose",
+    "explain": "explain",
     "export": "export",
     "shell": "shell",
     "traces": "traces",

@@ -78,15 +78,21 @@ class WindowEncoder(nn.Module):
         nn.init.constant_(self.norm.weight, scale)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        valid = inputs["valid"]
-        features = normalise(
+        return self.tokens(self.features(inputs), inputs)
+
+    def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The normalised history, [n, w, channels]."""
+        return normalise(
             inputs["windows"],
-            valid,
+            inputs["valid"],
             inputs["bandwidth_bps"],
             inputs["min_rtt_ns"],
             inputs["mss_bytes"],
         )
-        exists = valid.float()[..., None]
+
+    def tokens(self, features: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Tokens of features [n, w, channels]; of the inputs, what is no feature is read."""
+        exists = inputs["valid"].float()[..., None]
         groups = features.split([len(group.channels) for group in GROUPS], dim=-1)
         states = [
             cnn(torch.cat([group, exists], dim=-1))

@@ -75,6 +75,11 @@ class Logged:
         return np.flatnonzero(both)
 
     @property
+    def flow(self) -> Ints:
+        """Number of the flow that each row is of, counted from 0."""
+        return np.cumsum(self._start == np.arange(len(self.rows))) - 1
+
+    @property
     def following(self) -> Ints:
         """Row of the same flow's next window; -1: there is none, or windows between are missing."""
         n = len(self.rows)
