@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List trained models, show one's card, or export them."""
+    """List trained models, show one's card, export or merge them."""
 
 
 @models.command("list")
@@ -91,6 +91,26 @@ def export_models(names: tuple[str, ...]) -> None:
         for portable in export(folder):
             size = (folder / portable.file).stat().st_size
             click.echo(f"{name}: {folder / portable.file}, {size / 1e6:.1f} MB, {portable.weights}")
+
+
+@models.command("merge")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--weight", type=float, show_default="1 / number of FOLDERS", help="Of each one's adapters."
+)
+def merge_models(folders: tuple[Path, ...], out: Path, weight: float | None) -> None:
+    """Merge the adapters of specialists into one model of all their tasks, without training.
+
+    FOLDERS are checkpoints of `tbtest train --tasks`, each of other tasks.
+    """
+    from policy.errors import PolicyError
+
+    try:
+        from policy.model.merge import merge
+    except ImportError as error:
+        raise PolicyError(f"merging needs PyTorch ({error}); make policy") from None
+    click.echo(f"{merge(folders, out, weight)}: see README.md there")
 
 
 def _backbone(info: CheckpointInfo) -> str:

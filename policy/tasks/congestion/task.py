@@ -140,9 +140,10 @@ class CongestionTask(LearnedTask):
         """Of the labels' expectile (Newey, Powell, 1987); of their mean without weighting."""
         assert isinstance(settings, LossConfig)
         action = targets["action_log2"].astype(np.float64)
+        over = settings.overestimation_weight * targets.get("overestimation_weight", 1.0)
         best, weight = action.mean(), np.ones_like(action)
         for _ in range(100):
-            weight = 1.0 + (settings.overestimation_weight - 1.0) * (best > action)
+            weight = np.where(best > action, over, 1.0)
             best = np.average(action, weights=weight)
         return float((weight * (best - action) ** 2).mean())
 

@@ -38,7 +38,7 @@ def mixture_card(
         f"loss {progress.best_loss:.4f} of the constant's at step {progress.best_step}, the mean "
         "over tasks.",
     ]
-    if config.begin_with is not None:
+    if config.start is not None:
         lines.append("- Training began with the backbone of another checkpoint.")
     if not config.train_backbone:
         lines.append("- The backbone was not trained.")

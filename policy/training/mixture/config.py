@@ -37,7 +37,7 @@ class MixtureConfig(Schedule):
         default="equal",
         description="of the samples and of the loss: equal, or as the root of a task's samples",
     )
-    begin_with: str | None = Field(
+    start: str | None = Field(
         default=None,
         description="checkpoint of several tasks whose backbone is where training begins",
     )

@@ -46,8 +46,8 @@ def train_mixture(
     # Weights that are trained whole need more digits than bfloat16 has.
     small = accelerator.mixed_precision == "bf16" and config.model.backbone.frozen
     model = JointModel(config.model, torch.bfloat16 if small else torch.float32).to(device)
-    if config.begin_with is not None:
-        begin_with(model, Path(config.begin_with))
+    if config.start is not None:
+        start_from(model, Path(config.start))
     learned = [value for value in model.backbone.parameters() if value.requires_grad]
     for value in learned:
         value.requires_grad_(config.train_backbone)
@@ -117,7 +117,7 @@ def train_mixture(
     return model, progress
 
 
-def begin_with(model: JointModel, folder: Path) -> None:
+def start_from(model: JointModel, folder: Path) -> None:
     """Take over a checkpoint's backbone, and the encoders, heads and tokens of the tasks that it
     knows, too. Raises ModelError.
     """
@@ -130,12 +130,12 @@ def begin_with(model: JointModel, folder: Path) -> None:
         ours.control,
         ours.task_token,
     ):
-        raise ModelError(f"begin_with: {folder} has another backbone than model says")
+        raise ModelError(f"start: {folder} has another backbone than model says")
     stored = known.trained_parameters()
     with torch.no_grad():
         for name, value in model.trained_parameters().items():
             if name not in stored:
                 continue
             if stored[name].shape != value.shape:
-                raise ModelError(f"begin_with: {folder}: {name} has another shape")
+                raise ModelError(f"start: {folder}: {name} has another shape")
             value.copy_(stored[name])

@@ -201,13 +201,11 @@ def test_resumed_run_ends_where_an_uninterrupted_one_does(folder, tmp_path):
 
 def test_training_begins_with_another_backbone_and_may_leave_it(folder, tmp_path):
     first = train(folder, settings(model={"tasks": {"toy": None}}), tmp_path / "first")
-    config = settings(
-        begin_with=str(first), train_backbone=False, model={"tasks": {"second-toy": None}}
-    )
+    config = settings(start=str(first), train_backbone=False, model={"tasks": {"second-toy": None}})
     second = train(folder, config, tmp_path / "second")
     before, after = (joint_checkpoint.load(one)[0].backbone for one in (first, second))
     assert same(*(dict(one.named_parameters()) for one in (before, after)))
-    other = settings(begin_with=str(first), model={"control": {"hidden": 8, "heads": 2}})
+    other = settings(start=str(first), model={"control": {"hidden": 8, "heads": 2}})
     with pytest.raises(ModelError, match="another backbone"):
         train_mixture(other, 0, data_of(folder, other), tmp_path / "third")
 
