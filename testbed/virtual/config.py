@@ -43,18 +43,19 @@ def fragment() -> str:
     return "".join(f"CONFIG_{name}=y\n" for name in (*REQUIRED, *WISHED))
 
 
-def top_kconfig() -> str:
-    """A Kconfig file above the kernel's own. Of several defaults of an option the first counts, so
-    HZ is set without a change to the source.
+def top_kconfig(own: str) -> str:
+    """The kernel's top Kconfig file, whose text is ``own``, with our HZ before all that it sources:
+    of several defaults of an option the first counts, so HZ is set without a change to the source.
     """
-    return f'config HZ\n\tint\n\tdefault {HZ}\n\nsource "Kconfig"\n'
+    head, source, rest = own.partition("\nsource ")
+    return f"{head}\n\nconfig HZ\n\tint\n\tdefault {HZ}\n{source}{rest}"
 
 
 def configuration_sha256() -> str:
     """What identifies the configuration, in manifests and as a part of a kernel's name in the
     cache.
     """
-    return hashlib.sha256(f"{fragment()}{top_kconfig()}".encode()).hexdigest()
+    return hashlib.sha256(f"{fragment()}CONFIG_HZ={HZ}\n".encode()).hexdigest()
 
 
 def lacking(dot_config: str) -> list[str]:

@@ -22,6 +22,7 @@ _HERE = "/proc/self/cwd"
 """The working directory of the kernel, for whose eyes the host's files are."""
 # Hash seeds and thread counts are part of what must be the same in every run.
 _ENVIRONMENT = {
+    "TBTEST_VIRTUAL_TIME": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",

@@ -149,7 +149,7 @@ def _build(wanted: source.Source, folder: Path, say: Callable[[str], None]) -> K
         built.mkdir()
         made.mkdir()
         (work / "config").write_text(config.fragment())
-        (work / "Kconfig").write_text(config.top_kconfig())
+        (work / "Kconfig").write_text(config.top_kconfig((tree / "Kconfig").read_text()))
         make = ["make", "-C", str(tree), "ARCH=um", f"O={built}", f"KBUILD_KCONFIG={work}/Kconfig"]
         _make([*make, f"KCONFIG_ALLCONFIG={work}/config", "allnoconfig"], work, say)
         if lost := config.lacking((built / ".config").read_text()):

@@ -2,7 +2,8 @@
  *
  * Carries packets between two TUN devices as the specification says. FD_A and FD_B are the devices, FD_COUNTERS the page
  * of live counters, all inherited. Prints "ready", then obeys lines on its standard input: "start NANOSECONDS" sets the
- * traces' time zero. Ends on SIGTERM, SIGINT or the end of its input. */
+ * traces' time zero. Ends on SIGTERM, SIGINT or the end of its input. TBTEST_VIRTUAL_TIME in the environment says that
+ * computing takes no time here. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -28,6 +29,7 @@ static struct spec spec;
 static struct counters *counters;
 static struct pollfd polled[3]; /* the two devices and standard input */
 static volatile sig_atomic_t ended;
+int64_t clock_still_ns = NEVER;
 
 static void on_signal(int signal)
 {
@@ -152,6 +154,7 @@ static void wait_for_work(const sigset_t *signals)
         for (int i = 0; i < 3; i++)
             polled[i].revents = 0;
     }
+    clock_goes_on();
 }
 
 static void relay(const sigset_t *signals)
@@ -189,6 +192,7 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (argc != 5)
         errx(2, "usage: tbtest-relay SPEC FD_A FD_B FD_COUNTERS");
+    clock_still_ns = getenv("TBTEST_VIRTUAL_TIME") ? 0 : NEVER;
     spec_read(&spec, argv[1]);
     for (int end = 0; end < 2; end++)
         polled[end] = (struct pollfd){.fd = descriptor(argv[2 + end]), .events = POLLIN};

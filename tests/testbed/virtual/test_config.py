@@ -21,9 +21,11 @@ def test_what_a_kernel_lacks_is_named() -> None:
 
 
 def test_our_timer_frequency_comes_before_the_kernels_own_default() -> None:
-    first, rest = config.top_kconfig().split('source "Kconfig"')
-    assert f"default {config.HZ}" in first
-    assert rest.strip() == ""
+    own = '# top\nmainmenu "Linux"\n\nsource "scripts/Kconfig.include"\n\nsource "init/Kconfig"\n'
+    made = config.top_kconfig(own)
+    place = made.index(f"config HZ\n\tint\n\tdefault {config.HZ}\n")
+    assert made.index("mainmenu") < place < made.index("source ")
+    assert made.endswith(own.partition("mainmenu")[2].partition("\n\n")[2])
 
 
 def test_versions_are_compared_by_number() -> None:
