@@ -24,7 +24,7 @@ from policy.tasks.abr.session import start
 from policy.tasks.abr.video import read_video
 
 CHUNKS = 48
-SETS = ("norway-3g", "fcc-51", "oboe-428-even", "puffer-test", "ghent-4g", "lumos4g")
+SETS = ("ghent-4g", "fcc-51", "norway-3g", "lumos4g", "oboe-428-even", "puffer-test")
 VIDEOS = ("envivio", "bbb", "ssb", "bbb4k")
 MPC = tuple(
     f"robust-mpc:prior_error={prior:g},factor={factor:g}"

@@ -81,7 +81,7 @@ def test_differences_by_hand(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "rule here": np.array([0.8, 0.8, 0.8]),
     }
     shown = list(lines(data, {Cell("broadband", "home", "envivio"): own}))
-    assert shown[2].startswith("| home, envivio | 0.600 (0.500 to 0.700) | 0.500 |")
+    assert shown[2].startswith("| home (3), envivio | 0.600 (0.500 to 0.700) | 0.500 |")
     found = next(line for line in shown if "(broadband)" in line)
     assert found.split(" | ")[1:4] == [
         "mobile",
