@@ -121,18 +121,21 @@ class _Sums:
         if not len(records):
             return
         flow, ack = flows_of(records["source_port"], records["destination_port"])
-        delivered = ~ack & (records["verdict"] == DELIVERED)
-        lost = ~ack & (records["dequeue_ns"] < 0)
-        for number in np.unique(flow[~ack]).tolist():
-            own = delivered & (flow == number)
-            chosen = records[own]
-            size = int(chosen["size_bytes"].sum(dtype=np.int64))
-            waited = int((chosen["dequeue_ns"] - chosen["enqueue_ns"]).sum())
-            self.packets[number] = max(self.packets.get(number, 0), len(chosen))
-            self.delivered_bytes[number] = max(self.delivered_bytes.get(number, 0), size)
-            self.waited_ns[number] = self.waited_ns.get(number, 0) + waited
-            drops = int((lost & (flow == number)).sum())
-            self.lost[number] = self.lost.get(number, 0) + drops
+        data = records[~ack]
+        place = flow[~ack].astype(np.int64) + 1  # that of no flow is 0
+        delivered = data["verdict"] == DELIVERED
+        waited_ns = np.where(delivered, data["dequeue_ns"] - data["enqueue_ns"], 0)
+        sizes = np.where(delivered, data["size_bytes"], 0)
+        dropped = data["dequeue_ns"] < 0
+        count, size, waited, drops = (
+            np.bincount(place, weights) for weights in (delivered, sizes, waited_ns, dropped)
+        )
+        for number in np.unique(place).tolist():
+            flow_number = number - 1
+            for sums, value in ((self.packets, count), (self.delivered_bytes, size)):
+                sums[flow_number] = max(sums.get(flow_number, 0), int(value[number]))
+            for sums, value in ((self.waited_ns, waited), (self.lost, drops)):
+                sums[flow_number] = sums.get(flow_number, 0) + int(value[number])
 
 
 def _new_records(file: BinaryIO) -> npt.NDArray[np.void]:

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from testbed.links.base import LinkSample
@@ -121,8 +122,7 @@ class LiveView:
         if self._flows is not None:
             task = self._progress.tasks[0]
             head = f"{task.description}   cell {task.completed + 1:.0f} of {task.total:.0f}"
-            # One text without wrapping: a table ten times a second would cost a tenth of a core.
-            return Text("\n".join([head, *self._flows.lines]), no_wrap=True, end="")
+            return _Plain([head, *self._flows.lines])
         if not self._rates or self._last is None:
             return self._progress
         rates, delays = list(self._rates), list(self._delays)
@@ -143,6 +143,20 @@ class LiveView:
             ),
         ]
         return Group(*lines, self._progress)
+
+
+class _Plain:
+    """Lines as they are. Rich would spend more time on measuring and wrapping text than all the
+    rest of the view takes.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._lines:
+            yield Segment(line[: options.max_width])
+            yield Segment.line()
 
 
 class FlowLines:

@@ -80,7 +80,7 @@ def result_of(case: Case, folder: Path) -> CaseResult:
         case=case,
         folder=folder,
         lines=lines,
-        doubts=tuple(f"{doubt.cell}: {doubt.text}" for doubt in measure(run).doubts),
+        doubts=tuple(measure(run).warnings),
         scenario=run.manifest.scenario,
         environment=run.manifest.environment,
     )
