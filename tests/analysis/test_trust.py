@@ -164,3 +164,10 @@ def test_table_and_page_say_so_under_the_policys_name(name: str, tmp_path: Path)
     assert page.index("Read these results with care") < page.index(text) < page.index("Summary")
     assert f"! {doubt.short}</small>" in page
     assert page.count('class="doubt"') == 1  # under no other controller's name
+
+
+def test_a_web_flow_has_no_windows_between_its_transfers(tmp_path: Path) -> None:
+    few = policy_cell(GOOD[:2])
+    assert any("had no answer in time" in text for text in warnings(tmp_path / "bulk", few))
+    few.flows = ({"kind": "web"},)
+    assert not any("had no answer in time" in text for text in warnings(tmp_path / "web", few))
