@@ -9,11 +9,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from analysis.errors import AnalysisError
 from analysis.metrics.schema import Metrics
 from analysis.report import build
+from analysis.report.figures import mark
 from tests.analysis.synthetic import (
     DECISIONS,
     EVENTS,
@@ -149,3 +152,16 @@ def test_what_cannot_be_written_is_named(folder: Path) -> None:
     (folder / "metrics.json.tmp").mkdir()
     with pytest.raises((AnalysisError, OSError), match=r"metrics\.json"):
         build(folder)
+
+
+def test_every_event_is_a_line_with_its_text() -> None:
+    figure = go.Figure()
+    mark(figure, pd.Series([0.5, 2.0]), pd.Series(["open", "tier"]))
+    assert [(line.x0, line.x1, line.yref) for line in figure.layout.shapes] == [
+        (0.5, 0.5, "y domain"),
+        (2.0, 2.0, "y domain"),
+    ]
+    assert [(note.x, note.text) for note in figure.layout.annotations] == [
+        (0.5, "open"),
+        (2.0, "tier"),
+    ]
