@@ -4,7 +4,8 @@
 
 Every stress is played with each scheduler over the same seeds. `gain` is the sum of the model's
 gain over the rule policy, of the windows that the model answered in time, as a share of what
-answering every window of positive gain would bring; intervals are paired by seed.
+answering every window of positive gain would bring; intervals are paired by seed. `warm` begins
+with what it learnt in a run of the steady stress, as a server does that kept its scheduler's state.
 """
 
 from __future__ import annotations
@@ -17,24 +18,40 @@ import click
 import numpy as np
 
 from analysis.statistics import paired_difference_ci95
-from experiments.apc.world import MOST_FLOWS, STRESSES, Outcome, play
+from experiments.apc.world import MOST_FLOWS, STRESSES, Outcome, gain, play
 from experiments.congestion.output import markdown
 from policy.scheduler.adaptive import AdaptiveScheduler
 from policy.scheduler.base import Scheduler
 from policy.scheduler.rules import RuleScheduler
 from policy.scheduler.thresholds import AdaptiveConfig, ApcConfig
+from policy.scheduler.value import LOWEST, Value
 
 FACTORS = (0.5, 1.0, 2.0, 4.0)
-ADAPTIVE = "adaptive"
+ADAPTIVE, WARM = "adaptive", "adaptive, warm"
+_BEFORE = 1000
+"""Seed of the run in which the warm one has learnt."""
 
 
-def schedulers(seed: int) -> dict[str, Scheduler]:
-    """Fresh ones, by name."""
+def adaptive(seed: int) -> AdaptiveScheduler:
+    """One that has learnt nothing yet."""
+    return AdaptiveScheduler(MOST_FLOWS, ApcConfig(), AdaptiveConfig(), seed)
+
+
+def learnt(seconds: int) -> dict[str, Any]:
+    """What it has learnt after a run of the steady stress."""
+    scheduler = adaptive(_BEFORE)
+    play(STRESSES[0], scheduler, _BEFORE, seconds)
+    return scheduler.state()
+
+
+def schedulers(seed: int, state: dict[str, Any]) -> dict[str, Scheduler]:
+    """Fresh ones, by name. state: of the warm one."""
     static: dict[str, Scheduler] = {
         f"× {factor:g}": RuleScheduler(MOST_FLOWS, ApcConfig().scaled(factor)) for factor in FACTORS
     }
-    adaptive = AdaptiveScheduler(MOST_FLOWS, ApcConfig(), AdaptiveConfig(), seed)
-    return {**static, ADAPTIVE: adaptive}
+    warm = adaptive(seed)
+    warm.restore(state)
+    return {**static, ADAPTIVE: adaptive(seed), WARM: warm}
 
 
 def turns(levels: list[float]) -> int:
@@ -58,10 +75,11 @@ def figures(outcome: Outcome) -> dict[str, float]:
 def measure(seeds: int, seconds: int) -> dict[str, dict[str, list[dict[str, float]]]]:
     """Figures by stress and scheduler, one entry for each seed."""
     results: dict[str, dict[str, list[dict[str, float]]]] = {}
+    state = learnt(seconds)
     for stress in STRESSES:
         rows = results.setdefault(stress.name, {})
         for seed in range(seeds):
-            for name, scheduler in schedulers(seed).items():
+            for name, scheduler in schedulers(seed, state).items():
                 outcome = play(stress, scheduler, seed, seconds)
                 rows.setdefault(name, []).append(figures(outcome))
         click.echo(f"{stress.name}: done", err=True)
@@ -81,26 +99,14 @@ def table(results: dict[str, dict[str, list[dict[str, float]]]]) -> str:
     means = [np.mean([_mean(rows[name], "gain") for rows in results.values()]) for name in names]
     lines.append(("all", *(f"{100 * value:.1f}" for value in means)))
     first = markdown(("gain, % of the possible", *names), lines)
-    more = []
-    for stress, rows in results.items():
-        static = {name: _mean(values, "gain") for name, values in rows.items() if name != ADAPTIVE}
-        best = max(static, key=lambda name: static[name])
-        own, other = ([row["gain"] for row in rows[name]] for name in (ADAPTIVE, best))
-        median, interval = paired_difference_ci95(own, other)
-        ends = "" if interval is None else f" [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
-        adaptive = rows[ADAPTIVE]
-        more.append(
-            (
-                stress,
-                f"{best}: {100 * median:+.1f}{ends}",
-                f"{100 * _mean(adaptive, 'by_model'):.0f}",
-                f"{100 * _mean(adaptive, 'late'):.2f}",
-                f"{max(row['first_p999_ms'] for row in adaptive):.1f}",
-                f"{_mean(adaptive, 'turns'):.1f}",
-            )
-        )
+    more = [
+        _against_the_best(stress, rows, name)
+        for name in (ADAPTIVE, WARM)
+        for stress, rows in results.items()
+    ]
     headings = (
-        "adaptive",
+        "thresholds",
+        "stress",
         "gain against the best static, points",
         "LLM, % of windows",
         "LLM late, %",
@@ -108,6 +114,46 @@ def table(results: dict[str, dict[str, list[dict[str, float]]]]) -> str:
         "turns of the level",
     )
     return f"{first}\n\n{markdown(headings, more)}\n"
+
+
+def _against_the_best(
+    stress: str, rows: dict[str, list[dict[str, float]]], name: str
+) -> tuple[str, ...]:
+    """A scheduler in a stress beside the static setting with the most gain there."""
+    static = [other for other in rows if other not in (ADAPTIVE, WARM)]
+    best = max(static, key=lambda other: _mean(rows[other], "gain"))
+    own, other = ([row["gain"] for row in rows[which]] for which in (name, best))
+    median, interval = paired_difference_ci95(own, other)
+    ends = "" if interval is None else f" [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"
+    return (
+        name,
+        stress,
+        f"{best}: {100 * median:+.1f}{ends}",
+        f"{100 * _mean(rows[name], 'by_model'):.0f}",
+        f"{100 * _mean(rows[name], 'late'):.2f}",
+        f"{max(row['first_p999_ms'] for row in rows[name]):.1f}",
+        f"{_mean(rows[name], 'turns'):.1f}",
+    )
+
+
+def gains(state: dict[str, Any]) -> str:
+    """Gains that were learnt, by difficulty, beside the true ones at the middle of each bin."""
+    value = Value()
+    value.restore(state["value"])
+    gain_, error = value.gain()
+    known = np.flatnonzero(np.isfinite(error))
+    return markdown(
+        ("octaves above the thresholds", "gain learnt", "standard error", "true"),
+        [
+            (
+                f"{LOWEST + place}",
+                f"{gain_[place]:.2f}",
+                f"{error[place]:.2f}",
+                f"{float(gain(np.array(LOWEST + place + 0.5))):.2f}",
+            )
+            for place in known.tolist()
+        ],
+    )
 
 
 @click.command(help=__doc__)
@@ -120,6 +166,7 @@ def main(seeds: int, seconds: int, out: Path | None) -> None:
         record: dict[str, Any] = {"seeds": seeds, "seconds": seconds, "results": results}
         out.write_text(json.dumps(record, indent=1), encoding="utf-8")
     click.echo(table(results))
+    click.echo(gains(learnt(seconds)))
 
 
 if __name__ == "__main__":

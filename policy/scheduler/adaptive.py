@@ -42,7 +42,7 @@ class AdaptiveScheduler:
     def __init__(
         self, flows: int, thresholds: ApcConfig, config: AdaptiveConfig, seed: int = 0
     ) -> None:
-        self._thresholds, self._config = _short(thresholds), config
+        self._thresholds, self.config = _short(thresholds), config
         self._rules = RuleScheduler(flows, self._thresholds)
         self.history = self._rules.history
         self.level = 0.0
@@ -67,7 +67,7 @@ class AdaptiveScheduler:
         bin_ = self._bin[batch.flow] = bins(difficulty)
         self._power[batch.flow] = log_power(batch)
         bits[self._idle[bin_]] = 0
-        if self._config.explore > 0:
+        if self.config.explore > 0:
             flipped = self._random.random(len(batch)) < self._explore[bin_]
             bits[flipped] = np.where(bits[flipped] > 0, 0, Reason.EXPLORED)
         return bits
@@ -87,7 +87,7 @@ class AdaptiveScheduler:
 
     def measured(self, load: Load) -> None:
         """Move the thresholds: see the module."""
-        config, interval_s = self._config, load.interval_ns / 1e9
+        config, interval_s = self.config, load.interval_ns / 1e9
         if interval_s <= 0:
             return
         self._weight_s += interval_s
@@ -102,14 +102,14 @@ class AdaptiveScheduler:
 
     def _judge(self) -> None:
         """In which bins the model gains too little, and how often to look otherwise."""
-        config = self._config
+        config = self.config
         self._idle = self.value.idle(config.least_gain)
         known = ~self.value.unknown(_KNOWN)
         self._explore = config.explore * np.where(known, _KNOWN_EXPLORE, 1.0)
 
     def _wanted(self, capacity_per_s: float) -> float:
         """The lowest level that calls no more windows difficult than the model answers in time."""
-        config = self._config
+        config = self.config
         per_s = np.where(self._idle[bins(_EDGES)], 0.0, self._counts) / self._weight_s
         above = np.cumsum(per_s[::-1])[::-1]
         self._settle(above)
@@ -122,7 +122,7 @@ class AdaptiveScheduler:
         """How much of the engine's throughput is to be had within the deadline: what was admitted
         when windows were refused, and a little more as long as none are.
         """
-        config = self._config
+        config = self.config
         refused = load.candidates - load.admitted
         if load.late > config.late_share * max(load.admitted, 1):
             wanted = self._share * 0.8
@@ -144,11 +144,11 @@ class AdaptiveScheduler:
 
     def _move(self, wanted: float) -> None:
         distance = wanted - self.level
-        if abs(distance) <= self._config.deadband:
+        if abs(distance) <= self.config.deadband:
             self._still += 1
             return
         self._still = 0
-        self.level += float(np.clip(distance, -self._config.fall, self._config.rise))
+        self.level += float(np.clip(distance, -self.config.fall, self.config.rise))
         self._rules.set_thresholds(self._thresholds.scaled(2.0**self.level))
 
     def state(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class AdaptiveScheduler:
         if not isinstance(value, Mapping):
             raise ValueError("value is missing")  # noqa: TRY004  # of a file, not of a caller
         self.value.restore(value)
-        self.level = float(np.clip(level, self._config.lowest, self._config.highest))
+        self.level = float(np.clip(level, self.config.lowest, self.config.highest))
         self._rules.set_thresholds(self._thresholds.scaled(2.0**self.level))
 
 

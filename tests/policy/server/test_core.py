@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from policy.api import Actions, FlowBatch, Policy
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
+from policy.scheduler.adaptive import AdaptiveScheduler
 from policy.scheduler.rules import Reason
 from policy.server.config import ServerConfig, build
 from policy.server.core import Core
@@ -454,3 +455,21 @@ def test_a_wrong_column_of_objectives_ends_the_stream(make_agent) -> None:
     opening.opens.objective = np.zeros(1, "<f4").tobytes()
     with pytest.raises(ProtocolError, match=r"Opens.objective: 4 bytes, expected 2 elements"):
         c.streams.receive(session, opening, 0)
+
+
+def test_an_adaptive_scheduler_is_told_the_load_and_the_outcomes(make_agent) -> None:
+    model = FakeModel()
+    c = core(model, scheduler="adaptive", adaptive={"explore": 0.0})
+    agent = make_agent(flows=2, queue_ms=200.0)
+    session = connect(c, agent, "apc")
+    play(c, session, agent.opening())
+    for window in range(20):
+        now_ns = window * 100 * MS
+        play(c, session, agent.window(), now_ns=now_ns)
+        if job := c.next_job("llm", now_ns):
+            c.finish(job, model.decide(job.batch, now_ns), now_ns + 5 * MS)
+    assert isinstance(c.scheduler, AdaptiveScheduler)
+    # The model has time for far more than these two flows.
+    assert c.scheduler.level == c.scheduler.config.lowest
+    # The first window of a flow has no outcome yet.
+    assert c.scheduler.value.count.sum() == 2 * 19
