@@ -64,10 +64,6 @@ ABR_DEFAULT = Path(__file__).parent / "tasks" / "abr" / "checkpoints" / "mlp.saf
 """The checkpoint that answers players who ask for the policy `default`."""
 
 
-SCHEDULER_DEFAULT = "cjs/direct"
-"""The checkpoint for cluster job scheduling called `default`."""
-
-
 def scheduler_name(name: str) -> str:
     """The name by which the server knows a cluster's scheduler: a checkpoint's folder made
     absolute.

@@ -25,6 +25,8 @@ from settings import first_mistake
 
 FORMAT, JOINT_FORMAT = 1, 2
 BUNDLED = registry.checkpoint_folders()
+SCHEDULER_DEFAULT = "cjs/direct"
+"""The bundled checkpoint that schedules clusters by default."""
 
 
 class PortableRecord(BaseModel):
@@ -170,6 +172,20 @@ def bundled() -> dict[str, Path]:
         for path in sorted(folder.iterdir())
         if (path / "config.json").is_file()
     }
+
+
+def resolve_scheduler(name: str) -> Path:
+    """Folder of what schedules clusters under this name, `default` among them. Raises
+    ModelError.
+    """
+    if name != "default":
+        return resolve(name)
+    if SCHEDULER_DEFAULT not in bundled():
+        raise ModelError(
+            "no scheduler of clusters ships with this version; train one (`tbtest train --task "
+            "cjs`) and name its checkpoint: --scheduler policy:FOLDER"
+        )
+    return resolve(SCHEDULER_DEFAULT)
 
 
 def resolve(name_or_path: str | Path) -> Path:

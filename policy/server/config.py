@@ -114,7 +114,12 @@ class ServerConfig(BaseModel):
     @field_validator("schedulers")
     @classmethod
     def _scheduler_names(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checkpoint_name(name) for name in given)
+        from policy.model.info import resolve_scheduler  # late: not every server has models
+
+        names = tuple(checkpoint_name(name) for name in given)
+        for name in names:
+            resolve_scheduler(name)
+        return names
 
     @field_validator("models")
     @classmethod

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from policy.errors import PolicyError
-from policy.model.info import resolve
+from policy.model.info import resolve_scheduler
 from policy.model.policy import ModelPolicy, load_model
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.clusters import MAX_REQUEST_BYTES, observation_of
-from policy.registry import SCHEDULER_DEFAULT
 from policy.tasks.registry import learned_task
 
 
@@ -52,5 +51,4 @@ class Placements:
 
 
 def _loaded(name: str) -> ModelPolicy:
-    folder = resolve(SCHEDULER_DEFAULT if name == "default" else name)
-    return load_model(folder, task="cjs")
+    return load_model(resolve_scheduler(name), task="cjs")

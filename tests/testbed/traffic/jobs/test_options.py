@@ -72,6 +72,7 @@ def test_one_line_on_the_command_line(tmp_path: Path) -> None:
         ({"flow_options": {"fallback": "policy"}}, "policy policy: unknown"),
         ({"flow_options": {"sequence": "/no.json"}}, "/no.json: cannot be read"),
         ({"policy_server": "host:1", "scheduler": "policy"}, "unix sockets alone"),
+        ({"scheduler": "policy:./no-such"}, "no checkpoint folder './no-such'"),
     ],
 )
 def test_mistakes(changes: dict[str, object], says: str) -> None:
