@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy.errors import PolicyError
-from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END, SHUFFLE_BYTES, TASKS
+from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END, SHUFFLE_BYTES
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import (
@@ -88,6 +88,9 @@ class LiveCluster:
         self._slot_of = list(range(slots))  # of each executor
         self._seen = np.zeros(slots, np.int64)  # EVENT_NUMBER of what each executor did last
         self._launches: list[Launch] = []
+        self._running: dict[int, Launch] = {}  # by slot
+        self._begun = np.zeros(len(self.cluster.stage), np.int64)  # tasks of each stage, once each
+        self._again: dict[int, list[int]] = {}  # numbers of lost tasks by stage
         self._decided_ms: float | None = None
         self._wake: list[int] = []  # pools whose executors are to be offered once more
 
@@ -146,7 +149,7 @@ class LiveCluster:
     def ended(self, slot: int, at_ms: float) -> None:
         """The task of a slot has ended."""
         state = self.cluster.executor[self._slot_of.index(slot)]
-        if state[BUSY]:
+        if self._running.pop(slot, None) is not None:
             state[EVENT] = max(int(at_ms), int(self.cluster.scalar[NOW]))
 
     def lose(self, slot: int) -> Launch | None:
@@ -155,9 +158,9 @@ class LiveCluster:
         number = self._slot_of.index(slot)
         state = cluster.executor[number]
         pool, target = int(state[POOL]), int(state[TARGET])
-        lost = None
-        if state[BUSY]:
-            lost = self._launch(number, 0.0, 0)
+        lost = self._running.pop(slot, None)
+        if lost is not None:
+            self._again.setdefault(target, []).append(lost.task)
             self._undo_launch(target)
         elif pool == NOWHERE:  # on its way
             cluster.stage[target, MOVING] -= 1
@@ -203,7 +206,9 @@ class LiveCluster:
             self._seen[number] = state[EVENT_NUMBER]
             if state[BUSY]:
                 compute_ms = int(state[EVENT] - state[STARTED])
-                self._launches.append(self._launch(number, start_ms, compute_ms))
+                launch = self._launch(number, start_ms, compute_ms)
+                self._launches.append(launch)
+                self._running[launch.slot] = launch
                 state[EVENT] = NEVER
             else:
                 state[EVENT] += late_ms
@@ -213,11 +218,14 @@ class LiveCluster:
         row = int(cluster.executor[number, TARGET])
         kind, job = cluster.kind[cluster.stage[row, KIND]], int(cluster.stage[row, JOB])
         parents = cluster.flat[kind[PARENTS] : kind[PARENTS_END]]
+        again = self._again.get(row)
+        task = again.pop() if again else int(self._begun[row])
+        self._begun[row] = max(self._begun[row], task + 1)
         return Launch(
             slot=self._slot_of[number],
             job=job,
             stage=row - int(cluster.job[job, FIRST]),
-            task=int(kind[TASKS] - cluster.stage[row, REMAINING] - 1),
+            task=task,
             start_ms=start_ms,
             compute_ms=compute_ms,
             input_bytes=int(kind[SHUFFLE_BYTES]),

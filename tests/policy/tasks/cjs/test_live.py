@@ -99,6 +99,7 @@ def test_lost_slots_lose_no_task(seed: int, rule: str, losses: list[tuple[int, i
     driver = Driver(seed, rule, losses)
     driver.run()
     tasks = sum(stage.tasks for kind in _kinds(seed) for stage in KINDS[kind].stages)
+    assert len({(one.job, one.stage, one.task) for one in driver.ended}) == tasks
     assert len(driver.ended) == tasks
     assert driver.launched == tasks + len(driver.lost)
 
