@@ -17,8 +17,8 @@ from policy.model.joint_config import JointConfig
 
 CARD = """# {tasks}: merged
 
-Adapters of {folders}, each weighed {weight:g}, without training; encoders, heads and task tokens are
-theirs.
+Adapters of {folders}, each weighed {weight:g}, without training; encoders, heads and task tokens
+are theirs.
 """
 
 
