@@ -10,6 +10,7 @@ import numpy as np
 from policy.errors import PolicyError
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
+from policy.registry import abr_checkpoint
 from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.abr.measured import check_served, measured, record
 from policy.tasks.abr.qoe import qoe_of
@@ -49,6 +50,11 @@ def served(name: str) -> Abr:
     """
     policy = make_policy("policy" if name == "default" else name)
     check_served(policy, name)
+    if abr_checkpoint(name) is not None:
+        import torch
+
+        # One decision is too small to share: threads that wait for each other miss its deadline.
+        torch.set_num_threads(1)
     return policy
 
 
