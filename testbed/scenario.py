@@ -11,16 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
-    field_serializer,
     field_validator,
     model_validator,
 )
@@ -30,225 +25,36 @@ from settings import SettingsError, first_mistake, parse_yaml, read_mapping
 from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
-from testbed.links.base import Loss as LossModel
 from testbed.links.base import Policer, Reorder
-from testbed.links.queues import Queue, QueueKind
-from testbed.loss import (
-    format_loss,
-    format_policer,
-    format_reorder,
-    parse_loss,
-    parse_policer,
-    parse_reorder,
+from testbed.links.queues import QueueKind
+from testbed.parts import (
+    About,
+    CrossTraffic,
+    EachFlow,
+    QueueOptions,
+    Reverse,
+    Steps,
+    Strict,
+    reverse_of,
+)
+from testbed.quantities import (
+    BufferSize,
+    DurationNs,
+    Fraction,
+    Loss,
+    PolicerText,
+    RateBps,
+    ReorderText,
+    Start,
 )
 from testbed.traffic.abr import full_abr_names, split_abr_names
 from testbed.traffic.scheduler import full_scheduler_names
 from testbed.units import (
     format_duration,
-    format_rate,
-    parse_duration_ns,
-    parse_fraction,
-    parse_rate_bps,
 )
-from traces.model import Steps as TraceSteps
-from traces.model import Trace
 
 
-def _from_text(parse: Any, internal: type | tuple[type, ...]) -> BeforeValidator:
-    """Accepts the internal value as it is and text through ``parse``; a user's error becomes
-    pydantic's.
-    """
-
-    def convert(value: object) -> object:
-        if isinstance(value, internal) and not isinstance(value, str):
-            return value
-        try:
-            return parse(value)
-        except UserError as error:
-            raise ValueError(str(error)) from error
-
-    return BeforeValidator(convert)
-
-
-# Internal ints are never taken from YAML for a duration: "rtt: 40" has no unit and is refused by
-# the parser.
-DurationNs = Annotated[
-    int,
-    _from_text(parse_duration_ns, ()),
-    Field(ge=0, le=86_400 * 10**9),
-    PlainSerializer(format_duration),
-]
-RateBps = Annotated[
-    float, _from_text(parse_rate_bps, ()), Field(ge=1_000, le=10e9), PlainSerializer(format_rate)
-]
-Start = DurationNs | Literal["random"]
-BufferSize = Annotated[Buffer, _from_text(Buffer.parse, Buffer), PlainSerializer(str)]
-Loss = Annotated[
-    LossModel | None, _from_text(parse_loss, (LossModel, type(None))), PlainSerializer(format_loss)
-]
-ReorderText = Annotated[
-    Reorder, _from_text(parse_reorder, Reorder), PlainSerializer(format_reorder)
-]
-PolicerText = Annotated[
-    Policer, _from_text(parse_policer, Policer), PlainSerializer(format_policer)
-]
-Fraction = Annotated[float, _from_text(parse_fraction, float), Field(ge=0, le=1)]
-
-
-def _parse_capacity(value: object) -> float:
-    """A rate, or 0."""
-    return 0.0 if str(value).strip() == "0" else parse_rate_bps(value)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
-    )
-
-
-class QueueOptions(_Strict):
-    """Parameters of the queue discipline, as tc names them; what is not given is Linux's default.
-
-    Which of them a discipline has: `testbed.links.queues.DEFAULTS`.
-    """
-
-    target_ns: DurationNs | None = Field(None, alias="target", description="delay aimed at")
-    interval_ns: DurationNs | None = Field(
-        None, alias="interval", description="codel, fq_codel: time to get there"
-    )
-    ecn: bool | None = Field(None, description="mark what can be marked instead of dropping it")
-    flows: int | None = Field(None, description="fq_codel: number of queues")
-    quantum: int | None = Field(None, description="fq_codel: bytes per round")
-    tupdate_ns: DurationNs | None = Field(
-        None, alias="tupdate", description="pie, dualpi2: between updates of the probability"
-    )
-    alpha: int | None = Field(None, description="pie: in 1/16, dualpi2: in 1/256 per s")
-    beta: int | None = Field(None, description="pie: in 1/16, dualpi2: in 1/256 per s")
-    coupling_factor: int | None = Field(None, description="dualpi2: L4S marks per classic one")
-    step_thresh_ns: DurationNs | None = Field(
-        None, alias="step_thresh", description="dualpi2: L4S packets are marked above this delay"
-    )
-    classic_protection: int | None = Field(
-        None, description="dualpi2: least share of the classic queue, %"
-    )
-
-    def queue(self, kind: QueueKind, limit_bytes: int, *, ecn: bool) -> Queue:
-        """The queue of that kind with these parameters. Raises UserError."""
-        asked = {name: value for name, value in self if value is not None}
-        return Queue.of(kind, limit_bytes, asked, ecn)
-
-
-class Step(_Strict):
-    """What a bottleneck is from a moment on, until the next step."""
-
-    at_ns: DurationNs = Field(alias="at", description="after the run's start; the first one: 0s")
-    rate_bps: Annotated[float, _from_text(_parse_capacity, (float, int)), Field(ge=0, le=10e9)] = (
-        Field(alias="rate", description="capacity; 0 is an outage")
-    )
-    delay_ns: DurationNs = Field(0, alias="delay", description="one-way delay on top of the RTT's")
-    loss: Fraction = Field(0.0, description="chance of a packet, on top of `loss`")
-
-    @field_serializer("rate_bps")
-    def _as_text(self, rate_bps: float) -> str:
-        return format_rate(rate_bps) if rate_bps else "0"
-
-
-Steps = Annotated[tuple[Step, ...], Field(max_length=10_000)]
-
-
-def steps_trace(steps: Sequence[Step], name: str) -> Trace:
-    """The trace that steps mean; the last one holds. Raises TraceError."""
-    return Trace(
-        name,
-        None,
-        TraceSteps(
-            np.array([step.at_ns for step in steps]),
-            np.array([step.rate_bps for step in steps]),
-            np.array([step.delay_ns for step in steps]) if any(s.delay_ns for s in steps) else None,
-            np.array([step.loss for step in steps]) if any(s.loss for s in steps) else None,
-        ),
-    )
-
-
-class Reverse(_Strict):
-    """The bottleneck against the data direction, which ACKs take. A rate or a trace limits it."""
-
-    trace: str | None = Field(
-        None,
-        description="its capacity: a file or name; `pair` is the recording's other direction "
-        "(name.up beside name.down)",
-    )
-    rate_bps: RateBps | None = Field(
-        None, alias="rate", description="its constant capacity, instead of a trace"
-    )
-    steps: Steps = Field((), description="its capacity in steps, as `steps`")
-    buffer: BufferSize = Field(Buffer(bdp=8.0), description="its queue limit, as `buffer`")
-    queue: QueueKind = Field("droptail", description="its queue discipline")
-    queue_options: QueueOptions = Field(
-        default_factory=lambda: QueueOptions.model_validate({}), description="its parameters"
-    )
-    loss: Loss = Field(None, description="its loss, as `loss`")
-
-    @model_validator(mode="after")
-    def _one_capacity(self) -> Reverse:
-        if (self.trace is not None) + (self.rate_bps is not None) + bool(self.steps) > 1:
-            raise ValueError("give a trace or a rate, one of the two, or steps")
-        return self
-
-
-def _reverse(value: object) -> object:
-    """``5mbit``, ``pair`` or a trace alone is a reverse path of that capacity."""
-    if not isinstance(value, str):
-        return value
-    try:
-        parse_rate_bps(value)
-    except UserError:
-        return {"trace": value}
-    return {"rate": value}
-
-
-class CrossTraffic(_Strict):
-    """One more flow, outside the comparison, on a pair of hosts."""
-
-    pair: int = Field(0, ge=0, description="index of the host pair that carries it")
-    kind: str = Field("onoff", description="traffic kind")
-    cc: str = Field("cubic", description="its congestion controller, the kernel's own")
-    direction: Literal["forward", "reverse"] = Field(
-        "forward", description="reverse: from the pair's receiver to its sender"
-    )
-    start_ns: DurationNs = Field(0, alias="start", description="after the run's start")
-    stop_ns: DurationNs | None = Field(
-        None, alias="stop", description="after the run's start; null: with the run"
-    )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="the traffic kind's own options"
-    )
-
-
-class EachFlow(_Strict):
-    """What is special about one measured flow."""
-
-    start_ns: DurationNs | None = Field(
-        None, alias="start", description="after the run's start; null: within `stagger`"
-    )
-    stop_ns: DurationNs | None = Field(
-        None, alias="stop", description="after the run's start; null: with the run"
-    )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="options of its own, on top of flow_options"
-    )
-
-
-class About(_Strict):
-    """Where a scenario comes from, for people and for `tbtest suite`."""
-
-    section: str = Field("", description="of the standard")
-    title: str = Field(description="what it is called there")
-    asks: str = Field("", description="what the standard wants to see")
-    differs: str = Field("", description="where this scenario departs from it")
-
-
-class Scenario(_Strict):
+class Scenario(Strict):
     """What to run. Every field is a flag of ``tbtest run`` and a key of the YAML file."""
 
     topology: str = Field(
@@ -344,7 +150,7 @@ class Scenario(_Strict):
     policer: PolicerText = Field(
         Policer(), description="5mbit,50kB: drops in front of the queue what exceeds rate and burst"
     )
-    reverse: Annotated[Reverse, BeforeValidator(_reverse)] = Field(
+    reverse: Annotated[Reverse, BeforeValidator(reverse_of)] = Field(
         default_factory=lambda: Reverse.model_validate({}),
         description="the way of the ACKs: a rate, a trace, `pair`, or a mapping; unlimited",
     )

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from settings import first_mistake
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
-from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Loss, RateBps
+from testbed.parts import CrossTraffic
+from testbed.quantities import BufferSize, DurationNs, Loss, RateBps
 
 
 class Strict(BaseModel):

@@ -19,7 +19,9 @@ from testbed.grid.expand import GridRun, digest, scenario_of, seed_of
 from testbed.league.traces import LeagueTrace
 from testbed.links.base import Loss
 from testbed.loss import format_loss
-from testbed.scenario import BufferSize, CrossTraffic, DurationNs, Scenario
+from testbed.parts import CrossTraffic
+from testbed.quantities import BufferSize, DurationNs
+from testbed.scenario import Scenario
 from testbed.traffic.abr import DASH, abr_label, asked_of_server, full_abr_names
 from testbed.units import NS_PER_MS, NS_PER_S, format_duration
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from testbed.network import Network, Pair
+from testbed.parts import EachFlow
 from testbed.run.plan import CellPlan, cell_seed, flow_offsets_ns
 from testbed.run.prepared import Prepared
-from testbed.scenario import EachFlow
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.planned import PlannedFlow
 

@@ -19,7 +19,8 @@ from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue
 from testbed.network import Bottleneck, ReturnPath
-from testbed.scenario import Scenario, steps_trace
+from testbed.parts import steps_trace
+from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.abr import checkpoint_sha256
 from testbed.traffic.base import Options, parse_options

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from settings import first_mistake
 from testbed.errors import UserError
-from testbed.scenario import About, Scenario, parse_scenario, read_yaml
+from testbed.parts import About
+from testbed.scenario import Scenario, parse_scenario, read_yaml
 from testbed.suite.scale import scaled
 
 _ABOUT = "suite.yaml"

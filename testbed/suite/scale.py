@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from testbed.scenario import CrossTraffic, EachFlow, Scenario, Step
+from testbed.parts import CrossTraffic, EachFlow, Step
+from testbed.scenario import Scenario
 from testbed.units import NS_PER_MS
 
 # Of traffic kinds: options that are moments or lengths of a scenario, in seconds.

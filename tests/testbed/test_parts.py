@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from testbed.errors import UserError
-from testbed.scenario import Scenario, parse_scenario, steps_trace
+from testbed.parts import steps_trace
+from testbed.scenario import Scenario, parse_scenario
 
 STEPS = [
     {"at": "0s", "rate": "1mbit"},
