@@ -12,7 +12,7 @@ test:
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
-	@.venv/bin/python -m pytest --hypothesis-profile=ci -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@.venv/bin/python -m pytest --hypothesis-profile=ci -n 2 --dist loadscope $(PYTEST_ARGS)
 
 setup:
 	@scripts/setup.sh
