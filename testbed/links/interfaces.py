@@ -11,7 +11,7 @@ from pyroute2 import IPRoute
 
 from testbed.errors import UserError
 from testbed.system.offload import offloads_off
-from testbed.system.rtnl import family
+from testbed.system.rtnl import add_address
 
 if TYPE_CHECKING:
     from testbed.links.base import Attachment
@@ -76,19 +76,12 @@ def configure(end: Attachment, txqlen: int, qdisc: str | None = None) -> None:
     up.
     """
     offloads_off(end.netns, end.ifname)
-    address, _, prefix = end.address.partition("/")
     with end.netns.inside(), IPRoute() as ip:
         (index,) = ip.link_lookup(ifname=end.ifname)
         ip.link("set", index=index, mtu=MTU_BYTES, txqlen=txqlen)
         if qdisc is not None:
             ip.tc("replace", qdisc, index, handle=0, parent=_TC_H_ROOT)
-        ip.addr(
-            "add",
-            index=index,
-            family=family(address),
-            address=address,
-            prefixlen=int(prefix),
-        )
+        add_address(ip, index, end.address)
         ip.link("set", index=index, state="up")
 
 

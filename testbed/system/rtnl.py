@@ -27,6 +27,12 @@ def family(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def add_address(ip: IPRoute, index: int, address: str) -> None:
+    """Give an interface an address, "10.0.0.1/24". Raises NetlinkError."""
+    host, _, prefix = address.partition("/")
+    ip.addr("add", index=index, family=family(host), address=host, prefixlen=int(prefix))
+
+
 def create_veth(
     a: NetNs, a_name: str, b: NetNs, b_name: str, *, mtu_bytes: int = 1500, txqueuelen: int = 1000
 ) -> None:
@@ -58,14 +64,7 @@ def configure(netns: NetNs, addresses: Mapping[str, str]) -> None:
             ip.link("set", index=1, state="up")
             for ifname, address in addresses.items():
                 index = _index(ip, ifname)
-                host, _, prefix = address.partition("/")
-                ip.addr(
-                    "add",
-                    index=index,
-                    family=family(host),
-                    address=host,
-                    prefixlen=int(prefix),
-                )
+                add_address(ip, index, address)
                 ip.link("set", index=index, state="up")
         except NetlinkError as error:
             raise UserError(f"cannot configure {', '.join(addresses)}: {error}") from error
