@@ -8,8 +8,9 @@ import sys
 
 import click
 
+from testbed import errors
 from testbed.cli.output import abandon, flush, make_safe
-from testbed.errors import UserError, explain
+from testbed.errors import UserError
 
 # Command -> its module in this package. Modules are imported late so that `tbtest --help` needs
 # neither torch nor root.
@@ -126,11 +127,11 @@ def main() -> None:
         sys.exit(141)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
-            text = explain(error)
+            text = errors.explain(error)
         elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Of a file that has no name here: standard output, written to a full disk.
             abandon()
-            text = explain(error, "standard output")
+            text = errors.explain(error, "standard output")
         elif _is_user_error(error):
             text = str(error)
         else:

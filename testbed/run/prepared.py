@@ -115,15 +115,15 @@ def resolve(scenario: Scenario) -> Prepared:
             )
         cross_options.check()
         cc.KernelController(cross.cc).check()
-        stop_ns = scenario.duration_ns if cross.stop_ns is None else cross.stop_ns
-        if stop_ns > scenario.duration_ns or stop_ns <= cross.start_ns:
-            raise UserError(
-                f"cross_traffic.{number}.stop: it must lie after start and within duration"
-            )
         if cross.start_ns >= scenario.duration_ns:
             raise UserError(
                 f"cross_traffic.{number}.start: it would begin after the end; use less than "
                 "duration"
+            )
+        stop_ns = scenario.duration_ns if cross.stop_ns is None else cross.stop_ns
+        if stop_ns > scenario.duration_ns or stop_ns <= cross.start_ns:
+            raise UserError(
+                f"cross_traffic.{number}.stop: it must lie after start and within duration"
             )
     by_chooser = _flow_options(scenario)
     kind = traffic_kind(scenario.flow)

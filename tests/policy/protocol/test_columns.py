@@ -20,7 +20,7 @@ LAYOUTS = [
 @pytest.mark.parametrize(("message", "layout"), LAYOUTS)
 def test_every_bytes_field_has_a_type(message: type, layout: col.Layout) -> None:
     fields = {field.name for field in message.DESCRIPTOR.fields if field.type == field.TYPE_BYTES}  # type: ignore[attr-defined]
-    assert fields == set(layout)
+    assert fields - {"objective"} == set(layout)  # a column that may be left out
 
 
 @given(st.integers(0, 5), st.randoms(use_true_random=False))

@@ -410,7 +410,7 @@ def test_a_scheduler_is_told_what_came_of_each_answer(make_agent, monkeypatch) -
     c, session, agent, _ = difficult(make_agent)
     told = []
     monkeypatch.setattr(
-        c._scheduler, "feedback", lambda batch, by_model: told.append(by_model.tolist())
+        c.scheduler, "feedback", lambda batch, by_model: told.append(by_model.tolist())
     )
     job = c.next_job("llm", 10 * MS)
     assert job is not None

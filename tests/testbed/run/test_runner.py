@@ -157,7 +157,7 @@ def test_the_report_can_be_rebuilt(folder: Path) -> None:
     ("flags", "words"),
     [
         (["--cc", "no-such-cc"], "cc 'no-such-cc': this kernel does not offer it"),
-        (["--flow", "web"], "unknown traffic kind; known: video, bulk, onoff"),
+        (["--flow", "fax"], "unknown traffic kind; known: video, bulk, onoff"),
         (["--set", "rate=null", "--set", "trace=no-such-trace"], "no-such-trace"),
         (["--rate", "fast"], "rate"),
         (["--topology", "ring"], "ring"),

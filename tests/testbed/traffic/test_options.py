@@ -103,7 +103,8 @@ def test_every_option_is_documented_with_its_default(name: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / "reference" / "traffic.md").read_text(
         encoding="utf-8"
     )
-    cells = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    (section,) = [part for part in text.split("\n## ") if part.startswith(f"{name}\n")]
+    cells = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
     rows = {cell[1].strip(): cell[2].strip() for cell in cells}
     for key, field in kind(name).options_model.model_fields.items():
         assert f"`{key}`" in rows, key

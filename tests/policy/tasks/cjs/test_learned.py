@@ -165,7 +165,7 @@ def test_measures_of_the_best_another_and_an_unlabelled_action():
 def test_labels_come_back_from_disk_and_give_a_finite_loss(tmp_path: Path, model):
     load = workload(None, "train")
     how = Collection(sequences=2, jobs=2)
-    samples = collect(load, Teacher(horizon_ms=5_000, futures=1), how)
+    samples = collect([load], Teacher(horizon_ms=5_000, futures=1), how)
     for side in ("train", "validation", "test"):
         dataset.save(tmp_path, side, samples)
     kept = dataset.CjsDataset(tmp_path).samples("train", CONFIG)
