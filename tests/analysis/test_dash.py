@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plotly.subplots import make_subplots
 
 from analysis.measure import measure
 from analysis.report import build
-from analysis.report.sessions import pairings, timelines
+from analysis.report.sessions import bands, pairings, timelines
 from analysis.run import load_run
 from analysis.statistics import MIN_CELLS
 from policy.tasks.abr.bandwidth import Bandwidth, pack
@@ -163,3 +164,15 @@ def test_the_timeline_falls_and_rises_with_the_buffer(tmp_path: Path) -> None:
     assert points[9.0] == 5.0
     assert points[18.0] == 0.0  # what was left has played
     assert {(shape.x0, shape.x1) for shape in figure.layout.shapes} == {(5.0, 6.0)}
+
+
+def test_stalls_are_shaded_in_every_row_as_plotly_would_one_by_one() -> None:
+    spans_s = [(1.0, 1.5), (4.0, 9.0)]
+    figure, one_by_one = (make_subplots(rows=3, cols=1, shared_xaxes=True) for _ in range(2))
+    for number in (1, 2, 3):
+        one_by_one.add_scatter(x=[0.0], y=[0.0], row=number, col=1)
+    for begin, end in spans_s:
+        one_by_one.add_vrect(x0=begin, x1=end, fillcolor="rgba(200,30,30,0.25)", line_width=0)
+    bands(figure, spans_s)
+    assert figure.layout.shapes == one_by_one.layout.shapes
+    assert len(figure.layout.shapes) == 6
