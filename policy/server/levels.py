@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policy.errors import PolicyError
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
 from policy.registry import abr_checkpoint
+from policy.server.requests import asked_for, check_size
 from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.abr.measured import check_served, measured, record
 from policy.tasks.abr.qoe import qoe_of
@@ -31,16 +31,12 @@ class Levels:
         """The answer to a request in its bytes. Raises PolicyError for one that is malformed or
         asks for what is not served, and google.protobuf's DecodeError.
         """
-        if len(data) > MAX_REQUEST_BYTES:
-            raise PolicyError(f"a request of {len(data)} bytes; {MAX_REQUEST_BYTES} are allowed")
+        check_size(data, MAX_REQUEST_BYTES)
         request = pb.LevelRequest.FromString(data)
-        name = request.policy or next(iter(self._policies))
-        if name not in self._policies:
-            known = ", ".join(self._policies)
-            raise PolicyError(f"no ABR policy {name!r} is served here; served: {known}")
+        name, policy = asked_for(self._policies, request.policy, "ABR policy")
         session = session_of(request)
         began_ns = time.monotonic_ns()
-        level = int(self._policies[name].decide(session)[0])
+        level = int(policy.decide(session)[0])
         return pb.Level(level=level, policy=name, compute_ns=time.monotonic_ns() - began_ns)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from policy.errors import PolicyError
 from policy.model.info import resolve_scheduler
 from policy.model.policy import ModelPolicy, load_model
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.clusters import MAX_REQUEST_BYTES, observation_of
+from policy.server.requests import asked_for, check_size
 from policy.tasks.registry import learned_task
 
 
@@ -32,16 +32,12 @@ class Placements:
         """The answer to a request in its bytes. Raises PolicyError for one that is malformed or
         asks for what is not served, and google.protobuf's DecodeError.
         """
-        if len(data) > MAX_REQUEST_BYTES:
-            raise PolicyError(f"a request of {len(data)} bytes; {MAX_REQUEST_BYTES} are allowed")
+        check_size(data, MAX_REQUEST_BYTES)
         request = pb.ClusterRequest.FromString(data)
-        name = request.policy or next(iter(self._policies))
-        if name not in self._policies:
-            known = ", ".join(self._policies)
-            raise PolicyError(f"no scheduler {name!r} is served here; served: {known}")
+        name, policy = asked_for(self._policies, request.policy, "scheduler")
         batch = self._observation.batch(observation_of(request))
         began_ns = time.monotonic_ns()
-        chosen = self._policies[name].decide(batch, 0)
+        chosen = policy.decide(batch, 0)
         return pb.Placement(
             stage=int(chosen.stage[0]),
             executors=int(chosen.executors[0]),
