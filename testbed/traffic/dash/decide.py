@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 
 from policy.protocol.levels import request_of
-from policy.protocol.policy_pb2_grpc import PolicyStub
 from policy.tasks.abr.measured import measured, record
 from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.rules.base import Stateless
 from policy.tasks.abr.session import Sessions
 from testbed.traffic.abr import DASH_JS, asked_of_server
+from testbed.traffic.ask import connect
 from testbed.traffic.dash.options import DashOptions
-
-_CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -68,12 +65,7 @@ class Served:
         """Connects; a server that does not answer yet is asked again before every chunk."""
         self._policy, self._deadline_s = policy, deadline_s
         self._local = Local(fallback)
-        # Back-off of gRPC's own would outlast the time between two chunks.
-        options = [("grpc.max_reconnect_backoff_ms", 1000)]
-        self._channel = grpc.insecure_channel(address, options)
-        self._stub = PolicyStub(self._channel)  # type: ignore[no-untyped-call]
-        with suppress(grpc.FutureTimeoutError):
-            grpc.channel_ready_future(self._channel).result(_CONNECT_S)
+        self._channel, self._stub = connect(address)
 
     def choose(self, session: Sessions) -> Decision:
         began_ns = time.monotonic_ns()

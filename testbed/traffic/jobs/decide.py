@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +10,6 @@ import grpc
 import numpy as np
 
 from policy.protocol.clusters import request_of
-from policy.protocol.policy_pb2_grpc import PolicyStub
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import inputs_at
@@ -20,10 +18,10 @@ from policy.tasks.cjs.policies.registry import rule
 from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import ACTIVE
 from policy.tasks.cjs.teacher import Rollouts, Teacher
+from testbed.traffic.ask import connect
 from testbed.traffic.jobs.options import JobsOptions
 from testbed.traffic.scheduler import TEACHER, asked_of_server
 
-_CONNECT_S = 5.0
 _HEADROOM_S = 0.005  # of the deadline: for the fallback and the way back from the RPC
 
 
@@ -92,10 +90,7 @@ class Served:
         self._deadline_s = options.deadline_ms / 1000
         self._fallback = Rule(options.fallback, "fallback")
         self._simple = Rule(options.simple, "simple") if options.simple else None
-        self._channel = grpc.insecure_channel(address, [("grpc.max_reconnect_backoff_ms", 1000)])
-        self._stub = PolicyStub(self._channel)  # type: ignore[no-untyped-call]
-        with suppress(grpc.FutureTimeoutError):
-            grpc.channel_ready_future(self._channel).result(_CONNECT_S)
+        self._channel, self._stub = connect(address)
 
     def choose(self, environment: ClusterEnvironment) -> Decision:
         began_ns = time.monotonic_ns()

@@ -97,7 +97,7 @@ def test_a_fallback_that_remembers_hears_of_every_chunk(address: str, servicer: 
 def test_a_server_that_is_not_there_costs_no_more_than_its_deadline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("testbed.traffic.dash.decide._CONNECT_S", 0.01)
+    monkeypatch.setattr("testbed.traffic.ask._CONNECT_S", 0.01)
     chooses = decider(OPTIONS, f"unix:{tmp_path}/nobody")
     assert chooses.choose(session()).source == "fallback"
     chooses.close()
