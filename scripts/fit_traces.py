@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from traces import Trace, load
+from traces.forms import Float64s
 from traces.generators.base import regular_starts, steps_trace
 from traces.generators.cellular import FITTED
 from traces.generators.markov import STEP_NS, MarkovModel, fit
 from traces.generators.packets import with_bursts
-from traces.model import Float64s
 from traces.statistics import describe, rates_bps
 
 SETS = {

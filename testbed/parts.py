@@ -13,7 +13,7 @@ from testbed.errors import UserError
 from testbed.links.queues import Queue, QueueKind
 from testbed.quantities import BufferSize, CapacityBps, DurationNs, Fraction, Loss, RateBps
 from testbed.units import format_rate, parse_rate_bps
-from traces.model import Steps as TraceSteps
+from traces.forms import Steps as TraceSteps
 from traces.model import Trace
 
 

@@ -1,8 +1,9 @@
 """Bandwidth traces: one model, a reader per format, seeded generators, a small bundled set."""
 
 from traces.errors import TraceError
+from traces.forms import Opportunities, Steps
 from traces.library import load, save
-from traces.model import Opportunities, Steps, Trace, constant
+from traces.model import Trace, constant
 from traces.parquet import read_parquet, write_parquet
 
 __all__ = [

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from traces.model import Float64s, Trace
+from traces.forms import Float64s
+from traces.model import Trace
 from traces.statistics import rates_bps
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

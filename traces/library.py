@@ -22,7 +22,8 @@ from traces.formats.base import TraceFormat
 from traces.formats.hints import looks_like
 from traces.formats.seconds_mbit import samples
 from traces.formats.source import Source, read_bytes, text_source
-from traces.model import Float64s, Trace
+from traces.forms import Float64s
+from traces.model import Trace
 from traces.names import check_name, is_name, name_from
 from traces.parquet import MAGIC, read_parquet, write_parquet
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traces.model import NS_PER_S, Float64s, Trace
+from traces.forms import NS_PER_S, Float64s
+from traces.model import Trace
 from traces.statistics import rates_bps
 
 WINDOW_SAMPLES = 8

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from traces.errors import TraceError
-from traces.model import Opportunities, Steps, Trace
+from traces.forms import Opportunities, Steps
+from traces.model import Trace
 
 SCHEMA = 1
 _KEY = b"tbtest.trace"

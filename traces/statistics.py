@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from traces.errors import TraceError
-from traces.model import NS_PER_S, Float64s, Steps, Trace
+from traces.forms import NS_PER_S, Float64s, Steps
+from traces.model import Trace
 
 OUTAGE_SHARE = 0.01  # a window below this share of the mean rate counts as an outage
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)

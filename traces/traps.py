@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from traces.forms import NS_PER_S
 from traces.library import TraceFile
-from traces.model import NS_PER_S, Trace
+from traces.model import Trace
 
 # Sets known to circulate in OpenNetLab JSON with kB/s labelled as kbit/s, and the mean (Mbit/s)
 # under which a trace of theirs is suspect: the sets' own means are 1.15 (Norway 3G) and 31 (Ghent

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from traces.bundled import index
+from traces.forms import NS_PER_S
 from traces.library import imported_names, read_trace_file, user_library
-from traces.model import NS_PER_S, Trace
+from traces.model import Trace
 from traces.parquet import read_parquet, read_provenance
 
 

@@ -31,7 +31,8 @@ from tests.analysis.synthetic import (
     steady_packets,
     write_run,
 )
-from traces.model import Opportunities, Steps, Trace, constant
+from traces.forms import Opportunities, Steps
+from traces.model import Trace, constant
 
 
 def test_goodput_is_what_had_arrived_when_the_flow_ended(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 
 from traces.errors import TraceError
 from traces.formats.source import Source
-from traces.model import MAX_RATE_BPS, MAX_TIME_NS, NS_PER_S, Float64s, Int64s, Trace
+from traces.forms import MAX_RATE_BPS, MAX_TIME_NS, NS_PER_S, Float64s, Int64s
+from traces.model import Trace
 
 MAX_RATE_MBPS = MAX_RATE_BPS / 1e6
 MAX_CLOCK_S = (

@@ -26,7 +26,7 @@ from traces.formats.hints import looks_like
 from traces.formats.source import Source
 from traces.formats.table import Row, header_of, rows_of
 from traces.formats.units import is_bytes, parse_date_s, rate_unit_bps
-from traces.model import (
+from traces.forms import (
     MAX_DELAY_NS,
     MAX_OPPORTUNITY_BYTES,
     MAX_RATE_BPS,
@@ -35,8 +35,8 @@ from traces.model import (
     Int64s,
     Opportunities,
     Steps,
-    Trace,
 )
+from traces.model import Trace
 
 _TIME = {"s": 1e9, "seconds": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 _DATES = 0.0  # in place of the size of a unit: the column holds dates

@@ -22,7 +22,8 @@ from traces.formats.base import (
 )
 from traces.formats.json_elements import parse_json
 from traces.formats.source import Source
-from traces.model import MAX_DELAY_NS, NS_PER_S, Float64s, Steps, Trace
+from traces.forms import MAX_DELAY_NS, NS_PER_S, Float64s, Steps
+from traces.model import Trace
 
 _FIRST_KEY = re.compile(r'\s*\{\s*"(timestamps|bandwidths|delays|loss|queue)"\s*:')
 NS_PER_MS = 1_000_000

@@ -13,7 +13,8 @@ import numpy as np
 
 from traces.formats.base import ReadOnly, first_line, starts_from_durations
 from traces.formats.source import Source
-from traces.model import MAX_OPPORTUNITY_BYTES, MAX_TIME_NS, Steps, Trace
+from traces.forms import MAX_OPPORTUNITY_BYTES, MAX_TIME_NS, Steps
+from traces.model import Trace
 
 NS_PER_MS = 1_000_000
 _FIELDS = 6

@@ -16,7 +16,8 @@ from traces.errors import TraceError
 from traces.formats.base import none_if_zero, periodic_ns, starts_from_durations
 from traces.formats.json_elements import elements, field, parse_json
 from traces.formats.source import Source
-from traces.model import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Steps, Trace
+from traces.forms import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Steps
+from traces.model import Trace
 
 NS_PER_MS = 1_000_000
 

@@ -12,7 +12,8 @@ import numpy as np
 from traces.formats.base import MAX_CLOCK_S, MAX_RATE_MBPS, ReadOnly, relative_ns, spans_ns
 from traces.formats.source import Source
 from traces.formats.table import header_of, header_with, rows_of
-from traces.model import NS_PER_S, Steps, Trace
+from traces.forms import NS_PER_S, Steps
+from traces.model import Trace
 
 _NEEDED = ("run_num", "seq_num", "Throughput")
 

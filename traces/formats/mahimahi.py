@@ -16,7 +16,8 @@ import numpy as np
 from traces.errors import TraceError
 from traces.formats.base import first_line, periodic_ns
 from traces.formats.source import Source
-from traces.model import MAX_TIME_NS, Opportunities, Trace
+from traces.forms import MAX_TIME_NS, Opportunities
+from traces.model import Trace
 
 PACKET_BYTES = 1500
 NS_PER_MS = 1_000_000

@@ -17,7 +17,8 @@ from traces.formats.base import ReadOnly, starts_from_durations
 from traces.formats.json_elements import parse_json
 from traces.formats.source import Source
 from traces.formats.units import parse_rate_bps, parse_time_ns
-from traces.model import MAX_RATE_BPS, MAX_TIME_NS, Steps, Trace
+from traces.forms import MAX_RATE_BPS, MAX_TIME_NS, Steps
+from traces.model import Trace
 
 _FIRST_KEY = re.compile(r'\s*\{\s*"\w+Config"\s*:')
 MAX_STEPS = 2_000_000

@@ -21,7 +21,8 @@ import numpy as np
 from traces.formats.base import ReadOnly, none_if_zero, starts_from_durations
 from traces.formats.json_elements import elements, field, parse_json
 from traces.formats.source import Source
-from traces.model import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Float64s, Steps, Trace
+from traces.forms import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Float64s, Steps
+from traces.model import Trace
 
 NS_PER_MS = 1_000_000
 

@@ -24,7 +24,8 @@ from traces.formats.base import (
     spans_ns,
 )
 from traces.formats.source import Source
-from traces.model import NS_PER_S, Float64s, Steps, Trace
+from traces.forms import NS_PER_S, Float64s, Steps
+from traces.model import Trace
 
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 # Recorders wobble by milliseconds; what differs by more than this part of a step is irregular.

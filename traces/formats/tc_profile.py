@@ -11,7 +11,8 @@ import numpy as np
 from traces.formats.base import ReadOnly, first_line, none_if_zero, starts_from_durations
 from traces.formats.source import Source
 from traces.formats.units import parse_rate_bps, parse_share, parse_time_ns
-from traces.model import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Steps, Trace
+from traces.forms import MAX_DELAY_NS, MAX_RATE_BPS, MAX_TIME_NS, Steps
+from traces.model import Trace
 
 _LINE = re.compile(r"(rate|delay|loss|wait)\s+(\S+)", re.IGNORECASE)
 _PARSERS = {

@@ -14,7 +14,8 @@ from traces.formats.base import ReadOnly
 from traces.formats.json_elements import parse_json
 from traces.formats.source import Source
 from traces.formats.units import parse_rate_bps, parse_share, parse_time_ns
-from traces.model import Steps, Trace
+from traces.forms import Steps
+from traces.model import Trace
 
 _DIRECTION = re.compile(r'"(outgoing|incoming)"\s*:\s*\{')
 

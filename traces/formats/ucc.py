@@ -15,7 +15,8 @@ from traces.formats.base import ReadOnly, relative_ns, spans_ns
 from traces.formats.source import Source
 from traces.formats.table import header_of, header_with, rows_of
 from traces.formats.units import parse_date_s
-from traces.model import MAX_RATE_BPS, NS_PER_S, Steps, Trace
+from traces.forms import MAX_RATE_BPS, NS_PER_S, Steps
+from traces.model import Trace
 
 _NEEDED = ("Timestamp", "DL_bitrate")
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from settings import first_mistake
 from traces.errors import TraceError
+from traces.forms import MAX_TIME_NS, NS_PER_S
 from traces.generators.base import Generator, Parameters
 from traces.generators.cellular import Cellular, LteParameters, MmWaveParameters
 from traces.generators.constant import Constant, ConstantParameters
@@ -18,7 +19,7 @@ from traces.generators.outages import OutageParameters, Outages
 from traces.generators.satellite import Satellite, SatelliteParameters
 from traces.generators.steps import RateSteps, StepsParameters
 from traces.generators.wifi import Wifi, WifiParameters
-from traces.model import MAX_TIME_NS, NS_PER_S, Trace
+from traces.model import Trace
 
 _ENTRIES: tuple[tuple[Generator[Any], type[Parameters]], ...] = (
     (Constant(), ConstantParameters),

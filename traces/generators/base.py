@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from traces.errors import TraceError
-from traces.model import NS_PER_S, Float64s, Int64s, Steps, Trace
+from traces.forms import NS_PER_S, Float64s, Int64s, Steps
+from traces.model import Trace
 
 MAX_RATE_MBPS = 1e6
 MAX_STEPS = 2_000_000

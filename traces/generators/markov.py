@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from traces.model import Float64s, Int64s
+from traces.forms import Float64s, Int64s
 from traces.statistics import OUTAGE_SHARE
 
 STEP_NS = 1_000_000_000  # the recordings have one sample a second

@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from traces.formats.mahimahi import MAX_PACKETS, NS_PER_MS, PACKET_BYTES
+from traces.forms import Opportunities
 from traces.generators.base import check_count
-from traces.model import Opportunities, Trace
+from traces.model import Trace
 
 
 def with_bursts(trace: Trace, burst_packets: float, rng: np.random.Generator) -> Trace:

@@ -13,8 +13,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from traces.forms import NS_PER_S
 from traces.generators.base import Mbps, Parameters, Seconds, Share, check_count, steps_trace
-from traces.model import NS_PER_S, Trace
+from traces.model import Trace
 
 STEP_NS = 500_000_000
 DelayMs = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]

@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from traces.forms import NS_PER_S
 from traces.generators.base import MAX_RATE_MBPS, Parameters, Seconds, regular_starts, steps_trace
-from traces.model import NS_PER_S, Trace
+from traces.model import Trace
 
 Level = Annotated[float, Field(ge=0, le=MAX_RATE_MBPS, allow_inf_nan=False)]
 

@@ -16,7 +16,7 @@ import pytest
 
 from agent.layout import Flag, Kind, delivery_rate_bps
 from agent.tcpinfo import borrow
-from agent.tcpinfo.datapath import TCP_INFO, snapshot_records
+from agent.tcpinfo.snapshots import TCP_INFO, snapshot_records
 
 SENDER = """
 import socket, sys

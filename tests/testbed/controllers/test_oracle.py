@@ -19,7 +19,8 @@ from testbed.network import Network, OpenLink, Pair, PathLink
 from testbed.scenario import parse_scenario
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.planned import PlannedFlow
-from traces.model import Steps, Trace
+from traces.forms import Steps
+from traces.model import Trace
 
 MS = 1_000_000
 ZERO = 3_000 * MS

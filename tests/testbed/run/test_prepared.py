@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from testbed.run.prepared import trace_start_ns
 from testbed.scenario import parse_scenario
 from testbed.units import NS_PER_S
-from traces.model import Steps, Trace
+from traces.forms import Steps
+from traces.model import Trace
 
 HALF_SILENT = Trace(
     "half", 20 * NS_PER_S, Steps(np.array([0, 10 * NS_PER_S]), np.array([0.0, 8e6]))

@@ -8,7 +8,8 @@ import numpy as np
 
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Bandwidth
-from traces.model import NS_PER_S, Steps, Trace
+from traces.forms import NS_PER_S, Steps
+from traces.model import Trace
 from traces.overlap import overlap
 
 

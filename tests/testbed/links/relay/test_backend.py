@@ -25,7 +25,8 @@ from testbed.links.base import (
 from testbed.links.relay.backend import PROGRAM, RelayBackend
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
-from traces.model import Steps, Trace, constant
+from traces.forms import Steps
+from traces.model import Trace, constant
 
 pytestmark = pytest.mark.root
 MS = 1_000_000

@@ -18,7 +18,8 @@ from testbed.links.base import (
     Queue,
     Reorder,
 )
-from traces.model import Steps, Trace, constant
+from traces.forms import Steps
+from traces.model import Trace, constant
 
 if TYPE_CHECKING:
     from conftest import Simulation

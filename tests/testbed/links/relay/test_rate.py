@@ -11,7 +11,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from testbed.links.base import DELIVERED, IN_QUEUE, TAIL_DROP, Direction, Queue
-from traces.model import Opportunities, Steps, Trace, constant
+from traces.forms import Opportunities, Steps
+from traces.model import Trace, constant
 
 if TYPE_CHECKING:
     from conftest import Simulation

@@ -10,7 +10,8 @@ import pytest
 
 from testbed.links.base import Direction, LinkSpec, Loss, Policer, Queue, Reorder
 from testbed.links.relay.spec import write_spec
-from traces.model import Opportunities, Steps, Trace
+from traces.forms import Opportunities, Steps
+from traces.model import Trace
 
 if TYPE_CHECKING:
     from conftest import Simulation

@@ -9,7 +9,8 @@ import pytest
 
 from testbed.errors import UserError
 from testbed.links.base import DELIVERED, POLICED, Direction, Policer
-from traces.model import Steps, Trace, constant
+from traces.forms import Steps
+from traces.model import Trace, constant
 
 if TYPE_CHECKING:
     from conftest import Record, Simulation

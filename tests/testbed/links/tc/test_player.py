@@ -15,7 +15,8 @@ from testbed.links.tc.player import (
     outage_rate_bps,
     outage_windows,
 )
-from traces.model import Opportunities, Steps, Trace, constant
+from traces.forms import Opportunities, Steps
+from traces.model import Trace, constant
 
 MS = 1_000_000
 

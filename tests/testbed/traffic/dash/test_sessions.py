@@ -14,7 +14,8 @@ from testbed.network import Network
 from testbed.traffic.dash.video import default_video
 from testbed.units import NS_PER_S
 from tests.testbed.traffic.dash.conftest import RATE_BPS, RATES_KBPS, Start
-from traces.model import Steps, Trace
+from traces.forms import Steps
+from traces.model import Trace
 
 pytestmark = pytest.mark.root
 
