@@ -130,6 +130,15 @@ class Cpu(Record):
     samples: list[CpuSample] = Field(default_factory=list)
 
 
+class FailureEvent(Record):
+    """Something that the scenario's `failures` broke or mended; at_ns: after the cell's start."""
+
+    at_ns: Duration
+    kind: str
+    breaks: bool
+    what: str = ""
+
+
 class CellRecord(Record):
     """cell.json."""
 
@@ -151,6 +160,7 @@ class CellRecord(Record):
     environment: dict[str, Any] = Field(default_factory=dict)
     idle_rtt_ns: list[int | None] = Field(default_factory=list)
     agent: dict[str, Any] | None = None
+    failures: list[FailureEvent] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")

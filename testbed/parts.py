@@ -12,7 +12,7 @@ from testbed.buffer import Buffer
 from testbed.errors import UserError
 from testbed.links.queues import Queue, QueueKind
 from testbed.quantities import BufferSize, CapacityBps, DurationNs, Fraction, Loss, RateBps
-from testbed.units import format_rate, parse_rate_bps
+from testbed.units import NS_PER_MS, format_rate, parse_rate_bps
 from traces.forms import Steps as TraceSteps
 from traces.model import Trace
 
@@ -140,6 +140,35 @@ class CrossTraffic(Strict):
     options: dict[str, Any] = Field(
         default_factory=dict, description="the traffic kind's own options"
     )
+
+
+class Failure(Strict):
+    """Something that breaks while the flows run."""
+
+    kind: Literal["link", "server", "worker"] = Field(
+        description="link: routes avoid it; server, worker: the policy server, or the process in "
+        "which its model runs, is killed"
+    )
+    link: str | None = Field(None, description="link: the name of the emulated one")
+    at_ns: DurationNs = Field(alias="at", description="after the run's start")
+    stop_ns: DurationNs | None = Field(
+        None,
+        alias="stop",
+        description="when routes take the link again, or the server is started again; null: never",
+    )
+    every_ns: DurationNs | None = Field(
+        None, alias="every", description="breaks and is mended in turns of this length until stop"
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Failure:
+        if (self.kind == "link") != (self.link is not None):
+            raise ValueError("link: name the link of a failure of kind link, and of no other")
+        if self.stop_ns is not None and self.stop_ns <= self.at_ns:
+            raise ValueError("stop: it must lie after at")
+        if self.every_ns is not None and (self.stop_ns is None or self.every_ns < 20 * NS_PER_MS):
+            raise ValueError("every: at least 20ms, and with a stop")
+        return self
 
 
 class EachFlow(Strict):

@@ -31,6 +31,7 @@ from testbed.parts import (
     About,
     CrossTraffic,
     EachFlow,
+    Failure,
     QueueOptions,
     Reverse,
     Steps,
@@ -168,6 +169,9 @@ class Scenario(Strict):
     cross_traffic: tuple[CrossTraffic, ...] = Field(
         (), description="further flows, outside the comparison"
     )
+    failures: tuple[Failure, ...] = Field(
+        (), max_length=1000, description="links, server and workers that break while flows run"
+    )
     expect: tuple[str, ...] = Field(
         (),
         description="what must hold of the metrics, e.g. 'policy.stall_200 <= 0.7 * bbr.stall_200'",
@@ -249,6 +253,9 @@ class Scenario(Strict):
                     f"each_flow.{number}: from {format_duration(start_ns)} to "
                     f"{format_duration(stop_ns)}; a flow stops after its start, within duration"
                 )
+        for number, failure in enumerate(self.failures):
+            if max(failure.at_ns, failure.stop_ns or 0) >= self.duration_ns:
+                raise ValueError(f"failures.{number}: it must begin and stop within duration")
         if self.stagger_ns >= self.duration_ns:
             raise ValueError("stagger: flows would start after the end; use less than duration")
         if not 10**6 <= self.rtt_ns <= 5 * 10**9:

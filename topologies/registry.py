@@ -9,12 +9,14 @@ from topologies.dumbbell import Dumbbell
 from topologies.errors import TopologyError
 from topologies.parking_lot import ParkingLot
 from topologies.star import Star
+from topologies.two_paths import TwoPaths
 
 TOPOLOGIES: dict[str, type[Topology]] = {
     "dumbbell": Dumbbell,
     "parking-lot": ParkingLot,
     "chain": Chain,
     "star": Star,
+    "two-paths": TwoPaths,
 }
 
 

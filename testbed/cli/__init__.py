@@ -17,6 +17,7 @@ from testbed.errors import UserError
 _COMMANDS = {
     "run": "run",
     "suite": "suite",
+    "stress": "stress",
     "report": "report",
     "compare": "report",
     "diagnose": "diagnose",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from testbed.league.grid import LeagueCell
     from testbed.league.plan import League
 
 
@@ -200,47 +199,20 @@ def _run(
     quiet: bool,
 ) -> list[str]:
     """Run what is left; returns what went wrong."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
+    from testbed.cli.cells import with_progress
     from testbed.league.spread import run_league
     from testbed.run.prepared import require_root
 
     require_root()
     left = planned.left
-    failures: list[str] = []
     if not left:
-        return failures
-    console = Console(stderr=True, quiet=quiet)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=quiet) as progress:
-        total = progress.add_task(
-            "cells", total=len(planned.cells), completed=len(planned.cells) - len(left), failed=0
-        )
-
-        def ended(cell: LeagueCell, measured: dict[str, Any] | None, error: str | None) -> None:
-            if measured is not None:
-                planned.finish(cell, measured)
-            else:
-                failures.append(f"{cell.id}: {error}")
-                console.print(f"{cell.id} failed: {error}", highlight=False, markup=False)
-            if measured is not None and not console.is_terminal:
-                console.print(f"{cell.id}: done", highlight=False, markup=False)
-            progress.update(total, advance=1, failed=len(failures))
-
-        run_league(
+        return []
+    return with_progress(
+        left,
+        len(planned.cells),
+        lambda cell: f"{cell.about['trace']} {cell.scheme}",
+        planned.finish,
+        lambda on_start, on_end: run_league(
             planned,
             left,
             executor=executor,
@@ -248,12 +220,11 @@ def _run(
             policy_server=policy_server,
             workers=workers,
             keep_runs=keep_runs,
-            on_start=lambda cell: progress.update(
-                total, description=f"{cell.about['trace']} {cell.scheme}"
-            ),
-            on_end=ended,
-        )
-    return failures
+            on_start=on_start,
+            on_end=on_end,
+        ),
+        quiet=quiet,
+    )
 
 
 def _result_text(result: dict[str, Any]) -> str:

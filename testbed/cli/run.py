@@ -84,7 +84,7 @@ def scenario_from(
 @click.option(
     "--topology",
     metavar="NAME|FILE:CLASS",
-    help="dumbbell (default), parking-lot, chain, star, or your own.",
+    help="dumbbell (default), parking-lot, chain, star, two-paths, or your own.",
 )
 @click.option(
     "--cc",

@@ -12,6 +12,7 @@ from policy.server import config as server_config
 from testbed.controllers.asked import Asked
 from testbed.controllers.registry import ORACLE, of_policies, served
 from testbed.errors import UserError
+from testbed.system.pids import ProcessId, kill, processes_of_run
 from testbed.system.process import Process
 from testbed.system.scope import Scope
 
@@ -60,13 +61,24 @@ def start_server(
     """
     listen = f"unix:{scope.tmp}/{name}.sock"
     config = server_config.build({**settings, "listen": listen}, key)
-    path = scope.tmp / f"{name}.json"
-    path.write_text(config.model_dump_json(), encoding="utf-8")
-    process = scope.spawn(python_command("policy", path), name=name, log=log)
+    _config_path(scope, name).write_text(config.model_dump_json(), encoding="utf-8")
+    process = _spawn(scope, name, log)
+    _wait_ready(process)
+    return process, listen
+
+
+def _config_path(scope: Scope, name: str) -> Path:
+    return scope.tmp / f"{name}.json"
+
+
+def _spawn(scope: Scope, name: str, log: Path) -> Process:
+    return scope.spawn(python_command("policy", _config_path(scope, name)), name=name, log=log)
+
+
+def _wait_ready(process: Process) -> None:
     ready = process.read_line(_READY_S)
     if not ready.startswith("ready "):
-        raise UserError(f"{name}: it said {ready!r} instead of ready; see {log}")
-    return process, listen
+        raise UserError(f"{process.name}: it said {ready!r} instead of ready; see {process.log}")
 
 
 class ServerProcess:
@@ -77,6 +89,8 @@ class ServerProcess:
         self._name, self._settings, self._log_inputs = name, dict(settings), log_inputs
         self._address: str | None = None
         self._process: Process | None = None
+        self._run: Scope | None = None
+        self._killed = self._starting = False
 
     def check(self) -> None:
         """Raises PolicyError naming a wrong setting."""
@@ -91,12 +105,51 @@ class ServerProcess:
             self._process, self._address = start_server(
                 run, self._settings, log, name=self._name, key="policy"
             )
+            self._run = run
         return self._address
 
     def check_running(self) -> None:
-        """Raises ProcessFailed if it was started and has ended."""
-        if self._process is not None:
+        """Raises ProcessFailed if it was started and has ended, but by `kill`."""
+        if self._process is not None and not self._killed:
             self._process.check_runs()
+
+    def kill(self) -> int:
+        """SIGKILL it; it stays dead until `revive`. Returns how many processes were killed."""
+        if self._process is None or self._killed:
+            return 0
+        self._killed = True
+        found = ProcessId.of(self._process.pid)
+        return int(found is not None and kill(found))
+
+    def kill_workers(self) -> int:
+        """SIGKILL the processes in which its models run, which it starts anew. Returns their
+        number.
+        """
+        if self._run is None or self._killed:
+            return 0
+        workers = [each for each in processes_of_run(self._run.run_id) if _is_worker(each)]
+        return sum(kill(worker) for worker in workers)
+
+    def revive(self) -> None:
+        """Start it again after `kill`, at the same address; does not wait until it is ready."""
+        if self._killed and self._run is not None and self._process is not None:
+            self._process = _spawn(self._run, self._name, self._process.log)
+            self._killed, self._starting = False, True
+
+    def wait_ready(self) -> None:
+        """Revive it if it is dead, and wait until it answers. Raises UserError."""
+        self.revive()
+        if self._starting and self._process is not None:
+            _wait_ready(self._process)
+            self._starting = False
+
+
+def _is_worker(process: ProcessId) -> bool:
+    try:
+        command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"policy.worker" in command.split(b"\0")
 
 
 class SharedServer:
@@ -141,3 +194,8 @@ class SharedServer:
     def check_running(self) -> None:
         """Raises ProcessFailed if it is the run's own, was started and has ended."""
         self._own.check_running()
+
+    @property
+    def own(self) -> ServerProcess:
+        """The run's own, to be broken by the failures of a scenario."""
+        return self._own

@@ -30,7 +30,7 @@ class GridRun(BaseModel, ABC):
     @property
     @abstractmethod
     def trace(self) -> str:
-        """Name of its source trace."""
+        """Name of its source trace; empty where the scenario itself says the capacity."""
 
     @property
     def shares_server(self) -> bool:

@@ -55,7 +55,7 @@ def spread_on_ray(
             servers = stack.enter_context(_Servers(work.server))
         traces = {
             name: ray.put(work.traces[name].read_bytes())
-            for name in sorted({run.trace for run in work.runs})
+            for name in sorted({run.trace for run in work.runs if run.trace})
         }
         addresses = servers.addresses if servers else {}
         kept = str(work.kept) if work.kept else None
@@ -68,7 +68,7 @@ def spread_on_ray(
                 on_start(run)
                 data = served_by(run, work.policy_server).model_dump(mode="json")
                 known = addresses if run.shares_server else {}
-                task = remote.remote(data, work.module, traces[run.trace], known, kept)
+                task = remote.remote(data, work.module, traces.get(run.trace), known, kept)
                 running.runs[task] = run
             done, _ = ray.wait(list(running.runs), num_returns=1, timeout=_POLL_S)
             for task in done:
@@ -216,7 +216,11 @@ class _Host:
 
 
 def _on_host(
-    run: dict[str, Any], module: str, trace: bytes, addresses: Mapping[str, str], kept: str | None
+    run: dict[str, Any],
+    module: str,
+    trace: bytes | None,
+    addresses: Mapping[str, str],
+    kept: str | None,
 ) -> tuple[str, str | None]:
     """One worker on whatever host this is; the line that it printed, or what went wrong.
 
@@ -225,9 +229,11 @@ def _on_host(
     address = addresses.get(ray.get_runtime_context().get_node_id())
     try:
         with Scope() as scope:
-            file = scope.tmp / "trace.parquet"
-            file.write_bytes(trace)
-            scenario = {**run["scenario"], "trace": str(file)}
+            scenario = dict(run["scenario"])
+            if trace is not None:
+                file = scope.tmp / "trace.parquet"
+                file.write_bytes(trace)
+                scenario["trace"] = str(file)
             if address is not None:
                 scenario["policy_server"] = address
             path = scope.tmp / "run.json"

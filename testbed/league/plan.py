@@ -4,7 +4,6 @@ them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from testbed.controllers import base as cc
 from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
+from testbed.grid.parts import Parts
 from testbed.league.grid import LeagueCell, LeagueGrid, expand
 from testbed.league.traces import LeagueTrace, resolve_traces
 from testbed.run.files import write_json
@@ -44,11 +44,16 @@ class League:
     @property
     def left(self) -> list[LeagueCell]:
         """Those that are not done yet, in the order to run them."""
-        return [cell for cell in self.cells if not self.part(cell).exists()]
+        return self.parts.left(self.cells)
+
+    @property
+    def parts(self) -> Parts:
+        """The rows of the cells that are done."""
+        return Parts(self.out, SCHEMA)
 
     def part(self, cell: LeagueCell) -> Path:
         """The file whose existence says that a cell is done."""
-        return self.out / "cells" / f"{cell.id}.json"
+        return self.parts.path(cell)
 
     def trace_path(self, name: str) -> Path:
         """The file of a trace, for the workers."""
@@ -69,25 +74,11 @@ class League:
 
     def finish(self, cell: LeagueCell, measured: dict[str, Any]) -> None:
         """Keep a cell's row."""
-        write_json(self.part(cell), {"schema": SCHEMA, **cell.about, **measured})
+        self.parts.write(cell, {**cell.about, **measured})
 
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the cells that are done. Raises UserError for a part that cannot be read."""
-        found = []
-        for cell in self.cells:
-            path = self.part(cell)
-            try:
-                row = json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"{path}: cannot be read: {error}; remove it to run the cell again"
-                ) from error
-            if row.pop("schema", None) != SCHEMA:
-                raise UserError(f"{path}: of another version; remove it to run the cell again")
-            found.append(row)
-        return found
+        return self.parts.read(self.cells)
 
     def report(self, baseline: str | None) -> int:
         """Write league.parquet, league.md and league.html of what is done; returns the number of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from testbed.system.rtnl import Route
@@ -58,15 +58,25 @@ class PlannedLink:
 class Plan:
     """Addresses and routes along the fewest hops; among equals the link created first."""
 
-    def __init__(self, links: Sequence[tuple[str, str]], *, ipv6: bool = False) -> None:
-        """``links``: the two nodes of each."""
+    def __init__(
+        self,
+        links: Sequence[tuple[str, str]],
+        *,
+        ipv6: bool = False,
+        broken: Collection[int] = (),
+    ) -> None:
+        """``links``: the two nodes of each. ``broken``: those that no path takes, by their place;
+        addresses are as with them.
+        """
         if len(links) > MAX_LINKS:
             raise ValueError(f"{len(links)} links; 10.0.0.0/8 is divided among at most {MAX_LINKS}")
         self.links = [PlannedLink(index, a, b, ipv6) for index, (a, b) in enumerate(links)]
         self._at: dict[str, list[PlannedLink]] = {}
         for link in self.links:
-            self._at.setdefault(link.a, []).append(link)
-            self._at.setdefault(link.b, []).append(link)
+            for node in (link.a, link.b):
+                usable = self._at.setdefault(node, [])
+                if link.index not in broken:
+                    usable.append(link)
         # towards[d][n]: hops from n to d and the link to take
         self._towards = {node: self._search(node) for node in self._at}
 

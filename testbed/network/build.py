@@ -15,6 +15,7 @@ from testbed.links.base import FORWARD, REVERSE, Attachment, Direction, LinkBack
 from testbed.network.addressing import Plan
 from testbed.network.mininet_net import NamespaceNode, ScopedMininet, VethLink
 from testbed.network.network import Bottleneck, Host, Network, OpenLink, Pair, PathLink
+from testbed.network.routing import Routing
 from testbed.system.offload import offloads_off
 from testbed.system.rtnl import add_routes, configure, describe_interfaces
 from testbed.system.scope import Scope
@@ -117,7 +118,17 @@ def build(
         for index, pair in enumerate(topology.pairs())
     ]
     environment = {"sysctls": sysctls, "offloads": offloads, "interfaces": interfaces}
-    return Network(hosts, routers, pairs, links, environment)
+    routing = Routing(
+        [(node1, node2) for node1, node2, _ in declared],
+        {
+            info["emulated"].name: index
+            for index, (_, _, info) in enumerate(declared)
+            if info.get("emulated") is not None
+        },
+        {node.name: node.netns for node in net.hosts},
+        bottleneck.ipv6,
+    )
+    return Network(hosts, routers, pairs, links, environment, routing)
 
 
 def link_spec(emulated: Emulated, bottleneck: Bottleneck, index: int) -> LinkSpec:

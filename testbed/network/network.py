@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from testbed.links.base import Attachment, Link, LinkSpec, Loss, Policer, Queue, Reorder
 from testbed.network.ping import ECHO_BYTES, MIN_INTERVAL_S, PingFailed, ping_pairs
+from testbed.network.routing import Routing
 from testbed.system.netns import NetNs
 from traces.model import Trace
 
@@ -134,6 +135,7 @@ class Network:
     environment: dict[
         str, Any
     ]  # for the manifest, as read back: sysctls, interfaces and offloads per node
+    routing: Routing = field(default_factory=Routing)
 
     def check(self, timeout_s: float = 3.0) -> list[PairCheck]:
         """Ping every pair, before anything has started. Raises UserError if one cannot be

@@ -14,6 +14,7 @@ from testbed.links.base import FORWARD, REVERSE, LinkSample
 from testbed.network import Network, build
 from testbed.run.capture import Capture
 from testbed.run.cpu import CpuSampler
+from testbed.run.failures import Breaker
 from testbed.run.flows import plan_flows
 from testbed.run.hosts import write_nodes
 from testbed.run.linklog import describe_links, stop_links
@@ -74,6 +75,7 @@ def run_cell(
             if flow.foreign and (flow.role == "cross" or parse(plan.cc).kind != "app"):
                 set_congestion(flow.pair.sender.netns, flow.spec.tcp_congestion)
         processes = _start_traffic(cell, flows, folder)
+        breaker = Breaker(prepared.scenario.failures, network, prepared.server.own)
         capture = Capture.start(cell, network, folder) if prepared.scenario.pcap else None
         with CpuSampler() as cpu:
             start_ns = time.monotonic_ns() + _LEAD_NS + 2 * len(flows) * _LEAD_PER_PROCESS_NS
@@ -88,7 +90,7 @@ def run_cell(
             needs = [controller.check_running]
             if policy_server:
                 needs.append(prepared.server.check_running)
-            _watch(network, processes, needs, start_ns, stop_ns, on_sample)
+            _watch(network, processes, needs, breaker, start_ns, stop_ns, on_sample)
         for process in (process for ends in processes for process in ends):
             process.wait(_patience_s(len(flows)))
             process.check()
@@ -99,6 +101,7 @@ def run_cell(
         programs = program_flows(flows, start_ns)
         records, packets = stop_links(network, folder, programs)
         agent = controller.detach(folder)
+        breaker.end()
     doubts = [
         f"flow {flow.spec.flow}: {text}"
         for flow in flows
@@ -131,6 +134,7 @@ def run_cell(
         environment=network.environment,
         idle_rtt_ns=[check.rtt_ns for check in checks],
         agent=agent,
+        failures=breaker.events,
         warnings=[*prepared.warnings, *warnings, *doubts],
     )
 
@@ -174,21 +178,27 @@ def _watch(
     network: Network,
     processes: list[tuple[Process, Process]],
     needs: Sequence[Callable[[], None]],
+    breaker: Breaker,
     start_ns: int,
     stop_ns: int,
     on_sample: Callable[[LinkSample, int], None],
 ) -> None:
-    """Until the end: show what the bottleneck does, and notice at once when a process of the
-    traffic or of the controller fails. ``needs``: each raises ProcessFailed then.
+    """Until the end: show what the bottleneck does, break what is to fail, and notice at once when
+    a process of the traffic or of the controller does so by itself. ``needs``: each raises
+    ProcessFailed then.
     """
     bottleneck = next(link for link in network.links.values() if link.bottleneck)
     while (now_ns := time.monotonic_ns()) < stop_ns:
+        breaker.advance(now_ns - start_ns)
         on_sample(bottleneck.link.sample(), max(0, now_ns - start_ns))
         for process in (process for ends in processes for process in ends):
             process.check()
         for check_running in needs:
             check_running()
-        time.sleep(min(_SAMPLE_S, max(0.0, (stop_ns - now_ns) / NS_PER_S)))
+        until_ns = stop_ns
+        if breaker.next_ns is not None:
+            until_ns = min(stop_ns, start_ns + breaker.next_ns)
+        time.sleep(min(_SAMPLE_S, max(0.0, (until_ns - time.monotonic_ns()) / NS_PER_S)))
 
 
 def _describe_flow(flow: PlannedFlow, network: Network, start_ns: int) -> FlowRecord:

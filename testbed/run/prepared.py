@@ -19,6 +19,7 @@ from testbed.errors import UserError
 from testbed.links import backend as link_backend
 from testbed.links.base import LinkBackend, Queue
 from testbed.network import Bottleneck, ReturnPath
+from testbed.network.routing import check_detours
 from testbed.parts import steps_trace
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
@@ -130,6 +131,12 @@ def resolve(scenario: Scenario) -> Prepared:
     for each in scenario.each_flow:
         parse_options(kind, {**scenario.flow_options, **each.options}).check()
     server = SharedServer(scenario, _asked(by_chooser.values()))
+    if links := {failure.link for failure in scenario.failures if failure.link is not None}:
+        check_detours(topology, links)
+    if server.external is not None and any(not failure.link for failure in scenario.failures):
+        raise UserError(
+            "failures: the server of policy_server is not this run's to kill; leave it out"
+        )
     prepared = Prepared(
         scenario=scenario,
         topology=topology,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from testbed.parts import CrossTraffic, EachFlow, Step
+from testbed.parts import CrossTraffic, EachFlow, Failure, Step
 from testbed.scenario import Scenario
 from testbed.units import NS_PER_MS
 
@@ -45,6 +45,10 @@ def scaled(scenario: Scenario, factor: float) -> Scenario:
         changes = {"start_ns": time(found.start_ns), "stop_ns": stop(found.stop_ns)}
         return found.model_copy(update={**changes, "options": options(found.options)})
 
+    def failure(found: Failure) -> Failure:
+        times = {"at_ns": time(found.at_ns), "stop_ns": stop(found.stop_ns)}
+        return found.model_copy(update={**times, "every_ns": stop(found.every_ns)})
+
     reverse = scenario.reverse.model_copy(update={"steps": steps(scenario.reverse.steps)})
     changed = scenario.model_copy(
         update={
@@ -54,6 +58,7 @@ def scaled(scenario: Scenario, factor: float) -> Scenario:
             "flow_options": options(scenario.flow_options),
             "each_flow": tuple(flow(each) for each in scenario.each_flow),
             "cross_traffic": tuple(cross(each) for each in scenario.cross_traffic),
+            "failures": tuple(failure(each) for each in scenario.failures),
         }
     )
     again = Scenario.model_validate(changed.model_dump(by_alias=True))

@@ -87,6 +87,28 @@ def add_routes(netns: NetNs, routes: Sequence[Route]) -> None:
                 ) from error
 
 
+def change_routes(netns: NetNs, old: Sequence[Route], new: Sequence[Route]) -> None:
+    """Make these routes of those; no destination is without one in between. Raises UserError."""
+    kept = {route.destination for route in new}
+    with netns.inside(), IPRoute() as ip:
+        for command, routes in (
+            ("replace", [route for route in new if route not in old]),
+            ("del", [route for route in old if route.destination not in kept]),
+        ):
+            for route in routes:
+                try:
+                    ip.route(
+                        command,
+                        family=family(route.gateway),
+                        dst=route.destination,
+                        gateway=route.gateway,
+                    )
+                except NetlinkError as error:
+                    raise UserError(
+                        f"cannot change the route {route.destination} via {route.gateway}: {error}"
+                    ) from error
+
+
 def set_congestion(netns: NetNs, name: str) -> None:
     """Make ``name`` the congestion controller of every TCP connection over a gateway, for programs
     that choose none (RTAX_CC_ALGO of the routes). Raises UserError if the kernel does not keep it.

@@ -145,7 +145,7 @@ def test_breaches_are_named(tmp_path: Path, old: str, new: str, message: str) ->
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dumbell", "unknown; known: dumbbell, parking-lot, chain, star"),
+        ("dumbell", "unknown; known: dumbbell, parking-lot, chain, star, two-paths"),
         ("own.py", "name the class too, own.py:ClassName"),
         ("nowhere.py:Own", "nowhere.py: no such file"),
     ],

@@ -45,7 +45,13 @@ def test_clean_as_json(dead_run: Path) -> None:
 
 def test_topologies_are_listed_with_their_options() -> None:
     data = json.loads(CliRunner().invoke(topologies, ["--json"]).output)["topologies"]
-    assert [entry["name"] for entry in data] == ["dumbbell", "parking-lot", "chain", "star"]
+    assert [entry["name"] for entry in data] == [
+        "dumbbell",
+        "parking-lot",
+        "chain",
+        "star",
+        "two-paths",
+    ]
     hops = next(option for option in data[2]["options"] if option["name"] == "hops")
     assert hops == {"name": "hops", "default": 3, "description": "emulated hops in a row"}
     assert "hops = 3  emulated hops in a row" in CliRunner().invoke(topologies).output

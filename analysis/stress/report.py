@@ -1,0 +1,120 @@
+"""stress.json, stress.md, stress.html, and the table in a terminal, from the rows of done cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from analysis.stress.verdict import RULES, judge
+
+SCHEMA = 1
+COLUMNS = (
+    ("utilisation_during", "utilisation during %", 100.0, 0),
+    ("utilisation_after", "after %", 100.0, 0),
+    ("stalled_during", "stalled during %", 100.0, 0),
+    ("stalled_after", "after %", 100.0, 0),
+    ("on_time_during", "on time during %", 100.0, 0),
+    ("on_time_after", "after %", 100.0, 0),
+    ("recovery_s", "recovery s", 1.0, 1),
+    ("flows_lost", "flows lost", 1.0, 0),
+    ("deadline_miss_during", "deadline misses during %", 100.0, 1),
+    ("deadline_miss_after", "after %", 100.0, 1),
+)
+"""Column of a row, title, factor to the shown value, digits."""
+
+
+def build(
+    out: Path, rows: Sequence[dict[str, Any]], grid: dict[str, Any], command: str, planned: int
+) -> list[dict[str, Any]]:
+    """Write the three files into ``out``; returns the rows with their verdicts. Raises OSError."""
+    judged = judge(rows)
+    record = {"schema": SCHEMA, "command": command, "grid": grid, "rules": RULES, "rows": judged}
+    context = {
+        "rules": RULES,
+        "command": command,
+        "grid": grid,
+        "done": len(judged),
+        "planned": planned,
+        "titles": ["failures", "controller", "seeds", *(title for _, title, _, _ in COLUMNS)],
+        "lines": lines(judged),
+        "reasons": [row for row in judged if row["collapse"]],
+        "warned": [row for row in judged if row["warnings"]],
+    }
+    files = {"stress.json": json.dumps(record, indent=1, allow_nan=False) + "\n"}
+    for template, name in (("page.html", "stress.html"), ("page.md", "stress.md")):
+        text = resources.files("analysis.stress").joinpath(template).read_text(encoding="utf-8")
+        environment = Environment(
+            autoescape=template.endswith(".html"),  # Markdown is read, not run
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        files[name] = environment.from_string(text).render(context)
+    for name, content in files.items():
+        draft = out / f"{name}.tmp"
+        draft.write_text(content, encoding="utf-8")
+        draft.replace(out / name)
+    return judged
+
+
+def lines(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each set of failures and controller: means over seeds, as text, and the verdict:
+    graceful, collapse, or collapse in some seeds.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in judged:
+        groups.setdefault((row["failures"], row["cc"]), []).append(row)
+    found = []
+    for (failures, cc), rows in groups.items():
+        collapsed = sum(row["collapse"] for row in rows)
+        verdict = "graceful" if not collapsed else "collapse"
+        if 0 < collapsed < len(rows):
+            verdict = f"collapse in {collapsed} of {len(rows)}"
+        found.append(
+            {
+                "failures": failures,
+                "cc": cc,
+                "seeds": len(rows),
+                "cells": [
+                    _shown([row[key] for row in rows], factor, digits)
+                    for key, _, factor, digits in COLUMNS
+                ],
+                "verdict": verdict,
+            }
+        )
+    return found
+
+
+def _shown(values: Sequence[float | None], factor: float, digits: int) -> str:
+    """The mean; – where a seed has none."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not known:
+        return "–"
+    return f"{factor * fmean(known):.{digits}f}"
+
+
+def text(judged: Sequence[dict[str, Any]]) -> str:
+    """The table for a terminal, and why who collapsed."""
+    shown = [
+        f"{'failures':38} {'controller':12} {'util during/after %':>20} {'stalled %':>10} "
+        f"{'on time %':>10} {'recovery s':>10}  verdict"
+    ]
+    for line in lines(judged):
+        c = line["cells"]
+        shown.append(
+            f"{line['failures']:38} {line['cc']:12} {c[0] + ' / ' + c[1]:>20} "
+            f"{c[2] + '/' + c[3]:>10} {c[4] + '/' + c[5]:>10} {c[6]:>10}  {line['verdict']}"
+        )
+    shown += [
+        f"collapse: {row['failures']}, {row['cc']}, seed {row['seed']}: {'; '.join(row['reasons'])}"
+        for row in judged
+        if row["collapse"]
+    ]
+    return "\n".join(shown)

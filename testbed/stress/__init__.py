@@ -1,0 +1,1 @@
+"""Stress: failures, singly and all together, under policies and the kernel's controllers."""
