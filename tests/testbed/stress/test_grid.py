@@ -49,7 +49,7 @@ def test_only_chooses(only: list[str], wanted: list[tuple[str, ...]]) -> None:
 
 
 def test_only_names_its_mistake() -> None:
-    with pytest.raises(UserError, match="--only flood: .*loss, capacity"):
+    with pytest.raises(UserError, match=r"--only flood: .*loss, capacity"):
         chosen_failures(["flood"])
 
 
