@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from analysis.expect.evaluate import Judgement, Outcome
@@ -32,18 +32,34 @@ def junit(judged: Sequence[Judgement], suite: str) -> str:
     """A JUnit report: a failed expectation is a failure, an undecided one is an error, so that no
     reader of the format takes it for a pass.
     """
-    failures = sum(judgement.outcome is Outcome.FAIL for judgement in judged)
-    errors = sum(judgement.outcome is Outcome.UNDECIDED for judgement in judged)
-    counts = {"tests": str(len(judged)), "failures": str(failures), "errors": str(errors)}
-    root = Element("testsuites", counts)
-    cases = SubElement(root, "testsuite", {"name": suite, **counts})
-    for judgement in judged:
-        case = SubElement(cases, "testcase", {"classname": suite, "name": judgement.name})
-        if judgement.outcome is not Outcome.PASS:
-            kind = "failure" if judgement.outcome is Outcome.FAIL else "error"
-            SubElement(case, kind, {"message": _figures(judgement), "type": judgement.outcome})
+    return junit_of({suite: judged}, {})
+
+
+def junit_of(judged: Mapping[str, Sequence[Judgement]], broken: Mapping[str, str]) -> str:
+    """A JUnit report of several suites by name. ``broken``: suite -> why it could not be run, an
+    error too.
+    """
+    root = Element("testsuites")
+    for name in dict.fromkeys([*judged, *broken]):
+        suite = SubElement(root, "testsuite", {"name": name})
+        for judgement in judged.get(name, ()):
+            case = SubElement(suite, "testcase", {"classname": name, "name": judgement.name})
+            if judgement.outcome is not Outcome.PASS:
+                kind = "failure" if judgement.outcome is Outcome.FAIL else "error"
+                about = {"message": _figures(judgement), "type": str(judgement.outcome)}
+                SubElement(case, kind, about)
+        if name in broken:
+            case = SubElement(suite, "testcase", {"classname": name, "name": "run"})
+            SubElement(case, "error", {"message": broken[name], "type": "broken"})
+        suite.attrib.update(_counts(suite))
+    root.attrib.update(_counts(root))
     indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(root, encoding="unicode") + "\n"
+
+
+def _counts(element: Element) -> dict[str, str]:
+    tags = {"tests": "testcase", "failures": "failure", "errors": "error"}
+    return {key: str(sum(1 for _ in element.iter(tag))) for key, tag in tags.items()}
 
 
 def markdown(judged: Sequence[Judgement], title: str) -> str:

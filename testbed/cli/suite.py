@@ -50,6 +50,19 @@ if TYPE_CHECKING:
     is_flag=True,
     help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
 )
+@click.option(
+    "--beside",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIR",
+    help="Put the cases of another folder of this suite on the page too; repeatable.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write JUnit XML: a testsuite for each case, a testcase for each expectation.",
+)
 @click.option("--list", "only_list", is_flag=True, help="List the cases and what is left out.")
 @click.option("--print-case", metavar="CASE", help="Print the scenario of a case, and stop.")
 def suite(
@@ -60,6 +73,8 @@ def suite(
     repeats: int,
     out: Path | None,
     virtual: bool,
+    beside: tuple[Path, ...],
+    junit: Path | None,
     only_list: bool,
     print_case: str | None,
 ) -> None:
@@ -72,6 +87,7 @@ def suite(
 
     \b
         tbtest suite rfc8867 --list
+        tbtest suite rfc8867 --virtual --cc bbr,cubic --junit suite.xml
         tbtest suite rfc8867 --cc bbr,cubic --case 5.1 --scale 0.1
         tbtest suite rfc9743 --cc policy:./mine.py:Mine,cubic --repeats 5
     """
@@ -92,8 +108,8 @@ def suite(
         click.echo(scenario_of(case, controllers, repeats, scale).to_yaml(), nl=False)
         return
     from testbed.suite.page import write_pages
-    from testbed.suite.run import run_suite
-    from testbed.suite.verdict import exit_status
+    from testbed.suite.run import results_in, run_suite
+    from testbed.suite.verdict import exit_status, write_junit
 
     out = out or Path("suites") / name
     chosen = found.chosen(cases)
@@ -107,7 +123,11 @@ def suite(
         lambda text: click.echo(text, err=True),
         virtual=virtual,
     )
+    for folder in beside:
+        results += results_in(found, folder)
     out.mkdir(parents=True, exist_ok=True)
+    if junit is not None:
+        write_junit(name, results, failed, junit)
     command = " ".join(["tbtest", *sys.argv[1:]])
     write_pages(found, results, failed, command, out)
     for result in results:

@@ -5,16 +5,21 @@ Markdown.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from analysis.files import MANIFEST
+from testbed.suite.beside import beside
 from testbed.suite.definition import Suite
 from testbed.suite.verdict import CaseResult, Line
 
+MARKS = ("✔", "(✔)", "(✘)", "✘", "–")
 LEGEND = (
     "✔ holds, ✘ fails: the whole 95 % interval over the repeats says so. In brackets: so it was in "
     "the median of these runs, which are too few or too different to tell. – no data."
@@ -24,10 +29,10 @@ LEGEND = (
 def write_pages(
     suite: Suite, results: Sequence[CaseResult], failed: Mapping[str, str], command: str, out: Path
 ) -> None:
-    """Write suite.html and suite.md into ``out``. ``failed``: case -> why it could not be run.
-    Raises OSError.
+    """Write suite.html and suite.md into ``out``; a case may have results of several folders.
+    ``failed``: case -> why it could not be run. Raises OSError.
     """
-    context = _context(suite, results, failed, command)
+    context = _context(suite, results, failed, command, out)
     for template, name, escape in (
         ("page.html", "suite.html", True),
         ("page.md", "suite.md", False),
@@ -46,30 +51,33 @@ def write_pages(
 
 
 def _context(
-    suite: Suite, results: Sequence[CaseResult], failed: Mapping[str, str], command: str
+    suite: Suite, results: Sequence[CaseResult], failed: Mapping[str, str], command: str, out: Path
 ) -> dict[str, Any]:
-    controllers = list(dict.fromkeys(name for result in results for name in result.lines))
+    entries = beside(results)
+    columns = list(dict.fromkeys(name for entry in entries for name in entry.lines))
     missing = [
         {"case": case, "reason": failed.get(case.name, "not asked for")}
         for case in suite.cases
-        if not any(result.case.name == case.name for result in results)
+        if not any(entry.case.name == case.name for entry in entries)
     ]
-    first = results[0] if results else None
+    days = sorted(path.stat().st_mtime for path in _manifests(results))
     return {
         "suite": suite,
-        "controllers": controllers,
-        "results": results,
+        "columns": columns,
+        "entries": entries,
         "missing": missing,
         "command": command,
         "legend": LEGEND,
-        "environment": first.environment if first else {},
-        "kernel": first.environment.get("kernel", "") if first else "",
+        "kernels": " and ".join(dict.fromkeys(map(_kernel, results))),
+        "days": " to ".join(dict.fromkeys(map(_day, (days[0], days[-1])))) if days else "",
+        "ran": {column: sum(column in entry.lines for entry in entries) for column in columns},
+        "relative": lambda folder: os.path.relpath(folder, out),
         "counts": {
-            controller: {
-                mark: sum(result.mark(controller) == mark for result in results)
-                for mark in ("✔", "(✔)", "(✘)", "✘", "–")
+            column: {
+                mark: sum(entry.mark(column) == mark for entry in entries if column in entry.lines)
+                for mark in MARKS
             }
-            for controller in controllers
+            for column in columns
         },
         "figure": figure,
         "link": lambda section: (
@@ -78,6 +86,20 @@ def _context(
     }
 
 
+def _manifests(results: Sequence[CaseResult]) -> list[Path]:
+    return [result.folder / MANIFEST for result in results]
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%-d %B %Y")
+
+
+def _kernel(result: CaseResult) -> str:
+    time = "in virtual time" if result.how == "virtual" else "live"
+    return f"Linux {result.environment.get('kernel', '?')} {time}"
+
+
 def figure(line: Line) -> str:
     """The left side of an expectation in these runs."""
-    return "–" if math.isnan(line.left) else f"{line.left:.3g}"
+    left = line.judged.left
+    return "–" if math.isnan(left) else f"{left:.3g}"

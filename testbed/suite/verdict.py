@@ -1,15 +1,17 @@
-"""What the runs of a suite say: an outcome for each case and controller. Pure but for reading."""
+"""What the runs of a suite say: an outcome for each case and controller. Pure but for its files."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.expect.evaluate import Judgement, Outcome, judge_runs
+from analysis.expect.output import junit_of
 from analysis.files import MANIFEST, read_manifest
 from analysis.measure import measure
 from analysis.run import load_run
@@ -20,12 +22,18 @@ from testbed.suite.definition import Case
 class Line:
     """An expectation of one controller. ``held``: in the median of these runs; None: no data."""
 
-    text: str
-    outcome: Outcome
+    judged: Judgement
     held: bool | None
-    left: float
-    right: float
-    pairs: int
+
+    @property
+    def text(self) -> str:
+        """The expectation as written."""
+        return self.judged.text
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the runs can tell."""
+        return self.judged.outcome
 
     @property
     def mark(self) -> str:
@@ -50,10 +58,24 @@ class CaseResult:
     scenario: dict[str, Any]
     environment: dict[str, Any]
 
+    @property
+    def how(self) -> str:
+        """In which time it ran."""
+        return "virtual" if self.environment.get("virtual_time") else "live"
+
+    @property
+    def length(self) -> str:
+        """Of a cell, and how many of each controller."""
+        return f"{self.scenario['duration']} × {self.scenario['repeats']}"
+
     def mark(self, controller: str) -> str:
         """The worst mark of the controller's lines."""
-        marks = [line.mark for line in self.lines.get(controller, ())]
-        return max(marks, key=_GRAVITY.index) if marks else "–"
+        return worst(self.lines.get(controller, ()))
+
+
+def worst(lines: Sequence[Line]) -> str:
+    """The worst mark of the lines."""
+    return max((line.mark for line in lines), key=_GRAVITY.index, default="–")
 
 
 _GRAVITY = ("✔", "(✔)", "–", "(✘)", "✘")
@@ -96,7 +118,7 @@ def _line(judged: Judgement) -> Line:
     if not math.isnan(judged.left - judged.right):
         below = judged.left <= judged.right
         held = below if "<" in judged.text else judged.left >= judged.right
-    return Line(judged.text, judged.outcome, held, judged.left, judged.right, judged.pairs)
+    return Line(judged, held)
 
 
 def exit_status(results: Sequence[CaseResult]) -> int:
@@ -107,3 +129,19 @@ def exit_status(results: Sequence[CaseResult]) -> int:
     if Outcome.FAIL in outcomes:
         return 1
     return 3 if Outcome.UNDECIDED in outcomes else 0
+
+
+def write_junit(
+    suite: str, results: Sequence[CaseResult], failed: Mapping[str, str], path: Path
+) -> None:
+    """Write the lines of all results as JUnit XML. ``failed``: case -> why it could not be run.
+    Raises OSError.
+    """
+    judged: dict[str, list[Judgement]] = {}
+    for result in results:
+        found = [line.judged for lines in result.lines.values() for line in lines]
+        judged.setdefault(f"{suite}.{result.case.name}", []).extend(found)
+    broken = {f"{suite}.{case}": reason for case, reason in failed.items()}
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.write_text(junit_of(judged, broken), encoding="utf-8")
+    draft.replace(path)
