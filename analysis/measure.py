@@ -17,7 +17,7 @@ from analysis.metrics.percentiles import percentiles_ms
 from analysis.metrics.schema import CellMetrics, Metrics, Summary
 from analysis.metrics.table import RUN, Metric, value_of
 from analysis.metrics.trust import policy_doubts
-from analysis.metrics.video import video_metrics
+from analysis.metrics.video import FILMS, video_metrics
 from analysis.metrics.web import web_metrics
 from analysis.run import Cell, Run
 from analysis.statistics import Interval, median_ci95
@@ -48,7 +48,7 @@ def measure(run: Run) -> Metrics:
 def measure_cell(cell: Cell) -> list[CellMetrics]:
     """One entry per measured flow."""
     goodput, tcpinfo = cell.needed_log("goodput"), cell.log("tcpinfo")
-    has_video = any(flow.kind == "video" for flow in cell.measured)
+    has_video = any(flow.kind in FILMS for flow in cell.measured)
     frames = cell.needed_log("frames") if has_video else cell.log("frames")
     decisions, acks, events = cell.log("decisions"), cell.log("acks"), cell.log("events")
     rates = {flow.flow: throughput.goodput_bps(goodput, flow) for flow in cell.measured}
@@ -84,7 +84,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 retransmit_rate=loss.retransmit_rate(tcpinfo, flow),
                 power=delay.power(rates[flow.flow], one_way),
                 jain=jain[flow.flow],
-                video=video_metrics(frames, flow) if flow.kind == "video" else None,
+                video=video_metrics(frames, flow) if flow.kind in FILMS else None,
                 dash=dash_metrics(cell.log("chunks"), cell.log("sessions"), flow)
                 if flow.kind == "dash"
                 else None,

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.metrics.percentiles import PercentilesMs, percentiles_ms
 from analysis.run import Flow
 
+FILMS = ("video", "call")
+"""Kinds of traffic whose flows log frames."""
 _FREEZE_FRAMES = 30
 _FREEZE_EXTRA_NS = 150_000_000
 _JITTER_BUFFER_MS = 100.0  # the receiver's default, where the flow's options do not say

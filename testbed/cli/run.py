@@ -122,7 +122,8 @@ def scenario_from(
 @click.option(
     "--flow",
     metavar="KIND",
-    help="Measured traffic: video (default), bulk, onoff, web, dash, jobs, command, FILE.py:Class.",
+    help="Measured traffic: video (default), bulk, onoff, web, dash, jobs, command, call, "
+    "FILE.py:Class.",
 )
 @click.option(
     "--sender",

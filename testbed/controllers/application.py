@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
+from testbed.traffic.base import PROGRAMS
 
 if TYPE_CHECKING:
     from testbed.network import Network
@@ -28,10 +29,10 @@ class ApplicationController:
         """See CongestionController."""
         if not 0 < len(self._rest) < 16:
             raise UserError(f"cc {self.name!r}: write it as app:NAME, with 1 to 15 characters")
-        if self._flow != "command":
+        if self._flow not in PROGRAMS:
             raise UserError(
                 f"cc {self.name!r}: only programs bring a controller of their own; use --flow "
-                f"command, not {self._flow}"
+                f"command or call, not {self._flow}"
             )
 
     def prepare(self, run: Scope, run_dir: Path) -> None:

@@ -21,6 +21,7 @@ from testbed.links.base import LinkBackend, Queue
 from testbed.network import Bottleneck, ReturnPath
 from testbed.network.routing import check_detours
 from testbed.parts import steps_trace
+from testbed.run.programs import check_programs
 from testbed.scenario import Scenario
 from testbed.traffic import kind as traffic_kind
 from testbed.traffic.abr import checkpoint_sha256
@@ -174,12 +175,7 @@ def resolve(scenario: Scenario) -> Prepared:
 
         for text in scenario.expect:
             parse(text, [label(name) for name in scenario.cc])
-    kinds = {scenario.flow, *(cross.kind for cross in scenario.cross_traffic)}
-    if "command" in kinds and prepared.backend.name != "relay":
-        raise UserError(
-            f"command traffic is measured by the relay's packet log, which the "
-            f"{prepared.backend.name} backend lacks; use --link-backend relay"
-        )
+    check_programs(scenario, prepared.backend.name)
     return prepared
 
 

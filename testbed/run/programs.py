@@ -9,11 +9,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from testbed.errors import UserError
 from testbed.links.base import FORWARD, REVERSE
 from testbed.network import Network
 from testbed.run.classify import ProgramFlow, carried_bytes, received
+from testbed.scenario import Scenario
 from testbed.system.process import ProcessFailed
+from testbed.traffic.base import PROGRAMS
 from testbed.traffic.planned import PlannedFlow
+
+
+def check_programs(scenario: Scenario, backend: str) -> None:
+    """Raises UserError where programs carry flows that this link backend cannot measure, or a
+    controller is asked for that a call cannot have.
+    """
+    kinds = {scenario.flow, *(cross.kind for cross in scenario.cross_traffic)}
+    programs = [name for name in PROGRAMS if name in kinds]
+    if programs and backend != "relay":
+        raise UserError(
+            f"{programs[0]} traffic is measured by the relay's packet log, which the {backend} "
+            "backend lacks; use --link-backend relay"
+        )
+    others = [name for name in scenario.cc if not name.startswith("app:")]
+    if scenario.flow == "call" and others:
+        raise UserError(
+            f"cc {others[0]!r}: a call is under WebRTC's own controller; write --cc app:gcc"
+        )
 
 
 def program_flows(flows: Sequence[PlannedFlow], start_ns: int) -> list[ProgramFlow]:

@@ -89,7 +89,12 @@ _MODULES = {
     "web": "testbed.traffic.web.kind",
     "jobs": "testbed.traffic.jobs.kind",
     "command": "testbed.traffic.command.kind",
+    "call": "testbed.traffic.call.kind",
 }
+PROGRAMS = ("command", "call")
+"""Kinds whose flows programs carry that choose ports, sockets and congestion control themselves;
+what they send is known by the links' packet log.
+"""
 
 
 def kind_names() -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from testbed.network import Pair
-from testbed.traffic.base import FlowSpec
+from testbed.traffic.base import PROGRAMS, FlowSpec
 
 
 @dataclass(frozen=True)
@@ -21,5 +21,5 @@ class PlannedFlow:
 
     @property
     def foreign(self) -> bool:
-        """Whether programs of the user's carry it: they choose ports and sockets themselves."""
-        return self.spec.kind == "command"
+        """Whether programs carry it that choose ports and sockets themselves."""
+        return self.spec.kind in PROGRAMS

@@ -91,6 +91,8 @@ def _needs(page: Path) -> None:
     text = page.read_text()
     if "iperf3 -c" in text and shutil.which("iperf3") is None:
         pytest.skip("iperf3 is not installed")
+    if "--flow call" in text and shutil.which("chromium") is None:
+        pytest.skip("chromium is not installed")
     if "quic.py" in text and importlib.util.find_spec("aioquic") is None:
         pytest.skip("aioquic is not installed: pip install aioquic")
 

@@ -10,7 +10,7 @@ import time
 from testbed.errors import UserError
 from testbed.traffic.abr import DASH_JS
 from testbed.traffic.base import FlowSpec
-from testbed.traffic.dash.browser import Browser
+from testbed.traffic.browser import Browser
 from testbed.traffic.dash.decide import Decision, decider, rehearse
 from testbed.traffic.dash.element import VideoElement
 from testbed.traffic.dash.gateway import Event, Gateway, LoadedChunk, PageClock, Report

@@ -15,7 +15,7 @@ from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.video import Video, read_video
 from testbed.traffic.abr import DASH_JS, asked_of_server, full_abr_name
 from testbed.traffic.base import Options
-from testbed.traffic.dash.browser import find as find_chromium
+from testbed.traffic.browser import find as find_chromium
 from testbed.traffic.dash.media import Media
 from testbed.traffic.dash.video import default_video
 

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from testbed.errors import UserError
-from testbed.traffic import kind
+from testbed.traffic import browser, kind
 from testbed.traffic.base import parse_options
-from testbed.traffic.dash import browser
 from tests.testbed.traffic.dash.conftest import RATE_BPS, Start
 
 

@@ -1,4 +1,4 @@
-"""A headless Chromium of our own, with a profile in the run folder, ended with its player."""
+"""A headless Chromium of our own, with a profile in the run folder, ended with its flow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,20 +42,22 @@ def find() -> str:
         if path:
             return path
     raise UserError(
-        "player chromium: there is no Chromium here; apt-get install chromium, or set player to "
-        "headless"
+        "there is no Chromium here; apt-get install chromium (dash traffic needs none with player "
+        "set to headless)"
     )
 
 
 class Browser:
     """A running Chromium that shows one page."""
 
-    def __init__(self, url: str, profile: Path) -> None:
-        """Starts it; ``profile`` is made, and removed by ``stop``. From the main thread only."""
+    def __init__(self, url: str, profile: Path, flags: Sequence[str] = ()) -> None:
+        """Starts it with ``flags`` beside the usual ones; ``profile`` is made, and removed by
+        ``stop``. From the main thread only.
+        """
         self._profile = profile
         profile.mkdir()
         self._log = profile / "browser.log"
-        command = [find(), *_FLAGS, f"--user-data-dir={profile}", url]
+        command = [find(), *_FLAGS, *flags, f"--user-data-dir={profile}", url]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 bound_argv(command),
@@ -72,9 +75,7 @@ class Browser:
         if status is not None:
             lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
             last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            raise UserError(
-                f"player chromium: the browser ended with status {status}: {last[:300]}"
-            )
+            raise UserError(f"the browser ended with status {status}: {last[:300]}")
 
     def stop(self) -> None:
         """End it with all that it started, and remove its profile."""

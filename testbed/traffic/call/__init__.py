@@ -1,0 +1,1 @@
+"""A video call between two headless Chromiums: WebRTC with its own congestion controller."""
