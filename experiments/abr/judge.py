@@ -3,7 +3,9 @@
     python -m experiments.abr.judge DATA OUT.json CHECKPOINT...
 
 DATA holds `test/SET/*` (text, `seconds Mbit/s`) and `videos/*.json`. OUT.json holds the names of
-the traces by set, and by checkpoint, set and video the mean linear QoE of chunks 1 to 47.
+the traces by set, and by checkpoint, set and video the mean linear QoE of chunks 1 to 47. With
+`--kept-out` there is one more set, `kept-out`: the recordings that training on these traces keeps
+for validation. Only that one may choose a checkpoint.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from policy.tasks.abr.learned import load_policy
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.qoe import qoe_of
 from policy.tasks.abr.tensors import TensorTraces, start_tensors
+from policy.tasks.abr.training.material import split
 from policy.tasks.abr.video import read_video
 
 CHUNKS = 48
@@ -33,10 +36,13 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--backbone", help="folder of the language model's weights")
     parser.add_argument("--shape", help="folder of the configuration of the random twin")
+    parser.add_argument("--kept-out", action="append", default=[], help="traces; repeatable")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     folders = sorted(path for path in (args.data / "test").iterdir() if path.is_dir())
     sets = {folder.name: find_bandwidths(str(folder)) for folder in folders}
+    if args.kept_out:
+        sets["kept-out"] = split(find_bandwidths(*args.kept_out))[1]
     traces = TensorTraces(pack([one for group in sets.values() for one in group]), args.device)
     videos = [
         read_video(path).clipped(CHUNKS) for path in sorted((args.data / "videos").glob("*.json"))
@@ -65,7 +71,7 @@ def main() -> None:
             chunks, total = sessions.chunks_left, torch.zeros(n, device=args.device)
             while not sessions.done:
                 total = total + sessions.step(policy.choose(sessions))
-            qoe = (total / chunks).cpu().tolist()
+            qoe = [round(one, 5) for one in (total / chunks).cpu().tolist()]
             at = 0
             for name, group in sets.items():
                 by_set[name][video.name] = qoe[at : at + len(group)]

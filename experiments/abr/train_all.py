@@ -1,12 +1,12 @@
 """Trains every network of the results' page: ours, the language model, its twin and specialists.
 
-    python -m experiments.abr.train_all DATA OUT --minutes 8
+    python -m experiments.abr.train_all DATA OUT --minutes 17 --llm
 
-DATA holds `train-127`, `puffer-train` and `videos/*.json`, and `smollm2-8` and `smollm2-shape` (the
-language model's first blocks, and its configuration alone) where `--llm` is to run. Every run is a
-process of `policy.tasks.abr.training` with its log in OUT/NAME.log and its best checkpoint so far
-in OUT/NAME.safetensors; `--parallel` of them run at a time, in the order of `runs`. When the time
-is over those that still run are ended; what they had saved stays. `--tiny` tests the machinery.
+DATA holds `train-127`, `puffer-train` and `videos/*.json`. Every run is a process of
+`policy.tasks.abr.training` with its log in OUT/NAME.log and its best checkpoint so far in
+OUT/NAME.safetensors. `--parallel` small networks and `--parallel-llm` language models train at a
+time, in the order of `runs`, each for a share of the minutes. When the time is over those that
+still run are ended; what they had saved stays. `--tiny` tests the machinery.
 """
 
 from __future__ import annotations
@@ -20,21 +20,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SMALL = "--rounds 14 --sessions 4096 --steps 700 --batch 4096 --keep 5 --learning-rate 0.0015"
-WIDE = "--rounds 14 --sessions 6144 --steps 900 --batch 4096 --keep 4 --learning-rate 0.0015"
-LLM = "--rounds 6 --sessions 4096 --steps 450 --batch 3072 --keep 3 --learning-rate 0.0005"
-PPO = "--method ppo --iterations 300 --sessions 2048 --batch 8192"
-TINY = "--rounds 1 --sessions 8 --steps 2 --batch 8 --iterations 1 --horizon 2 --chunks 5"
+# A share of the time ends each run; rounds and iterations are more than fit.
+SMALL = "--rounds 200 --sessions 3072 --valued 0.5 --steps 400 --batch 4096 --keep 6"
+WIDE = "--rounds 200 --sessions 4096 --valued 0.5 --steps 600 --batch 4096 --keep 8 --starts 2"
+LLM = "--rounds 200 --sessions 2048 --valued 0.5 --steps 200 --batch 2048 --keep 6 --starts 2"
+PPO = "--method ppo --iterations 4000 --sessions 8192 --batch 32768 --group 8 --starts 8"
+TINY = (
+    "--rounds 1 --sessions 8 --steps 2 --batch 8 --iterations 1 --horizon 2 --chunks 5 --group 2 "
+    "--starts 1"
+)
+# A run that would have a smaller share of the time than this is left out.
+LEAST_SHARE = 0.12
 
 
 @dataclass(frozen=True)
 class Run:
-    """A network to train; it starts when the checkpoint of the run `after` is there."""
+    """A network to train for `share` of the time, from `begin` (a share too) on; it starts when the
+    checkpoint of the run `after`, its teacher, is there, and reads that anew in every round.
+    """
 
     name: str
     sets: tuple[str, ...]
     arguments: str
+    share: float
     after: str = ""
+    begin: float = 0.0
     drawn: int = 0
     llm: bool = False
     seeds: tuple[int, ...] = field(default=(1,))
@@ -47,123 +57,176 @@ MOBILE = tuple(
     f"train-127/{vehicle}.*" for vehicle in ("bus", "car", "ferry", "metro", "train", "tram")
 )
 BROADBAND = ("train-127/trace_*", "puffer-train/*")
+LADDERS = 6
 
 
 def runs() -> list[Run]:
     """The most wanted first."""
+    rate, starts = "--learning-rate 0.0015", "--starts 8"
+    wide, small = f"{WIDE} {rate}", f"{SMALL} {rate} {starts}"
+    taught = f"{LLM} --learning-rate 0.001 --teacher-values"
+    twin = f"{taught} --random-weights"
+    ppo = f"{PPO} --learning-rate 0.0007 --narrow"
+    general = "mlp-general-1"
     return [
-        Run("mlp-general", GENERAL, WIDE, drawn=5),
-        Run("mlp-127", HSDPA, SMALL),
-        Run("ppo-127", HSDPA, f"{PPO} --narrow"),
-        Run("llm-general", GENERAL, LLM, "mlp-general-1", 5, llm=True),
-        Run("llm-random-general", GENERAL, f"{LLM} --random-weights", "mlp-general-1", 5, llm=True),
-        Run("gru-general", GENERAL, f"{WIDE} --kind gru", drawn=5),
-        Run("llm-127", HSDPA, LLM, "mlp-127-1", llm=True),
-        Run("gru-127", HSDPA, f"{SMALL} --kind gru"),
-        Run("mlp-127", HSDPA, SMALL, seeds=(2, 3)),
-        Run("ppo-127", HSDPA, f"{PPO} --narrow", seeds=(2, 3)),
-        Run("mlp-mobile", MOBILE, WIDE, drawn=5),
-        Run("mlp-broadband", BROADBAND, WIDE, drawn=5),
-        Run("argmax-127", HSDPA, f"{SMALL} --objective argmax", seeds=(1, 2, 3)),
-        Run("genet-127", HSDPA, f"{PPO} --curriculum", seeds=(1, 2, 3)),
-        Run("return-127", HSDPA, f"{SMALL} --objective return", "mlp-127-1"),
-        Run("mlp-general", GENERAL, WIDE, drawn=5, seeds=(2, 3)),
-        Run("gru-127", HSDPA, f"{SMALL} --kind gru", seeds=(2, 3)),
-        Run("llm-mobile", MOBILE, LLM, "mlp-mobile-1", 5, llm=True),
-        Run("llm-broadband", BROADBAND, LLM, "mlp-broadband-1", 5, llm=True),
+        Run("mlp-general", GENERAL, wide, 0.6, drawn=LADDERS, seeds=(1, 2)),
+        Run("mlp-127", HSDPA, small, 0.4, seeds=(1, 2, 3)),
+        Run("ppo-127", HSDPA, ppo, 0.8, seeds=(1, 2)),
+        Run("llm-general", GENERAL, taught, 0.88, general, 0.08, LADDERS, llm=True),
+        Run("llm-random-general", GENERAL, twin, 0.88, general, 0.08, LADDERS, llm=True),
+        Run("llm-127", HSDPA, taught, 0.4, "mlp-127-1", 0.08, llm=True),
+        Run("llm-general", GENERAL, taught, 0.88, general, 0.08, LADDERS, llm=True, seeds=(2,)),
+        Run("gru-general", GENERAL, f"{wide} --kind gru", 0.6, drawn=LADDERS),
+        Run("gru-127", HSDPA, f"{small} --kind gru", 0.4),
+        Run("argmax-127", HSDPA, f"{small} --objective argmax", 0.25),
+        Run("genet-127", HSDPA, f"{PPO} --learning-rate 0.0007 --curriculum", 0.5),
+        Run("mlp-mobile", MOBILE, wide, 0.3, drawn=LADDERS),
+        Run("mlp-broadband", BROADBAND, wide, 0.3, drawn=LADDERS),
+        Run("return-127", HSDPA, f"{small} --objective return", 0.2, "mlp-127-1"),
+        Run("llm-mobile", MOBILE, taught, 0.25, general, 0.08, LADDERS, llm=True),
+        Run("llm-broadband", BROADBAND, taught, 0.25, general, 0.08, LADDERS, llm=True),
+        Run("ppo-127", HSDPA, ppo, 0.6, seeds=(3,)),
+        Run("argmax-127", HSDPA, f"{small} --objective argmax", 0.25, seeds=(2, 3)),
+        Run("return-127", HSDPA, f"{small} --objective return", 0.2, "mlp-127-1", seeds=(2, 3)),
+        Run("mlp-general", GENERAL, wide, 0.6, drawn=LADDERS, seeds=(3,)),
+        Run("gru-127", HSDPA, f"{small} --kind gru", 0.4, seeds=(2, 3)),
+        Run(
+            "genet-127",
+            HSDPA,
+            f"{PPO} --learning-rate 0.0007 --curriculum",
+            0.4,
+            seeds=(2, 3),
+        ),
     ]
 
 
-def commands(args: argparse.Namespace) -> Iterator[tuple[str, str, list[str]]]:
-    """(name, run that must be there first, command) for every run and seed."""
+@dataclass(frozen=True)
+class Planned:
+    """A run with one seed, as a command without its minutes."""
+
+    run: Run
+    name: str
+    command: list[str]
+
+
+def planned(args: argparse.Namespace) -> Iterator[Planned]:
     data, out = args.data, args.out
     videos = ["envivio", "bbb"]
     for run in runs():
         if run.llm and not args.llm:
             continue
         for seed in run.seeds:
-            command = [sys.executable, "-m", "policy.tasks.abr.training"]
+            name = f"{run.name}-{seed}"
+            command = [sys.executable, "-m", "policy.tasks.abr.training", "--device", args.device]
+            command += ["--out", str(out / f"{name}.safetensors"), "--seed", str(seed)]
             for pattern in run.sets:
                 command += ["--traces", str(data / pattern)]
             for video in videos if run.drawn else videos[:1]:
                 command += ["--video", str(data / "videos" / f"{video}.json")]
-            command += [*run.arguments.split(), "--seed", str(seed), "--drawn", str(run.drawn)]
-            command += [
-                "--device",
-                args.device,
-                "--out",
-                str(out / f"{run.name}-{seed}.safetensors"),
-            ]
+            command += [*run.arguments.split(), "--drawn", str(run.drawn)]
             if run.after:
                 command += ["--teacher", str(out / f"{run.after}.safetensors")]
             if run.llm:
-                random = "--random-weights" in run.arguments
-                folder = "smollm2-shape" if random else "smollm2-8"
-                command += ["--kind", "llm", "--backbone", str(data / folder)]
+                # Begins with its teacher's encoder, and so does its random twin.
+                command += ["--kind", "llm", "--encoder", str(out / f"{run.after}.safetensors")]
+                if args.backbone:
+                    command += ["--backbone", args.backbone]
             if args.tiny:
                 command += TINY.split()
-            yield f"{run.name}-{seed}", run.after, command
+            yield Planned(run, name, command)
+
+
+class Pool:
+    """Runs as processes: so many small networks and so many language models at a time."""
+
+    def __init__(self, args: argparse.Namespace, waiting: list[Planned]) -> None:
+        self.args, self.waiting = args, waiting
+        self.running: dict[str, tuple[Planned, subprocess.Popen[bytes]]] = {}
+        self.ended: dict[str, int] = {}
+
+    def advance(self, share: float) -> None:
+        """Notes what ended and starts what may, at this share of the time."""
+        for name, (_, process) in list(self.running.items()):
+            code = process.poll()
+            if code is not None:
+                self.ended[name] = code
+                del self.running[name]
+        for one in list(self.waiting):
+            if 1 - share < LEAST_SHARE:
+                self.waiting.remove(one)
+            elif self._may_start(one.run, share):
+                self._start(one, min(one.run.share, 1 - share))
+
+    def stop(self) -> None:
+        for _, process in self.running.values():
+            process.terminate()
+        for _, process in self.running.values():
+            process.wait()
+
+    def last_line(self, name: str) -> str:
+        log = self.args.out / f"{name}.log"
+        lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+        return lines[-1] if lines else f"{name}: nothing yet"
+
+    def _may_start(self, run: Run, share: float) -> bool:
+        alike = sum(one.run.llm == run.llm for one, _ in self.running.values())
+        if alike >= (self.args.parallel_llm if run.llm else self.args.parallel):
+            return False
+        taught = not run.after or (self.args.out / f"{run.after}.safetensors").exists()
+        return taught and share >= run.begin
+
+    def _start(self, one: Planned, share: float) -> None:
+        minutes = ["--minutes", f"{share * self.args.minutes:.2f}"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        with (self.args.out / f"{one.name}.log").open("wb") as log:
+            process = subprocess.Popen(
+                one.command + minutes, stdout=log, stderr=subprocess.STDOUT, env=environment
+            )
+        self.running[one.name] = (one, process)
+        self.waiting.remove(one)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Train every network of the results' page.")
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--parallel", type=int, default=8)
+    parser.add_argument("--minutes", type=float, default=17.0)
+    parser.add_argument("--parallel", type=int, default=10)
+    parser.add_argument("--parallel-llm", type=int, default=4)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--llm", action="store_true")
+    parser.add_argument("--backbone", help="folder of the language model, if not the default's")
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--only", default="", help="runs whose names begin so, by commas")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     begins = tuple(filter(None, args.only.split(","))) or ("",)
-    waiting = [one for one in commands(args) if one[0].startswith(begins)]
-    planned = {name for name, _, _ in waiting}
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    ended: dict[str, int] = {}
+    pool = Pool(args, [one for one in planned(args) if one.name.startswith(begins)])
+    names = [one.name for one in pool.waiting]
     began, told = time.monotonic(), 0.0
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     try:
-        while waiting or running:
-            now = time.monotonic() - began
-            if now > args.minutes * 60:
+        while pool.waiting or pool.running:
+            passed = time.monotonic() - began
+            # A little more than a run's own limit, so that each can end by itself.
+            if passed > args.minutes * 60 + 10:
                 break
-            for name, process in list(running.items()):
-                code = process.poll()
-                if code is not None:
-                    ended[name] = code
-                    del running[name]
-            for one in list(waiting):
-                name, after, command = one
-                ready = not after or after in ended or after not in planned
-                if ready and len(running) < args.parallel:
-                    log = (args.out / f"{name}.log").open("wb")
-                    with log:
-                        running[name] = subprocess.Popen(
-                            command, stdout=log, stderr=subprocess.STDOUT, env=environment
-                        )
-                    waiting.remove(one)
-            if now - told > 15:
-                told = now
-                print(f"{now:.0f} s: {len(ended)} ended, {len(waiting)} waiting", flush=True)
-                for name in running:
-                    print(f"  {_last_line(args.out / f'{name}.log')}", flush=True)
+            pool.advance(passed / 60 / args.minutes)
+            if passed - told > 15:
+                told = passed
+                print(
+                    f"{passed:.0f} s: {len(pool.ended)} ended, {len(pool.running)} running, "
+                    f"{len(pool.waiting)} waiting",
+                    flush=True,
+                )
+                for name in pool.running:
+                    print(f"  {pool.last_line(name)}", flush=True)
             time.sleep(0.5)
     finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
-    for name in sorted(planned):
-        state = f"ended with {ended[name]}" if name in ended else "cut short"
-        print(f"{name}: {state}; {_last_line(args.out / f'{name}.log')}")
-    return 1 if any(ended.values()) else 0
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    return lines[-1] if lines else "nothing yet"
+        pool.stop()
+    for name in names:
+        state = f"ended with {pool.ended[name]}" if name in pool.ended else "cut short, or left out"
+        print(f"{name}: {state}; {pool.last_line(name)}")
+    return 1 if any(pool.ended.values()) else 0
 
 
 if __name__ == "__main__":

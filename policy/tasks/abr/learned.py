@@ -20,6 +20,8 @@ from policy.tasks.abr.tensors import TensorSessions
 
 KINDS = ("mlp", "gru", "llm")
 MAX_WIDTH = 4096
+# Of sessions that a network sees at a time, so that a GPU's memory holds what it computes.
+MOST_AT_A_TIME = 1 << 16
 
 
 class Learned(Stateless):
@@ -41,7 +43,11 @@ class Learned(Stateless):
     @torch.inference_mode()
     def choose(self, sessions: TensorSessions) -> Tensor:
         """The same for sessions as tensors, where they are."""
-        return self.scores(sessions).argmax(dim=1)
+        n, device = len(sessions), sessions.traces.device
+        if n <= MOST_AT_A_TIME:
+            return self.scores(sessions).argmax(dim=1)
+        parts = torch.arange(n, device=device).split(MOST_AT_A_TIME)
+        return torch.cat([self.scores(sessions.take(part)).argmax(dim=1) for part in parts])
 
     def scores(self, sessions: Sessions | TensorSessions) -> Tensor:
         """One score a level [n, levels]."""

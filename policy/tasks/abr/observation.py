@@ -38,14 +38,16 @@ def observe(
     chunk_ms, cap_ms = video.chunk_ms, sessions.buffer_cap_ms
     buffer = tensor(state.buffer_ms)
     rates = tensor(video.bitrates_kbps)
-    utility = tensor(qoe.utility[min(sessions.chunk, video.chunks - 1)] / qoe.stall_per_s)
-    before = tensor(qoe.utility[max(sessions.chunk - 1, 0)] / qoe.stall_per_s)
+    n, last = len(sessions), video.chunks - 1
+    # Sessions as arrays stand all at one chunk, those as tensors each at its own.
+    chunk = torch.as_tensor(sessions.chunk, device=device).expand(n)
+    utilities = tensor(qoe.utility / qoe.stall_per_s)
+    utility = utilities[chunk.clamp(max=last)]
     level = torch.as_tensor(state.level, device=device)
-    last_utility = before[level]
+    last_utility = utilities[(chunk - 1).clamp(min=0), level]
     spread = (log_kbps.square().sum(1) / known.sum(1)).sqrt()
     lowest = torch.where(known > 0, log_kbps, torch.zeros_like(log_kbps)).amin(1)
-    left = float(sessions.chunks_left)
-    n = len(sessions)
+    left = (video.chunks - chunk).float()
 
     def whole(value: float) -> Tensor:
         return torch.full((n,), value, device=device)
@@ -61,8 +63,8 @@ def observe(
                     (buffer / chunk_ms).log1p(),
                     (buffer / chunk_ms / 4).clamp(max=1),
                     (buffer / 10_000).clamp(max=3),
-                    whole(left / (left + 10)),
-                    whole(min(left, 10) / 10),
+                    left / (left + 10),
+                    left.clamp(max=10) / 10,
                     (estimate / rates[-1]).log().clamp(-4, 4),
                     (estimate / rates[0]).log().clamp(-4, 4),
                     last_utility,
@@ -77,17 +79,17 @@ def observe(
         dim=1,
     )
 
-    chunks = np.minimum(sessions.chunk + np.arange(LOOKAHEAD), video.chunks - 1)
-    sizes_bits = tensor(video.sizes_bytes[chunks] * 8).T
+    chunks = (chunk[:, None] + torch.arange(LOOKAHEAD, device=device)).clamp(max=last)
+    sizes_bits = tensor(video.sizes_bytes * 8)[chunks].transpose(1, 2)
     # Download time of each level's next chunks over a chunk's duration [n, levels, LOOKAHEAD].
-    times = sizes_bits[None] / (estimate[:, None, None] * chunk_ms)
+    times = sizes_bits / (estimate[:, None, None] * chunk_ms)
     needed = times[:, :, 0]
     ahead = buffer[:, None] / chunk_ms
     shares = torch.tensor(SHARES, device=device)
     slack = ahead[..., None] - needed[..., None] / shares
     levels = video.levels
     row = torch.arange(levels, device=device)
-    change = utility[None] - last_utility[:, None]
+    change = utility - last_utility[:, None]
     by_level = torch.cat(
         [
             times.clamp(min=1e-4).log().clamp(-4, 4),
@@ -95,7 +97,7 @@ def observe(
             slack.clamp(-1, 4) / 4,
             torch.stack(
                 [
-                    utility.expand(n, -1),
+                    utility,
                     change,
                     change.abs(),
                     (rates / rates[-1]).log().expand(n, -1),

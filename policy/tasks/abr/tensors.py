@@ -7,6 +7,7 @@ A trace is walked by its running total of bits instead of sample by sample; resu
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -80,8 +81,11 @@ class TensorTraces:
 
 @dataclass(eq=False)
 class TensorState:
-    """As `State`; `clock_s` is the clock of the lap and `passed_mb` what has passed of it."""
+    """As `State`; `clock_s` is the clock of the lap and `passed_mb` what has passed of it. `chunk`
+    is the next one to request.
+    """
 
+    chunk: Tensor
     trace: Tensor
     clock_s: Tensor
     passed_mb: Tensor
@@ -94,7 +98,9 @@ class TensorState:
 
 
 class TensorSessions:
-    """n sessions of one video that all stand at the same chunk."""
+    """n sessions of one video, each at a chunk of its own: `chunks_left` are those of the session
+    that has most. One whose video is over stays as it is in what it earns: 0.
+    """
 
     def __init__(
         self,
@@ -104,13 +110,13 @@ class TensorSessions:
         *,
         model: Model,
         qoe: Qoe,
-        chunk: int = 0,
+        chunks_left: int,
         buffer_cap_ms: float = BUFFER_CAP_MS,
     ) -> None:
         if model == Model.TCP:
             raise PolicyError("sessions as tensors have the models pensieve and session only")
         self.video, self.traces, self.state = video, traces, state
-        self.model, self.qoe, self.chunk = model, qoe, chunk
+        self.model, self.qoe, self.chunks_left = model, qoe, chunks_left
         self.buffer_cap_ms = buffer_cap_ms
         self._sizes = torch.as_tensor(video.sizes_bytes * 8, device=traces.device)
         self._utility = torch.as_tensor(qoe.utility, device=traces.device)
@@ -120,34 +126,53 @@ class TensorSessions:
 
     @property
     def done(self) -> bool:
-        return self.chunk >= self.video.chunks
+        return self.chunks_left <= 0
 
     @property
-    def chunks_left(self) -> int:
-        return self.video.chunks - self.chunk
+    def chunk(self) -> Tensor:
+        """The next chunk to request [n]; the last one where the video is over."""
+        return self.state.chunk.clamp(max=self.video.chunks - 1)
 
     def branched(self, times: int) -> TensorSessions:
         """Independent copies, each session `times` times in a row."""
-        state = TensorState(
-            *(
-                getattr(self.state, field.name).repeat_interleave(times, dim=0)
-                for field in fields(self.state)
-            )
+        return self._with(
+            getattr(self.state, field.name).repeat_interleave(times, dim=0)
+            for field in fields(self.state)
         )
+
+    def take(self, rows: Tensor) -> TensorSessions:
+        """Independent copies of these sessions."""
+        return self._with(getattr(self.state, field.name)[rows] for field in fields(self.state))
+
+    def joined(self, others: Sequence[TensorSessions]) -> TensorSessions:
+        """Copies of these sessions and of others of the same video and traces, whatever chunks they
+        stand at.
+        """
+        joined = self._with(
+            torch.cat([getattr(one.state, field.name) for one in (self, *others)])
+            for field in fields(self.state)
+        )
+        joined.chunks_left = max(one.chunks_left for one in (self, *others))
+        return joined
+
+    def _with(self, values: Iterable[Tensor]) -> TensorSessions:
+        state = TensorState(*values)
         return TensorSessions(
             self.video,
             self.traces,
             state,
             model=self.model,
             qoe=self.qoe,
-            chunk=self.chunk,
+            chunks_left=self.chunks_left,
             buffer_cap_ms=self.buffer_cap_ms,
         )
 
     def step(self, levels: Tensor) -> Tensor:
-        """Downloads the next chunk at `levels` [n]; its reward [n], 0 for chunk 0."""
-        state = self.state
-        bits = self._sizes[self.chunk][levels]
+        """Downloads the next chunk at `levels` [n]; its reward [n], 0 for chunk 0 and after the
+        last.
+        """
+        state, chunk = self.state, self.chunk
+        bits = self._sizes[chunk, levels]
         if self.model == Model.PENSIEVE:
             moved_s = self._transfer(bits / (state.scale * PAYLOAD_SHARE) / 1e6)
             delay_ms = moved_s * 1000 + state.rtt_ms
@@ -163,18 +188,18 @@ class TensorSessions:
         else:
             wait = (buffer + self.video.chunk_ms - self.buffer_cap_ms).clamp(min=0)
         self._advance(wait / 1000)
-        utility = self._utility[self.chunk][levels]
-        if self.chunk == 0:
-            reward = torch.zeros_like(buffer)
-        else:
-            before = self._utility[self.chunk - 1][state.level]
-            reward = utility - self.qoe.stall_per_s * stall_ms / 1000
-            reward = reward - self.qoe.switch * (utility - before).abs()
+        utility = self._utility[chunk, levels]
+        before = self._utility[(chunk - 1).clamp(min=0), state.level]
+        reward = utility - self.qoe.stall_per_s * stall_ms / 1000
+        reward = reward - self.qoe.switch * (utility - before).abs()
+        counts = (state.chunk > 0) & (state.chunk < self.video.chunks)
+        reward = torch.where(counts, reward, 0.0)
         state.buffer_ms = buffer - wait
         state.level = levels
         state.size_bits = torch.cat([state.size_bits[:, 1:], bits[:, None]], dim=1)
         state.download_ms = torch.cat([state.download_ms[:, 1:], delay_ms[:, None]], dim=1)
-        self.chunk += 1
+        state.chunk = state.chunk + 1
+        self.chunks_left -= 1
         return reward
 
     def _transfer(self, megabits: Tensor) -> Tensor:
@@ -222,6 +247,7 @@ def start_tensors(
     clock = put(times[offsets[trace] + start_sample - 1])
     zeros = torch.zeros((n, HISTORY), dtype=torch.float64, device=device)
     state = TensorState(
+        chunk=torch.zeros(n, dtype=torch.int64, device=device),
         trace=chosen,
         clock_s=clock,
         passed_mb=traces.passed(chosen, clock),
@@ -233,7 +259,13 @@ def start_tensors(
         download_ms=zeros.clone(),
     )
     sessions = TensorSessions(
-        video, traces, state, model=model, qoe=qoe, buffer_cap_ms=buffer_cap_ms
+        video,
+        traces,
+        state,
+        model=model,
+        qoe=qoe,
+        chunks_left=video.chunks,
+        buffer_cap_ms=buffer_cap_ms,
     )
     sessions.step(torch.as_tensor(start_level, device=device))
     return sessions

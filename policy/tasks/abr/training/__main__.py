@@ -17,6 +17,7 @@ import torch
 from policy.errors import PolicyError
 from policy.tasks.abr.learned import KINDS, load_policy, make_net, take_encoder
 from policy.tasks.abr.training import dataset
+from policy.tasks.abr.training.choosers import LatestCheckpoint
 from policy.tasks.abr.training.material import Material, Sources, checked_against
 from policy.tasks.abr.training.ppo import PpoSettings, train_ppo
 from policy.tasks.abr.training.rounds import Batch, Settings, train
@@ -93,6 +94,7 @@ def material_from(
 def run(args: argparse.Namespace) -> float:
     """Trains as asked; returns the score on validation. Raises PolicyError."""
     torch.manual_seed(args.seed or 1)
+    torch.set_float32_matmul_precision("high")
     material, notes, labelled = material_from(args)
     if args.starts is not None:
         material = replace(material, starts=args.starts)
@@ -116,7 +118,7 @@ def run(args: argparse.Namespace) -> float:
         if not material.videos:
             raise PolicyError("ppo plays given videos: give --video")
         return train_ppo(net, material, PpoSettings(**given), args.out, args.device, notes)
-    teacher = None if args.teacher is None else load_policy(args.teacher, args.device)
+    teacher = None if args.teacher is None else LatestCheckpoint(args.teacher, args.device)
     return train(net, material, Settings(**given), args.out, args.device, teacher, notes, labelled)
 
 

@@ -21,7 +21,7 @@ from policy.tasks.abr.video import Video, read_video
 VALIDATION_SHARE = 5
 STARTS_PER_TRACE = 4
 # Mean rate of a drawn session over the top bitrate of its ladder.
-LEAST_RATIO, GREATEST_RATIO = 0.08, 1.2
+LEAST_RATIO, GREATEST_RATIO = 0.03, 2.0
 _VALIDATION_SEED = 7
 
 
@@ -195,7 +195,7 @@ def draw_video(rng: np.random.Generator, chunks: int = 48) -> Video:
     """A random ladder with chunks of 2 to 5 s whose sizes vary together, as scenes do.
 
     3 to 10 levels in uneven steps from 150..1200 kbit/s up to 6..40 times that; real mean rates up
-    to a quarter off the nominal ones; variation of sizes (sd / mean) .05 to .6.
+    to a quarter off the nominal ones; the logarithm of sizes deviates by .05 to .9.
     """
     levels = int(rng.integers(3, 11))
     lowest = np.exp(rng.uniform(np.log(150), np.log(1200)))
@@ -204,7 +204,7 @@ def draw_video(rng: np.random.Generator, chunks: int = 48) -> Video:
     shares = np.concatenate([[0.0], np.cumsum(steps) / steps.sum()])
     bitrates = np.round(lowest * span**shares)
     chunk_ms = float(rng.choice([2000, 3000, 4000, 4000, 5000]))
-    sd = np.exp(rng.uniform(np.log(0.05), np.log(0.6)))
+    sd = np.exp(rng.uniform(np.log(0.05), np.log(0.9)))
     memory = rng.uniform(0.0, 0.9)
     scene = np.zeros(chunks)
     for chunk in range(chunks):

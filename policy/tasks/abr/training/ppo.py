@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from policy.tasks.abr.bandwidth import Floats
 from policy.tasks.abr.learned import Learned, make_net, save_net
@@ -28,6 +29,7 @@ from policy.tasks.abr.training.material import (
     Material,
     mean_reward,
 )
+from policy.tasks.abr.training.schedule import Schedule, running_mean
 
 BINS = 6
 MEASURED_EVERY = 10
@@ -36,8 +38,10 @@ SESSIONS_PER_BIN = 64
 
 @dataclass(frozen=True)
 class PpoSettings:
-    """One iteration plays `sessions` whole videos; the entropy's weight falls from `entropy` to a
-    hundredth of it.
+    """One iteration plays `sessions` whole videos, `group` of them on the same stretch of the same
+    trace: what is good or bad luck for all of them is no one's merit (the input-dependent baseline
+    of Mao et al., ICLR 2019). The entropy's weight falls from `entropy` to a hundredth of it. With
+    `minutes` training ends by then.
     """
 
     iterations: int = 150
@@ -50,6 +54,8 @@ class PpoSettings:
     clip: float = 0.2
     entropy: float = 0.05
     curriculum: bool = False
+    group: int = 1
+    minutes: float = 0.0
     seed: int = 1
 
 
@@ -80,32 +86,36 @@ def train_ppo(
     critic = make_net("mlp", 96).to(device)
     parameters = [*net.parameters(), *critic.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
-    student = Learned(net, device)
+    mean = running_mean(net)
+    student = Learned(mean.module, device)
+    schedule = Schedule(settings.iterations, settings.minutes)
     weights = np.full(BINS, 1 / BINS)
     best, began = -np.inf, time.monotonic()
-    for iteration in range(settings.iterations):
-        left = 1 - iteration / settings.iterations
+    iteration = 0
+    while (left := schedule.left(iteration)) > 0:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * max(left, 0.05)
         if settings.curriculum and iteration % MEASURED_EVERY == 0:
             weights = _gaps(student, material, rng)
         batches = (
-            _curriculum(material, settings.sessions, weights, rng)
+            _curriculum(material, settings.sessions // settings.group, weights, rng)
             if settings.curriculum
-            else material.draw(settings.sessions, rng)
+            else material.draw(settings.sessions // settings.group, rng)
         )
+        batches = [sessions.branched(settings.group) for sessions in batches]
         played = [_play(net, critic, sessions, settings, device) for sessions in batches]
         entropy = settings.entropy * 0.01 ** (1 - left)
         for _ in range(settings.epochs):
             for one in played:
-                _update(net, critic, optimizer, parameters, one, settings, entropy)
-        if (iteration + 1) % 5 == 0 or iteration + 1 == settings.iterations:
+                _update(net, mean, critic, optimizer, parameters, one, settings, entropy)
+        iteration += 1
+        if iteration % 5 == 0 or schedule.left(iteration) <= 0:
             score = material.score(student)
             if score > best:
                 best = score
-                save_net(net, out, {**(notes or {}), "validation": f"{score:.4f}"})
+                save_net(mean.module, out, {**(notes or {}), "validation": f"{score:.4f}"})
             print(
-                f"{out.stem}: iteration {iteration + 1}/{settings.iterations}: "
+                f"{out.stem}: iteration {iteration}/{settings.iterations}: "
                 f"validation {score:.4f} (best {best:.4f}), {time.monotonic() - began:.0f} s",
                 flush=True,
             )
@@ -135,18 +145,23 @@ def _play(
         error = reward[at] + settings.discount * after - value[at]
         following = error + settings.discount * settings.smoothing * following
         advantage[at], after = following, value[at]
+    wanted = advantage + value
+    if settings.group > 1:
+        alike = advantage.reshape(len(reward), -1, settings.group)
+        advantage = (alike - alike.mean(dim=2, keepdim=True)).reshape_as(advantage)
     return Played(
         torch.cat(shared),
         torch.cat(by_level),
         torch.cat(taken),
         torch.cat(log_p),
         advantage.flatten(),
-        (advantage + value).flatten(),
+        wanted.flatten(),
     )
 
 
 def _update(
     net: nn.Module,
+    mean: AveragedModel,
     critic: nn.Module,
     optimizer: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
@@ -169,6 +184,7 @@ def _update(
         (0.5 * error - gain - entropy * spread).backward()
         nn.utils.clip_grad_norm_(parameters, 0.5)
         optimizer.step()
+        mean.update_parameters(net)
 
 
 def _gaps(student: Learned, material: Material, rng: np.random.Generator) -> Floats:

@@ -4,6 +4,8 @@ Each round plays new sessions under the student (in the first round under rules,
 and labels every state with the value of every level when the best policy so far goes on. The
 checkpoint is the one that is best on validation.
 
+The network that visits states and is kept is a running mean of the one that learns.
+
 What is learned from a labelled state is the `objective`:
 
 - `regret`: the regret expected under the softmax of the scores, less a little of its entropy;
@@ -22,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from policy.errors import PolicyError
 from policy.tasks.abr.learned import Learned, save_net
@@ -29,6 +32,7 @@ from policy.tasks.abr.observation import observe
 from policy.tasks.abr.tensors import TensorSessions
 from policy.tasks.abr.training.choosers import Chooser, rules
 from policy.tasks.abr.training.material import Material
+from policy.tasks.abr.training.schedule import Schedule, running_mean
 
 OBJECTIVES = ("regret", "argmax", "return")
 # Returns asked for at run time, in units of the top utility per chunk; validation chooses.
@@ -38,8 +42,10 @@ WORST_REGRET = 10.0
 
 @dataclass(frozen=True)
 class Settings:
-    """`sessions` per round; labels of `keep` rounds are trained on; `horizon` chunks are rolled
-    out.
+    """`sessions` per round, of whose states a share `valued` is labelled; labels of `keep` rounds
+    are trained on; `horizon` chunks are rolled out. With `teacher_values` a given teacher values
+    the levels in every round, even after the student is better: where its own roll-outs cost too
+    much. With `minutes` training ends by then.
     """
 
     objective: str = "regret"
@@ -52,11 +58,16 @@ class Settings:
     learning_rate: float = 1e-3
     entropy: float = 0.02
     explore: float = 0.05
+    valued: float = 1.0
+    teacher_values: bool = False
+    minutes: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise PolicyError(f"objective {self.objective!r}: there are {', '.join(OBJECTIVES)}")
+        if not 0 < self.valued <= 1:
+            raise PolicyError(f"valued {self.valued:g} must lie above 0 and up to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,37 +103,37 @@ def collect(
     valued_by: Chooser | None,
     settings: Settings,
 ) -> Batch:
-    """Plays the sessions, each under one of the behaviours, and labels every state on the way.
+    """Plays the sessions, each under one of the behaviours, and labels a share of the states on
+    the way, all of them at once: each goes on from its own chunk.
 
-    Without a policy to value them, the values are zeros.
+    Without a policy to value them, the values are zeros. A behaviour may be given more than once
+    and plays as many more sessions.
     """
     n, levels, device = len(sessions), sessions.video.levels, sessions.traces.device
     mine = torch.randint(len(behaviours), (n,), device=device)
-    shared, by_level, values, actions, rewards = [], [], [], [], []
+    visited, actions, rewards = [], [], []
     while not sessions.done:
-        own, rows = observe(sessions, device)
-        shared.append(own)
-        by_level.append(rows)
-        if valued_by is None:
-            values.append(torch.zeros((n, levels), device=device))
-        else:
-            values.append(level_values(sessions, valued_by, settings.horizon))
+        visited.append(sessions.branched(1))
         taken = torch.randint(levels, (n,), device=device)
         free = torch.rand(n, device=device) < settings.explore
+        chosen = {id(one): one.choose(sessions) for one in behaviours}
         for index, behaviour in enumerate(behaviours):
-            chosen = behaviour.choose(sessions)
-            taken = torch.where((mine == index) & ~free, chosen, taken)
+            taken = torch.where((mine == index) & ~free, chosen[id(behaviour)], taken)
         actions.append(taken)
         rewards.append(sessions.step(taken) / sessions.qoe.stall_per_s)
     ahead = torch.stack(rewards).flip(0).cumsum(0).flip(0)
     left = torch.arange(len(rewards), 0, -1, device=device)
-    return Batch(
-        torch.cat(shared),
-        torch.cat(by_level),
-        torch.cat(values),
-        torch.cat(actions),
-        (ahead / left[:, None]).flatten().float(),
-    )
+    returns, taken = (ahead / left[:, None]).flatten().float(), torch.cat(actions)
+    states = visited[0].joined(visited[1:])
+    if settings.valued < 1:
+        kept = torch.randperm(len(states), device=device)[: int(len(states) * settings.valued) or 1]
+        states, returns, taken = states.take(kept), returns[kept], taken[kept]
+    if valued_by is None:
+        values = torch.zeros((len(states), levels), device=device)
+    else:
+        values = level_values(states, valued_by, settings.horizon)
+    shared, by_level = observe(states, device)
+    return Batch(shared, by_level, values, taken, returns)
 
 
 def loss_of(net: nn.Module, batch: Batch, rows: Tensor, settings: Settings) -> Tensor:
@@ -143,9 +154,15 @@ def loss_of(net: nn.Module, batch: Batch, rows: Tensor, settings: Settings) -> T
 
 
 def fit(
-    net: nn.Module, optimizer: torch.optim.Optimizer, batches: Sequence[Batch], settings: Settings
+    net: nn.Module,
+    mean: AveragedModel,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    settings: Settings,
 ) -> float:
-    """Trains on the labels; returns the mean loss of the last tenth of the steps."""
+    """Trains on the labels; returns the mean loss of the last tenth of the steps. `mean` follows
+    the network.
+    """
     device = batches[0].shared.device
     sizes = np.array([len(batch.shared) for batch in batches], float)
     rng = np.random.default_rng(settings.seed)
@@ -159,6 +176,7 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        mean.update_parameters(net)
         if step >= settings.steps * 9 // 10:
             recent.append(loss.detach())
     return float(torch.stack(recent).mean())
@@ -185,19 +203,20 @@ def train(
     net = net.to(device)
     parameters = [one for one in net.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer, settings.rounds, settings.learning_rate / 20
-    )
+    schedule = Schedule(settings.rounds, settings.minutes)
     offline = settings.objective == "return"
-    student = Learned(net, device)
+    mean = running_mean(net)
+    student = Learned(mean.module, device)
     pool = rules() if teacher is None else [teacher, *rules()]
     valued_by: Chooser = pool[0]
     to_beat = material.score(valued_by)
     batches: list[list[Batch]] = []
     best = -np.inf
-    for round_ in range(settings.rounds):
+    round_ = 0
+    while (left := schedule.left(round_)) > 0:
         began = time.monotonic()
-        net.eval()
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * (0.05 + 0.95 * (1 - np.cos(np.pi * left)) / 2)
         if labelled is not None:
             batches = [list(labelled)]
         else:
@@ -213,24 +232,25 @@ def train(
             batches = batches[-settings.keep :]
         collected = time.monotonic()
         net.train()
-        loss = fit(net, optimizer, [batch for group in batches for batch in group], settings)
-        schedule.step()
-        net.eval()
+        labels = [batch for group in batches for batch in group]
+        loss = fit(net, mean, optimizer, labels, settings)
+        mean.eval()
         asked: dict[str, str] = {}
         if offline:
-            scores = [material.score(Learned(net, device, target)) for target in TARGETS]
+            scores = [material.score(Learned(mean.module, device, target)) for target in TARGETS]
             score = max(scores)
             asked["target"] = str(TARGETS[scores.index(score)])
         else:
             score = material.score(student)
         if score > best:
             best = score
-            save_net(net, out, {**(notes or {}), **asked, "validation": f"{score:.4f}"})
+            save_net(mean.module, out, {**(notes or {}), **asked, "validation": f"{score:.4f}"})
         # From the first student on that is better, students value the levels.
-        if score > to_beat:
+        if score > to_beat and not settings.teacher_values:
             valued_by = student
+        round_ += 1
         print(
-            f"{out.stem}: round {round_ + 1}/{settings.rounds}: loss {loss:.4f}, "
+            f"{out.stem}: round {round_}/{settings.rounds}: loss {loss:.4f}, "
             f"validation {score:.4f} (best {best:.4f}, to beat {to_beat:.4f}), "
             f"{collected - began:.1f} s labels, {time.monotonic() - collected:.1f} s training",
             flush=True,
