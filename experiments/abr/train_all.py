@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -204,6 +205,8 @@ def main() -> int:
     pool = Pool(args, [one for one in planned(args) if one.name.startswith(begins)])
     names = [one.name for one in pool.waiting]
     began, told = time.monotonic(), 0.0
+    # Whoever ends this ends the trainings with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         while pool.waiting or pool.running:
             passed = time.monotonic() - began
