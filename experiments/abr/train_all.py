@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # A share of the time ends each run; rounds and iterations are more than fit.
-SMALL = "--rounds 200 --sessions 3072 --valued 0.5 --steps 400 --batch 4096 --keep 6"
+SMALL = "--rounds 200 --sessions 2048 --valued 0.5 --steps 400 --batch 4096 --keep 8"
 WIDE = "--rounds 200 --sessions 4096 --valued 0.5 --steps 600 --batch 4096 --keep 8 --starts 2"
 LLM = "--rounds 200 --sessions 2048 --valued 0.5 --steps 200 --batch 2048 --keep 6 --starts 2"
 PPO = "--method ppo --iterations 4000 --sessions 8192 --batch 32768 --group 8 --starts 8"

@@ -21,7 +21,7 @@ from policy.tasks.abr.tensors import TensorSessions
 KINDS = ("mlp", "gru", "llm")
 MAX_WIDTH = 4096
 # Of sessions that a network sees at a time, so that a GPU's memory holds what it computes.
-MOST_AT_A_TIME = 1 << 16
+MOST_AT_A_TIME = 1 << 15
 
 
 class Learned(Stateless):

@@ -119,6 +119,7 @@ def train_ppo(
                 f"validation {score:.4f} (best {best:.4f}), {time.monotonic() - began:.0f} s",
                 flush=True,
             )
+    net.load_state_dict(mean.module.state_dict())
     return float(best)
 
 

@@ -192,7 +192,8 @@ def train(
     notes: dict[str, str] | None = None,
     labelled: Sequence[Batch] | None = None,
 ) -> float:
-    """Trains `net`, writes the best checkpoint to `out`; returns its score on validation.
+    """Trains `net`, writes the best checkpoint to `out`; returns its score on validation. In the
+    end `net` holds the running mean.
 
     `teacher` values the levels until the student is better; without one a rule does. With
     `labelled` states, every round learns from these alone and plays no session but to validate.
@@ -255,4 +256,6 @@ def train(
             f"{collected - began:.1f} s labels, {time.monotonic() - collected:.1f} s training",
             flush=True,
         )
+    net.load_state_dict(mean.module.state_dict())
+    net.eval()
     return float(best)

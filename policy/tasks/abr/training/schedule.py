@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -33,12 +34,14 @@ class Schedule:
 
 def running_mean(net: nn.Module) -> AveragedModel:
     """A copy of `net` whose weights follow it."""
-    mean = AveragedModel(net, multi_avg_fn=_mixed)
+    steps = itertools.count(1)
+
+    # The library's own count lies on the GPU, and reading it would wait for that.
+    @torch.no_grad()
+    def mix(means: Sequence[Tensor], news: Sequence[Tensor], _: Tensor | int) -> None:
+        share = max(SHARE, 9 / (10 + next(steps)))
+        torch._foreach_lerp_(list(means), list(news), share)
+
+    mean = AveragedModel(net, multi_avg_fn=mix)
     mean.eval()
     return mean
-
-
-@torch.no_grad()
-def _mixed(means: Sequence[Tensor], news: Sequence[Tensor], steps: Tensor | int) -> None:
-    share = max(SHARE, 9 / (10 + int(steps)))
-    torch._foreach_lerp_(list(means), list(news), share)
