@@ -11,16 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Floats, Ints, Traces
-from policy.tasks.abr.jit import jit
-from policy.tasks.abr.network import (
-    INITIAL_WINDOW_BYTES,
-    PENSIEVE_RTT_MS,
-    Model,
-    advance,
-    carried,
-    fetch,
-    full_buffer_wait_ms,
-)
+from policy.tasks.abr.compiled import mean_ahead, step_all
+from policy.tasks.abr.network import INITIAL_WINDOW_BYTES, PENSIEVE_RTT_MS, Model
 from policy.tasks.abr.qoe import Qoe, qoe_of
 from policy.tasks.abr.video import Video
 
@@ -125,7 +117,7 @@ class Sessions:
         n = len(self)
         reward, download, stall, wait = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
         state = self.state
-        _step(
+        step_all(
             int(self.model),
             self.traces.times_s,
             self.traces.rates_mbps,
@@ -166,7 +158,7 @@ class Sessions:
         """
         state, traces = self.state, self.traces
         ahead: Floats = np.empty(len(self))
-        _ahead(
+        mean_ahead(
             traces.times_s,
             traces.rates_mbps,
             traces.offsets,
@@ -232,90 +224,3 @@ def start(
     if start_level is not None:
         sessions.step(np.broadcast_to(np.asarray(start_level, np.int64), n))
     return sessions
-
-
-@jit
-def _step(
-    model: int,
-    times_s: Floats,
-    rates_mbps: Floats,
-    offsets: Ints,
-    sizes_bytes: Floats,
-    utility_before: Floats,
-    utility: Floats,
-    stall_per_s: float,
-    switch: float,
-    chunk_ms: float,
-    cap_ms: float,
-    levels: Ints,
-    trace: Ints,
-    at: Ints,
-    clock_s: Floats,
-    scale: Floats,
-    rtt_ms: Floats,
-    buffer_ms: Floats,
-    level: Ints,
-    window_bytes: Floats,
-    idle_ms: Floats,
-    size_bits: Floats,
-    download_ms: Floats,
-    latency_ms: Floats,
-    reward: Floats,
-    delay_ms: Floats,
-    stall_ms: Floats,
-    waited_ms: Floats,
-) -> None:
-    for i in range(len(levels)):
-        first, end = offsets[trace[i]], offsets[trace[i] + 1]
-        chosen = levels[i]
-        size = sizes_bytes[chosen]
-        delay, at[i], clock_s[i], window_bytes[i] = fetch(
-            model,
-            times_s,
-            rates_mbps,
-            first,
-            end,
-            at[i],
-            clock_s[i],
-            size,
-            scale[i],
-            rtt_ms[i],
-            window_bytes[i],
-            idle_ms[i],
-        )
-        stall = max(delay - buffer_ms[i], 0.0)
-        buffer = max(buffer_ms[i] - delay, 0.0) + chunk_ms
-        wait = full_buffer_wait_ms(model, buffer, chunk_ms, cap_ms)
-        if wait > 0.0:
-            buffer -= wait
-            at[i], clock_s[i] = advance(times_s, first, end, at[i], clock_s[i], wait)
-        idle_ms[i] = wait
-        buffer_ms[i] = buffer
-        change = 0.0 if level[i] < 0 else abs(utility[chosen] - utility_before[level[i]])
-        reward[i] = utility[chosen] - stall_per_s * stall / 1000.0 - switch * change
-        level[i] = chosen
-        for k in range(size_bits.shape[1] - 1):
-            size_bits[i, k] = size_bits[i, k + 1]
-            download_ms[i, k] = download_ms[i, k + 1]
-            latency_ms[i, k] = latency_ms[i, k + 1]
-        size_bits[i, -1] = size * 8.0
-        download_ms[i, -1] = delay
-        latency_ms[i, -1] = rtt_ms[i]
-        delay_ms[i], stall_ms[i], waited_ms[i] = delay, stall, wait
-
-
-@jit
-def _ahead(
-    times_s: Floats,
-    rates_mbps: Floats,
-    offsets: Ints,
-    trace: Ints,
-    at: Ints,
-    clock_s: Floats,
-    wait_ms: float,
-    ahead: Floats,
-) -> None:
-    for i in range(len(trace)):
-        first, end = offsets[trace[i]], offsets[trace[i] + 1]
-        total = carried(times_s, rates_mbps, first, end, at[i], clock_s[i], wait_ms)
-        ahead[i] = total * 8.0 / wait_ms

@@ -15,6 +15,7 @@ from policy.tasks.abr.video import Video
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from policy.tasks.abr.observation import observe  # noqa: E402
 from policy.tasks.abr.tensors import TensorTraces, start_tensors  # noqa: E402
 
 LADDER = np.array([300.0, 750.0, 1200.0])
@@ -74,7 +75,7 @@ def test_branches_are_independent():
     )
     copies = sessions.branched(3)
     copies.step(torch.tensor([0, 1, 2]))
-    assert sessions.chunk == 1
+    assert sessions.chunk.tolist() == [1]
     assert copies.state.download_ms[:, -1].diff().min() > 0
     with pytest.raises(PolicyError, match="pensieve and session only"):
         start_tensors(
@@ -88,3 +89,39 @@ def test_branches_are_independent():
             rtt_ms=np.zeros(1),
             start_level=zeros,
         )
+
+
+def test_sessions_at_different_chunks_go_on_together_as_they_would_apart():
+    rng = np.random.default_rng(3)
+    video = Video("test", 4000, LADDER, LADDER * 500 * rng.uniform(0.5, 1.5, (9, 3)))
+    traces = TensorTraces(pack([Bandwidth("t", np.arange(99.0), rng.uniform(0.2, 3, 99))]))
+    early = start_tensors(
+        video,
+        traces,
+        qoe_of(video),
+        model=Model.PENSIEVE,
+        trace=np.zeros(2, np.int64),
+        start_sample=np.array([1, 40]),
+        scale=np.ones(2),
+        rtt_ms=np.full(2, 80.0),
+        start_level=np.zeros(2, np.int64),
+    )
+    late = early.branched(1)
+    for level in (2, 0, 1):
+        late.step(torch.full((2,), level))
+    together = early.joined([late])
+    seen = observe(together)
+    apart = [observe(early), observe(late)]
+    assert all(torch.equal(seen[k], torch.cat([one[k] for one in apart])) for k in (0, 1))
+    assert together.chunks_left == early.chunks_left == late.chunks_left + 3
+    total = torch.zeros(4)
+    while not together.done:
+        total = total + together.step(together.chunk % 3)
+    alone = []
+    for one in (early, late):
+        earned = torch.zeros(2)
+        while not one.done:
+            earned = earned + one.step(one.chunk % 3)
+        alone.append(earned)
+    # What goes on after the end of its video earns nothing more.
+    assert torch.allclose(total, torch.cat(alone))
