@@ -23,6 +23,8 @@ SCHEMA: Literal[1] = 1
 MANIFEST, CELL = "manifest.json", "cell.json"
 METRICS, REPORT = "metrics.json", "report.html"
 CELLS, TRACES, INPUTS = "cells", "traces", "inputs"
+IPV6_PREFIX = 0xFD74_6274_6573_7400 << 64
+"""Of every host's IPv6 address (RFC 4193); packet logs hold the last 32 bits."""
 _MAX_BYTES = 256 * 2**20  # of a JSON file
 _MAX_DURATION_NS = 7 * 24 * 3600 * 10**9
 

@@ -1,6 +1,6 @@
 """How exact the emulated links are on this machine.
 
-    sudo .venv/bin/python bench/link.py [--backend relay] [--trace att.down.gz] [--seconds 10]
+    sudo .venv/bin/python -P bench/link.py [--backend relay] [--trace att.down.gz] [--seconds 10]
     [--json]
 
 Packets go from one namespace over the link to another. Delays are measured from the sender's clock

@@ -11,10 +11,10 @@ from collections import Counter, deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from analysis.files import IPV6_PREFIX
 from testbed.system.rtnl import Route
 
 MAX_LINKS = 1 << 16
-_IPV6_PREFIX = int(ipaddress.IPv6Address("fd74:6274:6573:7400::"))  # a unique local one (RFC 4193)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PlannedLink:
     def _address(self, host: int) -> str:
         number = 10 << 24 | self.index << 8 | host
         if self.ipv6:
-            return str(ipaddress.IPv6Address(_IPV6_PREFIX | number))
+            return str(ipaddress.IPv6Address(IPV6_PREFIX | number))
         return str(ipaddress.IPv4Address(number))
 
 

@@ -48,7 +48,7 @@ class FlowTail:
         self._decisions: dict[Path, _ArrowTail] = {}
         self._readings: deque[tuple[int, _Sums]] = deque(maxlen=_READINGS + 1)
         self._tiers: dict[int, Counter[str]] = {}
-        self._known: set[int] = set()
+        self._seen = np.zeros(1, bool)
         self._count = 0
 
     def close(self) -> None:
@@ -61,32 +61,41 @@ class FlowTail:
             self._open()
             self._read_decisions()
         self._count += 1
-        sums = _Sums({}, {}, {}, {})
+        sums = _Sums()
         for file in self._packets.values():
             sums.add(_new_records(file))
         self._readings.append((now_ns, sums))
         first_ns = self._readings[0][0]
+        width = max(len(self._seen), *(reading.table.shape[1] for _, reading in self._readings))
+        recent = np.zeros((4, width))
+        for at_ns, reading in self._readings:
+            if at_ns > first_ns:
+                recent[:, : reading.table.shape[1]] += reading.table
+        seen = recent[_Sums.PACKETS] + recent[_Sums.LOST] > 0
+        seen[: len(self._seen)] |= self._seen
+        self._seen = seen
+        places = np.flatnonzero(seen)
         length_ns = max(1, now_ns - first_ns)
-        recent = [sums for at_ns, sums in self._readings if at_ns > first_ns]
-        self._known |= {flow for sums in recent for flow in sums.packets}
-        return [self._flow(flow, recent, length_ns) for flow in sorted(self._known)]
+        columns = recent[:, places].T.tolist()
+        return [
+            FlowNow(
+                flow=place - 1,
+                rate_bps=size_bytes * 8 * NS_PER_S / length_ns,
+                queue_ns=waited_ns / packets if packets else 0.0,
+                lost_packets=int(lost),
+                tier=self._tier(place - 1),
+            )
+            for place, (packets, size_bytes, waited_ns, lost) in zip(
+                places.tolist(), columns, strict=True
+            )
+        ]
 
-    def _flow(self, flow: int, recent: list[_Sums], length_ns: int) -> FlowNow:
-        packets = sum(sums.packets.get(flow, 0) for sums in recent)
-        delivered_bytes = sum(sums.delivered_bytes.get(flow, 0) for sums in recent)
-        waited_ns = sum(sums.waited_ns.get(flow, 0) for sums in recent)
+    def _tier(self, flow: int) -> str:
         tiers = self._tiers.get(flow)
-        tier = ""
-        if tiers:
-            (name, count), *_ = tiers.most_common(1)
-            tier = f"{name} {count / tiers.total():.0%}"
-        return FlowNow(
-            flow=flow,
-            rate_bps=delivered_bytes * 8 * NS_PER_S / length_ns,
-            queue_ns=waited_ns / packets if packets else 0.0,
-            lost_packets=sum(sums.lost.get(flow, 0) for sums in recent),
-            tier=tier,
-        )
+        if not tiers:
+            return ""
+        (name, count), *_ = tiers.most_common(1)
+        return f"{name} {count / tiers.total():.0%}"
 
     def _open(self) -> None:
         for path in self._folder.glob("link-*.packets"):
@@ -107,35 +116,40 @@ class FlowTail:
                     self._tiers.setdefault(flow, Counter())[tier] += 1
 
 
-@dataclass(frozen=True)
 class _Sums:
-    """Of the data packets of each flow in one reading, over all links."""
+    """Of the data packets of each flow in one reading, over all links: ``table`` is float64[4,
+    highest flow + 2], with the packets of no flow in the first column.
+    """
 
-    packets: dict[int, int]  # delivered
-    delivered_bytes: dict[int, int]
-    waited_ns: dict[int, int]
-    lost: dict[int, int]
+    PACKETS, BYTES, WAITED_NS, LOST = range(4)  # delivered; of those; of those; dropped
+
+    def __init__(self) -> None:
+        self.table = np.zeros((4, 1))
 
     def add(self, records: npt.NDArray[np.void]) -> None:
-        """Add a link's. Of a flow over several links the bytes of the busiest count."""
+        """Add a link's. Of a flow over several links packets and bytes of the busiest count."""
         if not len(records):
             return
         flow, ack = flows_of(records["source_port"], records["destination_port"])
         data = records[~ack]
-        place = flow[~ack].astype(np.int64) + 1  # that of no flow is 0
+        if not len(data):
+            return
+        place = flow[~ack].astype(np.int64) + 1
+        width = max(self.table.shape[1], int(place.max()) + 1)
         delivered = data["verdict"] == DELIVERED
         waited_ns = np.where(delivered, data["dequeue_ns"] - data["enqueue_ns"], 0)
         sizes = np.where(delivered, data["size_bytes"], 0)
-        dropped = data["dequeue_ns"] < 0
-        count, size, waited, drops = (
-            np.bincount(place, weights) for weights in (delivered, sizes, waited_ns, dropped)
+        found = np.array(
+            [
+                np.bincount(place, weights, minlength=width)
+                for weights in (delivered, sizes, waited_ns, data["dequeue_ns"] < 0)
+            ]
         )
-        for number in np.unique(place).tolist():
-            flow_number = number - 1
-            for sums, value in ((self.packets, count), (self.delivered_bytes, size)):
-                sums[flow_number] = max(sums.get(flow_number, 0), int(value[number]))
-            for sums, value in ((self.waited_ns, waited), (self.lost, drops)):
-                sums[flow_number] = sums.get(flow_number, 0) + int(value[number])
+        known = self.table.shape[1]
+        busiest, summed = found[: self.WAITED_NS, :known], found[self.WAITED_NS :, :known]
+        np.maximum(busiest, self.table[: self.WAITED_NS], out=busiest)
+        summed += self.table[self.WAITED_NS :]
+        self.table = found
 
 
 def _new_records(file: BinaryIO) -> npt.NDArray[np.void]:

@@ -29,8 +29,12 @@ _MAX_FLOWS = 16  # lines of flows
 
 def sparkline(values: Sequence[float], top: float) -> str:
     """One character per value, from blank (0) to full (``top`` and above)."""
-    scale = (len(_BARS) - 1) / top if top > 0 else 0.0
-    return "".join(_BARS[min(len(_BARS) - 1, round(max(0.0, value) * scale))] for value in values)
+    if top <= 0:
+        return _BARS[0] * len(values)
+    most, scale = len(_BARS) - 1, (len(_BARS) - 1) / top
+    # As whole numbers before they are held against the ends: this runs for every flow and moment.
+    levels = [int(value * scale + 0.5) for value in values]
+    return "".join([_BARS[level if 0 <= level <= most else most * (level > 0)] for level in levels])
 
 
 class LiveView:
@@ -155,8 +159,17 @@ class _Plain:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in self._lines:
-            yield Segment(line[: options.max_width])
+            yield _Narrow(line[: options.max_width])
             yield Segment.line()
+
+
+class _Narrow(Segment):
+    """Text of which every character is one cell wide, as the bars are; Rich looks each up."""
+
+    @property
+    def cell_length(self) -> int:
+        """See Segment."""
+        return len(self.text)
 
 
 class FlowLines:

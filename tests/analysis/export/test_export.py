@@ -7,8 +7,11 @@ import json
 import struct
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 
 import tbtest
 from analysis.errors import AnalysisError
@@ -84,23 +87,39 @@ def test_headers_are_what_the_log_says() -> None:
     common = {"ecn": 3, "source": 0x0A000001, "destination": 0x0A000102, "source_port": 40000}
     common |= {"destination_port": 5000, "marked": True}
     raw = _headers(
-        {**common, "protocol": 6, "size_bytes": 1500, "payload_bytes": 1448}, marked=True
+        {**common, "protocol": 6, "size_bytes": 1500, "payload_bytes": 1448}, 4, marked=True
     )
     packet = IP(raw)
     assert (packet.src, packet.dst, packet.len, packet.tos) == ("10.0.0.1", "10.0.1.2", 1500, 3)
     assert (packet[TCP].sport, packet[TCP].dport, packet[TCP].dataofs) == (40000, 5000, 8)
     datagram = {**common, "protocol": 17, "size_bytes": 128, "payload_bytes": 100}
-    packet = IP(_headers(datagram, marked=False))
+    packet = IP(_headers(datagram, 4, marked=False))
     assert packet.tos == 2
     assert (packet[UDP].dport, packet[UDP].len) == (5000, 108)
 
 
-def test_blocks_of_pcapng_have_their_lengths(folder: Path, tmp_path: Path) -> None:
-    """Through the whole file: every block begins and ends with the same length."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def test_headers_of_ipv6_have_whole_addresses() -> None:
+    common = {"ecn": 3, "source": 0x0A000001, "destination": 0x0A000102, "source_port": 40000}
+    common |= {"destination_port": 5000, "marked": True}
+    raw = _headers(
+        {**common, "protocol": 6, "size_bytes": 1500, "payload_bytes": 1428}, 6, marked=True
+    )
+    packet = IPv6(raw)
+    assert (packet.src, packet.dst) == (
+        "fd74:6274:6573:7400::a00:1",
+        "fd74:6274:6573:7400::a00:102",
+    )
+    assert (packet.plen, packet.tc, packet.nh) == (1460, 3, 6)
+    assert (packet[TCP].sport, packet[TCP].dport, packet[TCP].dataofs) == (40000, 5000, 8)
+    datagram = {**common, "protocol": 17, "size_bytes": 148, "payload_bytes": 100}
+    packet = IPv6(_headers(datagram, 6, marked=False))
+    assert packet.tc == 2
+    assert (packet[UDP].dport, packet[UDP].len) == (5000, 108)
 
-    path = next((folder / "cells").glob("*bbr*")) / "packets.parquet"
+
+def with_addresses(run: Path) -> Path:
+    """The run, whose first cell's packet log has the columns that synthetic ones lack."""
+    path = next((run / "cells").glob("*bbr*")) / "packets.parquet"
     table = pq.read_table(path)
     for name, value in (
         ("ecn", 0),
@@ -115,7 +134,24 @@ def test_blocks_of_pcapng_have_their_lengths(folder: Path, tmp_path: Path) -> No
         if name not in table.column_names:
             table = table.append_column(name, pa.array([value] * len(table)))
     pq.write_table(table, path)
-    (file,) = export(folder, "pcapng", tmp_path / "out", "000-bbr-r0")
+    return run
+
+
+@pytest.mark.parametrize(("version", "link_type"), [(4, 228), (6, 229)])
+def test_the_interfaces_of_pcapng_say_which_ip(
+    tmp_path: Path, version: int, link_type: int
+) -> None:
+    cell = SyntheticCell(cc="bbr", logs={"packets": PACKETS, "goodput": []})
+    run = with_addresses(write_run(tmp_path / "run", [cell], scenario={"ip": version}))
+    (file,) = export(run, "pcapng", tmp_path / "out")
+    data = file.read_bytes()
+    (head,) = struct.unpack_from("<I", data, 4)
+    assert struct.unpack_from("<IIH", data, head)[::2] == (1, link_type)
+
+
+def test_blocks_of_pcapng_have_their_lengths(folder: Path, tmp_path: Path) -> None:
+    """Through the whole file: every block begins and ends with the same length."""
+    (file,) = export(with_addresses(folder), "pcapng", tmp_path / "out", "000-bbr-r0")
     data, at, kinds, comments = file.read_bytes(), 0, [], 0
     while at < len(data):
         kind, length = struct.unpack_from("<II", data, at)
