@@ -48,14 +48,15 @@ def recordings(shared: Path, side: str) -> list[Bandwidth]:
 @click.option("--shared", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--sessions", default=512, show_default=True, help="Of the training side.")
-def main(shared: Path, out: Path, sessions: int) -> None:
+@click.option("--device", default="cpu", show_default=True)
+def main(shared: Path, out: Path, sessions: int, device: str) -> None:
     """Play and label the sessions of all sides."""
     videos = [read_video(shared / "videos" / f"{name}.json").clipped(48) for name in VIDEOS]
-    shipped = load_policy(SHIPPED)
+    shipped = load_policy(SHIPPED, device)
     shipped.net.eval()
     for number, side in enumerate(SIDES):
         torch.manual_seed(number)
-        traces = TensorTraces(pack(recordings(shared, side)))
+        traces = TensorTraces(pack(recordings(shared, side)), device)
         material = Material(traces, traces, tuple(videos))
         count = sessions if side == "train" else max(sessions // 4, 2)
         folder = out / side
@@ -63,7 +64,7 @@ def main(shared: Path, out: Path, sessions: int) -> None:
         states = 0
         for index, drawn in enumerate(material.draw(count, np.random.default_rng(number))):
             batch = collect(drawn, [*rules(), *[shipped] * 6], shipped, Settings())
-            arrays = {one.name: getattr(batch, one.name).numpy() for one in fields(batch)}
+            arrays = {one.name: getattr(batch, one.name).cpu().numpy() for one in fields(batch)}
             np.savez_compressed(folder / f"sessions-{index:03d}.npz", **arrays)
             states += len(batch.taken)
         click.echo(f"{folder}: {states} states of {len(traces)} traces")

@@ -46,21 +46,21 @@ BETTER = {"congestion": 1.0, "abr": 1.0, "cjs": -1.0}
 """The sign that makes more of a score better."""
 
 
-def congestion(folder: Path, data: Path, limit: int) -> dict[str, float]:
+def congestion(folder: Path, data: Path, limit: int, device: str = "cpu") -> dict[str, float]:
     """Score by test trace, the mean over round trips."""
     record = json.loads((data / "congestion" / "collection.json").read_text())
     names = sorted(name for name, side in record["splits"].items() if side == "test")[:limit]
     files = [str(next((data / "congestion" / "traces").glob(f"{name}.*"))) for name in names]
     links = links_of(files, 15, 1)
     flows = len(links.rtt_ms)
-    policy = load_model(folder, "cpu", "congestion")
+    policy = load_model(folder, device, "congestion")
     score = run(links, PolicyController(policy, flows))["score"]
     return dict(zip(names, score.reshape(len(names), -1).mean(axis=1).tolist(), strict=True))
 
 
-def abr(folder: Path, shared: Path, limit: int) -> dict[str, float]:
+def abr(folder: Path, shared: Path, limit: int, device: str = "cpu") -> dict[str, float]:
     """QoE a chunk by test recording, the mean over its traces and videos."""
-    policy = load_abr(folder, "cpu")
+    policy = load_abr(folder, device)
     found: dict[str, list[float]] = {}
     mine = recordings(shared, "test")
     kept = sorted({one.recording for one in mine})[:limit]
@@ -73,12 +73,14 @@ def abr(folder: Path, shared: Path, limit: int) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def cjs(folder: Path, profiles: Path, sequences: int, jobs: int = 20) -> dict[str, float]:
+def cjs(
+    folder: Path, profiles: Path, sequences: int, jobs: int = 20, device: str = "cpu"
+) -> dict[str, float]:
     """Mean completion time in s by sequence."""
     load = workload(profiles, "test")
     model, _ = checkpoint.load(folder, task="cjs")
     clusters = [load.environment(number, jobs) for number in range(sequences)]
-    times_ms = play_cluster(model, clusters)
+    times_ms = play_cluster(model, clusters, device)
     return {str(number): float(times.mean()) / 1e3 for number, times in enumerate(times_ms)}
 
 

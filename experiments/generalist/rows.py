@@ -54,6 +54,16 @@ ROWS = {
     "F-gru": Row("three GRU specialists", {"kind": "gru"}, alone=True),
     "G": Row("small joint transformer", _SMALL),
     "G-root": Row("G, shares as the root of the samples", _SMALL, settings={"shares": "root"}),
+    "G-long": Row("G, eight times the steps", _SMALL),
+    "F-long": Row("F, eight times the steps", _SMALL, alone=True),
+    "I": Row("G that first learned the next state", _SMALL),
+    "B-no-token": Row("B without task tokens", _LLM | {"task_token": False}),
+    "G-no-token": Row("G without task tokens", _SMALL | {"task_token": False}),
+    **{f"B-{n}": Row(f"B with {n} blocks", _llm(layers=n)) for n in (4, 16, 30)},
+    **{
+        f"E-{n}": Row(f"random twin of B-{n}", _llm(layers=n, pretrained=False))
+        for n in (4, 16, 30)
+    },
 }
 _GPU: dict[str, Any] = {
     "max_steps": 4000,
@@ -82,9 +92,11 @@ def config_of(
     """The settings of one training. Raises pydantic's ValidationError."""
     parts = {name: _CPU_ENCODERS.get(name) if cpu else None for name in tasks}
     data = (_CPU if cpu else _GPU) | row.settings | more
-    return MixtureConfig.model_validate(
-        data | {"seeds": [seed], "model": row.model | {"tasks": parts}}
-    )
+    model = row.model
+    if not model.get("backbone", {}).get("pretrained", True):
+        # Each seed has random weights of its own.
+        model = model | {"backbone": model["backbone"] | {"seed": seed}}
+    return MixtureConfig.model_validate(data | {"seeds": [seed], "model": model | {"tasks": parts}})
 
 
 @click.command()

@@ -1,0 +1,247 @@
+"""All rows, the scale ablation and the few-shot curves on one GPU: many short trainings side by
+side, the most important first, until the time is over.
+
+    python -m experiments.generalist.campaign data --out results --abr ABR \\
+        --profiles tpch.parquet --minutes 20 --processes 8
+
+Each process takes the next run that nobody has taken. OUT/runs holds a file for each run: its
+settings, course, errors on test samples by unit, what was found in the adapters, and the closed
+loop. OUT/checkpoints holds the best seed of rows B and G. What is there is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from experiments.generalist.rows import ROWS, TASKS
+
+LEFT_SHARES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RATES = (5e-4, 1.5e-3, 5e-3)
+RATE_SEED = 100
+"""No other run has it."""
+KEPT = ("G", "B", "G-long")
+_KEPT_BYTES = 12_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large everything is."""
+
+    steps: int = 800
+    rate_steps: int = 250
+    few_steps: int = 200
+    long: int = 8
+    batch: int = 64
+    validation: int = 2048
+    limit_s: float = 200.0
+    sequences: int = 50
+    units: int = 60
+    small: bool = False
+
+
+TINY = Plan(
+    steps=4, rate_steps=2, few_steps=2, long=2, batch=4, validation=32, sequences=1, units=1,
+    small=True,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. `group`: whose learning rate it uses; `needs`: runs that come before."""
+
+    name: str
+    kind: str
+    row: str
+    seed: int
+    tasks: tuple[str, ...] = TASKS
+    rate: float | None = None
+    judged: bool = False
+    left: str = ""
+    noise: bool = False
+    needs: tuple[str, ...] = field(default=())
+
+    @property
+    def group(self) -> str:
+        """Rows whose parameters are of one kind share a learning rate."""
+        if self.row in ("C", "E-all"):
+            return self.row
+        if ROWS[self.row].model["kind"] != "nioka":
+            return "G"
+        return "E" if self.row.startswith("E") else "B"
+
+
+def jobs() -> list[Job]:
+    """All runs, the most important first."""
+    found = [
+        Job(f"rate-{row}-{rate:g}", "rate", row, RATE_SEED, rate=rate)
+        for row in ("B", "G", "E", "C", "E-all")
+        for rate in RATES
+    ]
+
+    def rows(name: str, seeds: tuple[int, ...], judged: bool = False) -> None:
+        groups = [(task,) for task in TASKS] if ROWS[name].alone else [TASKS]
+        for seed in seeds:
+            for tasks in groups:
+                label = f"{name}-{tasks[0]}" if ROWS[name].alone else name
+                found.append(Job(f"{label}/{seed}", "row", name, seed, tasks, judged=judged))
+
+    def few(name: str, seeds: tuple[int, ...], noise: bool = False) -> None:
+        found.extend(
+            Job(f"few-{name}@{left}{'-noise' * noise}/{seed}", "few", name, seed, left=left,
+                noise=noise)
+            for seed in seeds
+            for left in TASKS
+        )
+
+    def merged(seed: int) -> Job:
+        needs = tuple(f"A-{task}/{seed}" for task in TASKS)
+        return Job(f"H/{seed}", "merge", "A", seed, judged=True, needs=needs)
+
+    for name in ("B", "A", "G", "F", "E", "G-long"):
+        rows(name, (0, 1, 2), judged=True)
+    rows("C", (0, 1, 2))
+    for seed in (0, 1, 2):
+        for name in ("B-30", "E-30", "B-4", "E-4", "B-16", "E-16"):
+            rows(name, (seed,))
+        few("G", (seed,))
+        few("B", (seed,))
+        if seed == 0:
+            found.extend(merged(number) for number in (0, 1, 2))
+        few("E", (seed,))
+        few("G", (seed,), noise=True)
+        few("B", (seed,), noise=True)
+        rows("E-all", (seed,), judged=True)
+        rows("D", (seed,))
+        rows("I", (seed,), judged=True)
+        for name in ("F-gru", "G-root", "G-no-token", "B-no-token", "F-long"):
+            rows(name, (seed,))
+    for name in ("G", "F", "G-long", "I", "F-gru"):
+        rows(name, (3, 4))
+    few("G", (3, 4))
+    return found
+
+
+def work(number: int, options: dict[str, Any]) -> None:
+    """One process: run after run until nothing is left or the time is over."""
+    from experiments.generalist.runs import Runner
+
+    os.environ["NUMBA_NUM_THREADS"] = "1"
+    out, end = options["out"], options["end"]
+    runner = Runner(options)
+    while time.time() < end:
+        waiting = False
+        for job in jobs():
+            if options["only"] and not any(job.name.startswith(one) for one in options["only"]):
+                continue
+            if not runner.ready(job):
+                waiting = True
+                continue
+            try:
+                (out / "taken" / job.name.replace("/", "+")).mkdir()
+            except FileExistsError:
+                continue
+            began = time.time()
+            try:
+                record = runner.run(job)
+            except Exception:  # one failed run must not cost the others
+                record = {"failed": traceback.format_exc(limit=-4)}
+            record |= {"name": job.name, "row": job.row, "seed": job.seed, "kind": job.kind,
+                       "wall_s": round(time.time() - began, 1)}
+            file = out / "runs" / f"{job.name.replace('/', '+')}.json"
+            part = file.with_suffix(f".part{number}")
+            part.write_text(json.dumps(record))
+            part.rename(file)
+            waiting = True
+            break
+        else:
+            if not waiting:
+                return
+            time.sleep(0.5)
+
+
+def keep_best(out: Path, checkpoints: Path) -> None:
+    """Copy the best seed of each kept row to OUT, as far as there is room."""
+    room = _KEPT_BYTES
+    for row in KEPT:
+        best: tuple[float, Path] | None = None
+        for file in sorted((out / "runs").glob(f"{row}+*.json")):
+            record = json.loads(file.read_text())
+            folder = checkpoints / row / str(record["seed"]) / "checkpoint"
+            if "best_loss" in record and folder.is_dir():
+                best = min(best or (float("inf"), folder), (record["best_loss"], folder))
+        if best is None:
+            continue
+        size = sum(one.stat().st_size for one in best[1].iterdir())
+        target = out / "checkpoints" / row
+        if size > room:
+            shutil.rmtree(target, ignore_errors=True)
+            continue
+        room -= size
+        stamp = target / "from"
+        if not stamp.exists() or stamp.read_text() != str(best[1]):
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(best[1], target)
+            stamp.write_text(str(best[1]))
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--checkpoints", type=click.Path(path_type=Path), required=True)
+@click.option("--abr", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--minutes", type=float, default=20.0, show_default=True)
+@click.option("--processes", type=int, default=8, show_default=True)
+@click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
+@click.option("--only", default="", help="Names of runs begin so; separated by commas.")
+def main(
+    data: Path, out: Path, checkpoints: Path, abr: Path, profiles: Path, minutes: float,
+    processes: int, tiny: bool, only: str,
+) -> None:
+    """Run what is not there yet."""
+    for name in ("runs", "taken", "checkpoints"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for stale in (out / "taken").iterdir():
+        if not (out / "runs" / f"{stale.name}.json").exists():
+            stale.rmdir()
+    options = {
+        "data": data, "out": out, "abr": abr, "profiles": profiles, "plan": TINY if tiny else
+        Plan(), "end": time.time() + 60 * minutes, "checkpoints": checkpoints,
+        "rates_by": time.time() + (1e9 if tiny else 200.0), "only": [one for one in only.split(",") if one],
+    }
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=work, args=(number, options), daemon=True)
+        for number in range(processes)
+    ]
+    for worker in workers:
+        worker.start()
+    told = 0.0
+    while any(worker.is_alive() for worker in workers) and time.time() < options["end"] + 20:
+        time.sleep(1.0)
+        if time.time() - told > 15:
+            told = time.time()
+            keep_best(out, checkpoints)
+            done = {one.stem for one in (out / "runs").glob("*.json")}
+            running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
+            click.echo(f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs())} {running}")
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+        worker.join(5)
+    keep_best(out, checkpoints)
+    click.echo(f"{len(list((out / 'runs').glob('*.json')))} runs")
+
+
+if __name__ == "__main__":
+    main()
