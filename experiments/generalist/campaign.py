@@ -50,7 +50,14 @@ class Plan:
 
 
 TINY = Plan(
-    steps=4, rate_steps=2, few_steps=2, long=2, batch=4, validation=32, sequences=1, units=1,
+    steps=4,
+    rate_steps=2,
+    few_steps=2,
+    long=2,
+    batch=4,
+    validation=32,
+    sequences=1,
+    units=1,
     small=True,
 )
 
@@ -97,8 +104,14 @@ def jobs() -> list[Job]:
 
     def few(name: str, seeds: tuple[int, ...], noise: bool = False) -> None:
         found.extend(
-            Job(f"few-{name}@{left}{'-noise' * noise}/{seed}", "few", name, seed, left=left,
-                noise=noise)
+            Job(
+                f"few-{name}@{left}{'-noise' * noise}/{seed}",
+                "few",
+                name,
+                seed,
+                left=left,
+                noise=noise,
+            )
             for seed in seeds
             for left in TASKS
         )
@@ -155,8 +168,13 @@ def work(number: int, options: dict[str, Any]) -> None:
                 record = runner.run(job)
             except Exception:  # one failed run must not cost the others
                 record = {"failed": traceback.format_exc(limit=-4)}
-            record |= {"name": job.name, "row": job.row, "seed": job.seed, "kind": job.kind,
-                       "wall_s": round(time.time() - began, 1)}
+            record |= {
+                "name": job.name,
+                "row": job.row,
+                "seed": job.seed,
+                "kind": job.kind,
+                "wall_s": round(time.time() - began, 1),
+            }
             file = out / "runs" / f"{job.name.replace('/', '+')}.json"
             part = file.with_suffix(f".part{number}")
             part.write_text(json.dumps(record))
@@ -205,8 +223,15 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
 @click.option("--only", default="", help="Names of runs begin so; separated by commas.")
 def main(
-    data: Path, out: Path, checkpoints: Path, abr: Path, profiles: Path, minutes: float,
-    processes: int, tiny: bool, only: str,
+    data: Path,
+    out: Path,
+    checkpoints: Path,
+    abr: Path,
+    profiles: Path,
+    minutes: float,
+    processes: int,
+    tiny: bool,
+    only: str,
 ) -> None:
     """Run what is not there yet."""
     for name in ("runs", "taken", "checkpoints"):
@@ -215,9 +240,15 @@ def main(
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
     options = {
-        "data": data, "out": out, "abr": abr, "profiles": profiles, "plan": TINY if tiny else
-        Plan(), "end": time.time() + 60 * minutes, "checkpoints": checkpoints,
-        "rates_by": time.time() + (1e9 if tiny else 200.0), "only": [one for one in only.split(",") if one],
+        "data": data,
+        "out": out,
+        "abr": abr,
+        "profiles": profiles,
+        "plan": TINY if tiny else Plan(),
+        "end": time.time() + 60 * minutes,
+        "checkpoints": checkpoints,
+        "rates_by": time.time() + (0.0 if tiny else 200.0),
+        "only": [one for one in only.split(",") if one],
     }
     context = multiprocessing.get_context("spawn")
     workers = [

@@ -78,9 +78,7 @@ def _lean(backbone: LlmBackbone) -> None:
             places[length] = torch.arange(length, device=tokens.device)[None]
         turned = llm.rotary_emb(tokens, position_ids=places[length])
         for block in llm.layers:
-            tokens = block(
-                tokens, attention_mask=None, position_embeddings=turned, use_cache=False
-            )
+            tokens = block(tokens, attention_mask=None, position_embeddings=turned, use_cache=False)
         out: Tensor = llm.norm(tokens)
         return out[:, -positions:]
 
@@ -91,8 +89,12 @@ class Gradients:
     """Adds up the gradients of one step, eagerly or from a graph."""
 
     def __init__(
-        self, model: JointModel, config: MixtureConfig, data: Mapping[str, Resident],
-        sizes: Mapping[str, int], shares: Mapping[str, float],
+        self,
+        model: JointModel,
+        config: MixtureConfig,
+        data: Mapping[str, Resident],
+        sizes: Mapping[str, int],
+        shares: Mapping[str, float],
     ) -> None:
         self.device = next(model.parameters()).device
         self._model, self._config, self._data, self._shares = model, config, data, shares
@@ -128,11 +130,13 @@ class Gradients:
             with torch.cuda.graph(graph):
                 self._eager()
             graph.replay()
-            norm = float(torch.stack([one.float().norm() for one in self._grads if one is not None])
-                         .norm())
+            norm = float(
+                torch.stack([one.float().norm() for one in self._grads if one is not None]).norm()
+            )
             self._eager()
-            again = float(torch.stack([one.float().norm() for one in self._grads
-                                       if one is not None]).norm())
+            again = float(
+                torch.stack([one.float().norm() for one in self._grads if one is not None]).norm()
+            )
             # Dropout differs between the two.
             if not 0.3 < (norm + 1e-9) / (again + 1e-9) < 3.0:
                 return False
@@ -196,7 +200,8 @@ def train_fast(
     began = time.monotonic()
     all_learned = model.trained_parameters()
     kept = {
-        name: value for name, value in all_learned.items()
+        name: value
+        for name, value in all_learned.items()
         if wanted(name) and (config.train_backbone or not name.startswith("backbone."))
     }
     for name, value in all_learned.items():
@@ -207,9 +212,7 @@ def train_fast(
     power = {"equal": 0.0, "root": 0.5}[config.shares]
     weights = {name: length**power for name, length in lengths.items()}
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
-    sizes = {
-        name: min(size, lengths[name]) for name, size in batch_sizes(shares, config).items()
-    }
+    sizes = {name: min(size, lengths[name]) for name, size in batch_sizes(shares, config).items()}
     batches = {
         name: Batches(size, lengths[name], [seed, *name.encode()]) for name, size in sizes.items()
     }
@@ -236,8 +239,9 @@ def train_fast(
         over = time.monotonic() - began > limit_s
         if step % config.evaluate_every == 0 or step == config.max_steps or over:
             losses = {
-                name: loss_on(model, config, name, one, limit=config.evaluate_samples,
-                              autocast=autocast)
+                name: loss_on(
+                    model, config, name, one, limit=config.evaluate_samples, autocast=autocast
+                )
                 for name, one in data.items()
             }
             mean = sum(losses.values()) / len(losses)

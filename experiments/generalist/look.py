@@ -43,9 +43,7 @@ def update(model: JointModel) -> dict[str, Any]:
         entropy = -(share * share.clamp(min=1e-12).log()).sum()
         whole = module.base_layer.weight.float().norm()
         block = int(name.split("layers.")[1].split(".")[0])
-        by_block.setdefault(block, []).append(
-            (float(entropy.exp()), float(values.norm() / whole))
-        )
+        by_block.setdefault(block, []).append((float(entropy.exp()), float(values.norm() / whole)))
     ranks = [float(np.mean([one[0] for one in by_block[k]])) for k in sorted(by_block)]
     sizes = [float(np.mean([one[1] for one in by_block[k]])) for k in sorted(by_block)]
     return {"effective_rank": ranks, "relative": sizes}

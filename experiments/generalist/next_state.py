@@ -45,10 +45,12 @@ def pretrain(
     """Train encoders and backbone; returns the course of the losses."""
     device = next(model.parameters()).device
     known = {name: pairs(name, one.sides["train"]) for name, one in data.items()}
-    ends = nn.ModuleDict({
-        name: nn.Linear(model.backbone.hidden, wanted.shape[1])
-        for name, (_, wanted) in known.items()
-    }).to(device)
+    ends = nn.ModuleDict(
+        {
+            name: nn.Linear(model.backbone.hidden, wanted.shape[1])
+            for name, (_, wanted) in known.items()
+        }
+    ).to(device)
     learned = [*model.encoders.parameters(), *model.backbone.parameters(), *ends.parameters()]
     learned = [one for one in learned if one.requires_grad]
     optimiser = torch.optim.AdamW(

@@ -42,8 +42,9 @@ class Side:
     def only(self, rows: NDArray[np.int64], answers: NDArray[np.int64] | None = None) -> Side:
         """These samples, or the inputs of these with the targets of others."""
         device = next(iter(self.inputs.values())).device
-        own, other = (torch.from_numpy(x).to(device) for x in (rows, answers if answers is not None
-                                                               else rows))
+        own, other = (
+            torch.from_numpy(x).to(device) for x in (rows, answers if answers is not None else rows)
+        )
         return Side(self.at(own)[0], self.at(other)[1], self.units[rows])
 
 
@@ -63,7 +64,9 @@ def resident(task: str, data: TaskData, device: torch.device) -> Resident:
     """All samples of a task on the device."""
     sides: dict[Split, Side] = {}
     parts: tuple[tuple[Split, Samples], ...] = (
-        ("train", data.train), ("validation", data.validation), ("test", data.test)
+        ("train", data.train),
+        ("validation", data.validation),
+        ("test", data.test),
     )
     for name, samples in parts:
         inputs, targets = _whole(samples)
@@ -77,9 +80,7 @@ def resident(task: str, data: TaskData, device: torch.device) -> Resident:
 
 def _whole(samples: Samples) -> tuple[Arrays, Arrays]:
     starts = range(0, len(samples), _CHUNK)
-    parts = [
-        samples.batch(np.arange(start, min(start + _CHUNK, len(samples)))) for start in starts
-    ]
+    parts = [samples.batch(np.arange(start, min(start + _CHUNK, len(samples)))) for start in starts]
     inputs, targets = (
         {key: np.concatenate([part[side][key] for part in parts]) for key in parts[0][side]}
         for side in (0, 1)
@@ -119,8 +120,13 @@ def outputs(
 
 
 def loss_on(
-    model: JointModel, config: MixtureConfig, task: str, data: Resident, side: Split = "validation",
-    limit: int = 2048, autocast: torch.dtype | None = None,
+    model: JointModel,
+    config: MixtureConfig,
+    task: str,
+    data: Resident,
+    side: Split = "validation",
+    limit: int = 2048,
+    autocast: torch.dtype | None = None,
 ) -> float:
     """Loss / constant loss on at most `limit` samples, always the same."""
     whole = data.sides[side]

@@ -82,9 +82,14 @@ class Runner:
         plan = self.plan
         steps = more.get("max_steps", plan.steps)
         settings = {
-            "max_steps": steps, "batch_size": plan.batch, "micro_batch": plan.batch,
-            "evaluate_every": max(steps // 16, 1), "evaluate_samples": plan.validation,
-            "warmup_steps": max(min(steps // 10, 200), 1), "clip": 1.0, **more,
+            "max_steps": steps,
+            "batch_size": plan.batch,
+            "micro_batch": plan.batch,
+            "evaluate_every": max(steps // 16, 1),
+            "evaluate_samples": plan.validation,
+            "warmup_steps": max(min(steps // 10, 200), 1),
+            "clip": 1.0,
+            **more,
         }
         return config_of(ROWS[row], tasks, seed, plan.small, settings)
 
@@ -123,13 +128,20 @@ class Runner:
         model = trained.model
         learned = sum(one.numel() for one in model.trained_parameters().values())
         return {
-            "best_loss": trained.best_loss, "best_step": trained.best_step, "steps": trained.steps,
-            "train_s": round(trained.wall_s, 2), "captured": trained.captured,
-            "parameters": learned, "curve": _rounded(trained.curve),
+            "best_loss": trained.best_loss,
+            "best_step": trained.best_step,
+            "steps": trained.steps,
+            "train_s": round(trained.wall_s, 2),
+            "captured": trained.captured,
+            "parameters": learned,
+            "curve": _rounded(trained.curve),
         }
 
     def _errors(
-        self, model: JointModel, config: MixtureConfig, data: dict[str, Resident],
+        self,
+        model: JointModel,
+        config: MixtureConfig,
+        data: dict[str, Resident],
         by_unit: bool = True,
     ) -> dict[str, Any]:
         """Losses of validation and test samples, and of the task's first measure its mean by test
@@ -171,7 +183,11 @@ class Runner:
         return dict(_rounded(found))
 
     def _save(
-        self, model: JointModel, config: MixtureConfig, label: str, seed: int,
+        self,
+        model: JointModel,
+        config: MixtureConfig,
+        label: str,
+        seed: int,
         record: dict[str, Any],
     ) -> Path:
         folder = self.checkpoints / label / str(seed) / "checkpoint"
@@ -181,9 +197,13 @@ class Runner:
         }
         progress = {key: record[key] for key in ("best_loss", "best_step", "steps")}
         joint_checkpoint.save(
-            folder, model, card=f"# {label}, seed {seed}\n",
+            folder,
+            model,
+            card=f"# {label}, seed {seed}\n",
             training={
-                "datasets": about, "seed": seed, "losses": record["losses"],
+                "datasets": about,
+                "seed": seed,
+                "losses": record["losses"],
                 "settings": config.model_dump(mode="json", exclude={"model"}),
                 "seeds": {str(seed): {"progress": progress, "test": record["measures"]}},
                 "trained_parameters": record["parameters"],
@@ -212,9 +232,7 @@ class Runner:
         return found
 
     def _merge(self, job: Job) -> dict[str, Any]:
-        folders = [
-            self.checkpoints / f"A-{task}" / str(job.seed) / "checkpoint" for task in TASKS
-        ]
+        folders = [self.checkpoints / f"A-{task}" / str(job.seed) / "checkpoint" for task in TASKS]
         found: dict[str, Any] = {}
         for weight in (1 / 3, 0.6, 1.0):
             out = self.checkpoints / f"H-{weight:.2f}" / str(job.seed) / "checkpoint"
@@ -224,8 +242,13 @@ class Runner:
             found[f"{weight:.2f}"] = self._errors(model, config, self.data)
         best = min(found, key=lambda key: sum(found[key]["losses"]["validation"].values()))
         folder = self.checkpoints / f"H-{best}" / str(job.seed) / "checkpoint"
-        return {"tasks": TASKS, "weights": found, "weight": best, **found[best],
-                "closed": self._closed(folder, TASKS)}
+        return {
+            "tasks": TASKS,
+            "weights": found,
+            "weight": best,
+            **found[best],
+            "closed": self._closed(folder, TASKS),
+        }
 
     def _few(self, job: Job) -> dict[str, Any]:
         """A task that was left out, learned from a share of its samples, in every way."""
@@ -242,11 +265,16 @@ class Runner:
             name: value for name, value in state_of(before).items() if name.startswith("backbone.")
         }
         record: dict[str, Any] = {
-            "left": left, "noise": job.noise, "rate": rate, "before": self._course(trained),
+            "left": left,
+            "noise": job.noise,
+            "rate": rate,
+            "before": self._course(trained),
         }
         del before, trained
         ways: dict[str, tuple[State | None, bool]] = {
-            "ends": (start, False), "all": (start, True), "scratch": (None, True),
+            "ends": (start, False),
+            "all": (start, True),
+            "scratch": (None, True),
         }
         points = []
         for share in (0.01, 0.1, 1.0) if job.noise else LEFT_SHARES:
@@ -255,19 +283,28 @@ class Runner:
                 if job.noise and way == "scratch":
                     continue
                 config = self._config(
-                    job.row, (left,), job.seed, learning_rate=rate, max_steps=plan.few_steps,
+                    job.row,
+                    (left,),
+                    job.seed,
+                    learning_rate=rate,
+                    max_steps=plan.few_steps,
                     train_backbone=free,
                 )
                 model = build(config, job.seed, self.device, state)
                 trained = train_fast(model, config, job.seed, {left: some}, limit_s=60.0)
                 errors = self._errors(model, config, {left: some}, by_unit=False)
-                points.append({
-                    "share": share, "samples": len(some.sides["train"]), "way": way,
-                    "best_step": trained.best_step, "train_s": round(trained.wall_s, 2),
-                    "validation": errors["losses"]["validation"][left],
-                    "test": errors["losses"]["test"][left],
-                    "measure": errors["measures"][left],
-                })
+                points.append(
+                    {
+                        "share": share,
+                        "samples": len(some.sides["train"]),
+                        "way": way,
+                        "best_step": trained.best_step,
+                        "train_s": round(trained.wall_s, 2),
+                        "validation": errors["losses"]["validation"][left],
+                        "test": errors["losses"]["test"][left],
+                        "measure": errors["measures"][left],
+                    }
+                )
         return record | {"points": _rounded(points)}
 
 
