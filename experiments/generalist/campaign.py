@@ -12,6 +12,7 @@ loop. OUT/checkpoints holds the best seed of rows B and G. What is there is not 
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import shutil
@@ -25,6 +26,7 @@ import click
 
 from experiments.generalist.rows import ROWS, TASKS
 
+log = logging.getLogger(__name__)
 LEFT_SHARES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 RATES = (5e-4, 1.5e-3, 5e-3)
 RATE_SEED = 100
@@ -167,6 +169,7 @@ def work(number: int, options: dict[str, Any]) -> None:
             try:
                 record = runner.run(job)
             except Exception:  # one failed run must not cost the others
+                log.exception("%s", job.name)
                 record = {"failed": traceback.format_exc(limit=-4)}
             record |= {
                 "name": job.name,
@@ -239,15 +242,17 @@ def main(
     for stale in (out / "taken").iterdir():
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
+    now = time.time()
     options = {
         "data": data,
         "out": out,
         "abr": abr,
         "profiles": profiles,
-        "plan": TINY if tiny else Plan(),
-        "end": time.time() + 60 * minutes,
         "checkpoints": checkpoints,
-        "rates_by": time.time() + (0.0 if tiny else 200.0),
+        "plan": TINY if tiny else Plan(),
+        "end": now + 60 * minutes,
+        # Whatever happened to the search for learning rates, the rows begin then.
+        "rates_by": now + (0.0 if tiny else 200.0),
         "only": [one for one in only.split(",") if one],
     }
     context = multiprocessing.get_context("spawn")

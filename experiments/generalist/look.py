@@ -36,8 +36,8 @@ def update(model: JointModel) -> dict[str, Any]:
             continue
         a, b = module.lora_A[SHARED].weight.float(), module.lora_B[SHARED].weight.float()
         # Singular values of B A from those of the small factors.
-        q_b, r_b = torch.linalg.qr(b)
-        _, r_a = torch.linalg.qr(a.T)
+        r_b = torch.linalg.qr(b)[1]
+        r_a = torch.linalg.qr(a.T)[1]
         values = torch.linalg.svdvals(r_b @ r_a.T) * module.scaling[SHARED]
         share = values / values.sum().clamp(min=1e-12)
         entropy = -(share * share.clamp(min=1e-12).log()).sum()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from policy.model import joint_checkpoint
 from policy.model.joint import JointModel
 from policy.model.merge import merge
 from policy.model.model import Named
-from policy.tasks.registry import learned_task
 from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.data import open_datasets, task_data
 
@@ -91,7 +91,11 @@ class Runner:
             "clip": 1.0,
             **more,
         }
-        return config_of(ROWS[row], tasks, seed, plan.small, settings)
+        chosen = ROWS[row]
+        if plan.small and chosen.model["kind"] == "nioka":
+            backbone = chosen.model["backbone"] | {"layers": 1}
+            chosen = replace(chosen, model=chosen.model | {"backbone": backbone})
+        return config_of(chosen, tasks, seed, plan.small, settings)
 
     def _row(self, job: Job) -> dict[str, Any]:
         plan = self.plan
@@ -335,11 +339,13 @@ def keep_backbones() -> None:
 
     def kept(config: Any, dtype: torch.dtype) -> Any:
         lora_free = config.model_dump_json(exclude={"lora", "frozen", "layers"})
-        key = f"{lora_free} {dtype}"
+        key = f"{lora_free} {config.layers} {dtype}"
         if key not in loaded:
-            if len(loaded) > 4:
+            if len(loaded) > 2:
                 loaded.clear()
             loaded[key] = load(config, dtype)
+            if config.layers is not None:
+                loaded[key].layers = loaded[key].layers[: config.layers]
         model = copy.deepcopy(loaded[key])
         model.kept_as = f"{lora_free} {config.layers}"
         return model

@@ -30,6 +30,7 @@ from policy.server.flows import Session
 from policy.server.inputs import InputLog, opened
 from policy.server.lanes import Job
 from policy.server.metrics import Metrics
+from policy.server.models import parts
 from policy.server.single import SingleService, clusters, players
 from policy.server.streams import LimitError, ProtocolError
 from policy.worker.policy import WorkerPolicy
@@ -297,8 +298,11 @@ async def serve(config: ServerConfig, tiers: dict[str, Policy]) -> None:
 async def _serve(config: ServerConfig, tiers: dict[str, Policy], inputs: InputLog | None) -> None:
     metrics = Metrics()
     service = PolicyService(config, tiers, metrics, listen.token(config), inputs)
-    levels = SingleService("abr", players(config.abr), service.admit, metrics)
-    placements = SingleService("schedulers", clusters(config.schedulers), service.admit, metrics)
+    levels = SingleService(
+        "abr", players(config.abr, parts(tiers, config, "abr")), service.admit, metrics
+    )
+    scheduled = clusters(config.schedulers, parts(tiers, config, "cjs"))
+    placements = SingleService("schedulers", scheduled, service.admit, metrics)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,18 +12,25 @@ from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
 from policy.registry import abr_checkpoint
 from policy.server.requests import asked_for, check_size
 from policy.tasks.abr.evaluate import make_policy
+from policy.tasks.abr.joint import ModelAbr
 from policy.tasks.abr.measured import check_served, measured, record
 from policy.tasks.abr.qoe import qoe_of
 from policy.tasks.abr.rules.base import Abr
 from policy.tasks.abr.video import Video
+from policy.worker.policy import WorkerPart
 
 
 class Levels:
     """ABR policies by the names they are served under. `choose` is called by one thread."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Loads each and lets it decide once, so that it is compiled. Raises PolicyError."""
-        self._policies = {name: served(name) for name in names}
+    def __init__(
+        self, names: Sequence[str], shared: Mapping[str, WorkerPart] | None = None
+    ) -> None:
+        """Loads each that is not shared, and lets each decide once, so that it is compiled. Raises
+        PolicyError.
+        """
+        known = {name: ModelAbr(part) for name, part in (shared or {}).items()}
+        self._policies: dict[str, Abr] = {name: known.get(name) or served(name) for name in names}
         for policy in self._policies.values():
             _warm_up(policy)
 

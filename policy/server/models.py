@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from policy.api import Policy, PolicyContext
 from policy.errors import PolicyError
+from policy.model.info import read_info, resolve
 from policy.registry import create, wants_process
 from policy.server.config import ServerConfig
-from policy.worker.policy import WorkerPolicy
+from policy.worker.policy import WorkerPart, WorkerPolicy
 
 AUTO = "auto"
 AUTO_TIER = "llm"
@@ -40,12 +42,41 @@ def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Polic
         yield config.model_copy(update={"difficult": difficult}), tiers, note
 
 
+def tasks_beside(name: str, config: ServerConfig) -> tuple[str, ...]:
+    """The further tasks for which a tier's checkpoint is named, too: it is then loaded once, for
+    all of them. Raises ModelError.
+    """
+    if name not in config.models:
+        return ()
+    folder = resolve(config.models[name]).resolve()
+    info = read_info(folder)
+    # Adapters of a task's own cannot be merged into one set of weights.
+    if info.joint is None or info.joint.backbone.lora.rank_per_task:
+        return ()
+    named = {"abr": config.abr, "cjs": config.schedulers}
+    return tuple(
+        task for task, names in named.items() if str(folder) in names and task in info.tasks
+    )
+
+
+def parts(tiers: Mapping[str, Policy], config: ServerConfig, task: str) -> dict[str, WorkerPart]:
+    """What tiers' processes decide of another task, by the checkpoint's folder."""
+    return {
+        str(resolve(config.models[name]).resolve()): tier.part(task)
+        for name, tier in tiers.items()
+        if isinstance(tier, WorkerPolicy) and task in tier.tasks[1:]
+    }
+
+
 def _create(name: str, config: ServerConfig, stack: ExitStack) -> Policy:
     context = PolicyContext(config.limits.flows, config.models.get(name), config.device)
     try:
         if not wants_process(name):
             return create(name, context)
-        tier = WorkerPolicy(name, context, config.admission.max_batch)
+        others = tasks_beside(name, config)
+        if others:
+            context = replace(context, model=str(resolve(config.models[name])))
+        tier = WorkerPolicy(name, context, config.admission.max_batch, others=others)
     except (ValueError, ImportError) as error:
         raise PolicyError(f"tier {name}: {error}") from error
     stack.callback(tier.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,15 +13,21 @@ from policy.protocol import policy_pb2 as pb
 from policy.protocol.clusters import MAX_REQUEST_BYTES, observation_of
 from policy.server.requests import asked_for, check_size
 from policy.tasks.registry import learned_task
+from policy.worker.policy import WorkerPart
 
 
 class Placements:
     """Schedulers by the names they are served under. `schedule` is called by one thread."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Loads each and lets it decide once. Raises PolicyError."""
+    def __init__(
+        self, names: Sequence[str], shared: Mapping[str, WorkerPart] | None = None
+    ) -> None:
+        """Loads each that is not shared, and lets each decide once. Raises PolicyError."""
         self._observation = learned_task("cjs").observation(1)
-        self._policies = {name: _loaded(name) for name in names}
+        known = shared or {}
+        self._policies: dict[str, ModelPolicy | WorkerPart] = {
+            name: known.get(name) or _loaded(name) for name in names
+        }
         example = {
             array.name: np.ones((1, *array.shape), array.dtype) for array in self._observation
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from policy.errors import PolicyError
 from policy.server.metrics import Metrics
+from policy.worker.policy import WorkerPart
 
 log = logging.getLogger(__name__)
 REQUESTS = 256
@@ -70,20 +71,26 @@ class SingleService:
         return answer
 
 
-def players(names: Sequence[str]) -> Callable[[bytes], Any] | None:
-    """What answers players. Loads the policies; raises PolicyError."""
+def players(
+    names: Sequence[str], shared: Mapping[str, WorkerPart]
+) -> Callable[[bytes], Any] | None:
+    """What answers players. Loads the policies that no worker process shares; raises
+    PolicyError.
+    """
     if not names:
         return None
     # Late: Numba, and PyTorch for checkpoints, only where players are served.
     from policy.server.levels import Levels
 
-    return Levels(names).choose
+    return Levels(names, shared).choose
 
 
-def clusters(names: Sequence[str]) -> Callable[[bytes], Any] | None:
-    """What answers clusters. Loads the policies; raises PolicyError."""
+def clusters(
+    names: Sequence[str], shared: Mapping[str, WorkerPart]
+) -> Callable[[bytes], Any] | None:
+    """What answers clusters. Loads as `players` does."""
     if not names:
         return None
     from policy.server.placements import Placements  # late, as above
 
-    return Placements(names).schedule
+    return Placements(names, shared).schedule

@@ -1,9 +1,10 @@
 """The worker process: loads one policy and decides for the batches that it finds in shared memory.
 
-`python -m policy.worker NAME TASK CONTEXT ROWS CHANNEL SERVER`, started by `policy.worker.process`:
-the policy's name, its task's, its PolicyContext as JSON, for how many samples at most, the
-inherited socket's descriptor, the server's process id. It lives until the server closes its end of
-the channel, or dies.
+`python -m policy.worker NAME TASKS CONTEXT ROWS CHANNEL SERVER`, started by
+`policy.worker.process`: the policy's name, its tasks as a JSON list, its PolicyContext as JSON, for
+how many samples at most, the inherited socket's descriptor, the server's process id. For several
+tasks it holds the weights of their checkpoint once. It lives until the server closes its end of the
+channel, or dies.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +39,7 @@ docs/reference/policy-server.md.
 _PR_SET_PDEATHSIG = 1
 
 
-def main(name: str, task: str, context: str, rows: str, channel: str, server: str) -> None:
+def main(name: str, tasks: str, context: str, rows: str, channel: str, server: str) -> None:
     """Serve one policy. What it raises ends the process, which the server notices."""
     # Ctrl-C and service managers signal the whole group: the server decides when it has drained.
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -46,35 +50,57 @@ def main(name: str, task: str, context: str, rows: str, channel: str, server: st
     os.set_inheritable(int(channel), False)
     with socket.socket(fileno=int(channel)) as server_end, suppress(ConnectionError):
         try:
-            served = learned_task(task)
-            policy = create(name, PolicyContext(**json.loads(context)), served.name)
+            served = [learned_task(task) for task in json.loads(tasks)]
+            policies = _policies(
+                name, PolicyContext(**json.loads(context)), [task.name for task in served]
+            )
         except (ValueError, ImportError) as error:
             server_end.send(json.dumps({"error": str(error)}).encode())
             return
-        loaded = Loaded(
-            min(int(rows), getattr(policy, "max_batch", int(rows))),
-            getattr(policy, "history", served.history),
-            {name: getattr(policy, name, usual) for name, usual in served.traits.items()},
-        )
-        memory = os.memfd_create("tbtest-worker")
-        shared = SharedRows(
-            memory, loaded.max_batch, served.observation(loaded.history), served.action()
-        )
+        loaded = [
+            Loaded(
+                min(int(rows), getattr(policy, "max_batch", int(rows))),
+                getattr(policy, "history", task.history),
+                {name: getattr(policy, name, usual) for name, usual in task.traits.items()},
+            )
+            for policy, task in zip(policies, served, strict=True)
+        ]
+        memory = [os.memfd_create("tbtest-worker") for _ in served]
+        shared = [
+            SharedRows(file, one.max_batch, task.observation(one.history), task.action())
+            for file, one, task in zip(memory, loaded, served, strict=True)
+        ]
         gc.collect()
         gc.freeze()  # no batch waits for a collection of what loading made
-        socket.send_fds(server_end, [json.dumps(asdict(loaded)).encode()], [memory])
-        os.close(memory)
+        told = {"tasks": [asdict(one) for one in loaded]}
+        socket.send_fds(server_end, [json.dumps(told).encode()], memory)
+        for file in memory:
+            os.close(file)
         while request := server_end.recv(MESSAGE_BYTES):
-            count, now_ns = REQUEST.unpack_from(request)
+            which, count, now_ns = REQUEST.unpack_from(request)
+            policy, its_rows = policies[which], shared[which]
             if len(request) > REQUEST.size:
                 policy.forget(np.frombuffer(request, np.int64, offset=REQUEST.size).tolist())
             try:
                 if count:
-                    shared.answer(policy.decide(shared.batch(count), now_ns))
+                    its_rows.answer(policy.decide(its_rows.batch(count), now_ns))
             except NoDecision:
                 server_end.send(NONE)
             else:
                 server_end.send(DONE)
+
+
+def _policies(name: str, context: PolicyContext, tasks: Sequence[str]) -> list[Any]:
+    """The policy for each task; those of several tasks share one set of weights. Raises
+    PolicyError, ImportError.
+    """
+    if len(tasks) == 1:
+        return [create(name, context, tasks[0])]
+    from policy.model.joint_policy import load_policies  # PyTorch
+
+    assert context.model is not None
+    known = load_policies(Path(context.model), context.device)
+    return [known[task] for task in tasks]
 
 
 def _die_with(server: int) -> None:

@@ -25,9 +25,10 @@ from policy.python import python_command
 from policy.tasks.registry import learned_task
 from policy.worker.memory import SharedRows
 
-REQUEST = struct.Struct("=Iq")
-"""From the server: samples in the first rows, and its monotonic clock in ns. The numbers of flows
-that have ended since the last request follow, int64 each.
+REQUEST = struct.Struct("=IIq")
+"""From the server: which of the worker's tasks, samples in the first of its rows, and the server's
+monotonic clock in ns. The numbers of flows that have ended since the last request follow, int64
+each.
 """
 DONE, NONE = b"\1", b"\0"
 """From the worker: the actions are there; the policy gave none."""
@@ -43,8 +44,8 @@ class WorkerDied(RuntimeError):  # noqa: N818
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker says of its policy when it is ready: its attributes; max_batch is also the
-    number of rows shared.
+    """What a worker says of its policy of a task when it is ready: its attributes; max_batch is
+    also the number of rows shared.
     """
 
     max_batch: int
@@ -53,17 +54,19 @@ class Loaded:
 
 
 class WorkerProcess:
-    """A process of one policy. All but `end` from one thread."""
+    """A process of one policy, or of one checkpoint's policies for several tasks. All but `end`
+    from one thread at a time.
+    """
 
-    def __init__(self, name: str, task: str, context: PolicyContext, rows: int) -> None:
+    def __init__(self, name: str, tasks: Sequence[str], context: PolicyContext, rows: int) -> None:
         """Start it; rows: samples that one request may hold at most. Raises OSError.
 
         The kernel kills it when the calling thread ends.
         """
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._task = learned_task(task)
+        self._tasks = [learned_task(task) for task in tasks]
         settings = json.dumps(asdict(context) | {"model": context.model and str(context.model)})
-        arguments = (name, task, settings, rows, theirs.fileno(), os.getpid())
+        arguments = (name, json.dumps(list(tasks)), settings, rows, theirs.fileno(), os.getpid())
         with theirs:
             self._process = subprocess.Popen(
                 python_command("policy.worker", *arguments),
@@ -73,8 +76,8 @@ class WorkerProcess:
             )
         self.pid = self._process.pid
 
-    def ready(self) -> Loaded:
-        """Wait until the policy is loaded.
+    def ready(self) -> list[Loaded]:
+        """Wait until the policy is loaded, for each task.
 
         Raises PolicyError with what the policy's construction raised, WorkerDied or OSError; then
         the process has ended.
@@ -84,13 +87,11 @@ class WorkerProcess:
             told = json.loads(message)
             if "error" in told:
                 raise PolicyError(told["error"])
-            loaded = Loaded(**told)
-            self._shared = SharedRows(
-                memory[0],
-                loaded.max_batch,
-                self._task.observation(loaded.history),
-                self._task.action(),
-            )
+            loaded = [Loaded(**one) for one in told["tasks"]]
+            self._shared = [
+                SharedRows(rows, one.max_batch, task.observation(one.history), task.action())
+                for rows, one, task in zip(memory, loaded, self._tasks, strict=True)
+            ]
         except Exception:
             self.end()
             raise
@@ -99,26 +100,28 @@ class WorkerProcess:
                 os.close(descriptor)
         return loaded
 
-    def decide(self, batch: Any, now_ns: int, ended: Sequence[int] = ()) -> Any:
+    def decide(self, batch: Any, now_ns: int, ended: Sequence[int] = (), which: int = 0) -> Any:
         """What the policy decides; the interpreter is free meanwhile. ended: flows that the policy
-        is to forget before. Raises WorkerDied, NoDecision, or ValueError (another shape).
+        is to forget before; which: of the tasks. Raises WorkerDied, NoDecision, or ValueError
+        (another shape).
         """
-        action = self._task.action()
+        action, shared = self._tasks[which].action(), self._shared[which]
         decided = action.empty(len(batch))
         while len(ended) > _ENDED:
-            self._ask(0, now_ns, ended[:_ENDED])
+            self._ask(which, 0, now_ns, ended[:_ENDED])
             ended = ended[_ENDED:]
-        for start in range(0, len(batch), self._shared.rows):
-            stop = min(start + self._shared.rows, len(batch))
-            self._shared.write(batch, start, stop)
-            self._ask(stop - start, now_ns, ended)
+        for start in range(0, len(batch), shared.rows):
+            stop = min(start + shared.rows, len(batch))
+            shared.write(batch, start, stop)
+            self._ask(which, stop - start, now_ns, ended)
             ended = ()
-            self._shared.take(decided, start, stop - start)
+            shared.take(decided, start, stop - start)
         return action.batch(decided)
 
-    def _ask(self, count: int, now_ns: int, ended: Sequence[int]) -> None:
+    def _ask(self, which: int, count: int, now_ns: int, ended: Sequence[int]) -> None:
+        request = REQUEST.pack(which, count, now_ns) + np.array(ended, np.int64).tobytes()
         with suppress(OSError):  # it has died, and is about to be found so
-            self._channel.send(REQUEST.pack(count, now_ns) + np.array(ended, np.int64).tobytes())
+            self._channel.send(request)
         message, _ = self._receive()
         if message != DONE:
             raise NoDecision("its policy gave none")
@@ -126,7 +129,9 @@ class WorkerProcess:
     def _receive(self) -> tuple[bytes, list[int]]:
         """A message, never empty, and the file descriptors that came with it."""
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(
+                self._channel, MESSAGE_BYTES, len(self._tasks)
+            )
         except OSError:
             message, descriptors = b"", []
         if not message:
