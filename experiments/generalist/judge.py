@@ -46,12 +46,14 @@ BETTER = {"congestion": 1.0, "abr": 1.0, "cjs": -1.0}
 """The sign that makes more of a score better."""
 
 
-def congestion(folder: Path, data: Path, limit: int, device: str = "cpu") -> dict[str, float]:
+def congestion(
+    folder: Path, data: Path, limit: int, device: str = "cpu", seconds: int = 15
+) -> dict[str, float]:
     """Score by test trace, the mean over round trips."""
     record = json.loads((data / "congestion" / "collection.json").read_text())
     names = sorted(name for name, side in record["splits"].items() if side == "test")[:limit]
     files = [str(next((data / "congestion" / "traces").glob(f"{name}.*"))) for name in names]
-    links = links_of(files, 15, 1)
+    links = links_of(files, seconds, 1)
     flows = len(links.rtt_ms)
     policy = load_model(folder, device, "congestion")
     score = run(links, PolicyController(policy, flows))["score"]

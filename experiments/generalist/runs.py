@@ -226,7 +226,9 @@ class Runner:
         for name in tasks:
             began = time.monotonic()
             if name == "congestion":
-                units = judge.congestion(folder, options["data"], plan.units, device)
+                units = judge.congestion(
+                    folder, options["data"], plan.units, device, 1 if plan.small else 15
+                )
             elif name == "abr":
                 units = judge.abr(folder, options["abr"], plan.units, device)
             else:
