@@ -243,14 +243,15 @@ def main(
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
     now = time.time()
-    options = {
+    end = now + 60 * minutes
+    options: dict[str, Any] = {
         "data": data,
         "out": out,
         "abr": abr,
         "profiles": profiles,
         "checkpoints": checkpoints,
         "plan": TINY if tiny else Plan(),
-        "end": now + 60 * minutes,
+        "end": end,
         # Whatever happened to the search for learning rates, the rows begin then.
         "rates_by": now + (0.0 if tiny else 200.0),
         "only": [one for one in only.split(",") if one],
@@ -263,7 +264,7 @@ def main(
     for worker in workers:
         worker.start()
     told = 0.0
-    while any(worker.is_alive() for worker in workers) and time.time() < options["end"] + 20:
+    while any(worker.is_alive() for worker in workers) and time.time() < end + 20:
         time.sleep(1.0)
         if time.time() - told > 15:
             told = time.time()

@@ -39,6 +39,7 @@ class Trained:
     steps: int = 0
     wall_s: float = 0.0
     captured: bool = False
+    not_captured: str = ""
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -105,9 +106,10 @@ class Gradients:
         self.learned = [value for value in model.parameters() if value.requires_grad]
         for value in self.learned:
             value.grad = torch.zeros_like(value)
-        self._grads = [value.grad for value in self.learned]
+        self._grads = [value.grad for value in self.learned if value.grad is not None]
         self.total = torch.zeros((), device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self.failed = ""
         self._apart = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
 
     def run(self) -> None:
@@ -130,22 +132,23 @@ class Gradients:
             with torch.cuda.graph(graph):
                 self._eager()
             graph.replay()
-            norm = float(
-                torch.stack([one.float().norm() for one in self._grads if one is not None]).norm()
-            )
+            norm = self._norm()
             self._eager()
-            again = float(
-                torch.stack([one.float().norm() for one in self._grads if one is not None]).norm()
-            )
+            again = self._norm()
             # Dropout differs between the two.
             if not 0.3 < (norm + 1e-9) / (again + 1e-9) < 3.0:
+                self.failed = f"norms of gradients {norm:g} and {again:g}"
                 return False
             self._graph = graph
-        except RuntimeError:
+        except RuntimeError as error:
+            self.failed = str(error)[:300]
             return False
         finally:
             self.total.zero_()
         return True
+
+    def _norm(self) -> float:
+        return float(torch.stack([one.float().norm() for one in self._grads]).norm())
 
     def _eager(self) -> None:
         torch._foreach_zero_(self._grads)
@@ -161,7 +164,7 @@ class Gradients:
             task = self._model.models[name].task
             loss = task.loss(output.float(), batches[name][1], self._config.tasks[name].loss)
             total = total + loss * (self._shares[name] / self._data[name].constant_loss)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         self.total.add_(total.detach())
 
     def _outputs(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -222,6 +225,7 @@ def train_fast(
     _draw(gradients, batches, 1)
     # cuDNN's GRU cannot be replayed from a graph.
     result = Trained(model, captured=cuda and config.model.kind != "gru" and gradients.capture())
+    result.not_captured = gradients.failed
     optimiser = torch.optim.AdamW(
         kept.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=cuda
     )
@@ -255,8 +259,8 @@ def train_fast(
         if over:
             break
     with torch.no_grad():
-        for name, value in best.items():
-            kept[name].copy_(value)
+        for name, kept_best in best.items():
+            kept[name].copy_(kept_best)
     for value in all_learned.values():
         value.grad = None
         value.requires_grad_(True)

@@ -72,7 +72,7 @@ def pretrain(
             inputs, _ = data[name].sides["train"].at(now[chosen])
             vectors = model.backbone(model.models[name].encoder(inputs).to(model.backbone.dtype))
             losses[name] = (ends[name](vectors[:, -1].float()) - wanted[chosen]).square().mean()
-        torch.stack(list(losses.values())).mean().backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(losses.values())).mean().backward()
         torch.nn.utils.clip_grad_norm_(learned, config.clip)
         optimiser.step()
         if step % config.evaluate_every == 0 or step == config.max_steps:

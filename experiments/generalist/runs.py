@@ -20,6 +20,7 @@ from experiments.generalist.next_state import pretrain
 from experiments.generalist.resident import Resident, loss_on, outputs, resident
 from experiments.generalist.rows import ROWS, TASKS, config_of
 from policy.model import joint_checkpoint
+from policy.model.fingerprint import fingerprint
 from policy.model.joint import JointModel
 from policy.model.merge import merge
 from policy.model.model import Named
@@ -136,7 +137,7 @@ class Runner:
             "best_step": trained.best_step,
             "steps": trained.steps,
             "train_s": round(trained.wall_s, 2),
-            "captured": trained.captured,
+            "captured": trained.captured or trained.not_captured,
             "parameters": learned,
             "curve": _rounded(trained.curve),
         }
@@ -335,7 +336,7 @@ def _shuffled(data: Resident, seed: int) -> Resident:
 
 def keep_backbones() -> None:
     """Load and fingerprint each frozen backbone once in this process."""
-    load, fingerprint = backbones._load, backbones.fingerprint
+    load = backbones._load
     loaded: dict[str, Any] = {}
     prints: dict[str, str] = {}
 
@@ -360,7 +361,8 @@ def keep_backbones() -> None:
             prints[key] = fingerprint(model)
         return prints[key]
 
-    backbones._load, backbones.fingerprint = kept, printed
+    backbones._load = kept
+    vars(backbones)["fingerprint"] = printed
 
 
 def _rounded(value: Any) -> Any:

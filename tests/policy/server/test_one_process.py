@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def settings(folder: Path) -> dict[str, object]:
+def settings(folder: Path) -> dict[str, Any]:
     return {
         "difficult": "transformer",
         "models": {"transformer": str(folder)},
@@ -74,7 +75,7 @@ def test_one_process_answers_all_three_and_may_die(  # type: ignore[no-untyped-d
     try:
         (worker,) = children(server)
         with grpc.insecure_channel(server.address) as channel:
-            stub = PolicyStub(channel)
+            stub = PolicyStub(channel)  # type: ignore[no-untyped-call]
             stream = Stream(channel)
             agent = make_agent(queue_ms=100.0)
             start(stream, agent, "apc", deadline_ns=60_000_000_000)
