@@ -1,0 +1,141 @@
+"""The fast training of many short runs, next states, and the statistics of their results."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from experiments.generalist import results
+from experiments.generalist.fast import Gradients, train_fast
+from experiments.generalist.next_state import pairs
+from experiments.generalist.resident import Resident, Side
+from policy.model.joint import JointModel
+from policy.training.mixture.config import MixtureConfig
+
+pytestmark = pytest.mark.torch
+TASKS = ("congestion", "abr", "cjs")
+
+
+@pytest.fixture(scope="module")
+def config():
+    return MixtureConfig.model_validate(
+        {
+            "seeds": [0],
+            "max_steps": 12,
+            "batch_size": 4,
+            "evaluate_every": 4,
+            "warmup_steps": 1,
+            "learning_rate": 5e-3,
+            "clip": 1.0,
+            "model": {
+                "kind": "gru",
+                "control": {"hidden": 16, "layers": 1},
+                "tasks": {
+                    "congestion": None,
+                    "abr": None,
+                    "cjs": {"encoder": {"width": 8, "sweeps": 2}},
+                },
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def data(config):
+    """Eight samples of each task, alike in all splits."""
+    torch.manual_seed(0)
+    model = JointModel(config.model)
+    found = {}
+    for name, one in model.models.items():
+        spec = one.task.inputs(one.config)
+        inputs = {array.name: torch.rand(8, *array.shape) for array in spec}
+        for ones in ("valid", "exists", "present"):
+            if ones in inputs:
+                inputs[ones] = torch.ones_like(inputs[ones])
+        if "place" in inputs:
+            inputs["place"] = torch.zeros_like(inputs["place"])
+        targets = {
+            "congestion": {"action_log2": torch.rand(8) - 0.5},
+            "abr": {"regret_s": torch.rand(8, 10), "exists": torch.ones(8, 10)},
+            "cjs": {
+                "action": torch.full((8, 1), 9),
+                "weight": torch.ones(8, 1),
+                "regret_s": torch.zeros(8, 1),
+            },
+        }[name]
+        side = Side(inputs, targets, np.repeat([0, 1], 4))
+        found[name] = Resident({"train": side, "validation": side, "test": side}, 1.0)
+    return found
+
+
+def test_one_pass_of_the_backbone_gives_what_three_give(config, data):
+    model = JointModel(config.model)
+    sizes, shares = dict.fromkeys(TASKS, 3), dict.fromkeys(TASKS, 1 / 3)
+    gradients = Gradients(model, config, data, sizes, shares)
+    for rows in gradients.rows.values():
+        rows.copy_(torch.tensor([1, 5, 2]))
+    inputs = {name: one.sides["train"].at(gradients.rows[name])[0] for name, one in data.items()}
+    together = gradients._outputs(inputs)
+    for name, one in inputs.items():
+        torch.testing.assert_close(together[name], model.models[name](one), rtol=1e-4, atol=1e-5)
+    gradients.run()
+    learned = list(model.parameters())
+    summed = [value.grad.clone() for value in learned]
+    model.zero_grad(set_to_none=False)
+    for name, one in inputs.items():
+        targets = data[name].sides["train"].at(gradients.rows[name])[1]
+        loss = model.models[name].task.loss(
+            model.models[name](one), targets, config.tasks[name].loss
+        )
+        (loss / 3).backward()
+    for ours, value in zip(summed, learned, strict=True):
+        torch.testing.assert_close(ours, value.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_ends_with_its_best_weights(config, data):
+    torch.manual_seed(1)
+    model = JointModel(config.model)
+    fixed = {name: value.clone() for name, value in model.backbone.named_parameters()}
+    still = config.model_copy(update={"train_backbone": False})
+    trained = train_fast(model, still, 0, data)
+    assert [point["step"] for point in trained.curve] == [4, 8, 12]
+    assert trained.best_loss == min(point["validation"] for point in trained.curve)
+    assert trained.curve[-1]["validation"] < trained.curve[0]["validation"]
+    for name, value in model.backbone.named_parameters():
+        torch.testing.assert_close(value, fixed[name])
+    assert all(value.requires_grad for value in model.parameters())
+
+
+def test_the_next_state_is_the_next_of_the_same_session():
+    shared = torch.arange(6.0)[:, None].expand(6, 43)
+    side = Side({"shared": shared}, {}, np.array([0, 1, 0, 1, 0, 1]))
+    now, wanted = pairs("abr", side)
+    assert now.tolist() == [0, 2, 1, 3]
+    expected = (torch.tensor([2.0, 4.0, 3.0, 5.0]) - 2.5) / shared[:, 0].std()
+    torch.testing.assert_close(wanted[:, 0], expected)
+
+
+def test_only_takes_inputs_and_answers_of_given_rows():
+    side = Side({"x": torch.arange(4)}, {"y": 10 * torch.arange(4)}, np.arange(4))
+    part = side.only(np.array([2, 0]), np.array([1, 3]))
+    assert part.inputs["x"].tolist() == [2, 0]
+    assert part.targets["y"].tolist() == [10, 30]
+
+
+def test_a_difference_is_paired_by_unit():
+    units = np.array([[1.0, 50.0, 2.0, 80.0]] * 3)
+    # Whatever is drawn, one is a tenth of the other's mean better.
+    mean, low, high = results.difference(units + units.mean() / 10, units, 1.0)
+    assert (mean, low, high) == pytest.approx((10.0, 10.0, 10.0))
+    mean, low, high = results.difference(units, units + np.array([[0.0], [3.0], [-3.0]]), -1.0)
+    assert mean == pytest.approx(0.0)
+    assert low < 0 < high
+
+
+def test_the_area_of_a_curve_is_its_mean_height():
+    points = {0.01: np.array([2.0, 4.0]), 0.1: np.array([2.0, 2.0]), 1.0: np.array([2.0, 4.0])}
+    assert results.area(points).tolist() == pytest.approx([2.0, 3.0])
