@@ -264,7 +264,7 @@ class Runner:
         rate = self._rate(job)
         known = {name: self.data[name] for name in others}
         if job.noise:
-            known = {name: _shuffled(one, job.seed) for name, one in known.items()}
+            known = {name: shuffled(one, job.seed) for name, one in known.items()}
         config = self._config(job.row, others, job.seed, learning_rate=rate)
         before = build(config, job.seed, self.device)
         trained = train_fast(before, config, job.seed, known, limit_s=plan.limit_s)
@@ -328,7 +328,10 @@ def _first(data: Resident, count: int) -> Resident:
     return Resident(sides, data.constant_loss)
 
 
-def _shuffled(data: Resident, seed: int) -> Resident:
+def shuffled(data: Resident, seed: int) -> Resident:
+    """Training answers that belong to other samples: what is then still transferred is no
+    knowledge of a task.
+    """
     whole = data.sides["train"]
     rows = np.arange(len(whole))
     return data.with_train(whole.only(rows, np.random.default_rng(seed).permutation(rows)))

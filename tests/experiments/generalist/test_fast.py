@@ -13,6 +13,7 @@ from experiments.generalist import results
 from experiments.generalist.fast import Gradients, train_fast
 from experiments.generalist.next_state import pairs
 from experiments.generalist.resident import Resident, Side
+from experiments.generalist.runs import fewer, shuffled
 from policy.model.joint import JointModel
 from policy.training.mixture.config import MixtureConfig
 
@@ -124,6 +125,23 @@ def test_only_takes_inputs_and_answers_of_given_rows():
     part = side.only(np.array([2, 0]), np.array([1, 3]))
     assert part.inputs["x"].tolist() == [2, 0]
     assert part.targets["y"].tolist() == [10, 30]
+
+
+def test_a_share_is_a_run_of_training_samples():
+    side = Side({"x": torch.arange(40)}, {"y": 10 * torch.arange(40)}, np.arange(40))
+    sides = {"train": side, "validation": side, "test": side}
+    few = fewer(Resident(sides, 1.0), 0.1, seed=1).sides
+    assert np.diff(few["train"].inputs["x"]).tolist() == [1, 1, 1]
+    assert (few["train"].targets["y"] == 10 * few["train"].inputs["x"]).all()
+    assert len(few["test"]) == 40
+
+
+def test_noise_keeps_inputs_and_answers_but_not_which_belong_together():
+    side = Side({"x": torch.arange(40)}, {"y": 10 * torch.arange(40)}, np.arange(40))
+    found = shuffled(Resident({"train": side}, 1.0), seed=1).sides["train"]
+    assert found.inputs["x"].tolist() == list(range(40))
+    assert sorted(found.targets["y"].tolist()) == [10 * x for x in range(40)]
+    assert (found.targets["y"] == 10 * found.inputs["x"]).float().mean() < 0.2
 
 
 def test_a_difference_is_paired_by_unit():
