@@ -20,9 +20,9 @@ from testbed.links.queues import QueueKind
 from testbed.virtual.job import FOLDER, RESULTS
 
 NS = 1_000_000_000
-RATE_BPS = 40e6
+RATE_BPS = 20e6
 RTT_NS = 40_000_000
-FLOWS = 25
+FLOWS = 16
 WARM_UP_NS = 3 * NS
 _HALF_NS = 400_000_000
 _HIGH, _LOW = 1.25, 0.6  # of the capacity; the queue that the first builds up the second drains
@@ -58,10 +58,9 @@ def measure(cell: Cell, where: str, length_s: float) -> dict[str, Any]:
             ecn = [
                 load.ECT1 if cell.load == "l4s" and number % 2 else plain for number in range(flows)
             ]
-            seen = load.responsive(ends, ecn, RTT_NS, WARM_UP_NS + length_ns, WARM_UP_NS)
+            seen = load.responsive(ends, ecn, RTT_NS, WARM_UP_NS + 2 * length_ns, WARM_UP_NS)
     own_ms = load.PACKET_BYTES * 8e3 / RATE_BPS if where == "relay" else 0.0
-    row: dict[str, Any] = {**asdict(cell), "where": where, "sent": seen.sent}
-    row["lost"] = 1 - len(seen.flow) / seen.sent
+    row: dict[str, Any] = {**asdict(cell), "where": where}
     for name, codepoint in (("classic", ecn[0]), ("l4s", load.ECT1)):
         mine = np.isin(seen.flow, [n for n, found in enumerate(ecn) if found == codepoint])
         if mine.any() and (name == "classic" or cell.load == "l4s"):
@@ -69,6 +68,7 @@ def measure(cell: Cell, where: str, length_s: float) -> dict[str, Any]:
             row[name] = {
                 "packets": int(mine.sum()),
                 "marked": float(seen.marked[mine].mean()),
+                "dropped": float(seen.lost[mine].sum() / (mine.sum() + seen.lost[mine].sum())),
                 "p50_ms": float(np.percentile(delay_ms, 50)),
                 "p99_ms": float(np.percentile(delay_ms, 99)),
             }

@@ -31,13 +31,15 @@ NOT_ECT, ECT1, ECT0, CE = range(4)
 
 @dataclass(frozen=True)
 class Seen:
-    """What arrived: arrays over packets in order of arrival; and how many were sent."""
+    """What arrived: arrays over packets in order of arrival. ``lost``: how many packets of the flow
+    were lost right before it.
+    """
 
     flow: npt.NDArray[np.int64]
     sent_ns: npt.NDArray[np.int64]
     delay_ns: npt.NDArray[np.int64]
     marked: npt.NDArray[np.bool_]
-    sent: int
+    lost: npt.NDArray[np.int64]
 
 
 @dataclass
@@ -177,25 +179,21 @@ def _run(
     arrived: Callable[[int, int, int, int, bool], None],
 ) -> Seen:
     """``due`` sends what is due and says when to be asked again; ``arrived`` hears of packets."""
-    rows: list[tuple[int, int, int, bool]] = []
+    rows: list[tuple[int, int, int, bool, int]] = []
     start_ns = time.monotonic_ns()
     for flow in load.flows:
         flow.heard_ns = start_ns
-    first = 0
     while (now_ns := time.monotonic_ns()) < start_ns + length_ns:
-        if not first and now_ns >= start_ns + warm_up_ns:
-            first = 1 + sum(flow.next_number for flow in load.flows)
         for flow_number, number, sent_ns, lost, marked in load.arrivals():
-            rows.append((flow_number, sent_ns, now_ns - sent_ns, marked))
+            rows.append((flow_number, sent_ns, now_ns - sent_ns, marked, lost))
             arrived(now_ns, flow_number, number, lost, marked)
         wait_ns = due(now_ns, start_ns) - now_ns
         wait_ns = min(max(wait_ns, 0), start_ns + length_ns - now_ns)
         select.select([load.receiver], [], [], wait_ns / 1e9)
-    sent = sum(flow.next_number for flow in load.flows) - (first - 1)
     load.close()
     table = np.array([row for row in rows if row[1] >= start_ns + warm_up_ns], np.int64)
-    flow_column, sent_column, delay_column, marked_column = table.reshape(-1, 4).T
-    return Seen(flow_column, sent_column, delay_column, marked_column.astype(bool), sent)
+    flow_column, sent_column, delay_column, marked_column, lost_column = table.reshape(-1, 5).T
+    return Seen(flow_column, sent_column, delay_column, marked_column.astype(bool), lost_column)
 
 
 def alternating(

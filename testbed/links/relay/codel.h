@@ -8,6 +8,7 @@ struct codel {
     int64_t first_above_ns; /* when the sojourn time will have been above target for an interval; 0: it is below */
     int64_t drop_next_ns;
     uint32_t count, last_count;
+    uint16_t inverse_root; /* of count, in 65536ths, as near as Linux knows it */
     bool dropping;
 };
 

@@ -13,6 +13,10 @@ void direction_init(struct direction *direction, uint64_t seed)
     direction->policer.tokens_bytes = direction->policer.burst_bytes;
     if (direction->queue.discipline == PIE)
         direction->queue.pie.rng = rng_stream(seed, 4);
+    if (direction->queue.discipline == DUALPI2) {
+        direction->queue.dual.rng = rng_stream(seed, 8);
+        dualpi2_init(&direction->queue.dual);
+    }
     playback_init(&direction->playback);
 }
 

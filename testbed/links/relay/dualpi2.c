@@ -1,5 +1,7 @@
 #include "dualpi2.h"
 
+#define MTU_BYTES 1500
+
 static int64_t delay_ns(const struct fifo *queue, int64_t now_ns)
 {
     return queue->head ? now_ns - queue->head->enqueue_ns : 0;
@@ -31,14 +33,20 @@ static void update_until(struct dualpi2 *dual, int64_t now_ns)
     }
 }
 
-/* RFC 9332, A.1, figure 5: true as often as `likelihood` says, evenly spread. */
-static bool recur(double *count, double likelihood)
+void dualpi2_init(struct dualpi2 *dual)
 {
-    *count += likelihood;
-    if (*count <= 1)
-        return false;
-    *count -= 1;
-    return true;
+    dual->credit = (int64_t)MTU_BYTES * ((int64_t)dual->classic_share - (100 - (int64_t)dual->classic_share));
+}
+
+static bool roll(struct dualpi2 *dual, double probability)
+{
+    return rng_uniform(&dual->rng) < probability;
+}
+
+/* Drops and marks of the classic queue: the square of p'. */
+static bool roll_twice(struct dualpi2 *dual)
+{
+    return roll(dual, dual->probability) && roll(dual, dual->probability);
 }
 
 void dualpi2_push(struct dualpi2 *dual, struct packet *packet)
@@ -47,57 +55,58 @@ void dualpi2_push(struct dualpi2 *dual, struct packet *packet)
     fifo_push(packet_headers(packet).ecn & 1 ? &dual->l4s : &dual->classic, packet);
 }
 
-/* Weighted round robin: L4S first, unless that would leave the classic queue less than its share. */
-static struct packet *next(struct dualpi2 *dual, bool *is_l4s)
+/* Weighted round robin: L4S first, unless that would leave the classic queue less than its share. *change: what the packet does
+ * to the credit if it is sent. */
+static struct packet *next(struct dualpi2 *dual, bool *is_l4s, int64_t *change)
 {
     *is_l4s = dual->l4s.head && (!dual->classic.head || dual->credit <= 0);
     bool both = dual->l4s.head && dual->classic.head;
     struct packet *packet = fifo_pop(*is_l4s ? &dual->l4s : &dual->classic);
-    if (!both)
-        dual->credit = 0;
-    else if (*is_l4s)
-        dual->credit += (int64_t)dual->classic_share * packet->size_bytes;
-    else
-        dual->credit -= (int64_t)(100 - dual->classic_share) * packet->size_bytes;
+    int64_t weight = *is_l4s ? (int64_t)dual->classic_share : (int64_t)dual->classic_share - 100;
+    *change = both ? weight * packet->size_bytes : 0;
     return packet;
 }
 
-/* RFC 9332, A.2. False: drop it. */
-static bool passes(struct dualpi2 *dual, struct packet *packet, bool is_l4s, bool ecn, int64_t now_ns)
+/* RFC 9332, A.2, with Linux's choices (sch_dualpi2.c): what happens is drawn at random, a backlog of less than two packets is left
+ * alone, and the L4S queue's step counts from its first packet on. False: drop it. */
+static bool passes(struct dualpi2 *dual, struct packet *packet, bool is_l4s, uint32_t backlog_bytes, bool ecn, int64_t now_ns)
 {
-    double classic = dual->probability * dual->probability;
     double coupled = dual->coupling * dual->probability;
+    bool overload = coupled > 1; /* marks alone cannot control it any more */
 
-    if (is_l4s) {
-        if (coupled >= 1) { /* marks alone cannot control it any more */
-            if (recur(&dual->l4s_count, classic))
-                return false;
+    if (backlog_bytes >= 2 * MTU_BYTES) {
+        if (!is_l4s && roll_twice(dual) && (overload || !ecn || !packet_mark(packet)))
+            return false;
+        if (is_l4s && overload && roll_twice(dual))
+            return false;
+        if (is_l4s && (overload || roll(dual, coupled)))
             packet_mark(packet);
-            return true;
-        }
-        /* The native AQM is a step, of queues with more than this packet. */
-        bool late = now_ns - packet->enqueue_ns > dual->step_ns && dual->l4s.head;
-        if (late || recur(&dual->l4s_count, coupled))
-            packet_mark(packet);
-        return true;
     }
-    if (!recur(&dual->classic_count, classic))
-        return true;
-    return ecn && coupled < 1 && packet_mark(packet);
+    if (is_l4s && now_ns - packet->enqueue_ns > dual->step_ns)
+        packet_mark(packet);
+    return true;
 }
 
 struct packet *dualpi2_take(struct dualpi2 *dual, uint32_t *bytes, bool ecn, int64_t now_ns, struct fifo *dropped)
 {
+    struct packet *taken = NULL;
+
     update_until(dual, now_ns);
-    while (dual->l4s.head || dual->classic.head) {
+    while (!taken && (dual->l4s.head || dual->classic.head)) {
         bool is_l4s;
-        struct packet *packet = next(dual, &is_l4s);
+        int64_t change;
+        struct packet *packet = next(dual, &is_l4s, &change);
         *bytes -= packet->size_bytes;
-        if (passes(dual, packet, is_l4s, ecn, now_ns))
-            return packet;
-        fifo_push(dropped, packet);
+        if (passes(dual, packet, is_l4s, *bytes, ecn, now_ns)) {
+            dual->credit += change;
+            taken = packet;
+        } else {
+            fifo_push(dropped, packet);
+        }
     }
-    return NULL;
+    if (!dual->l4s.head && !dual->classic.head)
+        dualpi2_init(dual);
+    return taken;
 }
 
 struct packet *dualpi2_empty(struct dualpi2 *dual, uint32_t *bytes)

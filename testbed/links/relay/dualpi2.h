@@ -2,6 +2,7 @@
 #pragma once
 
 #include "packet.h"
+#include "random.h"
 
 struct dualpi2 {
     int64_t target_ns, tupdate_ns, step_ns;
@@ -12,10 +13,13 @@ struct dualpi2 {
     struct fifo l4s, classic;
     int64_t update_ns; /* when the probability is worked out next; 0: nothing has come yet */
     int64_t old_qdelay_ns;
-    double probability;               /* p' of the RFC: classic drops are its square, L4S marks its multiple */
-    double l4s_count, classic_count;  /* of recur() */
-    int64_t credit;                   /* weighted bytes of L4S sent before classic ones that waited */
+    double probability; /* p' of the RFC: classic drops are its square, L4S marks its multiple */
+    int64_t credit;     /* weighted bytes of L4S sent before classic ones that waited */
+    struct rng rng;
 };
+
+/* After the parameters have been filled in. */
+void dualpi2_init(struct dualpi2 *dual);
 
 void dualpi2_push(struct dualpi2 *dual, struct packet *packet);
 

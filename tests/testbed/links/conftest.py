@@ -5,10 +5,12 @@ simulated time.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from testbed.links.base import Direction, LinkSpec
@@ -87,6 +89,23 @@ class Simulation:
         assert done.returncode == 0, done.stderr
         records = [Record(*map(int, line.split())) for line in done.stdout.splitlines()]
         return sorted(records, key=lambda record: record.enqueue_ns)
+
+
+def newton_roots(most: int) -> npt.NDArray[np.float64]:
+    """Of 1 to ``most``, by a step of Newton's method each from the last one: x (3 - n x^2) / 2, in
+    65536ths.
+    """
+    found = [65535]
+    for count in range(2, most + 1):
+        x = found[-1] / 65536
+        found.append(int(65536 * x * (3 - count * x * x) / 2))
+    return np.array(found[:most]) / 65536
+
+
+@pytest.fixture(scope="session")
+def inverse_roots() -> Callable[[int], npt.NDArray[np.float64]]:
+    """CoDel's roots of 1 to n, as Linux has them."""
+    return newton_roots
 
 
 @pytest.fixture(scope="session")

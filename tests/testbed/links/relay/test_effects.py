@@ -22,6 +22,9 @@ from traces.forms import Steps
 from traces.model import Trace, constant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
     from conftest import Simulation
 
 MS = 1_000_000
@@ -31,15 +34,17 @@ def codel(limit_bytes: int = 10**8) -> Queue:
     return Queue("codel", limit_bytes, target_ns=5 * MS, interval_ns=100 * MS)
 
 
-def test_codel_drops_by_its_control_law(simulation: Simulation) -> None:
+def test_codel_drops_by_its_control_law(
+    simulation: Simulation, inverse_roots: Callable[[int], npt.NDArray[np.float64]]
+) -> None:
     # A standing queue of 400 packets at 12 Mbit/s: packet n starts at n ms, so the sojourn time
     # first exceeds 5 ms at 5 ms, and dropping begins an interval later, at 105 ms. The next drops
-    # come interval/sqrt(count) apart.
+    # come interval/sqrt(count) apart, as Linux knows the root.
     records = simulation.run(Direction(capacity=constant(12e6), queue=codel()), [(0, 1500)] * 400)
     dropped = sorted(record.queue_bytes // 1500 for record in records if record.verdict == AQM_DROP)
     # A drop takes no time on the link: the packet behind it starts in the same millisecond.
     times_ms = [number - before for before, number in enumerate(dropped)]
-    control_ms = 105 + np.concatenate(([0], np.cumsum(100 / np.sqrt(np.arange(1, len(dropped))))))
+    control_ms = 105 + np.concatenate(([0], np.cumsum(100 * inverse_roots(len(dropped) - 1))))
     assert len(dropped) > 4
     assert times_ms == np.ceil(control_ms).astype(int).tolist()
 

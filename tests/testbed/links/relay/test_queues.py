@@ -15,7 +15,12 @@ from testbed.links.queues import DEFAULTS, KINDS
 from traces.model import constant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
     from conftest import Record, Simulation
+
+    Roots = Callable[[int], npt.NDArray[np.float64]]
 
 MS = 1_000_000
 NOT_ECT, ECT1, ECT0, CE = range(4)
@@ -33,14 +38,23 @@ def served(records: list[Record]) -> list[Record]:
 # --- ECN
 
 
+def test_the_root_of_linux_is_near_the_root(inverse_roots: Roots) -> None:
+    assert inverse_roots(2)[1] == pytest.approx(0.5, abs=1e-4)  # and not 0.71
+    assert inverse_roots(50)[10:] == pytest.approx(1 / np.sqrt(np.arange(11, 51)), rel=0.01)
+
+
 @pytest.mark.parametrize("kind", ["codel", "fq_codel"])
-def test_codel_marks_where_it_would_drop(simulation: Simulation, kind: str) -> None:
-    """The first at 105 ms, then interval / sqrt(count) apart; a mark takes its packet's time."""
+def test_codel_marks_where_it_would_drop(
+    simulation: Simulation, inverse_roots: Roots, kind: str
+) -> None:
+    """The first at 105 ms, then interval / sqrt(count) apart as Linux knows the root; a mark takes
+    its packet's time.
+    """
     packets = [(0, 1500, ECT0, 7)] * 400
     records = simulation.run(Direction(capacity=RATE, queue=queue(kind, ecn=True)), packets)
     assert {record.verdict for record in records} == {DELIVERED}
     marked = [number for number, record in enumerate(served(records)) if record.marked]
-    control_ms = 105 + np.concatenate(([0], np.cumsum(100 / np.sqrt(np.arange(1, len(marked))))))
+    control_ms = 105 + np.concatenate(([0], np.cumsum(100 * inverse_roots(len(marked) - 1))))
     assert len(marked) > 4
     assert marked == np.ceil(control_ms).astype(int).tolist()
 
@@ -97,10 +111,10 @@ def test_the_longest_flow_makes_room(simulation: Simulation) -> None:
 
 
 class SplitMix64:
-    """The relay's generator (random.h), seeded as its fourth stream."""
+    """The relay's generator (random.h), seeded as one of its streams."""
 
-    def __init__(self, seed: int) -> None:
-        self.state = seed ^ (4 << 56)
+    def __init__(self, seed: int, stream: int) -> None:
+        self.state = seed ^ (stream << 56)
         self.state = self.next()
 
     def next(self) -> int:
@@ -124,7 +138,7 @@ class Pie:
     """
 
     def __init__(self, ecn: bool) -> None:
-        self.ecn, self.random = ecn, SplitMix64(0)
+        self.ecn, self.random = ecn, SplitMix64(0, 4)
         self.probability = self.accumulated = 0.0
         self.delay = self.old = 0
         self.burst, self.last = 150 * MS, 0
@@ -247,14 +261,13 @@ def test_dualpi2_drops_classic_packets_by_the_square(simulation: Simulation) -> 
     )
     probability = dual_probability([16.0 * k for k in range(1, 40)])
     dropped = [record for record in records if record.verdict == AQM_DROP]
-    # recur() drops each time the sum of p'^2 over the packets passes another whole number.
-    count, expected = 0.0, []
+    random, expected = SplitMix64(0, 8), []
     number, at_ms = 0, 0.0
     while number < 300:
         updates = int(at_ms // 16)
-        count += probability[updates - 1] ** 2 if updates else 0.0
-        if count > 1:
-            count -= 1
+        p = probability[updates - 1] if updates else 0.0
+        # Two packets' worth must wait behind it.
+        if number <= 300 - 3 and random.uniform() < p and random.uniform() < p:
             expected.append(number)
         else:
             at_ms += 1
@@ -287,12 +300,12 @@ def test_l4s_packets_go_first_and_leave_the_classic_ones_their_share(
 
 
 def test_the_step_marks_l4s_packets_that_waited(simulation: Simulation) -> None:
-    """Packet n begins to be sent at n ms: above 1 ms all but the last are marked, however short
-    the time for the controller.
+    """Packet n begins to be sent at n ms: above 1 ms all are marked, however short the time for the
+    controller.
     """
     direction = Direction(capacity=RATE, queue=queue("dualpi2"))
     sent = served(simulation.run(direction, [(0, 1500, ECT1)] * 10))
-    assert [record.marked for record in sent] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0]
+    assert [record.marked for record in sent] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
 
 
 # --- settings
