@@ -1,5 +1,5 @@
 # `make run` compares congestion controllers on a bundled trace; `make test` runs every test. Both set up what they need, once.
-.PHONY: run test setup policy lint test-vm
+.PHONY: run test test-nightly setup policy lint test-vm
 
 PYTEST_ARGS ?=
 
@@ -13,6 +13,11 @@ test:
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 	@.venv/bin/python -m pytest --hypothesis-profile=ci -n 2 --dist loadscope $(PYTEST_ARGS)
+
+# Live cells that `make test` leaves out, for minutes. Needs root.
+test-nightly:
+	@scripts/setup.sh policy dev
+	@.venv/bin/python -m pytest -m nightly $(PYTEST_ARGS)
 
 setup:
 	@scripts/setup.sh

@@ -32,6 +32,12 @@ QUEUE_SHARE = 0.5
 QUEUE_FLOOR_US = 20_000.0
 """… this much in any case."""
 CWND_BDPS = 2.0
+RETURN_SHARE = 1 / 8
+"""Of the largest delivery rate that is remembered: no flow off a queue is paced below it …"""
+MEMORY_S = 10.0
+"""… and so long it takes to forget half of that rate. A path that was dead for seconds has shown
+nothing for many windows, and a flow that begins anew with single packets needs seconds more.
+"""
 MIN_CWND_PACKETS = 4.0
 _UNREAD_BATCHES = 64
 _NEWEST = (
@@ -59,6 +65,7 @@ class LocalPolicy:
         self._network_limited = np.zeros(self.slots, bool)  # some ACK since the mark was
         self._delivery_bps: Floats = np.zeros((self.slots, KEPT_WINDOWS))
         self._place: Integers = np.zeros(self.slots, np.int64)
+        self._most_bps: Floats = np.zeros(self.slots)  # delivered, of all windows, forgotten slowly
         self._unread: list[Records] = []
 
     def observe(self, records: Records) -> None:
@@ -82,7 +89,8 @@ class LocalPolicy:
     def open(self, slot: int, open_ns: int) -> None:
         """A new flow takes the slot."""
         self._read()
-        for column in (*self._last.values(), *self._mark.values(), self._delivery_bps, self._place):
+        columns = (*self._last.values(), *self._mark.values(), self._delivery_bps, self._most_bps)
+        for column in (*columns, self._place):
             column[slot] = 0
         self._standing_rtt_us[slot], self._network_limited[slot] = np.inf, False
         self._mark["at_ns"][slot] = open_ns
@@ -118,6 +126,8 @@ class LocalPolicy:
         told = slots[tells]
         self._delivery_bps[told, self._place[told]] = delivery_bps[tells]
         self._place[told] = (self._place[told] + 1) % KEPT_WINDOWS
+        forgotten_bps = self._most_bps[slots] * 0.5 ** (np.maximum(seconds, 0) / MEMORY_S)
+        self._most_bps[slots] = np.maximum(forgotten_bps, np.where(tells, delivery_bps, 0.0))
         silent = slots[~heard & (last["inflight_packets"] > 0)]
         self._delivery_bps[silent] *= DECREASE
         known = slots[last["at_ns"] > 0]
@@ -140,6 +150,7 @@ class LocalPolicy:
         srtt_s = np.maximum(self._last["srtt_us"][slots], 1) / 1e6
         # The packet per round trip lets a flow rise again from next to nothing.
         probe_bps = PROBE * path_bps + 8 * mss_bytes / srtt_s
+        probe_bps = np.maximum(probe_bps, RETURN_SHARE * self._most_bps[slots])
         rate = np.where(congested & (delivery_bps > 0), DECREASE * delivery_bps, probe_bps)
         rate = np.where(mss_bytes > 0, rate, np.nan)
         packets = CWND_BDPS * path_bps * min_rtt_s / (8 * np.maximum(mss_bytes, 1))

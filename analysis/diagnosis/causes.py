@@ -16,6 +16,7 @@ from analysis.metrics.link import BUSY_SHARE
 
 DEADLINE_MS = 100.0
 RECOVERY_WINDOWS = 20  # after an outage: its queue drains and the sender finds the rate again
+_SLOW_WINDOWS = 15  # for so long an answer's time at the server tells of those that never came
 _OSCILLATION_LOG2 = 0.2  # smallest step of the rate that counts
 _ESTIMATE = 1.3  # asked over capacity, or capacity over asked
 
@@ -36,6 +37,17 @@ def _after(mask: Mask, windows: int) -> Mask:
     """The mask and this many windows after each of its windows."""
     spread: Mask = np.convolve(mask, np.ones(windows + 1), "full")[: len(mask)] > 0
     return spread
+
+
+def _before(mask: Mask) -> Mask:
+    """The mask and the windows before each of its own in which an answer tells of slowness."""
+    return _after(mask[::-1], _SLOW_WINDOWS)[::-1]
+
+
+def _slow(w: Windows) -> Mask:
+    """The server took over half of the deadline for an answer, in the window or shortly before."""
+    slow = w.service_ms > DEADLINE_MS / 2
+    return _after(slow, _SLOW_WINDOWS)
 
 
 def oscillating(rate_bps: Floats, capacity_bps: Floats) -> Mask:
@@ -99,9 +111,10 @@ CAUSES = (
     ),
     Cause(
         "answers slow",
-        lambda w: w.late & (w.service_ms > DEADLINE_MS / 2),
+        lambda w: w.late & _slow(w),
         lambda w, m: (
-            f"answers took up to {w.service_ms[m].max():.0f} ms at the server, of {DEADLINE_MS:.0f}"
+            f"answers took up to {w.service_ms[_before(m)].max():.0f} ms at the server, of "
+            f"{DEADLINE_MS:.0f}"
         ),
         "too many difficult flows or too large a batch: lower `admission`, or a faster engine",
     ),

@@ -20,12 +20,21 @@ Mask = npt.NDArray[np.bool_]
 
 STALL_NS = 100_000_000  # the shortest gap between displayed frames that counts
 STANDING_QUEUE_MS = 100.0
+LOST_WINDOWS = 15  # without an answer of the server: it is lost, and not only late
+_AT_MOST = 0.95  # of the encoder's largest rate
 IDLE_SHARE = 0.7  # of the capacity: a flow below it leaves the link idle
 _SENDER = pa.schema(
     [
         pa.field("flow", pa.int16(), nullable=False),
         pa.field("at_ns", pa.int64(), nullable=False),
         pa.field("app_limited", pa.bool_(), nullable=False),
+    ]
+)
+_ENCODER = pa.schema(
+    [
+        pa.field("flow", pa.int16(), nullable=False),
+        pa.field("captured_ns", pa.int64(), nullable=False),
+        pa.field("target_bps", pa.float64(), nullable=False),
     ]
 )
 _ANSWERS = pa.schema(
@@ -49,8 +58,10 @@ class Windows:
     capacity_bps, own_bps, others_bps: of the flow's bottleneck, what it offered and what left its
     queue; queue_ms: largest queueing delay of the flow's packets, 0 without any; lost: packets of
     the flow lost at random, behind the queue; sent: packets of the flow that reached the queue.
-    app_limited: share of the sender's TCP_INFO samples. asked_bps: pacing rate in force, NaN
-    without a policy. late, local: the window had no answer in time, or only the agent's own. llm:
+    app_limited: share of the sender's TCP_INFO samples, or of the frames for which the encoder was
+    at its largest rate. asked_bps: pacing rate in force, NaN
+    without a policy. late: the window had no answer in time; local: the agent's own were the only
+    ones for LOST_WINDOWS at least. llm:
     the LLM answered within the last second. service_ms: longest time an answer took at the server.
     active: the flow lasted; stalled: within a gap longer than STALL_NS between displayed frames.
     busy: share of the machine's processors in use, 0 where it was not sampled.
@@ -135,7 +146,9 @@ def windows_of(cell: Cell, flow: Flow) -> Windows:
         queue_ms=_largest(arrival[queued], delay_ms[queued], count),
         lost=np.bincount(arrival[random_loss], minlength=count).astype(np.float64),
         sent=np.bincount(arrival, minlength=count).astype(np.float64),
-        app_limited=_mean(cell, sender, "app_limited", count),
+        app_limited=np.maximum(
+            _mean(cell, sender, "app_limited", count), _encoder_limited(cell, flow, count)
+        ),
         asked_bps=_in_force(cell, answers, count),
         late=late,
         local=local,
@@ -214,9 +227,24 @@ def _answered(
     # An answer may fall just behind the edge of a window: two in a row must lack one.
     since_first = _between(cell, first_ns, flow.stop_ns, count)
     late = since_first & ~within(in_time, 2)
-    local = within(from_agent, 1) & ~within(~from_agent, 1)
+    local = _long(within(from_agent, 1) & ~within(~from_agent, 1), LOST_WINDOWS)
     service_ms = (rows["queue_ns"].fillna(0) + rows["compute_ns"].fillna(0)).to_numpy() / 1e6
     return late, local, within(from_llm, 10), _largest(place, service_ms, count)
+
+
+def _encoder_limited(cell: Cell, flow: Flow, count: int) -> Floats:
+    """Share of each window's frames for which the encoder was all but at its largest rate: the
+    network is not what limits such a flow.
+    """
+    most_bps = flow.options.get("max_bps")
+    log = cell.log("frames", _ENCODER) if flow.kind == "video" else pd.DataFrame()
+    frames = _of(log, flow)
+    if not len(frames) or not isinstance(most_bps, int | float):
+        return np.zeros(count)
+    place = _place(cell, frames["captured_ns"], count)
+    limited = (frames["target_bps"] >= _AT_MOST * most_bps).to_numpy(np.float64)
+    sums = np.bincount(place, weights=limited, minlength=count)
+    return np.asarray(sums / np.maximum(np.bincount(place, minlength=count), 1))
 
 
 def _stalled(cell: Cell, flow: Flow, count: int) -> Mask:

@@ -16,7 +16,8 @@ from analysis.run import Cell, Flow, Run
 
 ON_TIME_NS = 200_000_000
 """A frame's capture to its completion; the detour alone takes half of it."""
-RECOVERED_SHARE = 0.7
+RECOVERED_SHARE = 0.5
+"""Two flows that come back share the link anew, and not as before."""
 _SECOND = 10  # windows
 
 

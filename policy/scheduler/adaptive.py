@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from policy.api import FlowBatch
 from policy.scheduler.base import Load
+from policy.scheduler.room import Room
 from policy.scheduler.rules import Reason, RuleScheduler
 from policy.scheduler.thresholds import AdaptiveConfig, ApcConfig
 from policy.scheduler.value import Value, bins, log_power
@@ -30,7 +31,6 @@ _STEP = 0.25  # octaves of a bin of the histogram
 _EDGES = np.arange(-3.0, 5.0 + _STEP, _STEP)
 _STILL = 4  # intervals without a move
 _MOST_HELD = 3.0
-_LEAST_SHARE = 0.1
 _KNOWN, _KNOWN_EXPLORE = 0.1, 0.1  # octaves; share of the exploring that goes on then
 _OFF = 2.0**-0.5
 _STATE = 1
@@ -52,7 +52,7 @@ class AdaptiveScheduler:
         self._weight_s = 0.0  # how many seconds the counts stand for
         self._asked = 0.0  # windows called difficult in that time
         self._hold, self._still = 1.0, 0
-        self._share = config.share
+        self._room = Room(config)
         self._bin = np.zeros(flows, np.int64)  # of the window before
         self._power: Floats = np.full(flows, np.nan)
         self._before = np.zeros(flows, bool)  # whether the model had answered the one before
@@ -93,7 +93,7 @@ class AdaptiveScheduler:
         self._weight_s += interval_s
         self._asked += load.candidates
         self._judge()
-        self._learn_share(load, interval_s)
+        self._room.learn(load)
         self._move(self._wanted(load.capacity_per_s))
         decay = 0.5 ** (interval_s / config.half_life_s)
         self._counts *= decay
@@ -113,25 +113,10 @@ class AdaptiveScheduler:
         per_s = np.where(self._idle[bins(_EDGES)], 0.0, self._counts) / self._weight_s
         above = np.cumsum(per_s[::-1])[::-1]
         self._settle(above)
-        room = self._share * capacity_per_s
+        room = self._room.share * capacity_per_s
         levels = np.flatnonzero(self._hold * above <= room)
         wanted = _EDGES[levels[0]] if len(levels) else config.highest
         return float(np.clip(wanted, config.lowest, config.highest))
-
-    def _learn_share(self, load: Load, interval_s: float) -> None:
-        """How much of the engine's throughput is to be had within the deadline: what was admitted
-        when windows were refused, and a little more as long as none are.
-        """
-        config = self.config
-        refused = load.candidates - load.admitted
-        if load.late > config.late_share * max(load.admitted, 1):
-            wanted = self._share * 0.8
-        elif refused > config.refused_share * load.candidates:
-            had = (load.admitted - load.late) / interval_s / max(load.capacity_per_s, 1e-9)
-            wanted = self._share + (min(had, self._share) - self._share) / 2
-        else:
-            wanted = self._share * 1.03
-        self._share = float(np.clip(wanted, _LEAST_SHARE, config.share))
 
     def _settle(self, above: Floats) -> None:
         """Learn how many windows are held difficult for each that is above the thresholds now: a

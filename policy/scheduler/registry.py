@@ -8,8 +8,8 @@ from policy.scheduler.base import Scheduler, SchedulerContext
 from policy.scheduler.guest import GuestScheduler
 from policy.scheduler.thresholds import AdaptiveConfig, ApcConfig
 
-RULES, ADAPTIVE = "rules", "adaptive"
-NAMES = (RULES, ADAPTIVE)
+RULES, ADAPTIVE, LEARNED = "rules", "adaptive", "learned"
+NAMES = (RULES, ADAPTIVE, LEARNED)
 
 
 def full_name(name: str) -> str:
@@ -30,6 +30,10 @@ def create(
     from policy.scheduler.adaptive import AdaptiveScheduler
     from policy.scheduler.rules import RuleScheduler
 
+    if name == LEARNED:
+        from policy.scheduler.learned import LearnedScheduler
+
+        return LearnedScheduler(flows, thresholds, adaptive or AdaptiveConfig())
     if name == ADAPTIVE:
         return AdaptiveScheduler(flows, thresholds, adaptive or AdaptiveConfig())
     rules = RuleScheduler(flows, thresholds)

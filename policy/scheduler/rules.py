@@ -40,6 +40,8 @@ class Reason(IntFlag):
     OUTAGE = 16
     EXPLORED = 32
     """No rule holds: to learn what the model is worth there."""
+    LEARNED = 64
+    """The model is predicted to gain, whether a rule holds or not."""
 
 
 _RULES = 5

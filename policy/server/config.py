@@ -80,14 +80,15 @@ class ServerConfig(BaseModel):
     """Size of that folder beyond which no more is logged."""
     limits: Limits = Limits()
     scheduler: str = "rules"
-    """Who says which flows are difficult under `apc`: rules, adaptive, or `path/to/file.py:Class`.
+    """Who says which flows are difficult under `apc`: rules, adaptive, learned, or
+    `path/to/file.py:Class`.
     """
     scheduler_state: Path | None = None
     """File in which an adaptive scheduler keeps what it has learnt, from one start to the next."""
     apc: ApcConfig = ApcConfig()
     """Thresholds of the rules."""
     adaptive: AdaptiveConfig = AdaptiveConfig()
-    """How they move under `scheduler: adaptive`."""
+    """How they move under `scheduler: adaptive`, and how much `learned` asks of the engine."""
     admission: AdmissionConfig = AdmissionConfig()
     competition: CompetitionConfig = CompetitionConfig()
 

@@ -96,6 +96,19 @@ def test_silence_decays(p):
     assert p.decide(SLOTS)[0][0] == pytest.approx(0.85 * before + ONE_PACKET_A_ROUND_BPS)
 
 
+def test_after_a_long_silence_a_flow_begins_with_an_eighth(p):
+    for _ in range(60):  # 6 s without an ACK
+        rate, cwnd = p.decide(SLOTS)
+    assert rate[0] == pytest.approx(8e6 / 8)
+    assert cwnd[0] == 4  # and not with more in flight than anybody may have
+    p.observe(record(8.0, 1_002_000))  # the first two packets: 16 kbit in 6 s
+    rate, _ = p.decide(SLOTS)
+    assert rate[0] == pytest.approx(8e6 / 8 * 0.5 ** (6.0 / 10))
+    # A queue or loss says that even this is too much.
+    p.observe(record(8.1, 1_004_000, rtt_ms=900))
+    assert p.decide(SLOTS)[0][0] == pytest.approx(0.85 * 160e3)
+
+
 def test_an_idle_flow_keeps_its_rate(p):
     p.observe(record(2.1, 1_100_000, inflight=0))
     p.decide(SLOTS)

@@ -33,10 +33,10 @@ def windows(own_bps: list[float], **columns: list[float]) -> Windows:
 
 
 def test_recovery_is_the_first_whole_second_of_what_was_usual() -> None:
-    # 2 s at 4 Mbit/s, 1 s of nothing, 1.5 s at half, then as before.
-    own = [4e6] * 20 + [0.0] * 10 + [2e6] * 15 + [4e6] * 25
-    # The second from 4.1 s on delivers (4 x 2 + 6 x 4) / 10 = 3.2 Mbit/s, 80 %; that from 3.9 s on
-    # (6 x 2 + 4 x 4) / 10 = 2.8, the 70 % that are asked for.
+    # 2 s at 4 Mbit/s, 1 s of nothing, 1.5 s at a quarter, then as before.
+    own = [4e6] * 20 + [0.0] * 10 + [1e6] * 15 + [4e6] * 25
+    # The second from 3.8 s on delivers (7 x 1 + 3 x 4) / 10 = 1.9 Mbit/s, that from 3.9 s on
+    # (6 x 1 + 4 x 4) / 10 = 2.2: more than the half that is asked for.
     assert recovery_s(windows(own), 2.0, 3.0) == pytest.approx(0.9)
     stalled = [False] * 42 + [True] + [False] * 27
     assert recovery_s(windows(own, stalled=stalled), 2.0, 3.0) == pytest.approx(1.3)

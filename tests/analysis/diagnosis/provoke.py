@@ -1,0 +1,170 @@
+"""A short live cell for every cause that a diagnosis names, and its recording.
+
+    python -m tests.analysis.diagnosis.provoke FOLDER [CAUSE ...]
+
+runs the cells (root) and leaves what the diagnosis reads of each in FOLDER/CAUSE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from policy.python import python_command
+
+POLICIES = Path(__file__).with_name("provoking.py")
+_BULK: dict[str, Any] = {"flow": "bulk", "rtt": "40ms", "buffer": "8bdp", "duration": "5s"}
+
+
+def _policy(name: str) -> list[str]:
+    return [f"policy:{POLICIES}:{name}"]
+
+
+PROVOKED: dict[str, dict[str, Any]] = {
+    "processor starved": {**_BULK, "rate": "4mbit", "cc": ["cubic"], "buffer": "16bdp"},
+    "outage": {
+        **_BULK,
+        "cc": ["cubic"],
+        "buffer": "1bdp",
+        "steps": [
+            {"at": "0s", "rate": "4mbit"},
+            {"at": "2s", "rate": "0"},
+            {"at": "3500ms", "rate": "4mbit"},
+        ],
+    },
+    "server lost": {
+        **_BULK,
+        "rate": "4mbit",
+        "cc": ["policy:gcc"],
+        "failures": [{"kind": "server", "at": "1500ms"}],
+        "loss": "0%",
+        "steps": [{"at": "0s", "rate": "2mbit"}, {"at": "1500ms", "rate": "12mbit"}],
+    },
+    "answers slow": {**_BULK, "rate": "4mbit", "cc": _policy("Slow")},
+    "answers late": {
+        **_BULK,
+        "rate": "4mbit",
+        "cc": _policy("Greedy"),
+        "policy": {"window_ns": 100_000_000, "deadline_ns": 1_000_000},
+    },
+    "random loss": {**_BULK, "rate": "8mbit", "cc": ["reno"], "loss": "3%"},
+    "sender application-limited": {
+        **_BULK,
+        "flow": "video",
+        "rate": "10mbit",
+        "cc": ["cubic"],
+        "flow_options": {"max_bps": 1e6},
+    },
+    "competing flow": {
+        **_BULK,
+        "rate": "6mbit",
+        "cc": ["cubic"],
+        "cross_traffic": [{"kind": "bulk", "cc": "cubic"}],
+    },
+    "rate oscillates": {**_BULK, "rate": "4mbit", "cc": _policy("Swinging")},
+    "bandwidth overestimated": {**_BULK, "rate": "4mbit", "cc": _policy("Greedy")},
+    "bandwidth underestimated": {**_BULK, "rate": "4mbit", "cc": _policy("Shy")},
+    "thresholds too strict": {
+        **_BULK,
+        "flow": "video",
+        "rate": "3mbit",
+        "rtt": "80ms",
+        "cc": _policy("Starting"),
+    },
+    "bufferbloat": {**_BULK, "rate": "4mbit", "cc": ["cubic"], "buffer": "16bdp"},
+    "link idle": {
+        **_BULK,
+        "rtt": "160ms",
+        "buffer": "0.2bdp",
+        "cc": ["reno"],
+        "steps": [{"at": "0s", "rate": "1mbit"}, {"at": "2s", "rate": "20mbit"}],
+    },
+}
+"""Cause -> the scenario that provokes it."""
+
+
+@contextmanager
+def _beside(cause: str) -> Iterator[None]:
+    """What must go on beside the cell: every core busy, where the processor is to starve."""
+    count = 4 * (os.cpu_count() or 1) if cause == "processor starved" else 0
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def provoke(cause: str, folder: Path) -> Path:
+    """Run the cause's cell into ``folder``; returns it."""
+    scenario = {"steps": [], **PROVOKED[cause]}
+    if scenario["steps"]:
+        scenario.pop("rate", None)
+    file = folder.parent / f"{folder.name}.json"
+    file.write_text(json.dumps(scenario), encoding="utf-8")
+    with _beside(cause):
+        command = python_command("testbed", "run", file, "--out", folder, "--json")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def record(cause: str, run: Path, out: Path) -> None:
+    """What a diagnosis reads of a run with one cell, and no more. How busy the processors were is
+    left out, but where they are the cause: they may be busy with anything.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "traces").mkdir(parents=True)
+    manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    manifest["environment"] = {}
+    (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for trace in (run / "traces").iterdir():
+        shutil.copy(trace, out / "traces")
+    (cell,) = (run / "cells").iterdir()
+    kept = out / "cells" / cell.name
+    kept.mkdir(parents=True)
+    about = json.loads((cell / "cell.json").read_text(encoding="utf-8"))
+    about["environment"] = {}
+    if cause != "processor starved":
+        about["cpu"] = {"samples": []}
+    for link in about["links"]:
+        link["environment"] = {}
+    (kept / "cell.json").write_text(json.dumps(about), encoding="utf-8")
+    for name in ("packets", "tcpinfo", "frames", "decisions", "goodput"):
+        if (log := cell / f"{name}.parquet").exists():
+            table = pq.read_table(log)
+            if name == "tcpinfo":
+                table = table.select(["flow", "at_ns", "app_limited"])
+            pq.write_table(table, kept / log.name, compression="zstd", compression_level=19)
+
+
+def main(arguments: list[str]) -> None:
+    """Record the causes named, or all of them."""
+    from analysis.diagnosis import diagnose
+    from analysis.run import load_run
+
+    out = Path(arguments[0])
+    out.mkdir(parents=True, exist_ok=True)
+    for cause in arguments[1:] or PROVOKED:
+        run = out / f"run-{time.time_ns()}"
+        provoke(cause, run)
+        record(cause, run, out / cause.replace(" ", "-"))
+        shutil.rmtree(run)
+        run.with_suffix(".json").unlink(missing_ok=True)
+        found = diagnose(load_run(out / cause.replace(" ", "-"))).findings
+        print(cause, "->", [(each.cause, round(each.share, 2)) for each in found], flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
