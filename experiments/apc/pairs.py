@@ -83,7 +83,7 @@ class InTurn:
         self._links, self._copies = links, copies
         self._scheduler = RuleScheduler(links, ApcConfig())
         self._began = time.monotonic()
-        self.seen: list[Floats] = []  # of the LLM's own runs, [links, features of a tree]
+        self.seen: list[FlowBatch] = []  # of the LLM's own runs
         self.said: list[Floats] = []
         self.states: list[Floats] = []  # of the rule policy's runs, [links, features]
         self.difficulty: list[Floats] = []
@@ -102,7 +102,7 @@ class InTurn:
         rate, cwnd = rule.pacing_rate_bps.copy(), rule.cwnd_packets.copy()
         rate[chosen], cwnd[chosen] = model.pacing_rate_bps, model.cwnd_packets
         own = batch.only(np.arange(len(batch)) >= len(batch) - n)
-        self.seen.append(readable(own))
+        self.seen.append(own)
         self.said.append(np.log2(np.maximum(rate[-n:], 1) / own.bandwidth_bps))
         base = batch.only(np.arange(len(batch)) < n)
         self.difficult.append(self._scheduler.observe(base) > 0)
@@ -128,7 +128,8 @@ def log_power(outcome: Outcome, rtt_ms: Floats, first_ms: int, last_ms: int) -> 
 
 def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray[np.generic]]:
     """Columns of the data set. Of pairs, [p]: state at the second's start, what the rules say then,
-    gain, link and second; of the LLM's own runs, [w]: readable features, action, link, window.
+    gain, link and second; of the LLM's own runs, [w]: readable features, windows as the LLM saw
+    them, action, link, number of the window.
     """
     m, links = len(found.trace), found.links
     seconds_judged = np.arange(FIRST_S, seconds - 1)
@@ -153,6 +154,7 @@ def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray
     count = len(seconds_judged)
     every = slice(FIRST_S * WINDOWS_PER_S, None)
     windows = len(policy.said[every])
+    own = policy.seen[every]
     return {
         "gain": np.concatenate(gains),
         "state": np.concatenate(states),
@@ -161,7 +163,9 @@ def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray
         "link": np.tile(np.arange(m), count),
         "trace": np.tile(found.trace, count),
         "second": np.repeat(seconds_judged, m),
-        "seen": np.concatenate(policy.seen[every]),
+        "seen": np.concatenate([readable(batch) for batch in own]),
+        "seen_windows": np.concatenate([batch.windows for batch in own]).astype(np.float32),
+        "seen_valid": np.concatenate([batch.valid for batch in own]),
         "said": np.concatenate(policy.said[every]),
         "seen_link": np.tile(np.arange(m), windows),
         "seen_trace": np.tile(found.trace, windows),

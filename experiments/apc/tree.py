@@ -1,10 +1,12 @@
 """How well a tree of at most 31 leaves stands in for the LLM, on traces that it has not seen.
 
-    python -m experiments.apc.tree
+    python -m experiments.apc.pairs --out pairs.npz
+    python -m experiments.apc.tree pairs.npz
 
-The LLM drives flows in the closed loop of `policy.tasks.congestion.simulator` over bundled traces;
-the tree is fitted to what it decided on every other trace and judged on the rest, by R2 and as a
-policy of its own beside the LLM and the rule policy.
+The LLM drives flows in the closed loop of `policy.tasks.congestion.simulator`
+(`experiments.apc.pairs`); the tree is fitted to what it decided on two of three traces and judged
+on the others, by R2, and as a policy of its own beside the LLM and the rule policy on those of
+them that are bundled. Trees of more leaves, and a linear fit, say what the limit costs.
 """
 
 from __future__ import annotations
@@ -18,50 +20,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 import traces
+from experiments.apc.pairs import BUNDLED, RTTS_MS
 from experiments.congestion.output import markdown
-from policy.api import Actions, FlowBatch, Policy, PolicyContext
+from policy.api import Policy, PolicyContext
 from policy.explain.distil import LEAVES, Distilled, r2, rules, write_policy
-from policy.explain.readable import readable
+from policy.explain.readable import READABLE
 from policy.explain.tree import fit
 from policy.model.info import read_info, resolve
-from policy.model.policy import ModelPolicy, load_policy
 from policy.registry import create
 from policy.tasks.congestion.simulator import Links, Outcome, PolicyController, simulate
 
 Floats = NDArray[np.float64]
-TRACES = ("lte-driving", "lte-walking", "wifi", "5g-mmwave", "satellite", "outage")
-RTTS_MS = (20, 60)
+MORE_LEAVES = (15, LEAVES, 63, 127, 255)
+_EVERY = 3  # trace is for judging
 
 
-class Recorder:
-    """Decides as the model does, and keeps what it saw and said."""
-
-    name = "recorder"
-
-    def __init__(self, model: ModelPolicy) -> None:
-        self._model = model
-        self.features: list[Floats] = []
-        self.actions: list[Floats] = []
-
-    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        """See Policy."""
-        self.features.append(readable(batch))
-        self.actions.append(self._model.outputs(batch).astype(np.float64))
-        actions: Actions = self._model.decide(batch, now_ns)
-        return actions
-
-    def forget(self, flows: Sequence[int]) -> None:
-        """No flow ends in the simulated loop."""
+def judged_traces(names: Sequence[str]) -> list[str]:
+    """Those that the tree does not see, of all names."""
+    return sorted(set(names))[1::_EVERY]
 
 
 def links(names: Sequence[str], seconds: int) -> Links:
-    """A link for each trace and RTT, with buffers of 4 BDP."""
+    """A link for each trace and RTT, with buffers of 2 BDP."""
     edges = np.arange(seconds * 1000 + 1) * 1_000_000
     loaded = [traces.load(name) for name in names]
     one = np.stack([trace.capacity_bytes(edges[:-1], edges[1:]) * 8e3 for trace in loaded], axis=1)
     capacity = np.tile(one, (1, len(RTTS_MS)))
     rtt_ms = np.repeat(RTTS_MS, len(loaded))
-    buffer = np.maximum(4 * capacity.mean(axis=0) * rtt_ms / 8e3, 15_000.0)
+    buffer = np.maximum(2 * capacity.mean(axis=0) * rtt_ms / 8e3, 15_000.0)
     return Links(capacity, rtt_ms, buffer)
 
 
@@ -72,30 +58,71 @@ def driven(policy: Policy, names: Sequence[str], seconds: int) -> Outcome:
     return simulate(road, controller, skip_ms=2000)
 
 
+def linear(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> float:
+    """R2 on the judged windows of a linear fit to the others."""
+    scale = np.maximum(features[~judged].std(axis=0), 1e-9)
+    wide = np.column_stack((features / scale, np.ones(len(features))))
+    weights = np.linalg.lstsq(wide[~judged], action[~judged], rcond=1e-6)[0]
+    return r2(wide[judged] @ weights, action[judged])
+
+
+def fidelity(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> str:
+    """R2 of trees by their leaves, and of a linear fit."""
+    rows = []
+    for leaves in MORE_LEAVES:
+        tree = fit(features[~judged], action[~judged], leaves)
+        predicted = tree.predict(features)
+        rows.append(
+            (
+                f"tree, {tree.leaves} leaves",
+                f"{r2(predicted[~judged], action[~judged]):.3f}",
+                f"{r2(predicted[judged], action[judged]):.3f}",
+                f"{np.sqrt(((predicted - action)[judged] ** 2).mean()):.3f}",
+            )
+        )
+    rows.append(("linear", "", f"{linear(features, action, judged):.3f}", ""))
+    return markdown(("stand-in", "R2, fitted", "R2, other traces", "error, octaves"), rows)
+
+
 @click.command(help=__doc__)
-@click.option("--seconds", default=15, show_default=True)
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--seconds", default=10, show_default=True, help="Of the closed loop.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tree's file there.")
-def main(seconds: int, out: Path | None) -> None:
-    model = load_policy("llm", device="cpu")
-    fitted, judged = Recorder(model), Recorder(model)
-    driven(fitted, TRACES[::2], seconds)
-    by_model = driven(judged, TRACES[1::2], seconds)
-    features, actions = np.concatenate(fitted.features), np.concatenate(fitted.actions)
-    tree = fit(features, actions, LEAVES)
-    wanted = np.concatenate(judged.actions)
-    predicted = tree.predict(np.concatenate(judged.features))
+def main(files: tuple[Path, ...], seconds: int, out: Path | None) -> None:
+    loaded = [np.load(path, allow_pickle=False) for path in files]
+    features, action, trace = (
+        np.concatenate([one[key] for one in loaded]) for key in ("seen", "said", "seen_trace")
+    )
+    if features.shape[1] != len(READABLE):
+        raise SystemExit("the files hold other features; run experiments.apc.pairs again")
+    names = judged_traces(trace.tolist())
+    judged = np.isin(trace, names)
+    click.echo(
+        f"{len(action)} windows of {len(set(trace.tolist()))} traces, deviation of the action "
+        f"{action.std():.3f} octaves; judged on {', '.join(names)}\n"
+    )
+    click.echo(fidelity(features, action, judged))
+    tree = fit(features[~judged], action[~judged], LEAVES)
+    predicted = tree.predict(features)
     found = Distilled(
-        tree, r2(tree.predict(features), actions), r2(predicted, wanted), predicted, wanted
+        tree,
+        r2(predicted[~judged], action[~judged]),
+        r2(predicted[judged], action[judged]),
+        predicted[judged],
+        action[judged],
     )
     serving = read_info(resolve("llm")).serving.model_dump()
+    roads = [name for name in names if name in BUNDLED]
     with TemporaryDirectory() as folder:
         file = out or Path(folder) / "tree.py"
         write_policy(file, found, "llm in the simulated loop", serving)
-        flows = len(RTTS_MS) * len(TRACES[1::2])
-        outcomes = {"llm": by_model}
-        for name in (f"{file}:Tree", "persistence"):
-            policy = create(name, PolicyContext(flows))
-            outcomes[policy.name] = driven(policy, TRACES[1::2], seconds)
+        context = PolicyContext(len(RTTS_MS) * len(roads))
+        outcomes = {}
+        for name in ("llm", f"{file}:Tree", "persistence"):
+            policy = create(name, context)
+            outcomes[policy.name] = driven(policy, roads, seconds)
     rows = [
         (
             name,
@@ -105,10 +132,7 @@ def main(seconds: int, out: Path | None) -> None:
         )
         for name, outcome in outcomes.items()
     ]
-    click.echo(
-        f"{tree.leaves} leaves from {len(actions)} windows; R2 {found.fitted_r2:.3f} on them, "
-        f"{found.held_out_r2:.3f} on {len(wanted)} windows of other traces\n"
-    )
+    click.echo(f"\nClosed loop, {seconds} s of {', '.join(roads)}:\n")
     click.echo(markdown(("policy", "utilisation, %", "queueing p95, ms", "loss, %"), rows))
     click.echo(rules(tree))
 

@@ -49,6 +49,22 @@ def _to_bandwidth(name: str, windows: int = 1) -> Callable[[FlowBatch], Floats]:
     return lambda batch: _octaves(_mean(batch, name, windows), batch.bandwidth_bps)
 
 
+def _earlier(batch: FlowBatch, name: str, back: int) -> Floats:
+    """A field so many windows before the newest one; of a younger flow its oldest."""
+    oldest = batch.valid.shape[1] - batch.valid.sum(axis=1)
+    place = np.maximum(batch.valid.shape[1] - 1 - back, np.minimum(oldest, HISTORY - 1))
+    values: Floats = batch.windows[np.arange(len(batch)), place, F[name]]
+    return values
+
+
+def _earlier_to_bandwidth(name: str, back: int) -> Callable[[FlowBatch], Floats]:
+    return lambda batch: _octaves(_earlier(batch, name, back), batch.bandwidth_bps)
+
+
+def _to_min_rtt(name: str) -> Callable[[FlowBatch], Floats]:
+    return lambda batch: _octaves(batch.windows[:, -1, F[name]], batch.min_rtt_ns)
+
+
 def _bdp_bytes(batch: FlowBatch) -> Floats:
     bdp: Floats = batch.bandwidth_bps * batch.min_rtt_ns / 8e9
     return bdp
@@ -125,6 +141,48 @@ READABLE = (
     Readable("minimum RTT", "ms", lambda b: b.min_rtt_ns / 1e6),
     Readable("BDP", "packets", lambda b: _bdp_bytes(b) / b.mss_bytes),
     Readable("windows of the flow", "", lambda b: b.valid.sum(axis=1).astype(np.float64)),
+    Readable("smoothed RTT over minimum RTT", "octaves", _to_min_rtt("srtt_ns")),
+    Readable("smallest RTT of the window over minimum RTT", "octaves", _to_min_rtt("rtt_min_ns")),
+    Readable(
+        "delivery rate one window ago over the estimate",
+        "octaves",
+        _earlier_to_bandwidth("delivery_rate_bps", 1),
+    ),
+    Readable(
+        "delivery rate two windows ago over the estimate",
+        "octaves",
+        _earlier_to_bandwidth("delivery_rate_bps", 2),
+    ),
+    Readable(
+        "estimate one window ago over the estimate",
+        "octaves",
+        _earlier_to_bandwidth("bandwidth_bps", 1),
+    ),
+    Readable(
+        "estimate 5 windows ago over the estimate",
+        "octaves",
+        _earlier_to_bandwidth("bandwidth_bps", _RECENT),
+    ),
+    Readable(
+        "queueing delay one window ago over minimum RTT",
+        "",
+        lambda b: _earlier(b, "queueing_delay_ns", 1) / b.min_rtt_ns,
+    ),
+    Readable(
+        "send rate over the delivery rate",
+        "octaves",
+        lambda b: _octaves(
+            b.windows[:, -1, F["send_rate_bps"]], b.windows[:, -1, F["delivery_rate_bps"]]
+        ),
+    ),
+    Readable("mean action of 5 windows", "octaves", lambda b: _mean(b, "action_log2", _RECENT)),
+    Readable(
+        "ACK spacing over a packet's time at the estimate",
+        "octaves",
+        lambda b: _octaves(
+            b.windows[:, -1, F["ack_spacing_ns"]], b.mss_bytes * 8e9 / b.bandwidth_bps
+        ),
+    ),
 )
 """Columns of `readable`, in order."""
 

@@ -64,7 +64,8 @@ class Value:
         outcome = np.clip(outcome, -_LARGEST, _LARGEST)
         cell = (before * 2 + by_model) * BINS + bin_
         n, total, squares = (
-            np.bincount(cell, weights, 4 * BINS).reshape(_SHAPE)
+            # Of no outcomes NumPy counts integers.
+            np.bincount(cell, weights, 4 * BINS).reshape(_SHAPE).astype(np.float64)
             for weights in (np.ones(len(cell)), outcome, outcome**2)
         )
         # What is older counts less, by as much as keeps the count at the memory's length.

@@ -50,6 +50,12 @@ def settle(scheduler: AdaptiveScheduler, difficulty: np.ndarray, capacity_per_s:
 SPREAD = np.linspace(-2.9, 4.0, 70)
 
 
+def test_no_outcomes_teach_nothing() -> None:
+    value, none = Value(), np.empty(0, bool)
+    value.add(np.empty(0, np.int64), none, none, np.empty(0))
+    assert not value.count.any()
+
+
 @settings(max_examples=12)
 @given(st.floats(20, 400))
 def test_no_more_is_asked_than_the_model_answers_and_hardly_less(capacity_per_s: float) -> None:
