@@ -120,7 +120,7 @@ def _scores(
         out[i] = score
 
 
-def _recent(batch: FlowBatch) -> tuple[Any, ...]:
+def _recent(batch: FlowBatch) -> tuple[Any, Any, Any, Any, Any]:
     return (
         batch.windows[:, -WINDOWS:].view(ROW)[..., 0],
         batch.valid[:, -WINDOWS:],
@@ -144,5 +144,6 @@ def scores(batch: FlowBatch, network: tuple[Floats, Floats, Floats, float]) -> F
     the output.
     """
     out = np.empty(len(batch))
-    _scores(out, *_recent(batch), *network)
+    hidden, bias, outer, last = network
+    _scores(out, *_recent(batch), hidden, bias, outer, last)
     return out
