@@ -70,5 +70,18 @@ ReorderText = Annotated[
 PolicerText = Annotated[
     Policer, _from_text(parse_policer, Policer), PlainSerializer(format_policer)
 ]
+
+
+def _as_sysctl(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Sysctls = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^net(\.[a-z0-9_]{1,64}){1,6}$")],
+        Annotated[str, BeforeValidator(_as_sysctl), Field(pattern=r"^[-0-9a-z_ ]{1,64}$")],
+    ],
+    Field(max_length=32),
+]
 Fraction = Annotated[float, _from_text(parse_fraction, float), Field(ge=0, le=1)]
 CapacityBps = Annotated[float, _from_text(_parse_capacity, (float, int)), Field(ge=0, le=10e9)]

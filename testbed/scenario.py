@@ -47,6 +47,7 @@ from testbed.quantities import (
     RateBps,
     ReorderText,
     Start,
+    Sysctls,
 )
 from testbed.traffic.abr import full_abr_names, split_abr_names
 from testbed.traffic.scheduler import full_scheduler_names
@@ -131,6 +132,9 @@ class Scenario(Strict):
     )
     ecn: bool = Field(
         False, description="hosts negotiate ECN, and every queue that can marks instead of dropping"
+    )
+    sysctls: Sysctls = Field(
+        default_factory=dict, description="of the hosts, e.g. net.ipv4.tcp_rto_max_ms: 1000"
     )
     loss: Loss = Field(
         None, description="random loss 0.5%, or Gilbert-Elliott ge:p_gb,p_bg[,loss_bad[,loss_good]]"

@@ -69,7 +69,7 @@ def build(
     plan = Plan([(node1, node2) for node1, node2, _ in declared], ipv6=bottleneck.ipv6)
     links: dict[str, OpenLink] = {}
     sysctls, offloads, interfaces = {}, {}, {}
-    hosts_sysctls = {**_HOST, **(_ECN if bottleneck.ecn else {})}
+    hosts_sysctls = {**_HOST, **(_ECN if bottleneck.ecn else {}), **bottleneck.sysctls}
 
     def prepare(node: NamespaceNode, router: bool) -> None:
         sysctls[node.name] = write_sysctls(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -43,6 +44,7 @@ class Bottleneck:
     policer: Policer = field(default_factory=Policer)
     wifi_ns: int = 0
     ecn: bool = False  # hosts negotiate ECN
+    sysctls: Mapping[str, str] = field(default_factory=dict)  # of the hosts
     ipv6: bool = False  # hosts and routers have IPv6 addresses instead of IPv4 ones
 
 

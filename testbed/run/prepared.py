@@ -80,6 +80,7 @@ class Prepared:
             seed=seed,
             reverse=self.reverse,
             ecn=scenario.ecn,
+            sysctls=scenario.sysctls,
             ipv6=scenario.ip == 6,
         )
 
@@ -134,6 +135,9 @@ def resolve(scenario: Scenario) -> Prepared:
     server = SharedServer(scenario, _asked(by_chooser.values()))
     if links := {failure.link for failure in scenario.failures if failure.link is not None}:
         check_detours(topology, links)
+    for name in scenario.sysctls:
+        if not Path("/proc/sys", *name.split(".")).exists():
+            raise UserError(f"sysctls.{name}: this kernel has none of this name; leave it out")
     if server.external is not None and any(not failure.link for failure in scenario.failures):
         raise UserError(
             "failures: the server of policy_server is not this run's to kill; leave it out"

@@ -14,7 +14,7 @@ from testbed.controllers.registry import label, parse
 from testbed.errors import UserError
 from testbed.grid.axes import Strict, known_names
 from testbed.grid.expand import GridRun, digest, seed_of
-from testbed.quantities import BufferSize, DurationNs, Fraction, RateBps
+from testbed.quantities import BufferSize, DurationNs, Fraction, RateBps, Sysctls
 from testbed.scenario import Scenario
 from testbed.stress.failures import KINDS, OF_SERVER, settings_of
 from testbed.units import NS_PER_MS, NS_PER_S
@@ -58,6 +58,7 @@ class StressGrid(Strict):
     reverse_bps: RateBps = Field(
         2e6, alias="reverse", description="reverse: of the way back, which a bulk flow fills then"
     )
+    sysctls: Sysctls = Field(default_factory=dict, description="of the hosts")
     policy: dict[str, Any] = Field(
         default_factory=dict, description="settings of the policy server and the agent"
     )
@@ -185,6 +186,7 @@ def scenario_of(grid: StressGrid, failures: Sequence[str], cc: str, seed: int) -
         "flow_options": grid.flow_options,
         "duration": f"{grid.duration_ns / NS_PER_MS:g}ms",
         "seed": seed_of(digest(["stress", seed])),
+        "sysctls": grid.sysctls,
         "policy": grid.policy if parse(cc).kind == "policy" else {},
         **settings_of(grid, failures, seed),
     }

@@ -49,6 +49,8 @@ def test_a_rate_takes_the_place_of_the_default_trace() -> None:
         ({"loss": "ge:1%,0%"}, "never left"),
         ({"duration": "10ms"}, "too short"),
         ({"rtt": "9s"}, "rtt"),
+        ({"sysctls": {"kernel.panic": 1}}, "sysctls"),
+        ({"sysctls": {"net.ipv4.tcp_ecn": "1; reboot"}}, "sysctls"),
         ({"cross_traffic": [{"pair": -1}]}, "cross_traffic.0.pair"),
     ],
 )

@@ -77,9 +77,12 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "thresholds too strict": {
         **_BULK,
         "flow": "video",
-        "rate": "3mbit",
-        "rtt": "80ms",
-        "cc": _policy("Starting"),
+        "cc": _policy("Fitting"),
+        # The way becomes longer at once, again and again: the picture stands, no queue does.
+        "steps": [
+            {"at": f"{700 * turn + 800 * (turn > 0)}ms", "rate": "3mbit", "delay": delay}
+            for turn, delay in enumerate(("0ms", "400ms", "0ms", "400ms", "0ms", "400ms"))
+        ],
     },
     "bufferbloat": {**_BULK, "rate": "4mbit", "cc": ["cubic"], "buffer": "16bdp"},
     "link idle": {
@@ -128,7 +131,7 @@ def record(cause: str, run: Path, out: Path) -> None:
     (out / "traces").mkdir(parents=True)
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     manifest["environment"] = {}
-    (out / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    _write(out / "manifest.json", manifest)
     for trace in (run / "traces").iterdir():
         shutil.copy(trace, out / "traces")
     (cell,) = (run / "cells").iterdir()
@@ -140,13 +143,19 @@ def record(cause: str, run: Path, out: Path) -> None:
         about["cpu"] = {"samples": []}
     for link in about["links"]:
         link["environment"] = {}
-    (kept / "cell.json").write_text(json.dumps(about), encoding="utf-8")
+    _write(kept / "cell.json", about)
     for name in ("packets", "tcpinfo", "frames", "decisions", "goodput"):
         if (log := cell / f"{name}.parquet").exists():
             table = pq.read_table(log)
             if name == "tcpinfo":
                 table = table.select(["flow", "at_ns", "app_limited"])
             pq.write_table(table, kept / log.name, compression="zstd", compression_level=19)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    """As JSON, without the place of this checkout."""
+    text = json.dumps(data).replace(str(POLICIES), POLICIES.name)
+    path.write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:

@@ -55,7 +55,7 @@ class Slow(_Fixed):
         return super().decide(batch, now_ns)
 
 
-class Starting(_Fixed):
-    """A little more than a link of 3 Mbit/s carries, so that a queue builds up slowly."""
+class Fitting(_Fixed):
+    """What a link of 3 Mbit/s carries."""
 
-    share = 0.9
+    share = 0.75

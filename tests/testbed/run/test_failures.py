@@ -15,6 +15,7 @@ from testbed.network.addressing import Plan
 from testbed.network.routing import check_detours
 from testbed.parts import Failure
 from testbed.run.failures import Breaker, timeline
+from testbed.run.prepared import resolve
 from testbed.scenario import parse_scenario
 from testbed.suite.scale import scaled
 from topologies import create, find
@@ -134,6 +135,12 @@ def test_a_link_without_a_detour_is_refused() -> None:
 def test_mistakes_are_named(data: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         parse_scenario({"failures": [data]}, "s.yaml")
+
+
+def test_a_sysctl_that_the_kernel_lacks_is_named() -> None:
+    scenario = parse_scenario({"rate": "4mbit", "sysctls": {"net.ipv4.no_such": 1}}, "s.yaml")
+    with pytest.raises(UserError, match=r"sysctls\.net\.ipv4\.no_such: this kernel has none"):
+        resolve(scenario)
 
 
 def test_failures_are_scaled_with_their_scenario() -> None:
