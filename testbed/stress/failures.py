@@ -13,6 +13,7 @@ from testbed.units import NS_PER_MS, format_rate
 
 LOSS, CAPACITY, ROUTE, REVERSE = "loss", "capacity", "route", "reverse"
 OF_SERVER = ("server", "worker")
+_CONNECT_NS = 500 * NS_PER_MS
 KINDS = (LOSS, CAPACITY, ROUTE, REVERSE, *OF_SERVER)
 
 
@@ -41,8 +42,10 @@ def settings_of(sizes: Sizes, failures: Sequence[str], seed: int) -> dict[str, A
     settings: dict[str, Any] = {"steps": _steps(sizes, failures, seed), "failures": broken}
     if REVERSE in failures:
         settings["reverse"] = format_rate(sizes.reverse_bps)
+        # Before the rest fails, or it might never be connected.
+        start = _ms(begin_ns - _CONNECT_NS)
         settings["cross_traffic"] = [
-            {"kind": "bulk", "direction": "reverse", "start": window["at"], "stop": window["stop"]}
+            {"kind": "bulk", "direction": "reverse", "start": start, "stop": window["stop"]}
         ]
     return settings
 
