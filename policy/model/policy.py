@@ -105,6 +105,26 @@ def load_model(folder: Path, device: str = "auto", task: str | None = None) -> M
     return _started(names.get(info.model.kind, info.model.kind), info, device)
 
 
+def load_models(folder: Path, tasks: Sequence[str], device: str = "auto") -> list[ModelPolicy]:
+    """The policies of several tasks of one checkpoint for one process: by its portable files where
+    one task alone would be, else around one set of weights by PyTorch. Raises ModelError.
+    """
+    variant = os.environ.get(VARIANT)
+    portable = all(read_info(folder, task).portable is not None for task in tasks)
+    here = find_spec("onnxruntime") is not None and not _on_cuda(device)
+    if portable and here and variant in (None, PORTABLE):
+        return [load_model(folder, device, task) for task in tasks]
+    try:
+        from policy.model.joint_policy import load_policies
+    except ImportError as error:
+        raise ModelError(
+            f"{folder} is to be run by PyTorch, which is not here ({error}); install the extra: "
+            "pip install 'tbtest[policy]'"
+        ) from None
+    known = load_policies(folder, device, None if variant == PORTABLE else variant)
+    return [known[task] for task in tasks]
+
+
 def _started(name: str, info: CheckpointInfo, device: str) -> ModelPolicy:
     engine = _engine(info, device)
     engine.warm_up()

@@ -27,6 +27,7 @@ import numpy as np
 
 from policy.api import PolicyContext
 from policy.errors import NoDecision
+from policy.model.policy import load_models
 from policy.registry import create
 from policy.tasks.registry import learned_task
 from policy.worker.memory import SharedRows
@@ -91,16 +92,13 @@ def main(name: str, tasks: str, context: str, rows: str, channel: str, server: s
 
 
 def _policies(name: str, context: PolicyContext, tasks: Sequence[str]) -> list[Any]:
-    """The policy for each task; those of several tasks share one set of weights. Raises
-    PolicyError, ImportError.
+    """The policy for each task, of several those of one checkpoint. Raises PolicyError,
+    ImportError.
     """
     if len(tasks) == 1:
         return [create(name, context, tasks[0])]
-    from policy.model.joint_policy import load_policies  # PyTorch
-
     assert context.model is not None
-    known = load_policies(Path(context.model), context.device)
-    return [known[task] for task in tasks]
+    return list(load_models(Path(context.model), tasks, context.device))
 
 
 def _die_with(server: int) -> None:
