@@ -116,8 +116,8 @@ class Runner:
             return record
         record |= self._errors(model, config, data)
         if config.model.kind == "nioka":
+            record["update"] = look.update(model)
             with torch.autocast(self.device.type, torch.bfloat16, self.autocast is not None):
-                record["update"] = look.update(model)
                 record["moved"] = look.moved(model, data)
         if job.row[0] in "BEG" and hasattr(model.backbone, "forward"):
             record["probes"] = _rounded(look.probes(model, data))
