@@ -31,13 +31,15 @@ LEFT_SHARES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 RATES = (5e-4, 1.5e-3, 5e-3)
 RATE_SEED = 100
 """No other run has it."""
-KEPT = ("G", "B", "G-long")
+KEPT = ("G-long", "G", "B")
 _KEPT_BYTES = 12_000_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large everything is."""
+    """How large everything is. `small`: a smaller graph network; `tested`: of each split so many
+    samples at most.
+    """
 
     steps: int = 800
     rate_steps: int = 250
@@ -48,9 +50,21 @@ class Plan:
     limit_s: float = 200.0
     sequences: int = 50
     units: int = 60
+    shares: tuple[float, ...] = LEFT_SHARES
     small: bool = False
+    tested: int | None = None
 
 
+CPU = Plan(
+    steps=300,
+    rate_steps=150,
+    few_steps=100,
+    batch=32,
+    validation=256,
+    shares=(0.01, 0.1, 1.0),
+    small=True,
+    tested=1024,
+)
 TINY = Plan(
     steps=4,
     rate_steps=2,
@@ -61,6 +75,7 @@ TINY = Plan(
     sequences=1,
     units=1,
     small=True,
+    tested=64,
 )
 
 
@@ -223,6 +238,7 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", type=float, default=20.0, show_default=True)
 @click.option("--processes", type=int, default=8, show_default=True)
+@click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
 @click.option("--only", default="", help="Names of runs begin so; separated by commas.")
 def main(
@@ -233,6 +249,7 @@ def main(
     profiles: Path,
     minutes: float,
     processes: int,
+    cpu: bool,
     tiny: bool,
     only: str,
 ) -> None:
@@ -250,7 +267,7 @@ def main(
         "abr": abr,
         "profiles": profiles,
         "checkpoints": checkpoints,
-        "plan": TINY if tiny else Plan(),
+        "plan": TINY if tiny else CPU if cpu else Plan(),
         "end": end,
         # Whatever happened to the search for learning rates, the rows begin then.
         "rates_by": now + (0.0 if tiny else 200.0),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,13 @@ from policy.tasks.abr.joint import load as load_abr
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.play import play as play_video
 from policy.tasks.abr.qoe import qoe_of
+from policy.tasks.abr.rules.base import Abr
 from policy.tasks.abr.session import start as start_sessions
 from policy.tasks.abr.video import read_video
+from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.play import play as play_cluster
 from policy.tasks.cjs.workload import workload
-from policy.tasks.congestion.simulator import PolicyController
+from policy.tasks.congestion.simulator import Controller, PolicyController
 
 Floats = NDArray[np.float64]
 RESAMPLES = 10_000
@@ -50,19 +53,29 @@ def congestion(
     folder: Path, data: Path, limit: int, device: str = "cpu", seconds: int = 15
 ) -> dict[str, float]:
     """Score by test trace, the mean over round trips."""
+    policy = load_model(folder, device, "congestion")
+    return on_links(lambda flows: PolicyController(policy, flows), data, limit, seconds)
+
+
+def on_links(
+    driver: Callable[[int], Controller], data: Path, limit: int, seconds: int = 15
+) -> dict[str, float]:
+    """The same of what drives so many flows."""
     record = json.loads((data / "congestion" / "collection.json").read_text())
     names = sorted(name for name, side in record["splits"].items() if side == "test")[:limit]
     files = [str(next((data / "congestion" / "traces").glob(f"{name}.*"))) for name in names]
     links = links_of(files, seconds, 1)
-    flows = len(links.rtt_ms)
-    policy = load_model(folder, device, "congestion")
-    score = run(links, PolicyController(policy, flows))["score"]
+    score = run(links, driver(len(links.rtt_ms)))["score"]
     return dict(zip(names, score.reshape(len(names), -1).mean(axis=1).tolist(), strict=True))
 
 
 def abr(folder: Path, shared: Path, limit: int, device: str = "cpu") -> dict[str, float]:
     """QoE a chunk by test recording, the mean over its traces and videos."""
-    policy = load_abr(folder, device)
+    return on_recordings(load_abr(folder, device), shared, limit)
+
+
+def on_recordings(policy: Abr, shared: Path, limit: int) -> dict[str, float]:
+    """The same of any policy."""
     found: dict[str, list[float]] = {}
     mine = recordings(shared, "test")
     kept = sorted({one.recording for one in mine})[:limit]
@@ -79,11 +92,22 @@ def cjs(
     folder: Path, profiles: Path, sequences: int, jobs: int = 20, device: str = "cpu"
 ) -> dict[str, float]:
     """Mean completion time in s by sequence."""
-    load = workload(profiles, "test")
     model, _ = checkpoint.load(folder, task="cjs")
+    return on_clusters(
+        lambda clusters: play_cluster(model, clusters, device), profiles, sequences, jobs
+    )
+
+
+def on_clusters(
+    play: Callable[[list[ClusterEnvironment]], Sequence[NDArray[Any]]],
+    profiles: Path,
+    sequences: int,
+    jobs: int = 20,
+) -> dict[str, float]:
+    """The same of what gives completion times in ms [jobs] of each cluster."""
+    load = workload(profiles, "test")
     clusters = [load.environment(number, jobs) for number in range(sequences)]
-    times_ms = play_cluster(model, clusters, device)
-    return {str(number): float(times.mean()) / 1e3 for number, times in enumerate(times_ms)}
+    return {str(number): float(times.mean()) / 1e3 for number, times in enumerate(play(clusters))}
 
 
 def units(judged: dict[str, Any], row: str, task: str) -> tuple[list[str], Floats] | None:

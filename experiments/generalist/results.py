@@ -1,8 +1,9 @@
 """Tables and figures of `campaign.py`'s results.
 
-    python -m experiments.generalist.results results --out docs/results/generalist
+    python -m experiments.generalist.results docs/results/measured/h200-generalist.json \\
+        --out docs/results
 
-Prints the tables as Markdown and writes scale.svg and few-shot.svg into OUT. Intervals are of 95 %,
+Prints the tables as Markdown and writes its figures into OUT. Intervals are of 95 %,
 from a paired hierarchical bootstrap: seeds are drawn, and units within them, as many as there are
 (10,000 times). Everything is relative to the row that is compared with; better is positive.
 """
@@ -29,14 +30,15 @@ LABELS = {"congestion": "congestion", "abr": "streaming", "cjs": "scheduling"}
 SIZES = {"E-4": 4, "E": 8, "E-16": 16, "E-30": 30, "B-4": 4, "B": 8, "B-16": 16, "B-30": 30}
 
 
-def load(folder: Path) -> Runs:
-    """The runs that ended, by name."""
-    found = {}
-    for file in sorted((folder / "runs").glob("*.json")):
-        record = json.loads(file.read_text())
-        if "failed" not in record:
-            found[record["name"]] = record
-    return found
+def load(source: Path) -> Runs:
+    """The runs that ended, by name: of a campaign's folder, or of one file that holds them all."""
+    if source.is_dir():
+        records = [
+            json.loads(file.read_text()) for file in sorted((source / "runs").glob("*.json"))
+        ]
+    else:
+        records = json.loads(source.read_text())["runs"]
+    return {record["name"]: record for record in records if "failed" not in record}
 
 
 def seeds_of(runs: Runs, row: str, task: str) -> dict[int, dict[str, Any]]:
@@ -53,7 +55,7 @@ def by_unit(record: dict[str, Any], task: str, closed: bool) -> Floats | None:
     errors.
     """
     if not closed:
-        return np.array(record["units"][task])
+        return np.array(record["units"][task]) if "units" in record else None
     units = record.get("closed", {}).get(task, {}).get("units")
     return None if units is None else np.array([units[name] for name in sorted(units)])
 
@@ -121,7 +123,8 @@ def rows_table(runs: Runs) -> str:
 def closed_table(runs: Runs) -> str:
     """Scores of the closed loops: means over seeds and units."""
     lines = []
-    for row in (*ROWS, "H"):
+    names = dict.fromkeys(one["row"] for one in runs.values() if one["kind"] == "reference")
+    for row in (*ROWS, "H", *names):
         cells = []
         for task in TASKS:
             table = table_of(runs, row, task, closed=True)
@@ -147,7 +150,8 @@ def comparisons(runs: Runs, pairs: list[tuple[str, str]]) -> str:
                 sign = BETTER[task] if closed else -1.0
                 mean, low, high = difference(tables[0], tables[1], sign)
                 cells.append(f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]")
-            lines.append([f"{one} less {other}", LABELS[task], *cells])
+            if cells != ["–", "–"]:
+                lines.append([f"{one} less {other}", LABELS[task], *cells])
     return markdown(["rows", "task", "closed loop, %", "error on test samples, %"], lines)
 
 
@@ -205,14 +209,15 @@ def scale_figure(runs: Runs, file: Path) -> None:
                     capsize=3,
                     label=kind,
                 )
-            for row in rows[-1:]:
-                curves = [
+            curves: list[Any] = []
+            for row in reversed(rows):
+                curves = curves or [
                     one["probes"][task]
                     for one in seeds_of(runs, row, task).values()
                     if "probes" in one
                 ]
-                if curves:
-                    axes[1][column].plot(np.mean(curves, axis=0), label=f"{kind}, {SIZES[row]}")
+            if curves:
+                axes[1][column].plot(np.mean(curves, axis=0), label=kind)
         small = [one["losses"]["test"][task] for one in seeds_of(runs, "G", task).values()]
         if small:
             axes[0][column].axhline(np.mean(small), color="k", ls=":", label="G: 2 blocks of 128")
@@ -384,15 +389,28 @@ PAIRS = [
     ("H", "A"),
     ("B", "B-no-token"),
     ("G", "G-no-token"),
+    ("B", "C"),
+    ("G-long", "F"),
+    ("G-long", "A"),
+    ("A", "F"),
+    ("G-long", "fair"),
+    ("G-long", "gcc"),
+    ("B", "policy"),
+    ("B", "F"),
+    ("E", "G"),
 ]
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def main(folder: Path, out: Path) -> None:
+@click.option("--save", type=click.Path(path_type=Path), help="Write all runs into one file.")
+def main(source: Path, out: Path, save: Path | None) -> None:
     """Print tables, write figures."""
-    runs = load(folder)
+    runs = load(source)
+    if save is not None:
+        lines = ",\n".join(json.dumps(record) for record in runs.values())
+        save.write_text(f'{{"runs": [\n{lines}\n]}}\n')
     out.mkdir(parents=True, exist_ok=True)
     for title, text in (
         ("Learning rates", rates_table(runs)),
@@ -405,8 +423,9 @@ def main(folder: Path, out: Path) -> None:
         ("Tokens", exchanged_table(runs)),
     ):
         click.echo(f"## {title}\n\n{text}")
-    scale_figure(runs, out / "scale.svg")
-    few_figure(runs, out / "few-shot.svg")
+    scale_figure(runs, out / "generalist-blocks.svg")
+    if any(one["kind"] == "few" for one in runs.values()):
+        few_figure(runs, out / "generalist-few-shot.svg")
 
 
 if __name__ == "__main__":

@@ -14,16 +14,17 @@ import torch
 
 import policy.model.backbone as backbones
 from experiments.generalist import judge, look
-from experiments.generalist.campaign import LEFT_SHARES, RATE_SEED, RATES, Job, Plan
+from experiments.generalist.campaign import RATE_SEED, RATES, TINY, Job, Plan
 from experiments.generalist.fast import State, Trained, build, state_of, train_fast
 from experiments.generalist.next_state import pretrain
-from experiments.generalist.resident import Resident, loss_on, outputs, resident
+from experiments.generalist.resident import Resident, Side, loss_on, outputs, resident
 from experiments.generalist.rows import ROWS, TASKS, config_of
 from policy.model import joint_checkpoint
 from policy.model.fingerprint import fingerprint
 from policy.model.joint import JointModel
 from policy.model.merge import merge
 from policy.model.model import Named
+from policy.tasks.base import Split
 from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.data import open_datasets, task_data
 
@@ -46,8 +47,8 @@ class Runner:
         self.datasets = open_datasets(options["data"], list(TASKS))
         data = {name: task_data(self.datasets[name], name, config) for name in TASKS}
         self.data = {name: resident(name, one, self.device) for name, one in data.items()}
-        if self.plan.small:
-            self.data = {name: _first(one, 64) for name, one in self.data.items()}
+        if self.plan.tested is not None:
+            self.data = {name: _fewer_held(one, self.plan) for name, one in self.data.items()}
 
     def ready(self, job: Job) -> bool:
         """Whether what comes before it is there."""
@@ -93,7 +94,7 @@ class Runner:
             **more,
         }
         chosen = ROWS[row]
-        if plan.small and chosen.model["kind"] == "nioka":
+        if plan.steps == TINY.steps and chosen.model["kind"] == "nioka":
             backbone = chosen.model["backbone"] | {"layers": 1}
             chosen = replace(chosen, model=chosen.model | {"backbone": backbone})
         return config_of(chosen, tasks, seed, plan.small, settings)
@@ -228,12 +229,16 @@ class Runner:
             began = time.monotonic()
             if name == "congestion":
                 units = judge.congestion(
-                    folder, options["data"], plan.units, device, 1 if plan.small else 15
+                    folder,
+                    options["data"],
+                    plan.units,
+                    device,
+                    1 if plan.steps == TINY.steps else 15,
                 )
             elif name == "abr":
                 units = judge.abr(folder, options["abr"], plan.units, device)
             else:
-                jobs = 2 if plan.small else 20
+                jobs = 2 if plan.steps == TINY.steps else 20
                 units = judge.cjs(folder, options["profiles"], plan.sequences, jobs, device)
             found[name] = {"units": _rounded(units), "s": round(time.monotonic() - began, 1)}
         return found
@@ -284,7 +289,7 @@ class Runner:
             "scratch": (None, True),
         }
         points = []
-        for share in (0.01, 0.1, 1.0) if job.noise else LEFT_SHARES:
+        for share in (0.01, 0.1, 1.0) if job.noise else plan.shares:
             some = fewer(self.data[left], share, job.seed)
             for way, (state, free) in ways.items():
                 if job.noise and way == "scratch":
@@ -323,8 +328,15 @@ def fewer(data: Resident, share: float, seed: int) -> Resident:
     return data.with_train(whole.only(np.arange(first, first + count)))
 
 
-def _first(data: Resident, count: int) -> Resident:
-    sides = {key: one.only(np.arange(min(count, len(one)))) for key, one in data.sides.items()}
+def _fewer_held(data: Resident, plan: Plan) -> Resident:
+    """At most `plan.tested` samples of each split that is not trained on."""
+    assert plan.tested is not None
+    sides: dict[Split, Side] = {}
+    for name, one in data.sides.items():
+        rows = np.sort(np.random.default_rng(5).permutation(len(one))[: plan.tested])
+        sides[name] = one.only(rows) if name != "train" else one
+        units = np.unique(sides[name].units, return_inverse=True)[1]
+        sides[name] = replace(sides[name], units=units)
     return Resident(sides, data.constant_loss)
 
 

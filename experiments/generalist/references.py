@@ -1,0 +1,66 @@
+"""What rules and the networks that ship score on the units on which `judge.py` plays rows.
+
+    python -m experiments.generalist.references data --abr ABR --profiles tpch.parquet \\
+        --out results/runs
+
+Writes a record for each reference beside those of `campaign.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+
+from experiments.congestion.closed_loop import controller
+from experiments.generalist.judge import on_clusters, on_links, on_recordings
+from policy.tasks.abr.evaluate import make_policy
+from policy.tasks.cjs.environment import run_many
+from policy.tasks.cjs.policies.registry import rule
+
+RATES = ("bbr", "cubic", "gcc", "persistence")
+LEVELS = ("policy", "robust-mpc", "bba")
+SCHEDULERS = ("fair", "weighted-fair", "sjf", "fifo")
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
+@click.option("--abr", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--units", default=60, show_default=True)
+@click.option("--sequences", default=50, show_default=True)
+def main(data: Path, abr: Path, profiles: Path, out: Path, units: int, sequences: int) -> None:
+    """Play what has no record in OUT yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    plays: list[tuple[str, str, Callable[[], dict[str, float]]]] = []
+    for name in SCHEDULERS:
+        play = partial(run_many, rule=rule(name), threads=1)
+        plays.append((name, "cjs", partial(on_clusters, play, profiles, sequences)))
+    for name in LEVELS:
+        plays.append((name, "abr", partial(on_recordings, make_policy(name), abr, units)))
+    for name in RATES:
+        driver = partial(controller, name, None, "cpu")
+        plays.append((name, "congestion", partial(on_links, driver, data, units)))
+    for name, task, play_all in plays:
+        file = out / f"{name}+{task}.json"
+        if file.exists():
+            continue
+        found = play_all()
+        record = {
+            "name": f"{name}/{task}",
+            "row": name,
+            "seed": 0,
+            "kind": "reference",
+            "tasks": [task],
+            "closed": {task: {"units": found}},
+        }
+        file.write_text(json.dumps(record))
+        click.echo(f"{name}: {sum(found.values()) / len(found):.3f}")
+
+
+if __name__ == "__main__":
+    main()
