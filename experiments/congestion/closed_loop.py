@@ -29,6 +29,7 @@ from analysis.statistics import paired_difference_ci95
 from experiments.congestion.output import markdown, number, save_json
 from experiments.congestion.thresholds import trace_files
 from policy.api import PolicyContext
+from policy.objective import BALANCED
 from policy.registry import create
 from policy.tasks.congestion.simulator import (
     Bbr,
@@ -82,13 +83,16 @@ def links_of(names: Sequence[str], seconds: int, seed: int) -> Links:
     return Links(np.stack(capacity, axis=1), np.array(rtts), np.array(buffers))
 
 
-def controller(name: str, checkpoint: Path | None, device: str, flows: int) -> Controller:
+def controller(
+    name: str, checkpoint: Path | None, device: str, flows: int, objective: float = BALANCED
+) -> Controller:
     """A reference, or a candidate's tier. Raises PolicyError, ModelError."""
     if name == "bbr":
         return Bbr(flows)
     if name == "cubic":
         return Cubic(flows)
-    return PolicyController(create(name, PolicyContext(flows, checkpoint, device)), flows)
+    policy = create(name, PolicyContext(flows, checkpoint, device))
+    return PolicyController(policy, flows, objective=objective)
 
 
 def run(links: Links, driver: Controller) -> dict[str, Floats]:
@@ -103,7 +107,9 @@ def run(links: Links, driver: Controller) -> dict[str, Floats]:
     return {
         "stall_100ms": shown.stall_100ms,
         "stall_200ms": shown.stall_200ms,
+        "stall_500ms": shown.stall_500ms,
         "bitrate_bps": shown.bitrate_bps,
+        "on_time_bps": shown.on_time_bps,
         "queueing_p95_ms": outcome.queueing_p95_ms,
         "utilisation": outcome.utilisation,
         "score": shown.bitrate_bps / np.maximum(links.capacity_bps.mean(axis=0), 1.0)

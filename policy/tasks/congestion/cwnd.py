@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.objective import BALANCED
 from policy.tasks.congestion.settings import ServingConfig
 
 Floats = NDArray[np.float64]
@@ -44,21 +45,24 @@ def rate_and_cwnd(
     min_rtt_ns: NDArray[np.float64],
     mss_bytes: NDArray[np.float64],
     settings: ServingConfig | None = None,
+    objective: NDArray[np.float64] | float = BALANCED,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
     cwnd holds bandwidth * 2^action * min RTT and the queue that is allowed
-    (`cwnd_packets`). The pacing rate is bandwidth * 2^action too, but not below the
-    estimate: a smaller cwnd drains a queue within a round trip and lets go as soon as ACKs come
-    faster, where a lower rate would hold for all of the window.
+    (`cwnd_packets`), longer or shorter by what the flow wants. The pacing rate is
+    bandwidth * 2^action too, but not below the estimate: a smaller cwnd drains a queue within a
+    round trip and lets go as soon as ACKs come faster, where a lower rate would hold for all of the
+    window.
     """
     settings = settings or ServingConfig()
+    room = settings.objective_room ** (2.0 * objective - 1.0)
     wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
     cwnd = cwnd_packets(
         wanted_bps,
         min_rtt_ns,
         mss_bytes,
-        queue_ns=settings.allowed_queue_ns,
-        queue_rtt=settings.allowed_queue_rtt,
+        queue_ns=settings.allowed_queue_ns * room,
+        queue_rtt=settings.allowed_queue_rtt * room,
     )
     return np.maximum(wanted_bps, bandwidth_bps), cwnd

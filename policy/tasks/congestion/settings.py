@@ -67,6 +67,15 @@ class ServingConfig(Settings):
     allowed_queue_rtt: float = Field(
         default=0.2, ge=0, le=10, description="or this share of the minimum RTT, if that is more"
     )
+    objective_room: float = Field(
+        default=1.0,
+        ge=1,
+        le=64,
+        description=(
+            "of a model that takes an objective: how many times this queue `throughput` has room "
+            "for, and `latency` a part of it as small"
+        ),
+    )
 
 
 def encoder_of(config: TaskConfig) -> EncoderConfig:

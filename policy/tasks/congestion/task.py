@@ -187,6 +187,7 @@ class CongestionTask(LearnedTask):
             batch.min_rtt_ns,
             batch.mss_bytes,
             settings,
+            batch.objective,
         )
         return Actions(pacing_rate_bps=rate_bps, cwnd_packets=cwnd_packets)
 

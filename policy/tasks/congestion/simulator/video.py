@@ -43,13 +43,16 @@ class VideoSettings:
 
 @dataclass(frozen=True)
 class Shown:
-    """Per flow, float64[n]: share of the time in display gaps longer than 100 and 200 ms, and
-    displayed bit/s.
+    """Per flow, float64[n]: share of the time in display gaps longer than 100, 200 and 500 ms,
+    displayed bit/s, and bit/s of the frames that were complete by the jitter buffer's delay after
+    capture.
     """
 
     stall_100ms: Floats
     stall_200ms: Floats
+    stall_500ms: Floats
     bitrate_bps: Floats
+    on_time_bps: Floats
 
 
 class Video:
@@ -169,7 +172,8 @@ class Video:
         step.
         """
         s, (steps, n) = self._s, arrived_bytes.shape
-        stall_100, stall_200, bitrate = np.zeros(n), np.zeros(n), np.zeros(n)
+        stalls = {limit_ms: np.zeros(n) for limit_ms in (100, 200, 500)}
+        bitrate, on_time = np.zeros(n), np.zeros(n)
         captured = self._captured[: self._captures]
         for flow in range(n):
             end = self._end[: self._captures, flow]
@@ -179,10 +183,13 @@ class Video:
             size = (end - self._start[: self._captures, flow])[kept]
             seen = (done < steps) & (shown < steps)
             if not seen.any():
-                stall_100[flow] = stall_200[flow] = 1.0
+                for share in stalls.values():
+                    share[flow] = 1.0
                 continue
             gaps = np.diff(np.append(np.unique(shown[seen]), steps))
-            stall_100[flow] = gaps[gaps > 100].sum() / gaps.sum()
-            stall_200[flow] = gaps[gaps > 200].sum() / gaps.sum()
+            for limit_ms, share in stalls.items():
+                share[flow] = gaps[gaps > limit_ms].sum() / gaps.sum()
             bitrate[flow] = size[seen].sum() * 8 / gaps.sum() * (1e9 / STEP_NS)
-        return Shown(stall_100, stall_200, bitrate)
+            timely = (done < steps) & (done - captured[kept] <= s.jitter_buffer_ms)
+            on_time[flow] = size[timely].sum() * 8 / steps * (1e9 / STEP_NS)
+        return Shown(stalls[100], stalls[200], stalls[500], bitrate, on_time)
