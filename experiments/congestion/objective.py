@@ -15,7 +15,7 @@ The grid names recorded traces relative to the working directory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -90,6 +90,18 @@ def measured(setting: Setting, links: Links, device: str) -> dict[str, Floats]:
         setting.tier, setting.checkpoint, device, flows, objective=setting.objective
     )
     return run(links, driver)
+
+
+def all_measured(
+    chosen: Sequence[Setting], links: Links, device: str, jobs: int
+) -> Iterator[dict[str, Floats]]:
+    """What `measured` gives for each, in order; several at a time in processes of their own."""
+    if jobs == 1:
+        yield from (measured(setting, links, device) for setting in chosen)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(measured, setting, links, device) for setting in chosen]
+        yield from (future.result() for future in waiting)
 
 
 def means(values: dict[str, Floats], family: NDArray[np.str_]) -> dict[str, dict[str, float]]:
@@ -233,15 +245,13 @@ def main(
     family = np.repeat(np.array(members), len(RTTS_MS))
     chosen = settings_of(candidates, wanted)
     rows = []
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(measured, setting, links, device) for setting in chosen]
-        for setting, future in zip(chosen, waiting, strict=True):
-            line, _, _ = setting.name.rpartition("@")
-            rows.append(
-                {"name": setting.name, "line": line, "objective": setting.objective}
-                | {"mean": means(future.result(), family)}
-            )
-            click.echo(f"{setting.name}: done")
+    for setting, values in zip(chosen, all_measured(chosen, links, device, jobs), strict=True):
+        line, _, _ = setting.name.rpartition("@")
+        rows.append(
+            {"name": setting.name, "line": line, "objective": setting.objective}
+            | {"mean": means(values, family)}
+        )
+        click.echo(f"{setting.name}: done")
     results = {"flows": len(family), "seconds": seconds, "seed": seed, "settings": rows}
     write(out, results)
     click.echo(tables(results))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from policy.tasks.congestion.cwnd import rate_and_cwnd
+from policy.tasks.congestion.settings import ServingConfig
 
 pytestmark = pytest.mark.torch
 
@@ -23,3 +24,17 @@ def test_rate_and_cwnd_by_hand():
     ]  # not below the estimate, and the action within its range
     # 12 Mbit/s over 40 ms and 10 ms of queue is 75 kB, 50 packets, and three to spare
     assert cwnd.tolist() == [53.0, 103.0, 4.0, 103.0]
+
+
+def test_the_room_for_a_queue_follows_the_objective():
+    """12 Mbit/s over 40 ms and 10 ms of queue; four times as much, and a quarter."""
+    rate, cwnd = rate_and_cwnd(
+        np.zeros(3),
+        bandwidth_bps=np.full(3, 12e6),
+        min_rtt_ns=np.full(3, 40e6),
+        mss_bytes=np.full(3, 1500.0),
+        settings=ServingConfig(objective_room=4),
+        objective=np.array([0.0, 0.5, 1.0]),
+    )
+    assert rate.tolist() == [12e6] * 3
+    assert cwnd.tolist() == [45.5, 53.0, 83.0]

@@ -100,7 +100,9 @@ def test_what_is_displayed_by_hand() -> None:
     shown = Video.shown(video, arrived)
     # Displayed at 100, then both others at 450, then nothing to the end at 1000.
     assert shown.stall_100ms[0] == shown.stall_200ms[0] == 1.0
+    assert shown.stall_500ms[0] == pytest.approx(550 / 900)
     assert shown.bitrate_bps[0] == pytest.approx(3000 * 8 / 0.9)
+    assert shown.on_time_bps[0] == pytest.approx(1000 * 8)
 
 
 @pytest.mark.parametrize("controller", [Cubic, Bbr])
