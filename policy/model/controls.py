@@ -52,7 +52,8 @@ class Mlp(Control):
 
     def forward(self, tokens: Tensor, positions: int = 1) -> Tensor:
         out: Tensor = self.layers(tokens.flatten(1))
-        return out.view(len(out), positions, self.hidden)
+        # Not `view(len(out), ...)`: len is a number, and an export would hold for that batch alone.
+        return out.reshape(-1, positions, self.hidden)
 
 
 class Direct(Control):

@@ -46,6 +46,7 @@ def rate_and_cwnd(
     mss_bytes: NDArray[np.float64],
     settings: ServingConfig | None = None,
     objective: NDArray[np.float64] | float = BALANCED,
+    growth: NDArray[np.float64] | float = 0.0,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pacing rate [bit/s] and cwnd [packets] of actions; all arrays [n].
 
@@ -53,11 +54,12 @@ def rate_and_cwnd(
     (`cwnd_packets`), longer or shorter by what the flow wants. The pacing rate is
     bandwidth * 2^action too, but not below the estimate: a smaller cwnd drains a queue within a
     round trip and lets go as soon as ACKs come faster, where a lower rate would hold for all of the
-    window.
+    window. growth: how many times the estimate is asked for at least.
     """
     settings = settings or ServingConfig()
     room = settings.objective_room ** (2.0 * objective - 1.0)
-    wanted_bps = bandwidth_bps * np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
+    factor = np.exp2(np.clip(action_log2, -1.0, 1.0).astype(np.float64))
+    wanted_bps = bandwidth_bps * np.maximum(factor, growth)
     cwnd = cwnd_packets(
         wanted_bps,
         min_rtt_ns,

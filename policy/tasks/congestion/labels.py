@@ -37,13 +37,21 @@ class Target:
     floor: float = 0.05
 
 
+DELAY_RATIO = 4.0
+"""Target delay of `throughput` over that of `balanced`, and of that over that of `latency`."""
+COST_RATIO = 1.5
+"""Likewise of the costs of asking for too much, the other way round; chosen in the closed loop on
+validation traces (docs/results/objective.md).
+"""
+
+
 def target_of(objective: ArrayLike) -> tuple[Floats, Floats]:
     """Target delay [ns] of flows of these objectives, and how many times more asking for too much
-    costs than asking for too little: 7.5 ms and 3 for `latency`, 30 ms and 1 for `balanced`, 120 ms
-    and 1/3 for `throughput`, geometric between.
+    costs than asking for too little: 7.5 ms and 3/2 for `latency`, 30 ms and 1 for `balanced`, 120
+    ms and 2/3 for `throughput`, geometric between.
     """
     side = 2.0 * np.asarray(objective, np.float64) - 1.0
-    return Target().target_delay_ns * 4.0**side, 3.0**-side
+    return Target().target_delay_ns * DELAY_RATIO**side, COST_RATIO**-side
 
 
 @dataclass(frozen=True)

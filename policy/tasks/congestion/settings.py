@@ -76,6 +76,15 @@ class ServingConfig(Settings):
             "for, and `latency` a part of it as small"
         ),
     )
+    probe_growth: float = Field(
+        default=4.0,
+        ge=1,
+        le=16,
+        description=(
+            "how many times its estimate a flow sends at most, one window to the next, while it "
+            "probes for the capacity (policy.tasks.congestion.probing); 1: it does not"
+        ),
+    )
 
 
 def encoder_of(config: TaskConfig) -> EncoderConfig:

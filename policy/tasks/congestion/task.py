@@ -179,8 +179,10 @@ class CongestionTask(LearnedTask):
 
     def actions(self, output: NDArray[np.float32], batch: FlowBatch, settings: Settings) -> Actions:
         from policy.tasks.congestion.cwnd import rate_and_cwnd
+        from policy.tasks.congestion.probing import growth
 
         assert isinstance(settings, ServingConfig)
+        least = growth(batch, settings.probe_growth)
         rate_bps, cwnd_packets = rate_and_cwnd(
             output + np.log2(settings.rate_gain),
             batch.bandwidth_bps,
@@ -188,6 +190,8 @@ class CongestionTask(LearnedTask):
             batch.mss_bytes,
             settings,
             batch.objective,
+            # An answer may ask for less than the estimate where a flow has nothing to probe for.
+            np.where(least > 1.0, least, 0.0),
         )
         return Actions(pacing_rate_bps=rate_bps, cwnd_packets=cwnd_packets)
 

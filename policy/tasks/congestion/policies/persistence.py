@@ -13,8 +13,8 @@ two windows, and until then cwnd, which is B * RTT and a few milliseconds, keeps
 growing (`policy.tasks.congestion.cwnd`). That cwnd is what does the work: with room for another BDP
 the same rule has BBR's queueing delay.
 
-- Until the first queue or loss the rate is twice the estimate, so that it doubles per round trip
-  (as BBR's start-up).
+- Until the first queue or loss the rate is a multiple of the estimate, so that it doubles per round
+  trip (as BBR's start-up); likewise after an outage (`policy.tasks.congestion.probing`).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss
   (draft-ietf-rmcat-gcc-02, section 6), since a policer drops without a queue.
 - The objective (`policy.objective`) scales D and the queue that cwnd leaves room for, by a quarter
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.fields import F
+from policy.tasks.congestion.probing import silent
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class PersistenceParameters:
     growth: float = 0.4
     short_ns: float = 30e6
     startup: float = 2.0
+    startup_most: float = 4.0  # in a window of several round trips
     full_queue_ns: float = 10e6  # start-up ends at this queueing delay or …
     full_queue_rtt: float = 0.4  # … this share of the minimum RTT, whichever is more
     loss_low: float = 0.02
@@ -55,7 +57,9 @@ class PersistenceParameters:
 
 
 class Persistence:
-    """See the module. State per flow: whether it is in start-up."""
+    """See the module. State per flow: whether it is in start-up and whether its last window was
+    silent; when its newest outage ended [ns].
+    """
 
     name = "persistence"
     history = 1
@@ -66,10 +70,13 @@ class Persistence:
     ) -> None:
         self._p = parameters or PersistenceParameters()
         self._startup: NDArray[np.bool_] = np.ones(context.flows, bool)
+        self._silent: NDArray[np.bool_] = np.zeros(context.flows, bool)
+        self._back_ns: NDArray[np.float64] = np.full(context.flows, -np.inf)
 
     def forget(self, flows: Sequence[int]) -> None:
         """See Policy."""
-        self._startup[np.asarray(flows, np.int64)] = True
+        f = np.asarray(flows, np.int64)
+        self._startup[f], self._silent[f], self._back_ns[f] = True, False, -np.inf
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         """See Policy."""
@@ -77,10 +84,11 @@ class Persistence:
         room = 4.0 ** (2.0 * batch.objective - 1.0)
         queue_ns, loss = w[F["queueing_delay_ns"]], w[F["loss_rate"]]
         full = queue_ns > np.maximum(p.full_queue_ns, p.full_queue_rtt * batch.min_rtt_ns)
-        startup = self._startup[batch.flow] & ~((w[F["acks"]] > 0) & full) & (loss <= p.loss_low)
-        self._startup[batch.flow] = startup
+        startup, fresh = self._starting(batch, full | (loss > p.loss_low), now_ns)
         grown = 1 + p.growth * np.maximum(0.0, 1 - queue_ns / (p.short_ns * room))
-        gain = np.where(startup, p.startup, np.where(loss > p.loss_low, 1.0, grown))
+        rounds = w[F["duration_ns"]] / batch.min_rtt_ns
+        probe = np.exp2(np.clip(rounds, np.log2(p.startup), np.log2(p.startup_most)))
+        gain = np.where(startup & fresh, probe, np.where(loss > p.loss_low, 1.0, grown))
         gain = np.where(loss > p.loss_high, 1 - 0.5 * np.minimum(loss, 1.0), gain)
         rate_bps = np.maximum(batch.bandwidth_bps * gain, p.min_rate_bps)
         return Actions(
@@ -93,3 +101,18 @@ class Persistence:
                 queue_rtt=p.allowed_queue_rtt * room,
             ),
         )
+
+    def _starting(
+        self, batch: FlowBatch, full: NDArray[np.bool_], now_ns: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which flows are in start-up, and of which the newest window shows today's queue: what was
+        sent before the end of an outage waited it out.
+        """
+        f, w = batch.flow, batch.windows[:, -1].T
+        quiet = silent(batch.windows[:, -1])
+        back = self._silent[f] & ~quiet
+        self._back_ns[f] = np.where(back, now_ns - w[F["duration_ns"]], self._back_ns[f])
+        fresh = (w[F["acks"]] > 0) & (w[F["rtt_mean_ns"]] < now_ns - self._back_ns[f])
+        self._startup[f] = (self._startup[f] | back) & ~(fresh & full)
+        self._silent[f] = quiet
+        return self._startup[f], fresh

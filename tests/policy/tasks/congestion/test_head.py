@@ -38,3 +38,15 @@ def test_the_room_for_a_queue_follows_the_objective():
     )
     assert rate.tolist() == [12e6] * 3
     assert cwnd.tolist() == [45.5, 53.0, 83.0]
+
+
+def test_a_flow_that_probes_asks_for_more_whatever_the_answer():
+    rate, cwnd = rate_and_cwnd(
+        np.array([-1.0, -1.0, 1.0]),
+        bandwidth_bps=np.full(3, 12e6),
+        min_rtt_ns=np.full(3, 40e6),
+        mss_bytes=np.full(3, 1500.0),
+        growth=np.array([0.0, 4.0, 4.0]),
+    )
+    assert rate.tolist() == [12e6, 48e6, 48e6]
+    assert cwnd.tolist() == [28.0, 203.0, 203.0]

@@ -199,4 +199,4 @@ def test_another_target_is_as_if_asked_for_at_once(
 def test_the_targets_of_objectives() -> None:
     delay_ns, overestimation = target_of([0.0, 0.5, 1.0])
     np.testing.assert_allclose(delay_ns, [7.5e6, 30e6, 120e6])
-    np.testing.assert_allclose(overestimation, [3, 1, 1 / 3])
+    np.testing.assert_allclose(overestimation, [3 / 2, 1, 2 / 3])

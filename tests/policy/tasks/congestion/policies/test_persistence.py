@@ -33,3 +33,22 @@ def test_a_queue_that_is_short_for_one_is_long_for_another() -> None:
     tier.decide(batch(200, [0, 0.5, 1]), 0)
     rates = tier.decide(batch(20, [0, 0.5, 1]), 0).pacing_rate_bps
     assert rates[0] == 10e6 < rates[1] < rates[2]
+
+
+def test_after_an_outage_it_starts_up_again_once_new_samples_come() -> None:
+    tier = create("persistence", PolicyContext(1))
+
+    def rate_mbps(end_ms: int, **changed: float) -> float:
+        told = batch(0, [0.5])
+        usual = {"duration_ns": 100e6, "inflight_bytes": 1e4, "rtt_mean_ns": 41e6}
+        for name, value in (usual | changed).items():
+            told.windows[0, 0, F[name]] = value
+        return float(tier.decide(told, end_ms * 10**6).pacing_rate_bps[0]) / 1e6
+
+    full = {"queueing_delay_ns": 200e6, "rtt_mean_ns": 240e6}
+    assert rate_mbps(1000) == 40  # start-up: 2.5 round trips in a window, at most fourfold
+    assert rate_mbps(1100, **full) == 10
+    assert rate_mbps(1200, acks=0.0, **full) == 10
+    assert rate_mbps(1300, **full) == 10  # sent before the outage ended
+    assert rate_mbps(1400) == 40
+    assert rate_mbps(1500, **full) == 10  # sent after it
