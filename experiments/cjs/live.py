@@ -47,7 +47,7 @@ def main() -> None:
     pairs = []
     for run in args.runs:
         pairs += [pair for cell in load_run(run).cells for pair in _pair(run, cell)]
-    columns = ("run", "repeat", "scheduler", "live, s", "simulated, s", "ratio")
+    columns: tuple[str, ...] = ("run", "repeat", "scheduler", "live, s", "simulated, s", "ratio")
     columns += ("timers p99, ms", "placements p99, ms", "in transfers")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for pair in pairs:

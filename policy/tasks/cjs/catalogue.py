@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policy.errors import PolicyError
-from policy.tasks.cjs.job import IntArray, Job
+from policy.tasks.cjs.job import IntArray, Job, Level
 
 # Columns of Catalogue.stage. Parents, children and levels are given as places in Catalogue.flat.
 TASKS = 0
@@ -21,7 +21,9 @@ CHILDREN = 6
 CHILDREN_END = 7
 LEVELS = 8
 LEVELS_END = 9
-COLUMNS = 10
+FEW_MS = 10  # mean of the times on the fewest executors that were measured
+MANY_MS = 11  # on the most
+COLUMNS = 12
 
 # A level in Catalogue.flat: executors, where fresh, first and rest begin in Catalogue.flat, and
 # where rest ends.
@@ -66,10 +68,16 @@ def build_catalogue(jobs: Sequence[Job]) -> Catalogue:
                     path_ms[number],
                     stage.shuffle_bytes_per_task,
                     *bounds,
+                    *(_mean_ms(stage.levels[at]) for at in (0, -1)),
                 ]
             )
     first = np.concatenate([[0], np.cumsum([len(job.stages) for job in jobs])])
     return Catalogue(first.astype(np.int64), np.array(rows, np.int64), np.array(flat, np.int64))
+
+
+def _mean_ms(level: Level) -> int:
+    times_ms = np.concatenate([level.fresh_ms, level.first_ms, level.rest_ms])
+    return max(1, round(float(times_ms.mean())))
 
 
 def longest_paths_ms(job: Job) -> list[int]:

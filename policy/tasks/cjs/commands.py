@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import get_args
 
 import click
+import numpy as np
 
 from policy.tasks.base import Split
 
@@ -39,6 +41,18 @@ from policy.tasks.base import Split
 @click.option(
     "--live", is_flag=True, help="Every second sequence on a small cluster, as live ones are."
 )
+@click.option("--varied", is_flag=True, help="Sequences of other executors and loads too, in turn.")
+@click.option(
+    "--actor",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="CHECKPOINT",
+    help="A model that decides in the teacher's place; the teacher labels.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help="Begin no sequence later; two thirds of the time for training.",
+)
 @click.option("--processes", default=os.cpu_count() or 1, type=click.IntRange(1, 1_000))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**31))
 def collect(
@@ -50,6 +64,9 @@ def collect(
     horizon_s: int,
     generated: bool,
     live: bool,
+    varied: bool,
+    actor: Path | None,
+    seconds: float | None,
     processes: int,
     seed: int,
 ) -> None:
@@ -63,19 +80,26 @@ def collect(
     """
     from policy.tasks.cjs import dataset, labels
     from policy.tasks.cjs.teacher import Teacher
-    from policy.tasks.cjs.workload import as_live, workload
+    from policy.tasks.cjs.workload import as_live, variations, workload
 
     teacher = Teacher(horizon_ms=1_000 * horizon_s, futures=futures)
     sides: tuple[Split, ...] = get_args(Split)
     for side in sides:
         count = max(1, sequences // 6) if side != "train" else sequences - 2 * (sequences // 6)
-        how = labels.Collection(count, jobs, processes=processes, seed=seed)
+        share = 2 / 3 if side == "train" else 1 / 6
+        how = labels.Collection(
+            count, jobs, processes=processes, seed=seed, actor=actor,
+            seconds=share * seconds if seconds else math.inf,
+        )  # fmt: skip
         sources = [profiles, None] if profiles and generated else [profiles]
         loads = [workload(source, side, seed) for source in sources]
         loads += [as_live(load) for load in loads] if live else []
+        loads = [one for load in loads for one in variations(load)] if varied else loads
         samples = labels.collect(loads, teacher, how)
         dataset.save(out, side, samples)
-        click.echo(f"{out}/{side}.npz: {len(samples['action'])} decisions of {count} sequences")
+        sequences_done = len(np.unique(samples["sequence"]))
+        decisions = len(samples["action"])
+        click.echo(f"{out}/{side}.npz: {decisions} decisions of {sequences_done} sequences")
 
 
 if __name__ == "__main__":

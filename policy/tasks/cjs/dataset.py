@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from policy.errors import PolicyError
 from policy.tasks.base import Arrays, Split, TaskConfig
-from policy.tasks.cjs.inputs import SHAPES
+from policy.tasks.cjs.inputs import SHAPES, EncoderConfig
 from policy.tasks.cjs.labels import ACTIONS
 
 _LABELS = {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
@@ -46,10 +46,18 @@ def read(folder: Path, split: Split) -> Arrays:
 
 
 class CjsDataset:
-    """A folder that `tbtest collect --task cjs` wrote."""
+    """Folders that `tbtest collect --task cjs` wrote, as one."""
 
-    def __init__(self, folder: Path) -> None:
-        self._sides: dict[Split, Arrays] = {side: read(folder, side) for side in get_args(Split)}
+    def __init__(self, *folders: Path) -> None:
+        self._sides: dict[Split, Arrays] = {}
+        for side in get_args(Split):
+            parts = [read(folder, side) for folder in folders]
+            self._sides[side] = {
+                name: np.concatenate([part[name] for part in parts])
+                if len(parts) > 1
+                else parts[0][name]
+                for name in _EXPECTED
+            }
 
     @property
     def about(self) -> dict[str, Any]:
@@ -61,26 +69,37 @@ class CjsDataset:
         }
 
     def samples(self, split: Split, config: TaskConfig) -> CjsSamples:
-        return CjsSamples(self._sides[split])
+        """Where a model may only do what is proposed, states with one proposal teach nothing.
+        Raises PolicyError if none is left.
+        """
+        arrays = self._sides[split]
+        settings = config.encoder
+        rows: NDArray[np.int64] = np.arange(len(arrays["action"]))
+        if isinstance(settings, EncoderConfig) and settings.actions == "proposed":
+            rows = np.flatnonzero((arrays["weight"] > 0).sum(axis=1) > 1)
+        if not len(rows):
+            raise PolicyError(f"{split}: no decision has two actions; collect more labels")
+        return CjsSamples(arrays, rows)
 
 
 class CjsSamples:
     """One sample for each decision."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        self._arrays = arrays
+    def __init__(self, arrays: Arrays, rows: NDArray[np.int64]) -> None:
+        self._arrays, self._rows = arrays, rows
         self.families: NDArray[np.str_] = np.full(len(self), "teacher")
         self.baselines: dict[str, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
-        return len(self._arrays["action"])
+        return len(self._rows)
 
     def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Arrays]:
-        inputs = {name: self._arrays[name][indices] for name in SHAPES}
+        rows = self._rows[indices]
+        inputs = {name: self._arrays[name][rows] for name in SHAPES}
         return inputs, {
-            "action": self._arrays["action"][indices].astype(np.int64),
-            "weight": self._arrays["weight"][indices],
-            "regret_s": self._arrays["regret_s"][indices],
+            "action": self._arrays["action"][rows].astype(np.int64),
+            "weight": self._arrays["weight"][rows],
+            "regret_s": self._arrays["regret_s"][rows],
         }
 
     def target_return(self) -> float:

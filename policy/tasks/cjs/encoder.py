@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from policy.tasks.base import TaskConfig
 from policy.tasks.cjs.inputs import CANDIDATES, JOBS, SHAPES, STAGES, EncoderConfig
 
+# Of the feature that holds the number of executors.
+_FEATURE_UNIT = 50.0
+
 
 class GraphEncoder(nn.Module):
     """Inputs of the scheduling task -> tokens [n, TOKENS, hidden]; absent entries are zeros."""
@@ -31,6 +34,9 @@ class GraphEncoder(nn.Module):
         self.of_job = _mlp(width + job, width)
         self.of_cluster = _mlp(width + cluster, width)
         self.candidate = nn.Linear(3 * width, hidden)
+        # Whether each rule proposes the candidate, and with which share of the executors.
+        rules = SHAPES["proposed"][-1] if settings.actions == "proposed" else 0
+        self.rules = nn.Linear(2 * rules, hidden) if rules else None
         self.job, self.cluster = nn.Linear(width, hidden), nn.Linear(width, hidden)
         # Of task, cluster, job, candidate, pass.
         self.kind = nn.Embedding(5, hidden)
@@ -68,6 +74,11 @@ class GraphEncoder(nn.Module):
         candidates = self.candidate(of_candidate) + kinds[3]
         passing = self.cluster(of_cluster) + kinds[4]
         candidates = torch.cat([passing[:, None], candidates[:, 1:]], dim=1)
+        if self.rules is not None:
+            proposed = inputs["proposed"].float()
+            executors = (_FEATURE_UNIT * cluster[:, 4]).clamp(min=1)[:, None, None]
+            says = torch.cat([(proposed > 0).float(), proposed / executors], dim=-1)
+            candidates = candidates + self.rules(says)
         tokens = torch.cat(
             [
                 kinds[0].expand(n, 1, -1),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from policy.tasks.cjs.inputs import CLASSES
+from policy.tasks.cjs.inputs import CLASSES, SHAPES
 
 _WIDTH = 64
 _COMMON = 50.0
@@ -19,9 +19,13 @@ class PointerHead(nn.Module):
     A candidate is scored by its own output vector with weights that all share, and the classes are
     conditioned on the candidate. Candidates that do not exist are -inf, and so are classes beyond
     the executors at hand and all but the first class of passing.
+
+    With `proposed`, every pair that no rule proposes is -inf as well, and a rule's weight is added
+    to what it proposes: an untrained head follows the first rule. Where no proposal is among the
+    candidates, all are allowed.
     """
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, proposed: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden)
         self.shared = nn.Sequential(nn.Linear(hidden, _WIDTH), nn.GELU())
@@ -30,6 +34,16 @@ class PointerHead(nn.Module):
         lower = torch.tensor([0, *CLASSES[:-1].tolist()], dtype=torch.float32)
         self.lower: Tensor
         self.register_buffer("lower", lower, persistent=False)
+        # Between classes, in their logarithm.
+        numbers = torch.tensor(CLASSES.tolist(), dtype=torch.float32)
+        between = (numbers[:-1] * numbers[1:]).sqrt()
+        self.above: Tensor
+        self.below: Tensor
+        self.register_buffer("above", torch.cat([torch.zeros(1), between]), persistent=False)
+        self.register_buffer("below", torch.cat([between, torch.tensor([1e9])]), persistent=False)
+        self.rule = nn.Parameter(torch.zeros(SHAPES["proposed"][-1])) if proposed else None
+        if self.rule is not None:
+            nn.init.constant_(self.rule[:1].data, 2.0)
 
     def forward(self, vectors: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
         shared = self.shared(self.norm(vectors))
@@ -45,4 +59,18 @@ class PointerHead(nn.Module):
         beyond[:, :, 0] = False
         classes = self.classes(shared).float().masked_fill(beyond, float("-inf"))
         joint: Tensor = score[..., None] + classes.log_softmax(dim=-1)
-        return joint
+        return joint if self.rule is None else self._proposed(joint, inputs["proposed"], exists)
+
+    def _proposed(self, joint: Tensor, proposed: Tensor, exists: Tensor) -> Tensor:
+        assert self.rule is not None
+        executors = proposed.float()[..., None]
+        # [n, candidates, rules, classes]
+        says = ((executors > self.above) & (executors <= self.below)).float()
+        votes = says.sum(dim=2) * exists[..., None].float()
+        some = votes.sum(dim=(1, 2), keepdim=True) > 0
+        prior = (says * self.rule[:, None]).sum(dim=2)
+        # Finite before the sum, so that its gradient is finite too.
+        joint = torch.where(torch.isinf(joint), torch.full_like(joint, -1e4), joint) + prior
+        allowed = torch.where(some, votes > 0, joint > -1e3)
+        joint = joint.masked_fill(~allowed, float("-inf"))
+        return joint.flatten(1).log_softmax(dim=-1).view_as(joint)

@@ -4,10 +4,13 @@ wandering copy of it, comes to.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +19,27 @@ from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_at, stacked
 from policy.tasks.cjs.job import FloatArray, IntArray
-from policy.tasks.cjs.teacher import Rollouts, Teacher
+from policy.tasks.cjs.teacher import PROPOSERS, Rollouts, Teacher
 from policy.tasks.cjs.workload import Workload
 
-ACTIONS = 8
+ACTIONS = len(PROPOSERS)
 """Labelled actions of a state at most: those of the lowest cost."""
 TEMPERATURE_S = 2.0
 """Of the soft labels: an action that costs so many job seconds more is 1/e as likely."""
+
+
+Actor = Callable[[Arrays], tuple[int, int]]
+"""Stage and executors for a sample of `inputs_at`."""
 
 
 @dataclass(frozen=True)
 class Collection:
     """How many sequences of how many jobs; in a share of decisions a random one of the proposed
     actions is taken, so that states off the teacher's own course are seen.
+
+    actor: a checkpoint that decides in the teacher's place, so that the teacher labels the states
+    that this model gets into (Ross, Gordon and Bagnell, AISTATS 2011). seconds: no sequence is
+    begun later than that.
     """
 
     sequences: int = 64
@@ -36,6 +47,8 @@ class Collection:
     explore: float = 0.2
     processes: int = 2
     seed: int = 0
+    actor: Path | None = None
+    seconds: float = math.inf
 
 
 class _Collector:
@@ -45,12 +58,16 @@ class _Collector:
 
     def __init__(self, loads: Sequence[Workload], teacher: Teacher, how: Collection) -> None:
         self._loads, self._teacher, self._how = loads, teacher, how
+        self._act = _actor(how.actor) if how.actor is not None else None
+        self._until = time.monotonic() + how.seconds
 
-    def one(self, number: int) -> Arrays:
+    def one(self, number: int) -> Arrays | None:
+        if time.monotonic() > self._until:
+            return None
         load = self._loads[number % len(self._loads)]
         random = np.random.default_rng([self._how.seed, load.first_seed, number])
         environment = load.environment(number, self._how.jobs)
-        return _episode(environment, self._teacher, self._how.explore, random)
+        return _episode(environment, self._teacher, self._how.explore, random, self._act)
 
 
 _collector: _Collector | None = None
@@ -61,7 +78,7 @@ def _begin(*args: Any) -> None:
     _collector = _Collector(*args)
 
 
-def _one(number: int) -> Arrays:
+def _one(number: int) -> Arrays | None:
     assert _collector is not None
     return _collector.one(number)
 
@@ -72,20 +89,25 @@ def collect(loads: Sequence[Workload], teacher: Teacher, how: Collection) -> Arr
     """
     numbers = range(how.sequences)
     if how.processes == 1:
-        parts = list(map(_Collector(loads, teacher, how).one, numbers))
+        found = list(map(_Collector(loads, teacher, how).one, numbers))
     else:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(
             min(how.processes, how.sequences), context, _begin, (loads, teacher, how)
         ) as pool:
-            parts = list(pool.map(_one, numbers))
+            found = list(pool.map(_one, numbers))
+    parts = [part for part in found if part is not None]
     sequence = np.repeat(np.arange(len(parts)), [len(part["action"]) for part in parts])
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return joined | {"sequence": sequence}
 
 
 def _episode(
-    environment: ClusterEnvironment, teacher: Teacher, explore: float, random: np.random.Generator
+    environment: ClusterEnvironment,
+    teacher: Teacher,
+    explore: float,
+    random: np.random.Generator,
+    act: Actor | None,
 ) -> Arrays:
     samples = []
     environment.reset()
@@ -95,17 +117,42 @@ def _episode(
         actions, costs_s = rollouts.costs_s(environment.cluster)
         inputs = inputs_at(environment)
         label = label_of(inputs["stage_number"], actions, costs_s)
+        wander = random.random() < explore
+        if act is not None and len(actions) > 1 and not wander:
+            stage, executors = act(inputs)
+        else:
+            taken = random.integers(len(actions)) if wander else int(np.argmin(costs_s))
+            stage, executors = actions[taken].tolist()
         if label is not None:
             del inputs["stage_number"]
             for name in ("stages", "jobs", "cluster"):
                 inputs[name] = inputs[name].astype(np.float16)
-            for name in ("present", "exists"):
+            for name in ("present", "exists", "proposed"):
                 inputs[name] = inputs[name].astype(np.uint8)
             samples.append(inputs | label)
-        wander = random.random() < explore
-        taken = random.integers(len(actions)) if wander else int(np.argmin(costs_s))
-        _, done = environment.step(int(actions[taken, 0]), int(actions[taken, 1]))
+        _, done = environment.step(stage, executors)
     return stacked(samples)
+
+
+def _actor(folder: Path) -> Actor:
+    """The likeliest action of a checkpoint."""
+    import torch
+
+    from policy.model import checkpoint
+    from policy.tasks.cjs.play import on_device
+    from policy.tasks.cjs.task import decoded
+
+    torch.set_num_threads(1)
+    model = checkpoint.load(folder)[0].eval()
+
+    @torch.inference_mode()
+    def act(inputs: Arrays) -> tuple[int, int]:
+        batch = stacked([inputs])
+        place = model(on_device(batch, "cpu")).flatten(1).argmax(dim=1).numpy()
+        action = decoded(place, batch["stage_number"], batch["proposed"])
+        return int(action["stage"][0]), int(action["executors"][0])
+
+    return act
 
 
 def label_of(stage_number: IntArray, actions: IntArray, costs_s: FloatArray) -> Arrays | None:

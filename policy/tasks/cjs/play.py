@@ -11,7 +11,7 @@ from torch import Tensor
 from policy.model.model import PolicyModel
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import SHAPES, inputs_at, stacked
+from policy.tasks.cjs.inputs import SHAPES, EncoderConfig, agreed, inputs_at, stacked
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.task import decoded
 
@@ -19,6 +19,20 @@ from policy.tasks.cjs.task import decoded
 def on_device(batch: Arrays, device: torch.device | str) -> dict[str, Tensor]:
     """The model's inputs of a batch as tensors."""
     return {name: torch.from_numpy(batch[name]).to(device) for name in SHAPES}
+
+
+def agrees(model: PolicyModel) -> bool:
+    """Whether the model has no choice where all rules propose the same."""
+    settings = model.config.encoder
+    return isinstance(settings, EncoderConfig) and settings.actions == "proposed"
+
+
+def go_on(environment: ClusterEnvironment) -> bool:
+    """Carry out what all rules propose until they differ; whether that was the end."""
+    while (action := agreed(environment)) is not None:
+        if environment.step(*action)[1]:
+            return True
+    return False
 
 
 @torch.inference_mode()
@@ -34,10 +48,13 @@ def play(
     by policy gradients are run.
     """
     model.to(device).eval()
+    alone = agrees(model)
     generator = torch.Generator(device).manual_seed(sample_seed or 0)
     running = list(environments)
     for environment in running:
         environment.reset()
+    if alone:
+        running = [environment for environment in running if not go_on(environment)]
     samples = [inputs_at(environment) for environment in running]
     while running:
         batch = stacked(samples)
@@ -46,13 +63,13 @@ def play(
             places = output.argmax(dim=1)
         else:
             places = torch.multinomial(output.exp(), 1, generator=generator)[:, 0]
-        action = decoded(places.cpu().numpy(), batch["stage_number"])
+        action = decoded(places.cpu().numpy(), batch["stage_number"], batch["proposed"])
         left, samples = [], []
         for environment, stage, executors in zip(
             running, action["stage"], action["executors"], strict=True
         ):
             _, done = environment.step(int(stage), int(executors))
-            if not done:
+            if not done and not (alone and go_on(environment)):
                 left.append(environment)
                 samples.append(inputs_at(environment))
         running = left

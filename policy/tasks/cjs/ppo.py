@@ -1,11 +1,12 @@
 """A graph network trained by proximal policy optimisation, the kind of scheduler that Decima is.
 
     python -m policy.tasks.cjs.ppo --profiles jobs.parquet --out ppo --minutes 5
+    python -m policy.tasks.cjs.ppo --actions proposed --start trained/checkpoint --out finer
 
-It begins by imitating a rule, then plays many clusters in lockstep and improves on its own returns
-(Schulman et al., arXiv 1707.06347; advantages as in arXiv 1506.02438). The reward is minus the time
-of jobs in the cluster. The checkpoint is the one that is best on validation sequences, of queries
-that are not trained on.
+It begins by imitating a rule, or with a checkpoint, then plays many clusters in lockstep and
+improves on its own returns (Schulman et al., arXiv 1707.06347; advantages as in arXiv 1506.02438).
+The reward is minus the time of jobs in the cluster. The checkpoint is the one that is best on
+validation sequences, of queries that are not trained on.
 """
 
 from __future__ import annotations
@@ -23,22 +24,20 @@ from torch.nn import functional
 from policy.model import checkpoint
 from policy.model.config import ModelConfig
 from policy.model.model import PolicyModel
-from policy.tasks.base import Arrays
-from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_at, stacked
+from policy.tasks.cjs.clusters import ClusterProcesses, Clusters, Lockstep
 from policy.tasks.cjs.play import on_device, play
-from policy.tasks.cjs.policies.registry import RULES, RulePolicy
-from policy.tasks.cjs.simulator.entries import ENTRIES
-from policy.tasks.cjs.simulator.layout import ARRIVAL, NEVER
-from policy.tasks.cjs.task import decoded
-from policy.tasks.cjs.workload import Workload, workload
+from policy.tasks.cjs.policies.registry import RULES
+from policy.tasks.cjs.workload import workload
 
 _REWARD_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
 class Settings:
-    """clusters play in lockstep; steps: decisions of each before an update; jobs: of an episode."""
+    """clusters play in lockstep in so many processes; steps: decisions of each before an update;
+    jobs: of an episode. actions: as `EncoderConfig` has them. start: a checkpoint without a
+    language model to begin with; without it a rule is imitated first.
+    """
 
     minutes: float = 5.0
     clusters: int = 64
@@ -56,6 +55,9 @@ class Settings:
     validate_every: int = 10
     validation: int = 8
     seed: int = 1
+    processes: int = 1
+    actions: str = "any"
+    start: str = ""
 
 
 class ActorCritic(nn.Module):
@@ -75,78 +77,39 @@ class ActorCritic(nn.Module):
         return log_p, self.value(tokens[:, 1]).squeeze(-1)
 
 
-class Clusters:
-    """Clusters in lockstep; one that has finished begins another sequence."""
-
-    def __init__(self, load: Workload, settings: Settings) -> None:
-        self._load, self._jobs = load, settings.jobs
-        self._next = settings.seed * 1_000
-        self.environments = [self._fresh() for _ in range(settings.clusters)]
-        self.samples = [inputs_at(environment) for environment in self.environments]
-        # Do not let all end at the same time.
-        random = np.random.default_rng(settings.seed)
-        for environment in self.environments:
-            rule = RULES["fair"]
-            gap_ms = int(environment.cluster.job[: settings.jobs, ARRIVAL].max())
-            ENTRIES.run(
-                environment.cluster, rule.number, rule.array(), int(random.integers(gap_ms + 1))
-            )
-        for number, environment in enumerate(self.environments):
-            if not ENTRIES.open_round(environment.cluster, NEVER):
-                self.environments[number] = self._fresh()
-        self.samples = [inputs_at(environment) for environment in self.environments]
-
-    def step(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[Arrays, Arrays]:
-        """Rewards and whether an episode ended, each [n], and the next observations."""
-        numbers = np.stack([sample["stage_number"] for sample in self.samples])
-        action = decoded(places, numbers)
-        reward = np.zeros(len(places), np.float32)
-        ended = np.zeros(len(places), np.float32)
-        for number, environment in enumerate(self.environments):
-            stage, executors = int(action["stage"][number]), int(action["executors"][number])
-            value, done = environment.step(stage, executors)
-            reward[number] = value * _REWARD_SCALE
-            if done:
-                ended[number] = 1
-                self.environments[number] = self._fresh()
-            self.samples[number] = inputs_at(self.environments[number])
-        return {"reward": reward, "ended": ended}, stacked(self.samples)
-
-    def advice(self, rule: RulePolicy) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """What a rule would do, as places in the flattened output."""
-        places = np.zeros(len(self.environments), np.int64)
-        for number, environment in enumerate(self.environments):
-            stage, executors = ENTRIES.choose(environment.cluster, rule.number, rule.array())
-            slots = np.flatnonzero(self.samples[number]["stage_number"] == stage)
-            if stage >= 0 and len(slots):
-                places[number] = slots[0] * len(CLASSES) + class_of(executors)
-            elif not self.samples[number]["exists"][0]:
-                places[number] = len(CLASSES)
-        return places
-
-    def _fresh(self) -> ClusterEnvironment:
-        self._next += 1
-        environment = self._load.environment(self._next, self._jobs)
-        environment.reset()
-        return environment
-
-
 def train(profiles: Path | None, out: Path, settings: Settings, device: str) -> float:
     """Write the best checkpoint to `out`; returns its mean JCT on validation over Fair's."""
     torch.manual_seed(settings.seed)
+    loads = [workload(profiles, "train")]
+    alone = settings.actions == "proposed"
+    count = settings.clusters // settings.processes
+    how = [
+        Lockstep(loads, count, settings.jobs, settings.seed + 10 * number, alone)
+        for number in range(settings.processes)
+    ]
+    if settings.processes == 1:
+        return _train(profiles, out, settings, device, Clusters(how[0]))
+    with ClusterProcesses(how) as clusters:
+        return _train(profiles, out, settings, device, clusters)
+
+
+def _train(
+    profiles: Path | None,
+    out: Path,
+    settings: Settings,
+    device: str,
+    clusters: Clusters | ClusterProcesses,
+) -> float:
     began = time.monotonic()
-    config = ModelConfig.model_validate(
-        {"task": "cjs", "kind": "direct", "control": {"hidden": 64}}
-    )
-    network = ActorCritic(PolicyModel(config)).to(device)
+    network = ActorCritic(_begin(settings)).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    clusters = Clusters(workload(profiles, "train"), settings)
     held = workload(profiles, "validation")
     fair_ms = [
         held.environment(number, settings.jobs).run(RULES["fair"]).mean()
         for number in range(settings.validation)
     ]
-    _imitate(network, optimiser, clusters, settings, device)
+    if not settings.start:
+        _imitate(network, optimiser, clusters, settings, device)
     best, update, decisions = np.inf, 0, 0
     while True:
         over = time.monotonic() - began > 60 * settings.minutes
@@ -154,7 +117,9 @@ def train(profiles: Path | None, out: Path, settings: Settings, device: str) -> 
             environments = [
                 held.environment(number, settings.jobs) for number in range(settings.validation)
             ]
-            times_ms = play(network.model, environments, device, sample_seed=1)
+            # Proposals are few and close to each other: the likeliest is taken.
+            drawn = None if settings.actions == "proposed" else 1
+            times_ms = play(network.model, environments, device, sample_seed=drawn)
             score = float(np.mean([t.mean() / f for t, f in zip(times_ms, fair_ms, strict=True)]))
             spent_s = time.monotonic() - began
             print(
@@ -172,19 +137,26 @@ def train(profiles: Path | None, out: Path, settings: Settings, device: str) -> 
         if over:
             return best
         _update(network, optimiser, clusters, settings, device, update < settings.only_value)
-        decisions += settings.clusters * settings.steps
+        decisions += len(clusters.observe()["exists"]) * settings.steps
         update += 1
+
+
+def _begin(settings: Settings) -> PolicyModel:
+    if settings.start:
+        return checkpoint.load(Path(settings.start))[0]
+    shape = {"control": {"hidden": 64}, "encoder": {"actions": settings.actions}}
+    return PolicyModel(ModelConfig.model_validate({"task": "cjs", "kind": "direct"} | shape))
 
 
 def _imitate(
     network: ActorCritic,
     optimiser: torch.optim.Optimizer,
-    clusters: Clusters,
+    clusters: Clusters | ClusterProcesses,
     settings: Settings,
     device: str,
 ) -> None:
     for _ in range(settings.imitate):
-        batch = on_device(stacked(clusters.samples), device)
+        batch = on_device(clusters.observe(), device)
         wanted = clusters.advice(RULES["weighted-fair"])
         log_p, _ = network(batch)
         chosen = log_p.gather(1, torch.from_numpy(wanted).to(device)[:, None])
@@ -199,7 +171,7 @@ def _imitate(
 def _update(
     network: ActorCritic,
     optimiser: torch.optim.Optimizer,
-    clusters: Clusters,
+    clusters: Clusters | ClusterProcesses,
     settings: Settings,
     device: str,
     only_value: bool,
@@ -207,7 +179,7 @@ def _update(
     network.eval()
     inputs: list[dict[str, Tensor]] = []
     kept: dict[str, list[Tensor]] = {"place": [], "log_p": [], "value": [], "reward": [], "end": []}
-    batch = stacked(clusters.samples)
+    batch = clusters.observe()
     with torch.no_grad():
         for _ in range(settings.steps):
             inputs.append(on_device(batch, device))
@@ -217,7 +189,7 @@ def _update(
             kept["place"].append(place[:, 0])
             kept["log_p"].append(log_p.gather(1, place)[:, 0])
             kept["value"].append(value)
-            kept["reward"].append(torch.from_numpy(outcome["reward"]).to(device))
+            kept["reward"].append(_REWARD_SCALE * torch.from_numpy(outcome["reward"]).to(device))
             kept["end"].append(torch.from_numpy(outcome["ended"]).to(device))
         _, last = network(on_device(batch, device))
     rewards, values = torch.stack(kept["reward"]), torch.stack(kept["value"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from policy.tasks.base import (
     ActionSpec,
@@ -20,24 +21,42 @@ from policy.tasks.base import (
     Settings,
     TaskConfig,
 )
-from policy.tasks.cjs.inputs import CANDIDATES, CLASSES, SHAPES, TOKENS, EncoderConfig
+from policy.tasks.cjs.inputs import (
+    CANDIDATES,
+    CLASSES,
+    SHAPES,
+    TOKENS,
+    EncoderConfig,
+    classes_of,
+)
+from policy.tasks.cjs.labels import TEMPERATURE_S
 from policy.tasks.cjs.simulator.observe import CLUSTER_FEATURES, JOB_FEATURES, STAGE_FEATURES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+class LossSettings(Settings):
+    """What is minimised: expected regret in units of 2 job seconds, and some cross entropy."""
+
+    regret: float = Field(default=1.0, ge=0, le=1e6, description="weight of the expected regret")
+    cross_entropy: float = Field(
+        default=0.1, ge=0, le=1e6, description="weight of the cross entropy to the soft labels"
+    )
+
+
 class CjsTask(LearnedTask):
     """README.md of this folder describes observation, action and reward.
 
-    The model learns from the rollout teacher's costs (`labels.py`): a soft choice among the actions
-    that were rolled out, likelier the less they cost.
+    The model learns from the rollout teacher's costs (`labels.py`): it is to choose among the
+    actions that were rolled out so that the expected cost is small.
     """
 
     name = "cjs"
     about = "cluster job scheduling: the next stage to run, and on how many executors"
     fields = (*STAGE_FEATURES, *JOB_FEATURES, *CLUSTER_FEATURES)
     encoder_settings = EncoderConfig
+    loss_settings = LossSettings
     commands: ClassVar[Mapping[str, str]] = {"collect": "policy.tasks.cjs.commands:collect"}
     shown = (
         Measure("regret_s", "regret", "job s"),
@@ -88,7 +107,8 @@ class CjsTask(LearnedTask):
     def head(self, config: TaskConfig, hidden: int) -> nn.Module:
         from policy.tasks.cjs.head import PointerHead
 
-        return PointerHead(hidden)
+        assert isinstance(config.encoder, EncoderConfig)
+        return PointerHead(hidden, config.encoder.actions == "proposed")
 
     def dataset(self, folder: Path) -> Dataset:
         from policy.tasks.cjs.dataset import CjsDataset
@@ -96,19 +116,37 @@ class CjsTask(LearnedTask):
         return CjsDataset(folder)
 
     def loss(self, output: Tensor, targets: Mapping[str, Tensor], settings: Settings) -> Tensor:
-        """Cross entropy to the soft labels."""
-        flat = output.flatten(1).gather(1, targets["action"].long())
+        """Expected regret, which noise in the costs does not bias, and cross entropy to the soft
+        labels. An action that was not rolled out counts as the worst one that was.
+        """
+        assert isinstance(settings, LossSettings)
         # An action that the head rules out, as one beyond the executors at hand, has no gradient.
-        return -(targets["weight"] * flat.clamp(min=-30.0)).sum(dim=1).mean()
+        flat = output.flatten(1).gather(1, targets["action"].long()).clamp(min=-30.0)
+        entropy = -(targets["weight"] * flat).sum(dim=1).mean()
+        worst = targets["regret_s"].amax(dim=1, keepdim=True)
+        gain = (flat.exp() * (targets["weight"] > 0) * (worst - targets["regret_s"])).sum(dim=1)
+        regret = (worst[:, 0] - gain).mean() / TEMPERATURE_S
+        return settings.regret * regret + settings.cross_entropy * entropy
 
     def constant_loss(self, targets: Mapping[str, NDArray[Any]], settings: Settings) -> float:
-        """Entropy of the labels' mean over all samples."""
-        mass = np.bincount(targets["action"].ravel(), targets["weight"].ravel())
-        share = mass[mass > 0] / mass.sum()
-        return float(-(share * np.log(share)).sum())
+        """Of the labels' mean over all samples as the output."""
+        assert isinstance(settings, LossSettings)
+        action, weight, regret_s = (targets[name] for name in ("action", "weight", "regret_s"))
+        mass = np.bincount(action.ravel(), weight.ravel())
+        share = mass / mass.sum()
+        entropy = -(share[share > 0] * np.log(share[share > 0])).sum()
+        worst = regret_s.max(axis=1, keepdims=True)
+        gain = (share[action] * (weight > 0) * (worst - regret_s)).sum(axis=1)
+        regret = (worst[:, 0] - gain).mean() / TEMPERATURE_S
+        return float(settings.regret * regret + settings.cross_entropy * entropy)
 
     def about_loss(self, settings: Settings) -> str:
-        return "cross entropy to a softmax of the costs of the actions that were rolled out"
+        assert isinstance(settings, LossSettings)
+        return (
+            f"{settings.regret:g} x expected regret of the action / {TEMPERATURE_S:g} job s + "
+            f"{settings.cross_entropy:g} x cross entropy to a softmax of the costs of the actions "
+            "that were rolled out"
+        )
 
     def measures(
         self, output: NDArray[np.float32], targets: Mapping[str, NDArray[Any]]
@@ -129,18 +167,29 @@ class CjsTask(LearnedTask):
 
     def actions(self, output: NDArray[np.float32], batch: Any, settings: Settings) -> Any:
         chosen = output.reshape(len(output), -1).argmax(axis=1)
-        return self.action().batch(decoded(chosen, batch.stage_number))
+        return self.action().batch(decoded(chosen, batch.stage_number, batch.proposed))
 
 
-def decoded(chosen: NDArray[np.int64], stage_number: NDArray[np.int64]) -> Arrays:
-    """Stage and executors of places in the flattened output [n]; stage_number [n, CANDIDATES]."""
+def decoded(
+    chosen: NDArray[np.int64], stage_number: NDArray[np.int64], proposed: NDArray[Any]
+) -> Arrays:
+    """Stage and executors of places in the flattened output [n]; stage_number [n, CANDIDATES],
+    proposed [n, CANDIDATES, rules].
+
+    The executors are those of the first rule that proposes as many as the class stands for, else
+    those of the class.
+    """
     slot, number = np.divmod(chosen, len(CLASSES))
     stage = np.take_along_axis(stage_number, slot[:, None], axis=1)[:, 0]
-    return {"stage": stage, "executors": np.where(stage < 0, 0, CLASSES[number])}
+    offers = proposed[np.arange(len(slot)), slot].astype(np.int64)
+    fits = (offers > 0) & (classes_of(offers) == number[:, None])
+    exact = np.take_along_axis(offers, fits.argmax(axis=1)[:, None], axis=1)[:, 0]
+    executors = np.where(fits.any(axis=1), exact, CLASSES[number])
+    return {"stage": stage, "executors": np.where(stage < 0, 0, executors)}
 
 
 def _arrays() -> tuple[ArraySpec, ...]:
     return tuple(
-        ArraySpec(name, shape, mask="exists" if name == "place" else "")
+        ArraySpec(name, shape, mask="exists" if name in ("place", "proposed") else "")
         for name, shape in SHAPES.items()
     )

@@ -25,6 +25,9 @@ PROPOSING = (
     RULES["sjf"],
 )
 
+PROPOSERS = (RULES["weighted-fair"], *PROPOSING)
+"""The rules of the teacher as it is by default, the base first."""
+
 
 @dataclass(frozen=True)
 class Teacher:

@@ -61,6 +61,16 @@ def workload(profiles: Path | None, side: str, seed: int = 0) -> Workload:
     return Workload(jobs, build_catalogue(jobs), kinds, _FIRST_SEED[side])
 
 
+def variations(load: Workload) -> list[Workload]:
+    """The workload, and with 0.6 and 1.6 times the executors and 0.7 and 1.2 times the load."""
+    few, many = (
+        replace(load, settings=load.settings._replace(executors=round(x * load.settings.executors)))
+        for x in (0.6, 1.6)
+    )
+    light, heavy = (replace(load, load=x * load.load) for x in (0.7, 1.2))
+    return [load, few, load, light, load, many, load, heavy]
+
+
 def as_live(load: Workload) -> Workload:
     """The same jobs as a live cluster runs them: LIVE_EXECUTORS, at most LIVE_TASKS a stage."""
     jobs = [merged(job, LIVE_TASKS) for job in load.jobs]

@@ -16,18 +16,21 @@ from policy.tasks.cjs.simulator.durations import least_times
 from policy.tasks.cjs.simulator.jit import entry
 from policy.tasks.cjs.simulator.layout import Cluster
 from policy.tasks.cjs.simulator.observe import Observation, observe
+from policy.tasks.cjs.simulator.propose import propose
 from policy.tasks.cjs.simulator.rollout import Plan, roll_out
 
 
 class Entries(NamedTuple):
     """run(cluster, policy, parameters, until_ms) decides by a rule until then; the others are the
-    functions of their name in rounds.py, choose.py, observe.py, rollout.py and durations.py.
+    functions of their name in rounds.py, choose.py, propose.py, observe.py, rollout.py and
+    durations.py.
     """
 
     run: Callable[[Cluster, int, FloatArray, int], bool]
     open_round: Callable[[Cluster, int], bool]
     decide: Callable[[Cluster, int, int], bool]
     choose: Callable[[Cluster, int, FloatArray], tuple[int, int]]
+    propose: Callable[[Cluster, IntArray, FloatArray, IntArray], int]
     observe: Callable[[Cluster, Observation], int]
     roll_out: Callable[[Cluster, Cluster, Plan, IntArray, FloatArray], int]
     least_times: Callable[[Cluster, IntArray], int]
@@ -62,6 +65,11 @@ def _build(checksum: int) -> Entries:
         stage, count = choose(policy, parameters, cluster)
         return stage, count + min(checksum, 0)
 
+    def propose_all(
+        cluster: Cluster, rules: IntArray, parameters: FloatArray, actions: IntArray
+    ) -> int:
+        return propose(cluster, rules, parameters, actions) + min(checksum, 0)
+
     def observe_one(cluster: Cluster, seen: Observation) -> int:
         return observe(cluster, seen) + min(checksum, 0)
 
@@ -78,6 +86,7 @@ def _build(checksum: int) -> Entries:
         entry(open_round),
         entry(decide),
         entry(choose_one),
+        entry(propose_all),
         entry(observe_one),
         entry(roll_out_all),
         entry(least),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END, PATH_MS
+from policy.tasks.cjs.catalogue import FEW_MS, MANY_MS, MEAN_MS, PARENTS, PARENTS_END, PATH_MS
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.simulator.executors import demand, job_of_pool, schedulable, uncommitted
 from policy.tasks.cjs.simulator.jit import inner
@@ -45,6 +45,7 @@ STAGE_FEATURES = (
     "parents have finished",
     "may be chosen",
     "heaviest path to the job's end, log1p of s",
+    "task time on the most executors / on the fewest, log",
 )
 JOB_FEATURES = (
     "supply / executors",
@@ -167,6 +168,7 @@ def _observe_job(cluster: Cluster, seen: Observation, row: int, job: int, source
         node[6] = 1 if state[WAITING] == 0 else 0
         node[7] = 1 if may else 0
         node[8] = np.log1p(cluster.kind[kind, PATH_MS] / 1e3)
+        node[9] = np.log(cluster.kind[kind, MANY_MS] / cluster.kind[kind, FEW_MS])
         for at in range(cluster.kind[kind, PARENTS], cluster.kind[kind, PARENTS_END]):
             parent = cluster.flat[at]
             if cluster.stage[first + parent, REMAINING] or cluster.stage[first + parent, RUNNING]:

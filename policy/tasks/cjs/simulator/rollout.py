@@ -15,7 +15,6 @@ from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.simulator import rounds
 from policy.tasks.cjs.simulator.choose import choose
 from policy.tasks.cjs.simulator.durations import redraw_running, uniform
-from policy.tasks.cjs.simulator.executors import demand, uncommitted
 from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
@@ -30,10 +29,10 @@ from policy.tasks.cjs.simulator.layout import (
     JOB_TIME,
     JOBS,
     NOW,
-    NOWHERE,
     WORK,
     Cluster,
 )
+from policy.tasks.cjs.simulator.propose import propose
 
 
 class Plan(NamedTuple):
@@ -81,13 +80,11 @@ def roll_out(
 
 @inner
 def _propose(cluster: Cluster, plan: Plan, actions: IntArray) -> int:
+    """The different proposals, in the order of the rules that are first to make them."""
+    proposed = propose(cluster, plan.rules, plan.parameters, actions)
     count = 0
-    for number in range(len(plan.rules)):
-        stage, executors = choose(plan.rules[number], plan.parameters[number], cluster)
-        if stage != NOWHERE:
-            executors = min(executors, demand(cluster, stage), uncommitted(cluster))
-        else:
-            executors = 0
+    for number in range(proposed):
+        stage, executors = actions[number]
         known = False
         for at in range(count):
             known = known or (actions[at, 0] == stage and actions[at, 1] == executors)

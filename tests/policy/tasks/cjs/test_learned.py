@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 import torch
 
 from policy.errors import PolicyError
+from policy.model import checkpoint
 from policy.model.config import ModelConfig
 from policy.model.model import PolicyModel
 from policy.tasks.cjs import dataset
 from policy.tasks.cjs.catalogue import build_catalogue
+from policy.tasks.cjs.clusters import ClusterProcesses, Clusters, Lockstep
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import (
     CANDIDATES,
@@ -24,13 +28,14 @@ from policy.tasks.cjs.inputs import (
     inputs_of,
     stacked,
 )
-from policy.tasks.cjs.labels import Collection, collect, label_of
+from policy.tasks.cjs.labels import ACTIONS, Collection, collect, label_of
 from policy.tasks.cjs.play import on_device, play
+from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.ppo import Settings, advantage
 from policy.tasks.cjs.sequences import Arrivals, poisson
 from policy.tasks.cjs.simulator.observe import new_observation
 from policy.tasks.cjs.sources.synthetic import generate_jobs
-from policy.tasks.cjs.task import CjsTask
+from policy.tasks.cjs.task import CjsTask, LossSettings, decoded
 from policy.tasks.cjs.teacher import Teacher
 from policy.tasks.cjs.workload import workload
 
@@ -39,7 +44,9 @@ pytestmark = pytest.mark.timeout(900)
 
 JOBS = generate_jobs(5, queries=4)
 CATALOGUE = build_catalogue(JOBS)
-CONFIG = ModelConfig.model_validate({"task": "cjs", "kind": "direct", "control": {"hidden": 16}})
+SMALL = {"task": "cjs", "kind": "direct", "control": {"hidden": 16}}
+CONFIG = ModelConfig.model_validate(SMALL)
+ANY = ModelConfig.model_validate(SMALL | {"encoder": {"actions": "any"}})
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +71,74 @@ def model() -> PolicyModel:
     return PolicyModel(CONFIG).eval()
 
 
-def test_the_head_gives_a_distribution_over_what_exists(states, model):
+@pytest.fixture(scope="module")
+def free() -> PolicyModel:
+    """One that may take any action."""
+    torch.manual_seed(1)
+    return PolicyModel(ANY).eval()
+
+
+def test_only_what_rules_propose_is_likely_and_their_numbers_are_kept(states, model):
     batch = stacked(states)
     with torch.inference_mode():
         log_p = model(on_device(batch, "cpu"))
+    assert torch.allclose(log_p.exp().sum(dim=(1, 2)), torch.ones(len(states)), atol=1e-4)
+    assert not torch.isnan(log_p).any()
+    for row, state in enumerate(states):
+        slots, rules = np.nonzero(state["proposed"] * state["exists"][:, None])
+        executors = state["proposed"][slots, rules].astype(int)
+        pairs = set(zip(slots.tolist(), map(class_of, executors), strict=True))
+        found = np.argwhere(~torch.isinf(log_p[row]).numpy())
+        assert set(map(tuple, found.tolist())) == pairs
+        for slot, number in pairs:
+            place = np.array([slot * len(CLASSES) + number])
+            action = decoded(place, state["stage_number"][None], state["proposed"][None])
+            offered = {int(n) for s, n in zip(slots, executors, strict=True) if s == slot}
+            assert int(action["executors"][0]) in (offered if slot else {0})
+
+
+def test_without_a_proposal_that_is_shown_all_are_allowed(states, model, free):
+    state = next(one for one in states if one["exists"].sum() > 3)
+    hidden = state | {"proposed": np.zeros_like(state["proposed"])}
+    with torch.inference_mode():
+        one, other = (m(on_device(stacked([hidden]), "cpu")) for m in (model, free))
+    assert torch.equal(torch.isinf(one), torch.isinf(other))
+
+
+def test_states_in_which_rules_agree_are_not_shown():
+    load = workload(None, "train")
+    how = Lockstep([load], clusters=3, jobs=3, seed=1, alone=True)
+    clusters, ended = Clusters(how), 0.0
+    for _ in range(60):
+        batch = clusters.observe()
+        proposed = batch["proposed"] * batch["exists"][:, :, None]
+        # Of each cluster, more than one pair of candidate and executors.
+        for one in proposed:
+            slots, rules = np.nonzero(one)
+            assert len(set(zip(slots.tolist(), one[slots, rules].tolist(), strict=True))) > 1
+        outcome, _ = clusters.step(clusters.advice(RULES["weighted-fair"]))
+        assert (outcome["reward"] <= 0).all()
+        ended += outcome["ended"].sum()
+    assert ended > 0
+
+
+def test_clusters_in_processes_are_those_in_one():
+    load = workload(None, "train")
+    how = [Lockstep([load], clusters=2, jobs=2, seed=seed) for seed in (1, 2)]
+    alone = [Clusters(one) for one in how]
+    with ClusterProcesses(how) as together:
+        advised = together.advice(RULES["fair"])
+        outcome, batch = together.step(advised)
+    answers = [one.step(one.advice(RULES["fair"])) for one in alone]
+    for name in batch:
+        assert np.array_equal(batch[name], np.concatenate([seen[name] for _, seen in answers]))
+    assert np.array_equal(outcome["reward"], np.concatenate([o["reward"] for o, _ in answers]))
+
+
+def test_the_head_gives_a_distribution_over_what_exists(states, free):
+    batch = stacked(states)
+    with torch.inference_mode():
+        log_p = free(on_device(batch, "cpu"))
     assert log_p.shape == (len(states), CANDIDATES, len(CLASSES))
     assert torch.allclose(log_p.exp().sum(dim=(1, 2)), torch.ones(len(states)), atol=1e-4)
     exists = torch.from_numpy(batch["exists"]) > 0
@@ -94,7 +165,7 @@ def test_scores_do_not_depend_on_the_order_of_candidates_and_jobs(states, model)
     moved = np.argsort(rows)[place // STAGES] * STAGES + place % STAGES
     other["place"] = np.where(state["exists"] > 0, moved, 0).astype(np.float32)
     other["place"][0] = 0
-    for name in ("place", "exists", "stage_number"):
+    for name in ("place", "exists", "stage_number", "proposed"):
         other[name] = other[name][order]
     with torch.inference_mode():
         one, two = (model(on_device(stacked([s]), "cpu"))[0] for s in (state, other))
@@ -164,18 +235,46 @@ def test_measures_of_the_best_another_and_an_unlabelled_action():
 
 def test_labels_come_back_from_disk_and_give_a_finite_loss(tmp_path: Path, model):
     load = workload(None, "train")
-    how = Collection(sequences=2, jobs=2)
+    how = Collection(sequences=2, jobs=2, processes=1)
     samples = collect([load], Teacher(horizon_ms=5_000, futures=1), how)
     for side in ("train", "validation", "test"):
         dataset.save(tmp_path, side, samples)
     kept = dataset.CjsDataset(tmp_path).samples("train", CONFIG)
     inputs, targets = kept.batch(np.arange(len(kept)))
-    assert len(kept) == len(samples["action"]) > 10
+    assert len(kept) > 10
     assert targets["weight"].sum(axis=1) == pytest.approx(1)
     with torch.inference_mode():
         output = model(on_device(inputs, "cpu"))
-    loss = CjsTask().loss(output, {k: torch.from_numpy(v) for k, v in targets.items()}, None)
-    assert 0 < float(loss) < 20
+    tensors = {name: torch.from_numpy(values) for name, values in targets.items()}
+    assert 0 < float(CjsTask().loss(output, tensors, LossSettings())) < 20
+    # Where there is one action only nothing is learned.
+    every = dataset.CjsDataset(tmp_path, tmp_path).samples("train", ANY)
+    assert len(every) == 2 * len(samples["action"]) > 2 * len(kept)
+    assert ((targets["weight"] > 0).sum(axis=1) > 1).all()
+
+
+def test_the_loss_is_expected_regret_and_cross_entropy_by_hand():
+    output = torch.full((1, CANDIDATES, len(CLASSES)), float("-inf"))
+    output.view(1, -1)[0, [30, 17, 5]] = torch.tensor([0.5, 0.25, 0.25]).log()
+    targets = {
+        "action": torch.tensor([[30, 17, 0]]),
+        "weight": torch.tensor([[0.75, 0.25, 0.0]]),
+        "regret_s": torch.tensor([[0.0, 8.0, 0.0]]),
+    }
+    # Half of the mass is on the best, a quarter each on what costs 8 s and on what is unknown.
+    loss = partial(CjsTask().loss, output, targets)
+    assert float(loss(LossSettings(cross_entropy=0))) == pytest.approx(0.5 * 8 / 2)
+    entropy = -(0.75 * np.log(0.5) + 0.25 * np.log(0.25))
+    assert float(loss(LossSettings(regret=0, cross_entropy=1))) == pytest.approx(entropy)
+
+
+def test_the_teacher_labels_where_a_checkpoint_leads(tmp_path: Path, model):
+    checkpoint.save(tmp_path / "actor", model, card="", training={})
+    load, teacher = workload(None, "train"), Teacher(horizon_ms=5_000, futures=1)
+    how = Collection(sequences=1, jobs=2, explore=0, processes=1, actor=tmp_path / "actor")
+    led = collect([load], teacher, how)
+    assert (led["weight"].sum(axis=1) > 0.99).all()
+    assert len(collect([load], teacher, replace(how, actor=None))["action"]) != len(led["action"])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +285,8 @@ def test_labels_come_back_from_disk_and_give_a_finite_loss(tmp_path: Path, model
     ],
 )
 def test_a_damaged_dataset_is_named(tmp_path: Path, change, why: str):
-    shapes = SHAPES | {"action": (8,), "weight": (8,), "regret_s": (8,), "sequence": ()}
+    shapes = SHAPES | {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
+    shapes |= {"sequence": ()}
     arrays = {name: np.zeros((2, *shape), np.float32) for name, shape in shapes.items()}
     change(arrays)
     dataset.save(tmp_path, "train", arrays)
