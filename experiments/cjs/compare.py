@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--executors", type=int, default=50)
     parser.add_argument("--moving-ms", type=int, default=2_000)
     parser.add_argument("--load", type=float, default=LOAD)
+    parser.add_argument("--rules", default=",".join(RULE_NAMES), help="fair and cap come always")
     parser.add_argument("--teacher", action="store_true")
     parser.add_argument("--oracle", action="store_true")
     parser.add_argument("--futures", type=int, default=Teacher.futures)
@@ -81,8 +82,10 @@ def main() -> None:
 
         return schedule
 
-    measure("lower bound", threaded(lower_bound_ms))
-    for name in RULE_NAMES:
+    names = args.rules.split(",")
+    if args.rules == parser.get_default("rules"):
+        measure("lower bound", threaded(lower_bound_ms))
+    for name in [*names, *({"fair", "cap"} - set(names))]:
         measure(name, threaded(partial(_run, RULES[name])))
     teacher = Teacher(futures=args.futures, horizon_ms=1_000 * args.horizon_s)
     if args.teacher:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from policy.errors import PolicyError
 from policy.tasks.base import Arrays, Split, TaskConfig
-from policy.tasks.cjs.inputs import SHAPES, EncoderConfig
+from policy.tasks.cjs.inputs import SHAPES, STAGES, EncoderConfig
 from policy.tasks.cjs.labels import ACTIONS
 
 _LABELS = {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
@@ -45,13 +45,18 @@ def read(folder: Path, split: Split) -> Arrays:
     return arrays
 
 
+def _packed(arrays: Arrays) -> Arrays:
+    """With bits for the adjacency, half of all bytes."""
+    return arrays | {"adjacency": np.packbits(arrays["adjacency"] > 0, axis=-1)}
+
+
 class CjsDataset:
     """Folders that `tbtest collect --task cjs` wrote, as one."""
 
     def __init__(self, *folders: Path) -> None:
         self._sides: dict[Split, Arrays] = {}
         for side in get_args(Split):
-            parts = [read(folder, side) for folder in folders]
+            parts = [_packed(read(folder, side)) for folder in folders]
             self._sides[side] = {
                 name: np.concatenate([part[name] for part in parts])
                 if len(parts) > 1
@@ -96,6 +101,7 @@ class CjsSamples:
     def batch(self, indices: NDArray[np.int64]) -> tuple[Arrays, Arrays]:
         rows = self._rows[indices]
         inputs = {name: self._arrays[name][rows] for name in SHAPES}
+        inputs["adjacency"] = np.unpackbits(inputs["adjacency"], axis=-1, count=STAGES)
         return inputs, {
             "action": self._arrays["action"][rows].astype(np.int64),
             "weight": self._arrays["weight"][rows],
