@@ -98,8 +98,7 @@ class Clusters:
             self._next += 1
             environment = load.environment(self._next, self._how.jobs)
             environment.reset()
-            action = agreed(environment) if self._how.alone else None
-            if action is None or not self._go(environment, *action)[1]:
+            if self._undecided(environment):
                 return environment
 
     def _begun(self, random: np.random.Generator) -> ClusterEnvironment:
@@ -107,7 +106,13 @@ class Clusters:
         last_ms = int(environment.cluster.job[: self._how.jobs, ARRIVAL].max())
         until_ms = int(random.integers(last_ms + 1))
         ENTRIES.run(environment.cluster, rule.number, rule.array(), until_ms)
-        return environment if ENTRIES.open_round(environment.cluster, NEVER) else self._fresh()
+        due = ENTRIES.open_round(environment.cluster, NEVER) and self._undecided(environment)
+        return environment if due else self._fresh()
+
+    def _undecided(self, environment: ClusterEnvironment) -> bool:
+        """Whether there is something to show before the episode's end."""
+        action = agreed(environment) if self._how.alone else None
+        return action is None or not self._go(environment, *action)[1]
 
 
 class ClusterProcesses:
