@@ -12,7 +12,7 @@ import numpy as np
 from policy.protocol.clusters import request_of
 from policy.tasks.base import Arrays
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import inputs_at
+from policy.tasks.cjs.inputs import agreed, inputs_at
 from policy.tasks.cjs.live import LiveCluster
 from policy.tasks.cjs.policies.registry import rule
 from policy.tasks.cjs.simulator.entries import ENTRIES
@@ -81,7 +81,8 @@ class RolloutTeacher:
 
 class Served:
     """A policy on the server; where no valid answer comes in time, the fallback rule's. Simple
-    cases, of one job or one candidate, are a rule's: asking could not change much.
+    cases are not asked: what all rules propose alike is done, and one job or one candidate is left
+    to a rule.
     """
 
     def __init__(self, policy: str, address: str, options: JobsOptions) -> None:
@@ -94,6 +95,8 @@ class Served:
 
     def choose(self, environment: ClusterEnvironment) -> Decision:
         began_ns = time.monotonic_ns()
+        if self._simple is not None and (alike := agreed(environment)) is not None:
+            return Decision(*alike, "simple", time.monotonic_ns() - began_ns)
         inputs = inputs_at(environment)
         if self._simple is not None and is_simple(environment, inputs):
             return self._simple.choose(environment)
@@ -141,6 +144,7 @@ def rehearse(options: JobsOptions) -> None:
     if live.advance(0.0):
         if asked_of_server(options.scheduler) is not None:
             inputs_at(environment)
+            agreed(environment)
         chooser = RolloutTeacher() if options.scheduler == TEACHER else Rule("fair")
         decision = chooser.choose(environment)
         live.decide(decision.stage, decision.executors, 0.0)
