@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,13 @@ def cjs() -> None:
     metavar="FILE|GLOB",
     help="Arrivals as JSON, [[arrival_ms, query, size_gb], ...]; may be repeated.",
 )
-@click.option("--policies", default="fifo,fair,cap", show_default=True, metavar="NAME,NAME")
+@click.option(
+    "--policies",
+    default="fifo,fair,cap",
+    show_default=True,
+    metavar="NAME,NAME",
+    help="Rules, or policy and policy:FOLDER for a model.",
+)
 @click.option(
     "--baseline", metavar="NAME", help="Ratios are to this policy; the first one if left out."
 )
@@ -43,6 +50,11 @@ def cjs() -> None:
     "--moving-delay", "moving_ms", default=2_000, show_default=True, type=click.IntRange(0, 10**7),
     metavar="MS", help="Time an executor needs to another job.",
 )  # fmt: skip
+@click.option(
+    "--link-mbps",
+    type=click.FloatRange(min=0, min_open=True),
+    help="All inputs cross one link, shared equally; they take no time if left out.",
+)
 @click.option("--compat", is_flag=True, help="Interpolate task times as decima-sim does.")
 @click.option(
     "--count",
@@ -60,6 +72,7 @@ def simulate(
     baseline: str | None,
     executors: int,
     moving_ms: int,
+    link_mbps: float | None,
     compat: bool,
     count: int,
     seed: int,
@@ -81,7 +94,7 @@ def simulate(
     from policy.tasks.cjs.sources.synthetic import generate_jobs
 
     names = list(dict.fromkeys(name.strip() for name in policies.split(",")))
-    rules = [rule(name) for name in names]
+    chosen = [_model(name) if name.startswith("policy") else rule(name) for name in names]
     reference = baseline or names[0]
     if reference not in names:
         raise UserError(f"--baseline {reference}: not among --policies {policies}; add it there")
@@ -92,13 +105,26 @@ def simulate(
     else:
         arrivals = [poisson(seed + number, range(len(jobs))) for number in range(count)]
     settings = Settings(executors=executors, moving_ms=moving_ms, compat=int(compat))
-    outcomes = run(build_catalogue(jobs), arrivals, rules, settings, seed, os.cpu_count() or 1)
+    link_bps = None if link_mbps is None else link_mbps * 1e6
+    threads = os.cpu_count() or 1
+    outcomes = run(build_catalogue(jobs), arrivals, chosen, settings, seed, threads, link_bps)
+    outcomes = [replace(one, policy=name) for one, name in zip(outcomes, names, strict=True)]
     base = next(outcome for outcome in outcomes if outcome.policy == reference)
     ratios = [paired_ratio(outcome.mean_s, base.mean_s) for outcome in outcomes]
     if as_json:
         _print_json(outcomes, ratios, reference, [one.name for one in arrivals])
     else:
         _print_table(outcomes, ratios, reference, len(arrivals))
+
+
+def _model(name: str) -> Path:
+    from policy.model.info import resolve_scheduler
+    from testbed.traffic.scheduler import asked_of_server
+
+    served = asked_of_server(name)
+    if served is None:
+        raise UserError(f"--policies {name}: give a rule, policy or policy:FOLDER")
+    return resolve_scheduler(served)
 
 
 def _files(patterns: tuple[str, ...]) -> list[Path]:

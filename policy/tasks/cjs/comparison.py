@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from policy.errors import PolicyError
 from policy.tasks.cjs.catalogue import Catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment, run_many
-from policy.tasks.cjs.job import FloatArray
+from policy.tasks.cjs.fluid import run_over_link
+from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.layout import Settings
@@ -43,29 +46,48 @@ class Ratio:
 def simulate(
     catalogue: Catalogue,
     sequences: Sequence[Arrivals],
-    rules: Sequence[RulePolicy],
+    policies: Sequence[RulePolicy | Path],
     settings: Settings,
     seed: int,
     threads: int,
+    link_bps: float | None = None,
 ) -> list[Outcome]:
-    """Each rule on each sequence; sequence i draws its task times with ``seed + i`` under every
-    rule.
+    """Each policy on each sequence; sequence i draws its task times with ``seed + i`` under every
+    one. The path of a checkpoint stands for its model, which takes the likeliest action.
+
+    link_bps: all inputs cross one link of this capacity, shared equally. Raises PolicyError for a
+    checkpoint with a link.
     """
     outcomes = []
-    for rule in rules:
+    for one in policies:
         environments = [
             ClusterEnvironment(catalogue, arrivals, settings, seed + number)
             for number, arrivals in enumerate(sequences)
         ]
-        times_s = [times / 1e3 for times in run_many(environments, rule, threads)]
+        if isinstance(one, Path):
+            if link_bps is not None:
+                raise PolicyError("with a link rules alone are simulated; leave policy out")
+            name, times_ms = "policy", _played(one, environments)
+        elif link_bps is not None:
+            name = one.name
+            times_ms = [run_over_link(cluster, one, link_bps) for cluster in environments]
+        else:
+            name, times_ms = one.name, run_many(environments, one, threads)
         outcomes.append(
             Outcome(
-                rule.name,
-                np.array([times.mean() for times in times_s]),
-                np.array([np.percentile(times, 95) for times in times_s]),
+                name,
+                np.array([times.mean() / 1e3 for times in times_ms]),
+                np.array([np.percentile(times, 95) / 1e3 for times in times_ms]),
             )
         )
     return outcomes
+
+
+def _played(folder: Path, environments: Sequence[ClusterEnvironment]) -> list[IntArray]:
+    from policy.model import checkpoint
+    from policy.tasks.cjs.play import play
+
+    return play(checkpoint.load(folder, task="cjs")[0], environments)
 
 
 def paired_ratio(values: FloatArray, baseline: FloatArray) -> Ratio:
