@@ -94,7 +94,7 @@ def simulate(
     from policy.tasks.cjs.sources.synthetic import generate_jobs
 
     names = list(dict.fromkeys(name.strip() for name in policies.split(",")))
-    chosen = [_model(name) if name.startswith("policy") else rule(name) for name in names]
+    chosen = [_model(name) if name.partition(":")[0] == "policy" else rule(name) for name in names]
     reference = baseline or names[0]
     if reference not in names:
         raise UserError(f"--baseline {reference}: not among --policies {policies}; add it there")
@@ -121,10 +121,7 @@ def _model(name: str) -> Path:
     from policy.model.info import resolve_scheduler
     from testbed.traffic.scheduler import asked_of_server
 
-    served = asked_of_server(name)
-    if served is None:
-        raise UserError(f"--policies {name}: give a rule, policy or policy:FOLDER")
-    return resolve_scheduler(served)
+    return resolve_scheduler(asked_of_server(name) or "default")
 
 
 def _files(patterns: tuple[str, ...]) -> list[Path]:

@@ -11,7 +11,6 @@ import numpy as np
 from policy.errors import PolicyError
 from policy.tasks.cjs.catalogue import Catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment, run_many
-from policy.tasks.cjs.fluid import run_over_link
 from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
@@ -68,11 +67,8 @@ def simulate(
             if link_bps is not None:
                 raise PolicyError("with a link rules alone are simulated; leave policy out")
             name, times_ms = "policy", _played(one, environments)
-        elif link_bps is not None:
-            name = one.name
-            times_ms = [run_over_link(cluster, one, link_bps) for cluster in environments]
         else:
-            name, times_ms = one.name, run_many(environments, one, threads)
+            name, times_ms = one.name, run_many(environments, one, threads, link_bps)
         outcomes.append(
             Outcome(
                 name,

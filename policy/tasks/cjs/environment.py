@@ -13,6 +13,7 @@ from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.entries import ENTRIES
+from policy.tasks.cjs.simulator.fluid import new_transfers
 from policy.tasks.cjs.simulator.layout import (
     ARRIVAL,
     BUSY,
@@ -91,9 +92,16 @@ class ClusterEnvironment:
             _check_finished(self.cluster)
         return (before_ms - int(self.cluster.scalar[JOB_TIME])) / 1e3, not due
 
-    def run(self, rule: RulePolicy) -> IntArray:
-        """Let a rule decide to the end; the completion time of each job in ms."""
-        ENTRIES.run(self.cluster, rule.number, rule.array(), NEVER)
+    def run(self, rule: RulePolicy, link_bps: float | None = None) -> IntArray:
+        """Let a rule decide to the end; the completion time of each job in ms.
+
+        link_bps: what tasks take from their parents crosses one link of this capacity
+        (`simulator/fluid.py`); None: inputs take no time.
+        """
+        if link_bps is not None and not link_bps > 0:
+            raise PolicyError(f"link of {link_bps} bit/s: give a capacity above 0")
+        transfers = new_transfers(len(self.cluster.executor), (link_bps or 0.0) / 8_000)
+        ENTRIES.run(self.cluster, rule.number, rule.array(), NEVER, transfers)
         _check_finished(self.cluster)
         return self.completion_ms()
 
@@ -124,11 +132,14 @@ def may_pass(cluster: Cluster) -> bool:
 
 
 def run_many(
-    environments: Sequence[ClusterEnvironment], rule: RulePolicy, threads: int
+    environments: Sequence[ClusterEnvironment],
+    rule: RulePolicy,
+    threads: int,
+    link_bps: float | None = None,
 ) -> list[IntArray]:
     """``run`` of each, on so many threads at once: the compiled loops need no interpreter lock."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda environment: environment.run(rule), environments))
+        return list(pool.map(lambda environment: environment.run(rule, link_bps), environments))
 
 
 def _check(settings: Settings, catalogue: Catalogue, arrivals: Arrivals) -> None:

@@ -33,12 +33,23 @@ def test_ratios_are_paired_with_the_baseline():
     assert shown["sequences"] == ["poisson-0", "poisson-1", "poisson-2"]
 
 
+def test_a_link_that_inputs_cross_takes_time():
+    def mean_s(*more: str) -> float:
+        arguments = ["simulate", "--policies", "fair", "--count", "1", "--json", *more]
+        shown = json.loads(CliRunner().invoke(cjs, arguments).output)
+        return float(shown["policies"][0]["jct_mean_s"])
+
+    assert mean_s("--link-mbps", "500") > 1.02 * mean_s()
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         (["--policies", "fair,nothing"], "policy nothing: unknown; give one of fifo"),
         (["--baseline", "sjf"], "--baseline sjf: not among"),
         (["--sequences", "none-*.json"], "no such file"),
+        (["--policies", "fair,policies"], "policy policies: unknown"),
+        (["--policies", "fair,policy:nowhere/at/all"], "nowhere/at/all"),
         (["--profiles", "none.parquet"], "none.parquet: cannot be read"),
     ],
 )

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.errors import PolicyError
 from policy.tasks.cjs.catalogue import build_catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.fluid import Link, run_over_link
 from policy.tasks.cjs.job import Job, Level, Stage
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.sequences import Arrivals, poisson
@@ -31,9 +30,9 @@ def stage(*parents: int, tasks: int, task_ms: int, input_bytes: int) -> Stage:
     return Stage(parents, tasks, (Level(5, times, times, times),), input_bytes)
 
 
-def one(*stages: Stage) -> ClusterEnvironment:
+def one(*stages: Stage, settings: Settings = AT_ONCE) -> ClusterEnvironment:
     arrivals = Arrivals("by hand", np.array([0]), np.array([0]))
-    return ClusterEnvironment(build_catalogue([Job(1, 1, stages)]), arrivals, AT_ONCE)
+    return ClusterEnvironment(build_catalogue([Job(1, 1, stages)]), arrivals, settings)
 
 
 def test_two_tasks_share_the_link():
@@ -42,7 +41,7 @@ def test_two_tasks_share_the_link():
         stage(tasks=1, task_ms=1_000, input_bytes=9_999),
         stage(0, tasks=2, task_ms=500, input_bytes=4_000),
     )
-    assert run_over_link(cluster, RULES["fair"], TWO_BYTES_A_MS).tolist() == [5_500]
+    assert cluster.run(RULES["fair"], TWO_BYTES_A_MS).tolist() == [5_500]
 
 
 def test_the_longer_transfer_gets_all_when_the_other_ends():
@@ -52,31 +51,17 @@ def test_the_longer_transfer_gets_all_when_the_other_ends():
         stage(0, tasks=1, task_ms=500, input_bytes=4_000),
         stage(0, tasks=1, task_ms=100, input_bytes=1_000),
     )
-    assert run_over_link(cluster, RULES["fair"], TWO_BYTES_A_MS).tolist() == [4_000]
+    assert cluster.run(RULES["fair"], TWO_BYTES_A_MS).tolist() == [4_000]
 
 
-@given(sizes=st.lists(st.integers(1, 10**9), min_size=1, max_size=8))
-def test_transfers_that_begin_together_end_in_the_order_of_their_sizes(sizes: list[int]):
-    link, ends, now = Link(3.0), {}, 0.0
-    for key, size in enumerate(sizes):
-        link.begin(key, size)
-    while (after := link.next_ms()) is not None:
-        now += after
-        ends |= dict.fromkeys(link.go_on(after), now)
-    assert len(ends) == len(sizes)
-    # Each byte is shared by those that are not done: sum of min(own, other) over all others.
-    for key, size in enumerate(sizes):
-        assert ends[key] == pytest.approx(sum(min(size, other) for other in sizes) / 3.0)
-
-
-def test_half_of_the_time_moves_half_of_the_bytes():
-    link = Link(1.0)
-    link.begin(7, 100)
-    assert link.go_on(50) == []
-    link.begin(8, 100)
-    assert link.next_ms() == 100
-    assert link.go_on(100) == [7]
-    assert link.next_ms() == 50
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=6))
+def test_the_link_is_never_idle_while_something_is_to_be_sent(sizes: list[int]):
+    begin = stage(tasks=1, task_ms=1_000, input_bytes=0)
+    fetching = [stage(0, tasks=1, task_ms=1, input_bytes=size) for size in sizes]
+    at_once = AT_ONCE._replace(executors=len(sizes))
+    taken_ms = one(begin, *fetching, settings=at_once).run(RULES["fair"], TWO_BYTES_A_MS)[0]
+    assert taken_ms == pytest.approx(1_000 + sum(sizes) / 2 + 1, abs=1)
 
 
 @pytest.mark.parametrize("rule", ["fair", "cap", "fifo"])
@@ -86,13 +71,13 @@ def test_without_inputs_it_is_the_simulator(rule: str):
         for job in (merged(job, 4) for job in generate_jobs(3, queries=3))
     ]
     arrivals = poisson(2, range(len(jobs)), 5, 15_000)
-    one, other = (
+    first, second = (
         ClusterEnvironment(build_catalogue(jobs), arrivals, Settings(executors=6), 2)
         for _ in range(2)
     )
-    assert (run_over_link(one, RULES[rule], 1.0) == other.run(RULES[rule])).all()
+    assert (first.run(RULES[rule], 8_000.0) == second.run(RULES[rule])).all()
 
 
 def test_a_link_of_no_capacity_is_refused():
     with pytest.raises(PolicyError, match="above 0"):
-        Link(0.0)
+        one(stage(tasks=1, task_ms=1, input_bytes=0)).run(RULES["fair"], 0.0)
