@@ -29,7 +29,7 @@ from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
 from policy.tasks.cjs.simulator.layout import Settings
 from policy.tasks.cjs.teacher import Teacher, teach
-from policy.tasks.cjs.workload import LOAD, workload
+from policy.tasks.cjs.workload import LOAD, as_live, with_noise, workload
 
 RULE_NAMES = ("fifo", "fifo-half", "fair", "cap", "weighted-fair", "sjf", "graphene", "random")
 
@@ -43,6 +43,11 @@ def main() -> None:
     parser.add_argument("--executors", type=int, default=50)
     parser.add_argument("--moving-ms", type=int, default=2_000)
     parser.add_argument("--load", type=float, default=LOAD)
+    parser.add_argument("--bursts", action="store_true", help="jobs arrive in bursts")
+    parser.add_argument(
+        "--noise", type=float, default=0.0, help="sigma of the error of known mean task times"
+    )
+    parser.add_argument("--live", action="store_true", help="small clusters, as live ones are")
     parser.add_argument("--rules", default=",".join(RULE_NAMES), help="fair and cap come always")
     parser.add_argument("--teacher", action="store_true")
     parser.add_argument("--oracle", action="store_true")
@@ -59,7 +64,12 @@ def main() -> None:
         workload(args.profiles, args.side),
         settings=Settings(executors=args.executors, moving_ms=args.moving_ms),
         load=args.load,
+        bursts=args.bursts,
     )
+    if args.live:
+        load = as_live(load)
+    if args.noise:
+        load = with_noise(load, args.noise)
 
     def environments() -> list[ClusterEnvironment]:
         return [load.environment(number, args.jobs) for number in range(args.sequences)]

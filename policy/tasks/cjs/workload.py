@@ -8,10 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from policy.tasks.cjs.catalogue import Catalogue, build_catalogue
+import numpy as np
+
+from policy.tasks.cjs.catalogue import (
+    FEW_MS,
+    MANY_MS,
+    MEAN_MS,
+    PATH_MS,
+    Catalogue,
+    build_catalogue,
+)
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.job import Job
-from policy.tasks.cjs.sequences import Arrivals, poisson
+from policy.tasks.cjs.sequences import Arrivals, bursty, poisson
 from policy.tasks.cjs.simulator.layout import Settings
 from policy.tasks.cjs.sources.files import read_jobs
 from policy.tasks.cjs.sources.merge import merged
@@ -36,11 +45,13 @@ class Workload:
     first_seed: int
     settings: Settings = field(default_factory=Settings)
     load: float = LOAD
+    bursts: bool = False
 
     def arrivals(self, number: int, count: int) -> Arrivals:
         """The sequence of that number, of so many jobs."""
         gap_ms = mean_gap_ms(self.jobs, self.kinds, self.settings.executors, self.load)
-        return poisson(self.first_seed + number, self.kinds, count, gap_ms)
+        draw = bursty if self.bursts else poisson
+        return draw(self.first_seed + number, self.kinds, count, gap_ms)
 
     def environment(self, number: int, count: int) -> ClusterEnvironment:
         """A cluster that executes the sequence of that number."""
@@ -69,6 +80,17 @@ def variations(load: Workload) -> list[Workload]:
     )
     light, heavy = (replace(load, load=x * load.load) for x in (0.7, 1.2))
     return [load, few, load, light, load, many, load, heavy]
+
+
+def with_noise(load: Workload, sigma: float, seed: int = 0) -> Workload:
+    """The same tasks, but what is known of a stage's mean task time is off by a log-normal factor
+    of this sigma, the same in all sequences: for rules, roll-outs' estimates and observations.
+    """
+    stage = load.catalogue.stage.copy()
+    factor = np.random.default_rng(seed).lognormal(0.0, sigma, len(stage))
+    for column in (MEAN_MS, PATH_MS, FEW_MS, MANY_MS):
+        stage[:, column] = np.maximum(1, np.rint(stage[:, column] * factor))
+    return replace(load, catalogue=load.catalogue._replace(stage=stage))
 
 
 def as_live(load: Workload) -> Workload:
