@@ -192,7 +192,7 @@ def _scatter(metrics: Metrics, colours: dict[str, str]) -> Figure:
             text=[f"{cell.cell}, flow {cell.flow}" for cell in own],
         )
     figure.update_xaxes(
-        title="one-way delay p95, ms, growing to the left", autorange="reversed", rangemode="tozero"
+        title="one-way delay p95, ms (better right)", autorange="reversed", rangemode="tozero"
     )
     figure.update_yaxes(title="Mbit/s (better up)", rangemode="tozero")
     return _figure(

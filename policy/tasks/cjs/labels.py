@@ -58,7 +58,7 @@ class _Collector:
 
     def __init__(self, loads: Sequence[Workload], teacher: Teacher, how: Collection) -> None:
         self._loads, self._teacher, self._how = loads, teacher, how
-        self._act = _actor(how.actor) if how.actor is not None else None
+        self._act = actor(how.actor) if how.actor is not None else None
         self._until = time.monotonic() + how.seconds
 
     def one(self, number: int) -> Arrays | None:
@@ -134,7 +134,7 @@ def _episode(
     return stacked(samples)
 
 
-def _actor(folder: Path) -> Actor:
+def actor(folder: Path) -> Actor:
     """The likeliest action of a checkpoint."""
     import torch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from policy.tasks.cjs.inputs import (
     inputs_of,
     stacked,
 )
-from policy.tasks.cjs.labels import ACTIONS, Collection, collect, label_of
+from policy.tasks.cjs.labels import ACTIONS, Collection, actor, collect, label_of
 from policy.tasks.cjs.play import on_device, play
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.ppo import Settings, advantage
@@ -268,13 +267,25 @@ def test_the_loss_is_expected_regret_and_cross_entropy_by_hand():
     assert float(loss(LossSettings(regret=0, cross_entropy=1))) == pytest.approx(entropy)
 
 
-def test_the_teacher_labels_where_a_checkpoint_leads(tmp_path: Path, model):
-    checkpoint.save(tmp_path / "actor", model, card="", training={})
-    load, teacher = workload(None, "train"), Teacher(horizon_ms=5_000, futures=1)
+def test_a_checkpoint_leads_and_the_teacher_labels(tmp_path: Path, states):
+    follower = PolicyModel(CONFIG)
+    with torch.no_grad():
+        follower.head.rule[-1] = 1_000.0
+    checkpoint.save(tmp_path / "actor", follower, card="", training={})
+    act = actor(tmp_path / "actor")
+    for state in states:
+        proposed = state["proposed"] * state["exists"][:, None]
+        slots = np.flatnonzero(proposed[:, -1])
+        if len(slots):
+            slot, stage = slots[0], int(state["stage_number"][slots[0]])
+            number = class_of(int(proposed[slot, -1]))
+            offers = {int(n) for n in proposed[slot] if n and class_of(int(n)) == number}
+            chosen = act(state)
+            assert chosen[0] == stage
+            assert chosen[1] in (offers if stage >= 0 else {0})
     how = Collection(sequences=1, jobs=2, explore=0, processes=1, actor=tmp_path / "actor")
-    led = collect([load], teacher, how)
+    led = collect([workload(None, "train")], Teacher(horizon_ms=5_000, futures=1), how)
     assert (led["weight"].sum(axis=1) > 0.99).all()
-    assert len(collect([load], teacher, replace(how, actor=None))["action"]) != len(led["action"])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from policy.protocol import policy_pb2 as pb
 from policy.protocol.clusters import observation_of
 from policy.protocol.policy_pb2_grpc import PolicyServicer, add_PolicyServicer_to_server
 from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.inputs import agreed
 from policy.tasks.cjs.live import LiveCluster
 from policy.tasks.cjs.simulator.layout import ACTIVE
 from testbed.traffic.jobs.decide import Decision, decider, rehearse
@@ -62,7 +63,7 @@ def busy() -> ClusterEnvironment:
     while True:
         now += 200.0
         while live.advance(now):
-            if environment.cluster.scalar[ACTIVE] >= 3:
+            if environment.cluster.scalar[ACTIVE] >= 3 and agreed(environment) is None:
                 return environment
             chosen = fair.choose(environment)
             live.decide(chosen.stage, chosen.executors, now)
