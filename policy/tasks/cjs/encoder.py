@@ -14,14 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from policy.tasks.base import TaskConfig
-from policy.tasks.cjs.inputs import CANDIDATES, JOBS, SHAPES, STAGES, EncoderConfig
+from policy.tasks.cjs.inputs import CANDIDATES, SHAPES, STAGES, EncoderConfig
 
 # Of the feature that holds the number of executors.
 _FEATURE_UNIT = 50.0
 
 
 class GraphEncoder(nn.Module):
-    """Inputs of the scheduling task -> tokens [n, TOKENS, hidden]; absent entries are zeros."""
+    """Inputs of the scheduling task -> tokens [n, TOKENS, hidden]; absent entries are zeros. Of
+    inputs with fewer rows of jobs come as many tokens fewer.
+    """
 
     def __init__(self, config: TaskConfig, hidden: int, scale: float) -> None:
         super().__init__()
@@ -46,10 +48,10 @@ class GraphEncoder(nn.Module):
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         present = inputs["present"].float()[..., None]
         jobs, cluster = inputs["jobs"].float(), inputs["cluster"].float()
-        n = jobs.shape[0]
-        everywhere = torch.cat([jobs, cluster[:, None].expand(n, JOBS, -1)], dim=-1)
+        n, rows = jobs.shape[:2]
+        everywhere = torch.cat([jobs, cluster[:, None].expand(n, rows, -1)], dim=-1)
         stages = torch.cat(
-            [inputs["stages"].float(), everywhere[:, :, None].expand(n, JOBS, STAGES, -1)], dim=-1
+            [inputs["stages"].float(), everywhere[:, :, None].expand(n, rows, STAGES, -1)], dim=-1
         )
         prepared = self.prepare(stages) * present
         adjacency = inputs["adjacency"].to(prepared.dtype)

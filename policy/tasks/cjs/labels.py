@@ -139,7 +139,7 @@ def actor(folder: Path) -> Actor:
     import torch
 
     from policy.model import checkpoint
-    from policy.tasks.cjs.play import on_device
+    from policy.tasks.cjs.play import on_device, shown
     from policy.tasks.cjs.task import decoded
 
     torch.set_num_threads(1)
@@ -148,7 +148,7 @@ def actor(folder: Path) -> Actor:
     @torch.inference_mode()
     def act(inputs: Arrays) -> tuple[int, int]:
         batch = stacked([inputs])
-        place = model(on_device(batch, "cpu")).flatten(1).argmax(dim=1).numpy()
+        place = model(on_device(shown(model, batch), "cpu")).flatten(1).argmax(dim=1).numpy()
         action = decoded(place, batch["stage_number"], batch["proposed"])
         return int(action["stage"][0]), int(action["executors"][0])
 
