@@ -84,12 +84,12 @@ def _seed(cell: Cell) -> int:
 
 def agreement(pairs: Sequence[Pair]) -> tuple[int, int]:
     """In how many pairs of schedulers, on the same jobs, live and simulator say the same; of how
-    many.
+    many that are not equal in the simulator.
     """
     found = [
         (one.live.jct_mean_s < two.live.jct_mean_s) == (one.simulated_s < two.simulated_s)
         for one, two in itertools.combinations(pairs, 2)
-        if (one.place, one.repeat) == (two.place, two.repeat)
+        if (one.place, one.repeat) == (two.place, two.repeat) and one.simulated_s != two.simulated_s
     ]
     return sum(found), len(found)
 
