@@ -29,6 +29,7 @@ def arrays(n: int) -> dict[str, np.ndarray]:
         "bandwidth_bps": np.full(n, 5e6),
         "min_rtt_ns": np.full(n, 4e7),
         "mss_bytes": np.full(n, 1448.0),
+        "objective": np.full(n, 0.5),
     }
 
 
