@@ -4,9 +4,10 @@ side, the most important first, until the time is over.
     python -m experiments.generalist.campaign data --out results --abr ABR \\
         --profiles tpch.parquet --minutes 20 --processes 8
 
-Each process takes the next run that nobody has taken. OUT/runs holds a file for each run: its
-settings, course, errors on test samples by unit, what was found in the adapters, and the closed
-loop. OUT/checkpoints holds the best seed of rows B and G. What is there is not run again.
+Each process takes the next run that nobody has taken; a GPU takes turns between processes, so that
+each slows down the others. OUT/runs holds a file for each run: its settings, course, errors on test
+samples by unit, what was found in the adapters, and the closed loop. OUT/checkpoints holds the best
+seed of rows G-long, G and B, as far as there is room. What is there is not run again.
 """
 
 from __future__ import annotations
@@ -137,24 +138,21 @@ def jobs() -> list[Job]:
         needs = tuple(f"A-{task}/{seed}" for task in TASKS)
         return Job(f"H/{seed}", "merge", "A", seed, judged=True, needs=needs)
 
-    for name in ("B", "A", "G", "F", "E", "G-long"):
-        rows(name, (0, 1, 2), judged=True)
-    rows("C", (0, 1, 2))
+    # Short runs of small models first, so that a host that is taken away leaves whole tables.
+    for name in ("G", "F", "I", "G-no-token", "F-gru", "G-root"):
+        rows(name, (0, 1, 2), judged=name in ("G", "F", "I"))
     for seed in (0, 1, 2):
-        for name in ("B-30", "E-30", "B-4", "E-4", "B-16", "E-16"):
-            rows(name, (seed,))
         few("G", (seed,))
-        few("B", (seed,))
-        if seed == 0:
-            found.extend(merged(number) for number in (0, 1, 2))
-        few("E", (seed,))
         few("G", (seed,), noise=True)
+    for name in ("B", "A", "E", "G-long", "F-long"):
+        rows(name, (0, 1, 2), judged=True)
+    for seed in (0, 1, 2):
+        found.append(merged(seed))
+        few("B", (seed,))
+        few("E", (seed,))
+        for name in ("C", "D", "E-all", "B-no-token", "B-4", "E-4", "B-16", "E-16", "B-30", "E-30"):
+            rows(name, (seed,), judged=name == "E-all")
         few("B", (seed,), noise=True)
-        rows("E-all", (seed,), judged=True)
-        rows("D", (seed,))
-        rows("I", (seed,), judged=True)
-        for name in ("F-gru", "G-root", "G-no-token", "B-no-token", "F-long"):
-            rows(name, (seed,))
     for name in ("G", "F", "G-long", "I", "F-gru"):
         rows(name, (3, 4))
     few("G", (3, 4))
@@ -205,6 +203,18 @@ def work(number: int, options: dict[str, Any]) -> None:
             time.sleep(0.5)
 
 
+def unpack(known: Path, out: Path) -> None:
+    """Put runs of an earlier campaign where `work` finds them. Row A runs again, as H needs its
+    checkpoints.
+    """
+    for record in json.loads(known.read_text())["runs"]:
+        name = record["name"].replace("/", "+")
+        file = out / "runs" / f"{name}.json"
+        if record["kind"] != "reference" and record["row"] != "A" and not file.exists():
+            file.write_text(json.dumps(record))
+            (out / "taken" / name).mkdir(exist_ok=True)
+
+
 def keep_best(out: Path, checkpoints: Path) -> None:
     """Copy the best seed of each kept row to OUT, as far as there is room."""
     room = _KEPT_BYTES
@@ -240,6 +250,11 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--processes", type=int, default=8, show_default=True)
 @click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
+@click.option(
+    "--known",
+    type=click.Path(exists=True, path_type=Path),
+    help="A file of `results.py --save`: its runs are not run again.",
+)
 @click.option("--only", default="", help="Names of runs begin so; separated by commas.")
 def main(
     data: Path,
@@ -251,6 +266,7 @@ def main(
     processes: int,
     cpu: bool,
     tiny: bool,
+    known: Path | None,
     only: str,
 ) -> None:
     """Run what is not there yet."""
@@ -259,6 +275,8 @@ def main(
     for stale in (out / "taken").iterdir():
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
+    if known is not None:
+        unpack(known, out)
     now = time.time()
     end = now + 60 * minutes
     options: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import results
+from experiments.generalist import campaign, results
 from experiments.generalist.fast import Gradients, train_fast
 from experiments.generalist.next_state import pairs
 from experiments.generalist.resident import Resident, Side
@@ -157,3 +159,21 @@ def test_a_difference_is_paired_by_unit():
 def test_the_area_of_a_curve_is_its_mean_height():
     points = {0.01: np.array([2.0, 4.0]), 0.1: np.array([2.0, 2.0]), 1.0: np.array([2.0, 4.0])}
     assert results.area(points).tolist() == pytest.approx([2.0, 3.0])
+
+
+def test_known_runs_are_not_run_again(tmp_path):
+    known = tmp_path / "known.json"
+    runs = [{"name": f"{row}/0", "row": row, "kind": "row"} for row in ("A", "B", "G")]
+    known.write_text(json.dumps({"runs": runs}))
+    for name in ("runs", "taken"):
+        (tmp_path / name).mkdir()
+    campaign.unpack(known, tmp_path)
+    assert sorted(one.name for one in (tmp_path / "taken").iterdir()) == ["B+0", "G+0"]
+    assert results.load(tmp_path).keys() == {"B/0", "G/0"}
+
+
+def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
+    names = [job.name for job in campaign.jobs()]
+    assert len(set(names)) == len(names)
+    for place, job in enumerate(campaign.jobs()):
+        assert all(names.index(needed) < place for needed in job.needs)
