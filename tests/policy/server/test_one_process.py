@@ -9,16 +9,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 
 from policy.protocol.clusters import request_of as cluster_request
 from policy.protocol.levels import request_of as level_request
-from policy.protocol.policy_pb2_grpc import PolicyStub
 from policy.server.config import build
 from policy.server.models import loaded, parts, tasks_beside
-from tests.policy.server.test_grpc_server import Server, Stream, start
+from policy.tasks.abr.joint import ModelAbr
 from tests.policy.server.test_levels import session
 from tests.policy.server.test_placements import observation
 
@@ -63,55 +61,43 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def children(server: Server) -> list[int]:
-    pid = server.process.pid
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def test_one_process_answers_all_three_and_may_die(  # type: ignore[no-untyped-def]
-    tmp_path: Path, folder: Path, make_agent
-) -> None:
-    server = Server(tmp_path, log="warning", **settings(folder))
-    try:
-        (worker,) = children(server)
-        with grpc.insecure_channel(server.address) as channel:
-            stub = PolicyStub(channel)  # type: ignore[no-untyped-call]
-            stream = Stream(channel)
-            agent = make_agent(queue_ms=100.0)
-            start(stream, agent, "apc", deadline_ns=60_000_000_000)
-            stream.send(agent.window())
-            assert [stream.receive().decisions.tier for _ in range(2)] == [
-                "persistence",
-                "transformer",
-            ]
-            first = stub.Choose(level_request(session(), str(folder)), timeout=30)
-            assert 0 <= first.level <= 2
-            assert stub.Schedule(cluster_request(observation(), ""), timeout=30).stage in (3, 4)
-            # Whoever asks next gets another process, and the same answer.
-            os.kill(worker, signal.SIGKILL)
-            again = stub.Choose(level_request(session(), str(folder)), timeout=60)
-            assert (again.level, again.policy) == (first.level, str(folder))
-            assert children(server) != [worker]
-            stream.close()
-    finally:
-        assert server.stop() == 0
-
-
-def test_answers_are_those_of_the_tasks_loaded_apart(folder: Path) -> None:
+def test_one_process_answers_all_three_and_may_die(folder: Path) -> None:
     from policy.model.policy import load_model
+    from policy.server.single import clusters, players
 
     with loaded(build(settings(folder), "test")) as (config, tiers, _):
-        found = {task: parts(tiers, config, task)[str(folder)] for task in ("abr", "cjs")}
-        for task, part in found.items():
-            alone = load_model(folder, "cpu", task)
-            spec = alone.task.observation(alone.history)
-            arrays = {array.name: np.ones((3, *array.shape), array.dtype) for array in spec}
-            if "place" in arrays:
-                arrays["place"][:] = 0
-            batch = spec.batch(arrays)
-            for name in alone.task.action().names:
-                ours = getattr(part.decide(batch, 0), name)
-                np.testing.assert_array_equal(ours, getattr(alone.decide(batch, 0), name))
+        choose = players(config.abr, parts(tiers, config, "abr"))
+        schedule = clusters(config.schedulers, parts(tiers, config, "cjs"))
+        assert choose is not None
+        assert schedule is not None
+        player = level_request(session(), str(folder)).SerializeToString()
+        cluster = cluster_request(observation(), "").SerializeToString()
+        (worker,) = children()
+        first = choose(player)
+        asked = session()
+        assert first.policy == str(folder)
+        assert first.level == ModelAbr(load_model(folder, "cpu", "abr")).decide(asked)[0]
+        assert schedule(cluster).stage in (3, 4)
+        # The flows' tier is the same process.
+        tier = tiers["transformer"]
+        alone = load_model(folder, "cpu", "congestion")
+        spec = alone.task.observation(alone.history)
+        batch = spec.batch({one.name: np.ones((3, *one.shape), one.dtype) for one in spec})
+        rates = alone.decide(batch, 0).pacing_rate_bps
+        np.testing.assert_array_equal(tier.decide(batch, 0).pacing_rate_bps, rates)
+        # Whoever asks after its death gets another process, and the same answer.
+        os.kill(worker, signal.SIGKILL)
+        assert schedule(cluster).stage in (3, 4)
+        assert choose(player).level == first.level
+        assert len(children()) == 1
+        assert children() != [worker]
+
+
+def children() -> list[int]:
+    """Worker processes of this one."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    found = [int(pid) for one in tasks for pid in one.read_text().split()]
+    return [pid for pid in found if b"policy.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_what_is_named_once_is_loaded_for_one_task(folder: Path) -> None:
