@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
+from analysis.files import LOST
 from testbed.links.base import (
     DELIVERED,
     FORWARD,
@@ -219,14 +220,19 @@ def loss_free_rate(range_: Range, backend: LinkBackend, seconds: float) -> Row:
 
 def through_queue(range_: Range, backend: LinkBackend, seconds: float, kind: QueueKind) -> Row:
     """400 Mbit/s through a queue discipline that has no reason to drop: what is lost, the relay was
-    too slow for.
+    too slow for, or the discipline dropped when the relay came back to a backlog.
     """
-    queue = Queue.of(kind, 5_000_000, {}, ecn=True)
+    queue = Queue.of(kind, 30_000_000, {}, ecn=True)
     direction = Direction(capacity=constant(2e9), queue=queue, delay_ns=DELAY_NS)
     shot = range_.shoot(backend, direction, 400e6, min(seconds, 3))
+    packets = shot.record.packets
+    packets = packets.filter(pc.equal(packets["size_bytes"], PACKET_BYTES))
+    verdicts, arrived_ns = packets["verdict"].to_numpy(), packets["enqueue_ns"].to_numpy()
     return {
         "case": f"400 Mbit/s through {kind}",
         "lost": shot.sent - len(shot.sent_ns),
+        "dropped": int(np.isin(verdicts, LOST).sum()),
+        "longest_stop_ms": float(np.diff(arrived_ns).max() / MS),
         **_load(shot),
     }
 
@@ -308,6 +314,8 @@ SHOWN: list[tuple[str, list[str], str]] = [
     ),
     ("delay off by p50/p99/p99.9", [f"delay_error_{p}_ms" for p in ("p50", "p99", "p99.9")], "ms"),
     ("lost", ["lost"], "packets"),
+    ("of which dropped by the queue", ["dropped"], "packets"),
+    ("longest time without a packet", ["longest_stop_ms"], "ms"),
     ("", ["mbps"], "Mbit/s"),
 ]
 

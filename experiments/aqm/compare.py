@@ -14,7 +14,9 @@ import argparse
 import json
 import os
 import shutil
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +31,32 @@ from testbed.virtual import guest, kernel
 from testbed.virtual.run import state_dir
 
 AQMS: tuple[QueueKind, ...] = ("codel", "fq_codel", "pie", "dualpi2")
+LOADS = ("reno", "l4s", "open")
 _MEMORY_MIB = 1024
 _WAIT_S = 3600.0
+_CELL = [field.name for field in fields(Cell)]
 Rows = list[dict[str, Any]]
 
 
 def plan(kinds: tuple[QueueKind, ...], seeds: int) -> list[Cell]:
-    """Every cell, by kind."""
+    """Every cell, flows before schedules."""
     cells = []
     for kind in kinds:
-        loads = [("open", True), ("open", False), ("reno", True)]
+        loads = [("reno", True), ("open", True), ("open", False)]
+        if kind == "pie":
+            loads.append(("reno", False))
         if kind == "dualpi2":  # the kernel's marks whatever it is told, and its hosts ask for it
-            loads = [("open", True), ("reno", True), ("l4s", True)]
+            loads = [("reno", True), ("l4s", True), ("open", True)]
         cells += [
             Cell(kind, load, ecn, seed) for load, ecn in loads for seed in range(1, seeds + 1)
         ]
-    return cells
+    return sorted(cells, key=lambda cell: (LOADS.index(cell.load), cell.seed))
 
 
-def run(cells: list[Cell], length_s: float) -> Rows:
-    """Boot a guest that measures the cells. Raises UserError, RuntimeError."""
+def run(cells: list[Cell], length_s: float) -> Iterator[dict[str, Any]]:
+    """Boot a guest that measures the cells; yields its rows as they come. Raises UserError,
+    RuntimeError.
+    """
     found = kernel.ready(None, print)
     with Scope(new_run_id(), state_dir=state_dir()) as scope:
         folders = {name: scope.tmp / name for name in ("job", "results", "kept")}
@@ -65,18 +73,16 @@ def run(cells: list[Cell], length_s: float) -> Rows:
         booted = guest.command(found, memory_mib=_MEMORY_MIB)
         preload = {"LD_PRELOAD": str(found.entropy), "TBTEST_GUEST_SEED": "1"}
         process = scope.spawn(["env", "-C", str(scope.tmp), *booted], name="guest", env=preload)
-        said = []
-        try:
+        said: list[str] = []
+        rows = 0
+        with suppress(ProcessFailed):  # at the end of its output
             while True:
                 said.append(process.read_line(_WAIT_S).strip())
-                print(said[-1][:160], flush=True)
-        except ProcessFailed:  # at the end of its output
-            pass
-        results = folders["results"] / "aqm.json"
-        rows: Rows = json.loads(results.read_text()) if results.exists() else []
-        if len(rows) < 2 * len(cells):
+                if said[-1].startswith("{"):
+                    rows += 1
+                    yield json.loads(said[-1])
+        if rows < 2 * len(cells):
             raise RuntimeError(f"the guest ended early: {' | '.join(said[-5:])}")
-        return rows
 
 
 def table(rows: Rows) -> str:
@@ -127,18 +133,25 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, help="folder for aqm.json and aqm.md; other kinds there stay"
     )
+    parser.add_argument("--load", action="append", choices=LOADS, help="only this; repeatable")
     args = parser.parse_args()
-    kinds = tuple(args.kind or AQMS)
-    rows = run(plan(kinds, args.seeds), args.seconds)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        kept = args.out / "aqm.json"
-        before = json.loads(kept.read_text()) if kept.exists() else []
-        rows = [row for row in before if row["kind"] not in kinds] + rows
-        kept.write_text(json.dumps(rows, indent=1) + "\n")
+    rows: Rows = []
+    kept = args.out / "aqm.json" if args.out else None
+    if kept is not None and kept.exists():
+        rows = json.loads(kept.read_text())
+    done = [Cell(**{key: row[key] for key in _CELL}) for row in rows if row["where"] == "relay"]
+    cells = plan(tuple(args.kind or AQMS), args.seeds)
+    cells = [cell for cell in cells if cell not in done and cell.load in (args.load or LOADS)]
+    rows = [row for row in rows if Cell(**{key: row[key] for key in _CELL}) in done]
+    for row in run(cells, args.seconds) if cells else ():
+        rows.append(row)
+        print(f"{row['kind']} {row['load']} {row['where']}", flush=True)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(rows, indent=1) + "\n")
     text = table(rows)
-    if args.out:
-        (args.out / "aqm.md").write_text(text)
+    if kept is not None:
+        kept.with_name("aqm.md").write_text(text)
     print(text)
 
 

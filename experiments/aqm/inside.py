@@ -1,5 +1,5 @@
 """The program of the guest, ``python -m experiments.aqm.inside``: every cell of the plan on both
-bottlenecks, results to /run/results/aqm.json.
+bottlenecks; a line of JSON for each on standard output.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from experiments.aqm import links, load
 from testbed.errors import UserError
 from testbed.links.queues import QueueKind
-from testbed.virtual.job import FOLDER, RESULTS
+from testbed.virtual.job import FOLDER
 
 NS = 1_000_000_000
 RATE_BPS = 20e6
 RTT_NS = 40_000_000
 FLOWS = 16
-WARM_UP_NS = 3 * NS
+WARM_UP_NS = 5 * NS
 _HALF_NS = 400_000_000
 _HIGH, _LOW = 1.25, 0.6  # of the capacity; the queue that the first builds up the second drains
 _RB_POWER_OFF = 0x4321FEDC  # linux/reboot.h
@@ -59,7 +60,7 @@ def measure(cell: Cell, where: str, length_s: float) -> dict[str, Any]:
                 load.ECT1 if cell.load == "l4s" and number % 2 else plain for number in range(flows)
             ]
             seen = load.responsive(ends, ecn, RTT_NS, WARM_UP_NS + 2 * length_ns, WARM_UP_NS)
-    own_ms = load.PACKET_BYTES * 8e3 / RATE_BPS if where == "relay" else 0.0
+    own_ms = load.PACKET_BYTES * 8e3 / RATE_BPS
     row: dict[str, Any] = {**asdict(cell), "where": where}
     for name, codepoint in (("classic", ecn[0]), ("l4s", load.ECT1)):
         mine = np.isin(seen.flow, [n for n, found in enumerate(ecn) if found == codepoint])
@@ -68,6 +69,7 @@ def measure(cell: Cell, where: str, length_s: float) -> dict[str, Any]:
             row[name] = {
                 "packets": int(mine.sum()),
                 "marked": float(seen.marked[mine].mean()),
+                "longest_marked": longest_run(seen.marked[mine]),
                 "dropped": float(seen.lost[mine].sum() / (mine.sum() + seen.lost[mine].sum())),
                 "p50_ms": float(np.percentile(delay_ms, 50)),
                 "p99_ms": float(np.percentile(delay_ms, 99)),
@@ -75,16 +77,19 @@ def measure(cell: Cell, where: str, length_s: float) -> dict[str, Any]:
     return row
 
 
+def longest_run(marked: npt.NDArray[np.bool_]) -> int:
+    """The most packets in a row that are marked."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], marked.astype(np.int8), [0]))))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
 def main() -> None:
     """Entry point: the plan is plan.json in the job's folder."""
-    rows: list[dict[str, Any]] = []
     plan = json.loads((FOLDER / "plan.json").read_bytes())
     try:
         for asked in plan["cells"]:
             for where in ("kernel", "relay"):
-                rows.append(measure(Cell(**asked), where, plan["length_s"]))
-                print(json.dumps(rows[-1]), flush=True)
-                (RESULTS / "aqm.json").write_text(json.dumps(rows))
+                print(json.dumps(measure(Cell(**asked), where, plan["length_s"])), flush=True)
     except (OSError, RuntimeError, UserError, ValueError):  # the host reads what is said here
         traceback.print_exc(file=sys.stdout)
     finally:

@@ -52,7 +52,7 @@ class _Flow:
     socket: socket.socket
     scalable: bool = False
     window: float = 2.0
-    threshold: float = 1e9
+    threshold: float = 6.0  # few, so that no slow start floods the queue
     under_way: int = 0
     next_number: int = 0
     recovered: int = 0  # a mark or loss of a packet before this one counts no more

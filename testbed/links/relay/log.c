@@ -71,6 +71,7 @@ void log_open(const char *path)
     fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         err(1, "cannot create the packet log %s", path);
+    memset(ring, 1, sizeof ring); /* its memory is there before packets are */
     errno = pthread_create(&writer, NULL, write_log, NULL);
     if (errno)
         err(1, "cannot start the log's thread");

@@ -205,6 +205,7 @@ int main(int argc, char **argv)
     sigset_t signals = catch_signals();
     log_open(spec.log_path);
     ask_for_timeliness();
+    packet_prepare();
     puts("ready");
     fflush(stdout);
     relay(&signals);

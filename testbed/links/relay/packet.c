@@ -4,22 +4,31 @@
 #include <stdlib.h>
 
 #define CHUNK_PACKETS 64 /* few page faults at a time */
+#define READY_PACKETS 4096
 
 static struct packet *unused;
 static unsigned allocated;
 
+static bool grow(size_t packets)
+{
+    struct packet *chunk = calloc(packets, sizeof *chunk);
+    if (!chunk)
+        return false;
+    allocated += (unsigned)packets;
+    for (size_t i = 0; i < packets; i++)
+        packet_free(&chunk[i]);
+    return true;
+}
+
+void packet_prepare(void)
+{
+    grow(READY_PACKETS);
+}
+
 struct packet *packet_new(void)
 {
-    if (!unused) {
-        if (allocated >= POOL_MAX_PACKETS)
-            return NULL;
-        struct packet *chunk = calloc(CHUNK_PACKETS, sizeof *chunk);
-        if (!chunk)
-            return NULL;
-        allocated += CHUNK_PACKETS;
-        for (size_t i = 0; i < CHUNK_PACKETS; i++)
-            packet_free(&chunk[i]);
-    }
+    if (!unused && (allocated >= POOL_MAX_PACKETS || !grow(CHUNK_PACKETS)))
+        return NULL;
     struct packet *packet = unused;
     unused = packet->next;
     return packet;

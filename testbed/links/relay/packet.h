@@ -46,6 +46,9 @@ static inline struct packet *fifo_pop(struct fifo *fifo)
 /* Last in, first out, so that the memory in use stays small and warm. NULL once POOL_MAX_PACKETS are out. */
 #define POOL_MAX_PACKETS (1 << 17)
 struct packet *packet_new(void);
+/* Before the first packet: touches the memory of as many as are usually out at once, which a machine short of memory would take
+ * its time to find later. */
+void packet_prepare(void);
 void packet_free(struct packet *packet);
 
 struct headers {
