@@ -1,11 +1,13 @@
-"""One checkpoint against MPC that is tuned on each set: every test set on every video.
+"""Checkpoints against MPC that is tuned on each set: every test set on every video.
 
-    python -m experiments.abr.cells DATA judged.json --network mlp-127-2
+    python -m experiments.abr.cells DATA judged.json --network mlp-127-2 --optima optima.json
 
 judged.json is what `judge` wrote for the same DATA. In each cell robustMPC plays with every
-combination of `MPC` and the best one on that very set is taken, which no one can know beforehand.
-QoE is linear; differences are paired by trace, with 95 % intervals bootstrapped over recordings;
-p5 is the 5th percentile over traces.
+combination of `MPC` and the best one on that very set is taken, which no one can know beforehand;
+`--rules` names a file that keeps what they reached. QoE is linear; differences are paired by trace,
+with 95 % intervals bootstrapped over recordings; p5 is the 5th percentile over traces. With
+`--optima`, of `experiments.abr.optima`, G is the share of the gap between MPC and the optimum that
+is closed on the traces of that file: first of tuned MPC, then of robustMPC as it is.
 """
 
 from __future__ import annotations
@@ -30,43 +32,85 @@ MPC = tuple(
     f"robust-mpc:prior_error={prior:g},factor={factor:g}"
     for prior, factor in itertools.product((0.0, 0.3), (0.8, 0.9, 1.0))
 )
+PLAIN = "robust-mpc:prior_error=0,factor=1"
+
+Cell = tuple[str, str]
+"""A test set and a video."""
 
 
-def tuned(data: Path, test_set: str, video_name: str) -> tuple[str, Floats]:
-    """The best of `MPC` on this set and video, and its QoE [traces]."""
-    video = read_video(data / "videos" / f"{video_name}.json").clipped(CHUNKS)
-    traces = pack(find_bandwidths(str(data / "test" / test_set)))
-    found = {rule: play(make_policy(rule), start(video, traces)).qoe for rule in MPC}
-    best = max(found, key=lambda rule: float(found[rule].mean()))
-    return best, found[best]
+def play_rules(data: Path, cell: Cell) -> dict[str, list[float]]:
+    """QoE of every rule of `MPC` [traces]."""
+    video = read_video(data / "videos" / f"{cell[1]}.json").clipped(CHUNKS)
+    traces = pack(find_bandwidths(str(data / "test" / cell[0])))
+    return {rule: play(make_policy(rule), start(video, traces)).qoe.tolist() for rule in MPC}
+
+
+def rules_of(data: Path, kept: Path | None) -> dict[Cell, dict[str, Floats]]:
+    """QoE of every rule in every cell, read from `kept` where it is there already."""
+    known = json.loads(kept.read_text()) if kept is not None and kept.is_file() else {}
+    for cell in itertools.product(SETS, VIDEOS):
+        if " ".join(cell) not in known:
+            known[" ".join(cell)] = play_rules(data, cell)
+            if kept is not None:
+                kept.write_text(json.dumps(known))
+    return {
+        (name, video): {rule: np.array(qoe) for rule, qoe in known[f"{name} {video}"].items()}
+        for name, video in itertools.product(SETS, VIDEOS)
+    }
+
+
+def gap_closed(own: Floats, rule: Floats, optima: dict[int, float]) -> float:
+    """Of the gap between a rule and the optimum, on the traces whose optimum is known."""
+    at = sorted(optima)
+    gap = np.array([optima[i] for i in at]) - rule[at]
+    return float((own[at] - rule[at]).sum() / gap.sum())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Print a checkpoint against tuned MPC.")
+    parser = argparse.ArgumentParser(description="Print checkpoints against tuned MPC.")
     parser.add_argument("data", type=Path)
-    parser.add_argument("judged", type=Path)
+    parser.add_argument("judged", type=Path, nargs="+")
     parser.add_argument("--network", action="append", required=True, help="repeatable")
+    parser.add_argument("--rules", type=Path, help="file that keeps what the rules reached")
+    parser.add_argument("--optima", type=Path, help="output of experiments.abr.optima")
     args = parser.parse_args()
-    judged = json.loads(args.judged.read_text())
-    titles = " | ".join(f"{name}, less MPC | p5" for name in args.network)
+    judged: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for file in args.judged:
+        judged |= json.loads(file.read_text())["qoe"]
+    optima: dict[Cell, dict[int, float]] = {}
+    for row in json.loads(args.optima.read_text()) if args.optima else []:
+        optima.setdefault((row["set"], row["video"]), {})[row["index"]] = row["reached"]
+    rules = rules_of(args.data, args.rules)
+    titles = " | ".join(f"{name}, less MPC | p5 | G, G of plain" for name in args.network)
     print(f"| set, video | tuned MPC | p5 | {titles} |")
-    print("|---|---|---|" + "---|---|" * len(args.network))
-    better = dict.fromkeys(args.network, 0)
-    for test_set, video in itertools.product(SETS, VIDEOS):
-        rule, mpc = tuned(args.data, test_set, video)
-        names = [one.recording for one in find_bandwidths(str(args.data / "test" / test_set))]
-        row = f"| {test_set}, {video} | {mpc.mean():.3f} ({rule.partition(':')[2]}) "
+    print("|---|---|---|" + "---|---|---|" * len(args.network))
+    better, low = dict.fromkeys(args.network, 0), dict.fromkeys(args.network, 0)
+    closed: dict[str, list[float]] = {name: [] for name in args.network}
+    for cell, played in rules.items():
+        rule = max(played, key=lambda name: float(played[name].mean()))
+        mpc = played[rule]
+        names = [one.recording for one in find_bandwidths(str(args.data / "test" / cell[0]))]
+        row = f"| {', '.join(cell)} | {mpc.mean():.3f} ({rule.partition(':')[2]}) "
         row += f"| {np.percentile(mpc, 5):.3f} |"
         for name in args.network:
-            own = np.array(judged["qoe"][name][test_set][video])
+            own = np.array(judged[name][cell[0]][cell[1]])
             interval = mean_ci95(own - mpc, names)
             bounds = "" if interval is None else f" [{interval[0]:+.3f}, {interval[1]:+.3f}]"
             row += f" {(own - mpc).mean():+.3f}{bounds} | {np.percentile(own, 5):.3f} |"
+            if cell in optima:
+                closed[name].append(gap_closed(own, mpc, optima[cell]))
+                plain = gap_closed(own, played[PLAIN], optima[cell])
+                row += f" {closed[name][-1]:.2f}, {plain:.2f} ({len(optima[cell])}) |"
+            else:
+                row += " |"
             better[name] += int(own.mean() > mpc.mean())
+            low[name] += int(np.percentile(own, 5) >= np.percentile(mpc, 5))
         print(row, flush=True)
-    cells = len(SETS) * len(VIDEOS)
     for name, count in better.items():
-        print(f"{name}: better in {count} of {cells} cells")
+        print(
+            f"{name}: better in {count} of {len(rules)} cells, p5 not below in {low[name]}", end=""
+        )
+        print(f", mean G {np.mean(closed[name]):.2f}" if closed[name] else "")
 
 
 if __name__ == "__main__":

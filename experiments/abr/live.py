@@ -22,10 +22,11 @@ from analysis.metrics.dash import dash_metrics
 from analysis.run import Cell, Flow, load_run
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Bandwidth, Floats, Traces, pack
+from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.abr.network import INITIAL_WINDOW_BYTES, Model, advance, fetch
 from policy.tasks.abr.qoe import qoe_of
-from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.session import start
+from testbed.traffic.abr import DASH_JS, asked_of_server
 from testbed.traffic.dash.options import DashOptions
 
 PAYLOAD_SHARE = 1448 / 1500
@@ -50,14 +51,16 @@ class LiveSession:
 
 
 def sessions_of(folder: Path) -> Iterator[LiveSession]:
-    """The headless sessions of a run that got beyond the second chunk."""
+    """The sessions of a run that got beyond the second chunk, except those whose levels the
+    browser's own rules chose.
+    """
     for cell in load_run(folder).cells:
         for flow in cell.measured:
             chunks = cell.log("chunks")
             own = chunks[chunks["flow"] == flow.flow].sort_values("chunk")
             trace = cell.bottleneck_trace(flow)
             options = DashOptions.model_validate(flow.options)
-            if options.player != "headless" or len(own) < 3 or trace is None:
+            if options.abr == DASH_JS or len(own) < 3 or trace is None:
                 continue
             ends = np.arange(1, (flow.duration_ns + _BEYOND_NS) // _STEP_NS + 1) * _STEP_NS
             carried = trace.capacity_bytes(ends - _STEP_NS, ends)
@@ -101,7 +104,7 @@ def simulated_qoe(live: LiveSession, model: Model, share: float) -> float:
         start_level=options.start_level,
         buffer_cap_ms=options.buffer_cap_s * 1000,
     )
-    rule, rewards = make_rule(options.abr), []
+    rule, rewards = make_policy(asked_of_server(options.abr) or options.abr), []
     rule.begin(sessions)
     while sessions.chunk < len(live.chunks):
         rewards.append(float(sessions.step(rule.decide(sessions)).reward[0]))
@@ -116,7 +119,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lives = [live for folder in arguments.runs for live in sessions_of(folder)]
     if not lives:
-        raise PolicyError("no headless session of three chunks or more in these runs")
+        raise PolicyError("no session of three chunks or more that a rule or a policy chose")
     print(f"live / model, payload share {arguments.payload:.4f}")
     print("controller  model      n  median    p5   p95  |difference| median, ms")
     for controller in sorted({live.cell.record.cc for live in lives}):
