@@ -12,10 +12,12 @@ from policy.errors import PolicyError
 _NETWORKS = {
     "mlp": "a network without memory that scores each level with shared weights",
     "gru": "the same with a recurrent network over the histories",
+    "committee": "several of these as one, which score by the mean of their opinions",
     "llm": "NIOKA: a frozen language model with adapters, a token for each level",
 }
 _SHOWN = {
     "width": "width",
+    "members": "members, kind and width",
     "layers": "blocks of the language model",
     "pretrained": "pretrained weights",
     "fingerprint": "frozen weights",

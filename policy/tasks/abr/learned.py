@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Ints
+from policy.tasks.abr.committee import MAX_MEMBERS, Committee
 from policy.tasks.abr.llm import LlmScorer
 from policy.tasks.abr.model import LevelScorer
 from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe
@@ -19,6 +20,7 @@ from policy.tasks.abr.session import Sessions
 from policy.tasks.abr.tensors import TensorSessions
 
 KINDS = ("mlp", "gru", "llm")
+"""That are trained; a checkpoint may also be a committee of the first two."""
 MAX_WIDTH = 4096
 # Of sessions that a network sees at a time, so that a GPU's memory holds what it computes.
 MOST_AT_A_TIME = 1 << 15
@@ -78,6 +80,22 @@ def make_net(
     return LevelScorer("gru" if kind == "gru" else "mlp", width, returns)
 
 
+def _described(settings: dict[str, str], backbone: str | None) -> nn.Module:
+    """The network that a checkpoint's header describes. Raises PolicyError, ValueError."""
+    if settings["kind"] == "committee":
+        named = [one.partition(":") for one in settings.get("members", "").split(" ")]
+        members = [make_net(kind, int(width)) for kind, _, width in named[: MAX_MEMBERS + 1]]
+        return Committee([one for one in members if isinstance(one, LevelScorer)])
+    return make_net(
+        settings["kind"],
+        int(settings.get("width", "0")),
+        settings.get("returns") == "True",
+        settings.get("pretrained") != "False",
+        int(settings.get("layers", "8")),
+        backbone,
+    )
+
+
 def take_encoder(net: nn.Module, path: Path) -> None:
     """Copies the encoder of a trained network into a new one. Raises PolicyError."""
     try:
@@ -93,7 +111,7 @@ def take_encoder(net: nn.Module, path: Path) -> None:
 
 def save_net(net: nn.Module, path: Path, notes: dict[str, str] | None = None) -> None:
     """Writes what was trained, the settings and `notes`; a file that is there is replaced whole."""
-    assert isinstance(net, (LevelScorer, LlmScorer))
+    assert isinstance(net, (LevelScorer, LlmScorer, Committee))
     settings = {"task": "abr", "shared": str(SHARED), "per_level": str(PER_LEVEL)}
     settings |= net.settings() | (notes or {})
     frozen = {name for name, value in net.named_parameters() if not value.requires_grad}
@@ -126,21 +144,14 @@ def load_policy(
         with safe_open(str(path), framework="pt") as file:
             settings = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if settings.get("task") != "abr" or settings.get("kind") not in KINDS:
+        if settings.get("task") != "abr" or settings.get("kind") not in (*KINDS, "committee"):
             raise PolicyError(f"{path}: not a checkpoint for adaptive bitrate streaming")
         if portable and settings["kind"] == "llm":
             from policy.tasks.abr.portable import load_portable
 
             if (scorer := load_portable(Path(path))) is not None:
                 return Learned(scorer)
-        net = make_net(
-            settings["kind"],
-            int(settings.get("width", "0")),
-            settings.get("returns") == "True",
-            settings.get("pretrained") != "False",
-            int(settings.get("layers", "8")),
-            backbone,
-        )
+        net = _described(settings, backbone)
         if isinstance(net, LlmScorer) and settings.get("fingerprint") != net.fingerprint:
             raise PolicyError(f"{path}: trained on other frozen weights than those loaded")
         missing, extra = net.load_state_dict(weights, strict=False)

@@ -13,6 +13,7 @@ from policy.tasks.abr.video import Video
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from policy.tasks.abr.committee import Committee  # noqa: E402
 from policy.tasks.abr.learned import Learned, load_net, load_policy, make_net, save_net  # noqa: E402
 from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe  # noqa: E402
 from policy.tasks.abr.training.leaks import refuse_shared, shared_recordings  # noqa: E402
@@ -63,6 +64,17 @@ def test_a_network_scores_any_ladder_and_survives_its_file(kind, tmp_path):
     for ladder in (LADDER, np.array([100.0, 200, 400, 800, 1600])):
         sessions = start(video(ladder), pack([steady(1.0)]))
         assert again.decide(sessions).tolist() == Learned(net).decide(sessions).tolist()
+
+
+def test_a_committee_scores_by_the_mean_of_its_members_and_survives_its_file(tmp_path):
+    members = [make_net("mlp", 16), make_net("gru", 8)]
+    path = tmp_path / "committee.safetensors"
+    save_net(Committee(members), path)
+    sessions = start(video(), pack([steady(1.0), steady(0.4)]))
+    apart = [Learned(one).scores(sessions).log_softmax(dim=1) for one in members]
+    assert torch.allclose(load_policy(path).scores(sessions), (apart[0] + apart[1]) / 2, atol=1e-6)
+    with pytest.raises(PolicyError, match="no member"):
+        Committee([make_net("mlp", 16, returns=True)])
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
