@@ -71,6 +71,7 @@ class PointerHead(nn.Module):
         prior = (says * self.rule[:, None]).sum(dim=2)
         # Finite before the sum, so that its gradient is finite too.
         joint = torch.where(torch.isinf(joint), torch.full_like(joint, -1e4), joint) + prior
-        allowed = torch.where(some, votes > 0, joint > -1e3)
+        # ONNX Runtime has no `Where` that gives truth values.
+        allowed = (some & (votes > 0)) | (~some & (joint > -1e3))
         joint = joint.masked_fill(~allowed, float("-inf"))
         return joint.flatten(1).log_softmax(dim=-1).view_as(joint)

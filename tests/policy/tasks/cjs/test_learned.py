@@ -12,6 +12,7 @@ import torch
 from policy.errors import PolicyError
 from policy.model import checkpoint
 from policy.model.config import ModelConfig
+from policy.model.info import resolve_scheduler
 from policy.model.model import PolicyModel
 from policy.tasks.cjs import dataset
 from policy.tasks.cjs.catalogue import build_catalogue
@@ -94,6 +95,18 @@ def test_only_what_rules_propose_is_likely_and_their_numbers_are_kept(states, mo
             action = decoded(place, state["stage_number"][None], state["proposed"][None])
             offered = {int(n) for s, n in zip(slots, executors, strict=True) if s == slot}
             assert int(action["executors"][0]) in (offered if slot else {0})
+
+
+def test_the_scheduler_that_ships_is_the_same_in_its_portable_file(states):
+    runtime = pytest.importorskip("onnxruntime")
+    folder = resolve_scheduler("default")
+    shipped = checkpoint.load(folder)[0].eval()
+    batch = stacked(states)
+    with torch.inference_mode():
+        expected = shipped(on_device(batch, "cpu")).exp().numpy()
+    session = runtime.InferenceSession(str(folder / "portable.onnx"))
+    inputs = {one.name: batch[one.name].astype(np.float32) for one in session.get_inputs()}
+    assert np.exp(session.run(None, inputs)[0]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_a_proposal_that_is_shown_all_are_allowed(states, model, free):
