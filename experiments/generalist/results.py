@@ -395,6 +395,7 @@ PAIRS = [
     ("A", "F"),
     ("G-long", "fair"),
     ("G-long", "gcc"),
+    ("G-long", "persistence"),
     ("B", "policy"),
     ("B", "F"),
     ("E", "G"),
