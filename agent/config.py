@@ -13,6 +13,9 @@ from policy.objective import BALANCED, parse_objective
 from settings import first_mistake
 
 Objective = Annotated[float, BeforeValidator(parse_objective)]
+Quantiles = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=10**10)], ...], Field(min_length=1, max_length=1001)
+]
 NetnsCookie = Annotated[int, Field(gt=0, lt=2**64)]
 
 
@@ -58,11 +61,15 @@ class AgentConfig(BaseModel):
     window_ns: int = Field(default=100_000_000, ge=5_000_000, le=10_000_000_000)
     deadline_ns: int = Field(default=100_000_000, ge=1_000_000)
     """After this long without an answer to a closed window the local policy decides."""
-    latency_ns: dict[str, tuple[Annotated[int, Field(ge=0, le=10**10)], ...]] = Field(
+    inline: Path | None = None
+    """Settings of a policy server (JSON) that decides within the agent's process instead of
+    `server`: for virtual time, in which computing takes none.
+    """
+    latency_ns: dict[str, Quantiles | dict[Annotated[int, Field(ge=1)], Quantiles]] = Field(
         default_factory=dict
     )
-    """Tier -> quantiles of how long its answers are held, evenly spaced from the least to the most;
-    for virtual time, in which deciding takes none. Answers of other tiers count as they come.
+    """With `inline`: how long a tier's answers take, as quantiles evenly spaced from the least to
+    the most, or as these by the number of flows decided together. Other tiers answer at once.
     """
     stale_ns: int = Field(default=200_000_000, ge=50_000_000)
     """The datapath falls back to the kernel's algorithm this long after the agent's last heartbeat.
@@ -85,6 +92,11 @@ class AgentConfig(BaseModel):
             )
         if self.ring_bytes & (self.ring_bytes - 1):
             raise ValueError(f"ring_bytes: {self.ring_bytes} is no power of two")
+        if self.latency_ns and self.inline is None:
+            raise ValueError(
+                "latency_ns: a live decision takes as long as it takes; leave it out, or run in "
+                "virtual time (--virtual)"
+            )
         if self.server and not self.server.startswith("unix:") and self.tls_ca is None:
             raise ValueError(f"server: {self.server} is on TCP and needs tls_ca; or use unix:/path")
         if self.token_file is not None and self.tls_ca is None:

@@ -16,7 +16,6 @@ from agent import datapath as datapaths
 from agent.agent import Agent
 from agent.client import PolicyClient
 from agent.config import AgentConfig
-from agent.held import HeldAnswers
 from agent.log import AgentLog
 
 
@@ -51,14 +50,15 @@ def run(config: AgentConfig) -> None:
         )
         if settled_because:
             log.event(time.monotonic_ns(), -1, "portable", settled_because)
-        client = None
-        if config.server and config.mode == "command":
+        client, within = None, None
+        if config.inline and config.mode == "command":
+            from agent.inline import inline  # late: a server's parts, which no live agent needs
+
+            within = stack.enter_context(inline(config, config.inline, time.monotonic_ns))
+        elif config.server and config.mode == "command":
             client = PolicyClient(config)
             stack.callback(client.close)
-        held = None
-        if client and config.latency_ns:
-            held = HeldAnswers(client, config.latency_ns, time.monotonic_ns)
-        agent = Agent(config, datapath, held or client, log, time.monotonic_ns)
+        agent = Agent(config, datapath, within or client, log, time.monotonic_ns)
         poller = stack.enter_context(select.epoll())
         if datapath.wake_fd is not None:
             # The ring is readable while it holds anything. Edge-triggered, only the datapath's
@@ -74,11 +74,12 @@ def run(config: AgentConfig) -> None:
         print(f"ready {datapath.cc_name} {datapath.name} {datapath.kernel}", flush=True)
         while not stop.asked:
             sleep_ns = agent.step()
-            if held and (wait_ns := held.wait_ns()) is not None:
+            if within and (wait_ns := within.wait_ns()) is not None:
                 sleep_ns = min(sleep_ns, wait_ns)
             poller.poll(sleep_ns / 1e9)
         agent.finish()
-        _summarise(config, datapath, agent, settled_because, client.served if client else {})
+        answering = within or client
+        _summarise(config, datapath, agent, settled_because, answering.served if answering else {})
 
 
 def _summarise(
@@ -98,7 +99,7 @@ def _summarise(
         "policy": config.policy,
         "window_ns": config.window_ns,
         "deadline_ns": config.deadline_ns,
-        "latency_ns": {tier: list(quantiles) for tier, quantiles in config.latency_ns.items()},
+        "latency_ns": config.model_dump(mode="json")["latency_ns"],
         "dropped_records": datapath.dropped(),
         "refused_flows": datapath.refused(),
         "cpu_s": usage.ru_utime + usage.ru_stime,

@@ -37,14 +37,26 @@ _KERNELS = {
 
 
 @dataclass
-class _Flow:
+class Flow:
+    """A connection, and what of it was last seen."""
+
     name: SocketName
     generation: int
+    open_ns: int
+    window: int = 0  # in which the last record was
     acked: tuple[int, int] = (
         -1,
         -1,
     )  # bytes acked and retransmitted at the last record: what a change shows in
     capped: bool = False
+
+    def flags(self, now_ns: int, window_ns: int) -> int:
+        """Of a record now: whether the flow is commanded, and whether the record is the first after
+        a window's end, for which the agent need not wait then.
+        """
+        window = (now_ns - self.open_ns) // window_ns
+        closes, self.window = window > self.window, window
+        return Flag.COMMANDED * self.capped | Flag.CLOSES_WINDOW * closes
 
 
 class PortableDatapath:
@@ -67,7 +79,7 @@ class PortableDatapath:
         self._config = config
         self.cc_name = self.kernel = _pick_kernel(config)
         self.flows = np.zeros(config.slots, FLOW)
-        self._flows: dict[int, _Flow] = {}
+        self._flows: dict[int, Flow] = {}
         self._free = list(range(config.slots))[::-1]
         self._refused: set[int] = set()
         self._ignored: set[int] = set()  # sockets of other namespaces, by inode
@@ -122,7 +134,7 @@ class PortableDatapath:
             packed = socket.inet_pton(sock.family, address[0].partition("%")[0]).ljust(16, b"\0")
             entry[f"{side}_address"][0] = np.frombuffer(packed, np.uint8)
         generation = int(entry["generation"][0])
-        self._flows[slot] = _Flow(name, generation)
+        self._flows[slot] = Flow(name, generation, now_ns)
         opened = np.zeros(1, OPEN_RECORD)
         for column in (
             "generation",
@@ -138,7 +150,7 @@ class PortableDatapath:
         return opened.view(RECORD)
 
     def _snapshots(self, now_ns: int) -> Iterator[Records]:
-        packed, slots, capped = bytearray(), [], []
+        packed, slots, flags = bytearray(), [], []
         for slot, flow in list(self._flows.items()):
             with borrow.borrowed(flow.name) as sock:
                 raw = (
@@ -154,13 +166,13 @@ class PortableDatapath:
                 flow.acked = progress
                 packed += raw
                 slots.append(slot)
-                capped.append(flow.capped)
+                flags.append(flow.flags(now_ns, self._config.window_ns))
         if slots:
             generations = np.array([self._flows[slot].generation for slot in slots])
             records = snapshot_records(
                 np.frombuffer(bytes(packed), TCP_INFO), np.array(slots), generations, now_ns
             )
-            records["flags"] |= np.where(capped, Flag.COMMANDED, 0).astype(np.uint8)
+            records["flags"] |= np.array(flags, np.uint8)
             yield records
 
     def _close_flow(self, slot: int, now_ns: int) -> Records:

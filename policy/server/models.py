@@ -1,5 +1,5 @@
-"""Loads the tiers that a configuration names, each model in a process of its own
-(`policy.worker`).
+"""Loads the tiers that a configuration names, each model in a process of its own (`policy.worker`)
+or all of them in this one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ AUTO_TIER = "llm"
 
 
 @contextmanager
-def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Policy], str]]:
+def loaded(
+    config: ServerConfig, *, apart: bool = True
+) -> Iterator[tuple[ServerConfig, dict[str, Policy], str]]:
     """The configuration with `difficult` settled, the loaded tiers by name, and what to tell the
-    user (or "").
+    user (or ""). apart: models in processes of their own.
 
     The tiers' processes end with the context. Raises PolicyError if a tier that was named cannot be
     had.
@@ -32,13 +34,13 @@ def loaded(config: ServerConfig) -> Iterator[tuple[ServerConfig, dict[str, Polic
     with ExitStack() as stack:
         if difficult == AUTO:
             try:
-                tiers[AUTO_TIER] = _create(AUTO_TIER, config, stack)
+                tiers[AUTO_TIER] = _create(AUTO_TIER, config, stack, apart)
                 difficult = AUTO_TIER
             except PolicyError as error:
                 difficult, note = None, f"{error}; the light tier decides alone"
         for name in (*([difficult] if difficult else []), *config.tiers):
             if name not in tiers:
-                tiers[name] = _create(name, config, stack)
+                tiers[name] = _create(name, config, stack, apart)
         yield config.model_copy(update={"difficult": difficult}), tiers, note
 
 
@@ -68,10 +70,10 @@ def parts(tiers: Mapping[str, Policy], config: ServerConfig, task: str) -> dict[
     }
 
 
-def _create(name: str, config: ServerConfig, stack: ExitStack) -> Policy:
+def _create(name: str, config: ServerConfig, stack: ExitStack, apart: bool) -> Policy:
     context = PolicyContext(config.limits.flows, config.models.get(name), config.device)
     try:
-        if not wants_process(name):
+        if not apart or not wants_process(name):
             return create(name, context)
         others = tasks_beside(name, config)
         if others:

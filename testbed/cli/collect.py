@@ -15,6 +15,7 @@ from testbed.cli.by_task import TaskCommand, task_option
 if TYPE_CHECKING:
     from policy.tasks.base import Split
     from testbed.collect.collection import Collection
+    from testbed.grid.worker import Way
 
 
 @click.command(cls=TaskCommand)
@@ -44,9 +45,13 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    default=max(1, (os.cpu_count() or 2) // 2),
-    show_default="half of the cores",
-    help="Scenarios that run at the same time.",
+    help="Scenarios that run at the same time; default: one for every two cores, --virtual: each "
+    "core.",
+)
+@click.option(
+    "--virtual",
+    is_flag=True,
+    help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
 )
 @click.option(
     "--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all."
@@ -71,7 +76,8 @@ def collect(
     out: Path,
     controllers: str | None,
     traces: tuple[str, ...],
-    jobs: int,
+    jobs: int | None,
+    virtual: bool,
     keep_runs: bool,
     simulated: bool,
     all_splits: bool,
@@ -81,8 +87,8 @@ def collect(
     """Run a grid of scenarios and write the experience as a dataset for `tbtest train`.
 
     Every combination of trace, round trip, buffer and traffic that the grid names is run under each
-    of its controllers. The same command again goes on where it stopped. Needs root. Without
-    GRID.yaml, a grid of the bundled traces.
+    of its controllers. The same command again goes on where it stopped. Needs root, but for
+    --virtual and --simulated. Without GRID.yaml, a grid of the bundled traces.
 
     \b
         tbtest collect grids/collect.yaml --out experience --jobs 8
@@ -97,6 +103,7 @@ def collect(
         raise UserError(f"--task {task_name}: this task has no command to collect experience")
     from testbed.collect.collection import plan
     from testbed.collect.grid import make_grid
+    from testbed.grid.worker import Way
     from testbed.scenario import read_yaml
 
     data = read_yaml(grid_file) if grid_file is not None else {}
@@ -109,10 +116,13 @@ def collect(
             json.dumps(_planned(collection), indent=1) if as_json else _plan_text(collection)
         )
         return
+    if simulated and virtual:
+        raise UserError("--simulated and --virtual are two ways to collect; leave one of them out")
+    jobs = jobs or max(1, (os.cpu_count() or 1) // (1 if virtual else 2))
     if simulated:
         _simulate(collection, jobs, as_json, SPLITS if all_splits else ("train",))
     else:
-        _run(collection, jobs, keep_runs, as_json)
+        _run(collection, jobs, Way(keep_run=keep_runs, virtual=virtual), as_json)
 
 
 def _simulate(
@@ -141,7 +151,7 @@ def _simulate(
     click.echo(json.dumps(result) if as_json else _result_text(result))
 
 
-def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> None:
+def _run(collection: Collection, jobs: int, way: Way, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -156,7 +166,12 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
     from testbed.run.prepared import require_root
     from testbed.system.scope import Scope
 
-    require_root()
+    if way.virtual:
+        from testbed.virtual import kernel
+
+        kernel.ready(None, lambda line: None if as_json else click.echo(line, err=True))
+    else:
+        require_root()
     collection.write()
     left = collection.left
     rows, failures = 0, []
@@ -191,7 +206,7 @@ def _run(collection: Collection, jobs: int, keep_runs: bool, as_json: bool) -> N
             left,
             collection.out,
             workers=jobs,
-            keep_runs=keep_runs,
+            way=way,
             on_start=lambda run: progress.update(total, description=run.source_trace),
             on_end=ended,
         )

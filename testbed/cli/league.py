@@ -66,7 +66,12 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Cells that run at the same time; default: one for every two cores.",
+    help="Cells that run at the same time; default: one for every two cores, --virtual: each core.",
+)
+@click.option(
+    "--virtual",
+    is_flag=True,
+    help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
 )
 @click.option(
     "--executor",
@@ -118,6 +123,7 @@ def league(
     assignments: tuple[str, ...],
     quick: bool,
     jobs: int | None,
+    virtual: bool,
     executor: str | None,
     ray_address: str | None,
     policy_server: str | None,
@@ -132,7 +138,8 @@ def league(
 
     A cell is one scheme on one scenario; the cells of a scenario share trace, settings and seed,
     and run in random order. The same command again goes on where it stopped. Writes league.parquet,
-    league.md and league.html. Needs root. Without GRID.yaml, a grid of generated traces.
+    league.md and league.html. Needs root, but for --virtual. Without GRID.yaml, a grid of
+    generated traces.
 
     \b
         tbtest league --quick --schemes bbr,cubic,policy:light --out quick
@@ -145,6 +152,7 @@ def league(
     from testbed.league.grid import make_grid
     from testbed.league.plan import check_schemes, plan
     from testbed.league.pool import pool
+    from testbed.run.prepared import require_root
     from testbed.scenario import read_yaml, set_key
 
     if pooled:
@@ -168,10 +176,21 @@ def league(
         return
     failures: list[str] = []
     if not report_only:
-        check_schemes(planned.grid.schemes)
+        if virtual:
+            _be_ready_for_virtual_time(policy_server, quiet=as_json)
+        else:
+            require_root()
+            check_schemes(planned.grid.schemes)
         planned.write()
         failures = _run(
-            planned, executor, ray_address, policy_server, jobs, keep_runs=keep_runs, quiet=as_json
+            planned,
+            executor,
+            ray_address,
+            policy_server,
+            jobs,
+            keep_runs=keep_runs,
+            virtual=virtual,
+            quiet=as_json,
         )
     done = planned.report(baseline)
     result = {
@@ -196,14 +215,13 @@ def _run(
     workers: int | None,
     *,
     keep_runs: bool,
+    virtual: bool,
     quiet: bool,
 ) -> list[str]:
     """Run what is left; returns what went wrong."""
     from testbed.cli.cells import with_progress
     from testbed.league.spread import run_league
-    from testbed.run.prepared import require_root
 
-    require_root()
     left = planned.left
     if not left:
         return []
@@ -220,11 +238,25 @@ def _run(
             policy_server=policy_server,
             workers=workers,
             keep_runs=keep_runs,
+            virtual=virtual,
             on_start=on_start,
             on_end=on_end,
         ),
         quiet=quiet,
     )
+
+
+def _be_ready_for_virtual_time(policy_server: str | None, *, quiet: bool) -> None:
+    """Build the guests' kernel once, before all cells. Raises UserError."""
+    from testbed.errors import UserError
+    from testbed.virtual import kernel
+
+    if policy_server is not None:
+        raise UserError(
+            f"--policy-server {policy_server}: a guest reaches no server outside; leave it out, "
+            "and policies answer inside"
+        )
+    kernel.ready(None, lambda line: None if quiet else click.echo(line, err=True))
 
 
 def _result_text(result: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from testbed.collect.grid import CollectRun
 from testbed.grid.pool import run_processes
-from testbed.grid.worker import worker_argv
+from testbed.grid.worker import Way, worker_argv
 from testbed.system.scope import Scope
 
 
@@ -27,7 +27,7 @@ def run_collection(
     out: Path,
     *,
     workers: int,
-    keep_runs: bool,
+    way: Way,
     on_start: Callable[[CollectRun], None],
     on_end: Callable[[Outcome], None],
 ) -> None:
@@ -36,7 +36,7 @@ def run_collection(
     """
 
     def command(run: CollectRun, folder: Path) -> list[str]:
-        return worker_argv("testbed.collect.worker", run, folder, out, keep_run=keep_runs)
+        return worker_argv("testbed.collect.worker", run, folder, out, way)
 
     def ended(run: CollectRun, line: str, error: str | None) -> None:
         if error is None and not line.isdecimal():

@@ -1,5 +1,5 @@
 """One scenario in a process of its own: ``python -m testbed.collect.worker RUN.json OUT
-[--keep-run]``.
+[--keep-run] [--virtual]``.
 
 Runs it with all its controllers, writes its part of the dataset, and prints the number of rows. The
 part is written last and whole: where it exists, the scenario is done.
@@ -14,7 +14,7 @@ from policy.tasks.congestion.labels import Reward, Target
 from policy.tasks.congestion.schema import write_part
 from testbed.collect.experience import run_columns
 from testbed.collect.grid import CollectRun
-from testbed.grid.worker import main, run_cell
+from testbed.grid.worker import Way, main, run_cell
 
 
 def part_path(out: Path, run_id: str) -> Path:
@@ -22,7 +22,7 @@ def part_path(out: Path, run_id: str) -> Path:
     return out / f"{run_id}.parquet"
 
 
-def work(given: bytes, out: Path, keep_run: bool) -> str:
+def work(given: bytes, out: Path, way: Way) -> str:
     """Run it and write its part; returns the number of rows. Raises UserError."""
     run = CollectRun.model_validate_json(given)
 
@@ -37,7 +37,7 @@ def work(given: bytes, out: Path, keep_run: bool) -> str:
         write_part(out, run.id, columns)
         return len(columns["window"])
 
-    return str(run_cell(run.scenario, run.id, out / "runs" / run.id, write, keep_run=keep_run))
+    return str(run_cell(run.scenario, run.id, out / "runs" / run.id, write, way))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@ algorithm>``.
 
 Both use the agent on the sender's side. ``policy`` asks a policy server, ours unless the scenario
 names one; ``policy:oracle``, which is told the trace on this host's clock, always asks one of its
-own. ``observe`` only records, with the kernel's own algorithm in control of the datapath.
+own. ``observe`` only records, with the kernel's own algorithm in control of the datapath. In
+virtual time the agent decides in its own process, as late as answers came where that was measured.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from policy.registry import DEFAULT_LIGHT, takes_objective
 from policy.registry import check as check_policy
 from policy.tasks.congestion.policies.oracle import OracleSettings
 from settings import first_mistake
+from testbed.controllers import latency
 from testbed.controllers.asked import Asked
 from testbed.controllers.registry import APC, ORACLE, parse
 from testbed.controllers.server import AGENT_KEYS, ServerProcess, SharedServer
 from testbed.errors import UserError
+from testbed.system.clock import in_virtual_time
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope
 
@@ -48,14 +51,14 @@ class PolicyController:
             self._options["objective"] = objective
             self.name += f"@{format_objective(objective)}"
         self._server = server
-        self._address = ""
+        self._address, self._inline = "unix:/nowhere", Path()
         self._agent: spawn.RunningAgent | None = None
 
     def check(self) -> None:
         """See CongestionController."""
         if self._tier != APC:
             check_policy(self._tier)
-        config = self._agent_config("tbcheck", Path(), self._server.external or "unix:/nowhere", ())
+        config = self._agent_config("tbcheck", Path(), ())
         self._server.check()
         if config.objective != BALANCED and self._server.external is None:
             self._check_objective()
@@ -78,14 +81,18 @@ class PolicyController:
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
-        self._address = self._server.address(run, run_dir)
+        self._prepare(self._server, run, run_dir)
+
+    def _prepare(self, server: ServerProcess | SharedServer, run: Scope, run_dir: Path) -> None:
+        if in_virtual_time():
+            self._inline = server.settings_file(run, run_dir)
+        else:
+            self._address = server.address(run, run_dir)
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
         cookies = tuple(netns.cookie for netns in senders)
-        self._agent = spawn.start(
-            cell, self._agent_config(spawn.new_cc_name(), log_dir, self._address, cookies)
-        )
+        self._agent = spawn.start(cell, self._agent_config(spawn.new_cc_name(), log_dir, cookies))
         return self._agent.cc_name
 
     def begin(self, start_ns: int, network: Network, flows: Sequence[PlannedFlow]) -> None:
@@ -103,17 +110,21 @@ class PolicyController:
         """See CongestionController."""
         return _end(self._agent, log_dir)
 
-    def _agent_config(
-        self, cc_name: str, log_dir: Path, server: str, cookies: tuple[int, ...]
-    ) -> AgentConfig:
+    def _agent_config(self, cc_name: str, log_dir: Path, cookies: tuple[int, ...]) -> AgentConfig:
         options = {key: value for key, value in self._options.items() if key in AGENT_KEYS}
+        if in_virtual_time():
+            # User-Mode Linux has no JIT for eBPF, hence no struct_ops.
+            answering = {"tier": "portable", "inline": self._inline}
+            answering |= {"latency_ns": latency.measured()}
+        else:
+            answering = {"server": self._server.external or self._address}
         return _agent_config(
             self.name,
             {
+                **answering,
                 **options,
                 "cc_name": cc_name,
                 "log_dir": log_dir,
-                "server": server,
                 "policy": self._tier,
                 "netns_cookies": cookies or None,
             },
@@ -135,14 +146,14 @@ class OracleController(PolicyController):
     def check(self) -> None:
         """See CongestionController."""
         self._settings()
-        self._agent_config("tbcheck", Path(), "unix:/nowhere", ())
+        self._agent_config("tbcheck", Path(), ())
 
     def prepare(self, run: Scope, run_dir: Path) -> None:
         """See CongestionController."""
         self._foresight = run.tmp / "foresight.json"
         settings = {"tiers": [ORACLE], "difficult": None, "models": {ORACLE: str(self._foresight)}}
         self._told = ServerProcess("oracle-server", settings)
-        self._address = self._told.address(run, run_dir)
+        self._prepare(self._told, run, run_dir)
 
     def attach(self, cell: Scope, senders: Sequence[NetNs], log_dir: Path) -> str:
         """See CongestionController."""
@@ -203,7 +214,7 @@ class ObservedController:
             "log_dir": log_dir,
             "mode": "observe",
             "kernel": self._algorithm,
-            "tier": "ebpf",
+            "tier": "portable" if in_virtual_time() else "ebpf",
             "netns_cookies": tuple(netns.cookie for netns in senders),
         }
         self._agent = spawn.start(cell, _agent_config(self.name, config))

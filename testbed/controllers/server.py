@@ -60,8 +60,7 @@ def start_server(
     that the server refuses.
     """
     listen = f"unix:{scope.tmp}/{name}.sock"
-    config = server_config.build({**settings, "listen": listen}, key)
-    _config_path(scope, name).write_text(config.model_dump_json(), encoding="utf-8")
+    _write(scope, {**settings, "listen": listen}, name, key)
     process = _spawn(scope, name, log)
     _wait_ready(process)
     return process, listen
@@ -79,6 +78,13 @@ def _wait_ready(process: Process) -> None:
     ready = process.read_line(_READY_S)
     if not ready.startswith("ready "):
         raise UserError(f"{process.name}: it said {ready!r} instead of ready; see {process.log}")
+
+
+def _write(scope: Scope, settings: Mapping[str, Any], name: str, key: str) -> Path:
+    """A file with the settings. Raises PolicyError."""
+    path = _config_path(scope, name)
+    path.write_text(server_config.build({**settings}, key).model_dump_json(), encoding="utf-8")
+    return path
 
 
 class ServerProcess:
@@ -100,13 +106,19 @@ class ServerProcess:
         """Start it if it does not run yet."""
         if self._address is None:
             log = run_dir / f"{self._name}.log"
-            if self._log_inputs:
-                self._settings["log_inputs"] = str((run_dir / INPUTS).resolve())
             self._process, self._address = start_server(
-                run, self._settings, log, name=self._name, key="policy"
+                run, self._settings_in(run_dir), log, name=self._name, key="policy"
             )
             self._run = run
         return self._address
+
+    def settings_file(self, run: Scope, run_dir: Path) -> Path:
+        """Its settings, for an agent that decides by them in its own process."""
+        return _write(run, self._settings_in(run_dir), self._name, "policy")
+
+    def _settings_in(self, run_dir: Path) -> dict[str, Any]:
+        logged = {"log_inputs": str((run_dir / INPUTS).resolve())} if self._log_inputs else {}
+        return {**self._settings, **logged}
 
     def check_running(self) -> None:
         """Raises ProcessFailed if it was started and has ended, but by `kill`."""
@@ -190,6 +202,10 @@ class SharedServer:
     def address(self, run: Scope, run_dir: Path) -> str:
         """Where it answers. Starts the run's own if it does not run yet."""
         return self.external or self._own.address(run, run_dir)
+
+    def settings_file(self, run: Scope, run_dir: Path) -> Path:
+        """Settings of the run's own, for an agent that decides in its own process."""
+        return self._own.settings_file(run, run_dir)
 
     def check_running(self) -> None:
         """Raises ProcessFailed if it is the run's own, was started and has ended."""

@@ -15,11 +15,11 @@ from testbed.controllers.server import start_server
 from testbed.errors import UserError
 from testbed.grid.expand import GridRun
 from testbed.grid.pool import OnEnd, run_processes
-from testbed.grid.worker import worker_argv
+from testbed.grid.worker import Way, worker_argv
 from testbed.system.scope import Scope
 
 CORES_PER_WORKER = 2
-"""A run's link, traffic and agent keep about this many busy."""
+"""A run's link, traffic and agent keep about this many busy; one in virtual time keeps one."""
 OnStart = Callable[[GridRun], None]
 
 
@@ -32,6 +32,7 @@ class Work:
     server: settings of a policy server that the runs of one host share; None: they need none.
     policy_server: the address of a running one to use instead.
     log: of the server on this machine. kept: where run folders are kept; None: nowhere.
+    virtual: in virtual time, where every run has a guest, and its policies inside.
     """
 
     runs: Sequence[GridRun]
@@ -41,6 +42,17 @@ class Work:
     policy_server: str | None
     log: Path
     kept: Path | None
+    virtual: bool = False
+
+    @property
+    def cores_per_worker(self) -> int:
+        """Cores that a run keeps busy."""
+        return 1 if self.virtual else CORES_PER_WORKER
+
+    @property
+    def way(self) -> Way:
+        """How the workers run."""
+        return Way(keep_run=self.kept is not None, virtual=self.virtual)
 
 
 def ray_installed() -> bool:
@@ -79,7 +91,7 @@ def spread(
     """Do the work, at most `workers` runs at a time (None: as many as the cores allow). Raises
     UserError.
     """
-    here = workers or max(1, (os.cpu_count() or CORES_PER_WORKER) // CORES_PER_WORKER)
+    here = workers or max(1, (os.cpu_count() or 1) // work.cores_per_worker)
     if chosen_executor(executor, ray_address) == "processes":
         _spread_here(work, here, on_start, on_end)
         return
@@ -107,6 +119,6 @@ def _spread_here(work: Work, workers: int, on_start: OnStart, on_end: OnEnd[Grid
                 server.check()
             out = work.kept / run.id if work.kept else folder / "run"
             served = served_by(run, address)
-            return worker_argv(work.module, served, folder, out, keep_run=work.kept is not None)
+            return worker_argv(work.module, served, folder, out, work.way)
 
         run_processes(scope, work.runs, command, workers=workers, on_start=on_start, on_end=on_end)

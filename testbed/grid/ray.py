@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from policy.python import python_command
 from testbed.controllers.server import start_server
 from testbed.errors import UserError
-from testbed.grid.executors import CORES_PER_WORKER, OnStart, Work, served_by
+from testbed.grid.executors import OnStart, Work, served_by
 from testbed.grid.expand import GridRun
 from testbed.grid.pool import READ_S, WORKER_STOP_S, OnEnd, worker_environment
-from testbed.grid.worker import KEEP
 from testbed.system import signals
 from testbed.system.process import Process
 from testbed.system.scope import Scope
@@ -49,7 +48,7 @@ def spread_on_ray(
     Raises UserError if Ray does not start or a policy server ends.
     """
     with Scope() as scope, ExitStack() as stack:
-        cluster = _connect(stack, scope, address, workers)
+        cluster = _connect(stack, scope, address, workers, work.cores_per_worker)
         servers: _Servers | None = None
         if work.server is not None and work.policy_server is None:
             servers = stack.enter_context(_Servers(work.server))
@@ -58,8 +57,8 @@ def spread_on_ray(
             for name in sorted({run.trace for run in work.runs if run.trace})
         }
         addresses = servers.addresses if servers else {}
-        kept = str(work.kept) if work.kept else None
-        remote = ray.remote(num_cpus=CORES_PER_WORKER, max_retries=0)(_on_host)
+        kept, flags = str(work.kept) if work.kept else None, work.way.flags()
+        remote = ray.remote(num_cpus=work.cores_per_worker, max_retries=0)(_on_host)
         waiting, running = list(work.runs), _Running()
         stack.enter_context(running)
         while waiting or running.runs:
@@ -68,7 +67,7 @@ def spread_on_ray(
                 on_start(run)
                 data = served_by(run, work.policy_server).model_dump(mode="json")
                 known = addresses if run.shares_server else {}
-                task = remote.remote(data, work.module, traces.get(run.trace), known, kept)
+                task = remote.remote(data, work.module, traces.get(run.trace), known, kept, flags)
                 running.runs[task] = run
             done, _ = ray.wait(list(running.runs), num_returns=1, timeout=_POLL_S)
             for task in done:
@@ -82,8 +81,12 @@ def spread_on_ray(
                 servers.check()
 
 
-def _connect(stack: ExitStack, scope: Scope, address: str | None, workers: int | None) -> int:
-    """Start Ray here, or join a cluster; returns how many workers it carries. Raises UserError."""
+def _connect(
+    stack: ExitStack, scope: Scope, address: str | None, workers: int | None, cores: int
+) -> int:
+    """Start Ray here, or join a cluster; returns how many workers, of so many cores each, it
+    carries. Raises UserError.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault(
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
@@ -99,7 +102,7 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, workers: int |
             # folder.
             folder = f"/tmp/tbray-{scope.run_id.rpartition('-')[2]}"  # noqa: S108
             scope.record("tmp", folder)
-            cpus = CORES_PER_WORKER * (workers or 1)
+            cpus = cores * (workers or 1)
             ray.init(
                 address="local", num_cpus=cpus, include_dashboard=False, _temp_dir=folder, **quiet
             )
@@ -109,10 +112,10 @@ def _connect(stack: ExitStack, scope: Scope, address: str | None, workers: int |
     stack.callback(ray.shutdown)
     # Ray has put handlers in place of the scope's that end the process without unwinding
     signals.install()
-    cluster = int(ray.cluster_resources().get("CPU", 0)) // CORES_PER_WORKER
+    cluster = int(ray.cluster_resources().get("CPU", 0)) // cores
     if cluster < 1:
         raise UserError(
-            f"Ray: the cluster has fewer than {CORES_PER_WORKER} CPUs, as much as a worker asks for"
+            f"Ray: the cluster has fewer than {cores} CPUs, as much as a worker asks for"
         )
     return min(cluster, workers or cluster)
 
@@ -221,6 +224,7 @@ def _on_host(
     trace: bytes | None,
     addresses: Mapping[str, str],
     kept: str | None,
+    flags: Sequence[str],
 ) -> tuple[str, str | None]:
     """One worker on whatever host this is; the line that it printed, or what went wrong.
 
@@ -239,7 +243,7 @@ def _on_host(
             path = scope.tmp / "run.json"
             path.write_text(json.dumps({**run, "scenario": scenario}), encoding="utf-8")
             out = Path(kept) / str(run["id"]) if kept else scope.tmp / "run"
-            argv = [*python_command(module, path, out), *([KEEP] if kept else [])]
+            argv = [*python_command(module, path, out), *flags]
             process = scope.spawn(argv, name="worker", env=worker_environment())
             try:
                 while process.poll() is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from testbed.controllers.server import shared_settings
@@ -27,24 +27,29 @@ def run_league(
     policy_server: str | None,
     workers: int | None,
     keep_runs: bool,
+    virtual: bool,
     on_start: OnStart,
     on_end: OnEnd,
 ) -> None:
     """Run the cells, in order; the parameters are those of `testbed.grid.executors`. Raises
     UserError.
     """
+    settings = league.grid.server
     work = Work(
-        runs=cells,
+        runs=[_alone(cell, settings) for cell in cells] if virtual else cells,
         module="testbed.league.worker",
         traces={trace.name: league.trace_path(trace.name) for trace in league.traces},
-        server=shared_settings(
+        server=None
+        if virtual
+        else shared_settings(
             [cell.controller for cell in cells],
-            league.grid.server,
+            settings,
             [name for cell in cells for name in asked_by(cell.scenario)],
         ),
         policy_server=policy_server,
         log=league.out / "policy-server.log",
         kept=(league.out / "runs").resolve() if keep_runs else None,
+        virtual=virtual,
     )
 
     def ended(run: GridRun, line: str, error: str | None) -> None:
@@ -62,6 +67,14 @@ def run_league(
         on_start=lambda run: on_start(cast(LeagueCell, run)),
         on_end=ended,
     )
+
+
+def _alone(cell: LeagueCell, server: Mapping[str, Any]) -> LeagueCell:
+    """The cell with what the policy server that it does not share would have been told."""
+    if "policy" not in cell.scenario or not server:
+        return cell
+    policy = {**server, **cell.scenario["policy"]}
+    return cell.model_copy(update={"scenario": {**cell.scenario, "policy": policy}})
 
 
 def answer_of(line: str) -> tuple[dict[str, Any] | None, str | None]:

@@ -1,5 +1,5 @@
 """One cell in a process of its own: ``python -m testbed.league.worker CELL.json RUN_FOLDER
-[--keep-run]``.
+[--keep-run] [--virtual]``.
 
 Runs it, reads its logs, and prints the measured half of its row as one line of JSON.
 """
@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from testbed.grid.worker import main, run_cell
+from testbed.grid.worker import Way, main, run_cell
 from testbed.league.grid import LeagueCell
 
 
-def work(given: bytes, folder: Path, keep_run: bool) -> str:
+def work(given: bytes, folder: Path, way: Way) -> str:
     """Run it in that folder; what was measured, as JSON. Raises UserError."""
     cell = LeagueCell.model_validate_json(given)
-    measured = run_cell(cell.scenario, cell.id, folder, _measured, keep_run=keep_run)
+    measured = run_cell(cell.scenario, cell.id, folder, _measured, way)
     return json.dumps(measured, allow_nan=False)
 
 

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from testbed.grid.worker import main, run_cell
+from testbed.grid.worker import Way, main, run_cell
 from testbed.stress.grid import StressCell
 
 
-def work(given: bytes, folder: Path, keep_run: bool) -> str:
+def work(given: bytes, folder: Path, way: Way) -> str:
     """Run it in that folder; what was measured, as JSON. Raises UserError."""
     cell = StressCell.model_validate_json(given)
 
@@ -25,7 +25,7 @@ def work(given: bytes, folder: Path, keep_run: bool) -> str:
 
         return measured(load_run(folder), cell.about["from_s"], cell.about["to_s"])
 
-    row = run_cell(cell.scenario, cell.id, folder, measured, keep_run=keep_run)
+    row = run_cell(cell.scenario, cell.id, folder, measured, way)
     return json.dumps(row, allow_nan=False)
 
 

@@ -11,8 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import IO
 
 from testbed.errors import UserError
+from testbed.system.clock import in_virtual_time
+from testbed.system.forked import Forked, module_of
 from testbed.system.netns import NetNs
 from testbed.system.pids import RUN_VARIABLE, wait_pidfd
 
@@ -44,6 +47,33 @@ def bound_argv(argv: Sequence[str]) -> list[str]:
     return [*_BOUND, str(os.getpid()), *argv]
 
 
+def _started(
+    name: str,
+    argv: Sequence[str],
+    log_file: IO[bytes],
+    env: Mapping[str, str],
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes] | Forked:
+    if in_virtual_time() and (found := module_of(argv)) is not None:
+        return Forked(*found, stderr=log_file, env=env, pass_fds=pass_fds)
+    try:
+        return subprocess.Popen(
+            bound_argv(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log_file,
+            bufsize=0,
+            env=env,
+            pass_fds=pass_fds,
+            # Ctrl-C in the terminal reaches the run only, which ends us in order
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProcessFailed(
+            f"{name}: cannot start setpriv: {error.strerror}; install util-linux"
+        ) from error
+
+
 class Process:
     """A running process. Made by ``Scope.spawn``, which also ends it."""
 
@@ -64,22 +94,8 @@ class Process:
         self.name = name
         self.log = log
         with log.open("ab") as log_file, netns.inside() if netns else nullcontext():
-            try:
-                self._popen = subprocess.Popen(
-                    bound_argv(argv),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log_file,
-                    bufsize=0,
-                    env={**os.environ, **(env or {}), RUN_VARIABLE: run_id},
-                    pass_fds=pass_fds,
-                    # Ctrl-C in the terminal reaches the run only, which ends us in order
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise ProcessFailed(
-                    f"{name}: cannot start setpriv: {error.strerror}; install util-linux"
-                ) from error
+            variables = {**os.environ, **(env or {}), RUN_VARIABLE: run_id}
+            self._popen = _started(name, argv, log_file, variables, pass_fds)
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid)
         self._buffer = b""

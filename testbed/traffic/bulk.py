@@ -54,7 +54,7 @@ class Bulk:
         """The logs are in their final schema already; a greedy flow must never lack data."""
         import pyarrow.parquet as pq
 
-        log = pq.read_table(spec.log_dir / f"tcpinfo-{spec.flow}.parquet", columns=_COLUMNS)
+        log = pq.ParquetFile(spec.log_dir / f"tcpinfo-{spec.flow}.parquet").read(columns=_COLUMNS)
         share = limited_share({name: log[name].to_numpy() for name in _COLUMNS})
         if share <= _MAX_LIMITED_SHARE:
             return []

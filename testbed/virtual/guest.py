@@ -9,10 +9,12 @@ from pathlib import Path
 
 from policy.python import python_command
 from testbed.errors import UserError
+from testbed.system.clock import VIRTUAL_TIME
 from testbed.system.process import ProcessFailed
 from testbed.system.scope import Scope
 from testbed.virtual.job import OUTCOME, Outcome
 from testbed.virtual.kernel import Kernel, cache
+from testbed.virtual.loops import compiled
 
 START_NS = 1_767_225_600 * 10**9
 """The guest's wall clock at its boot: 2026-01-01, whenever that is."""
@@ -22,14 +24,13 @@ _HERE = "/proc/self/cwd"
 """The working directory of the kernel, for whose eyes the host's files are."""
 # Hash seeds and thread counts are part of what must be the same in every run.
 _ENVIRONMENT = {
-    "TBTEST_VIRTUAL_TIME": "1",
+    VIRTUAL_TIME: "1",
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TMPDIR": "/run/tmp",
-    "NUMBA_CACHE_DIR": "/run/cache/numba",
     "LANG": "C.UTF-8",
     "NO_COLOR": "1",
     "TERM": "dumb",
@@ -67,9 +68,12 @@ def command(kernel: Kernel, *, memory_mib: int) -> list[str]:
     ]
 
 
-def environment(base: Mapping[str, str]) -> dict[str, str]:
-    """What the guest's programs find in their environment. ``base``: the host's."""
-    return {**_ENVIRONMENT, **{key: base[key] for key in _PASSED if key in base}}
+def environment(base: Mapping[str, str], loops: str = "") -> dict[str, str]:
+    """What the guest's programs find in their environment. ``base``: the host's; ``loops``: folder
+    of the policies' compiled loops, in the kept one.
+    """
+    own = {**_ENVIRONMENT, "NUMBA_CACHE_DIR": f"/run/cache/{loops}"} if loops else _ENVIRONMENT
+    return {**own, **{key: base[key] for key in _PASSED if key in base}}
 
 
 def memory_mib(flows: int) -> int:
@@ -91,19 +95,22 @@ def run(
     job: Path,
     results: Path,
     flows: int,
+    policies: bool,
     seed: int,
     say: Callable[[str], None],
 ) -> Outcome:
-    """Boot a guest that does the job in the folder ``job``; returns its outcome. ``say`` takes the
-    lines that it prints. The guest ends with the scope. Raises UserError if it ends too early.
+    """Boot a guest that does the job in the folder ``job``; returns its outcome. ``policies``:
+    whether some decide in it. ``say`` takes the lines that it prints. The guest ends with the
+    scope. Raises UserError if it ends too early.
     """
     init = scope.tmp / "init"
     init.write_text(Path(__file__).with_name("init.sh").read_text())
     init.chmod(0o755)
-    argv = python_command("testbed.virtual.inside")
-    (job / "start").write_text(start_script(environment(os.environ), argv, Path.cwd()))
     kept = cache().with_name("guest")
     kept.mkdir(parents=True, exist_ok=True)
+    loops = str(compiled(kept, say).relative_to(kept)) if policies else ""
+    argv = python_command("testbed.virtual.inside")
+    (job / "start").write_text(start_script(environment(os.environ, loops), argv, Path.cwd()))
     for name, folder in (("job", job), ("results", results), ("kept", kept)):
         if not (scope.tmp / name).exists():
             (scope.tmp / name).symlink_to(folder.resolve())

@@ -5,22 +5,37 @@ the outcome and switches the guest off.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import traceback
 
+from testbed.controllers.registry import parse
 from testbed.errors import UserError
 from testbed.run.default import as_this_machine_can
 from testbed.run.plan import plan_cells
 from testbed.run.prepared import resolve
 from testbed.run.runner import run_cells
+from testbed.scenario import Scenario
 from testbed.virtual.job import FOLDER, JOB, OUTCOME, RESULTS, Job, Outcome
 
 _RB_POWER_OFF = 0x4321FEDC  # linux/reboot.h
 
 
+_IN_AGENTS = ("agent.process", "agent.inline")
+_IN_TRAFFIC = ("pyarrow.parquet", "testbed.traffic.stream")
+
+
+def preload(scenario: Scenario) -> None:
+    """Import what the run's processes import late: forks of this one then have it."""
+    agents = any(parse(name).kind in ("policy", "observe") for name in scenario.cc)
+    for name in (*_IN_TRAFFIC, *(_IN_AGENTS if agents else ())):
+        importlib.import_module(name)
+
+
 def run(job: Job) -> Outcome:
     """Run the job's cells into /run/results."""
     scenario, reason = as_this_machine_can(job.scenario)
+    preload(scenario)
     try:
         failures = run_cells(resolve(scenario), job.run_id, RESULTS, quiet=job.quiet)
     except (UserError, ValueError, OSError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from analysis.files import CELLS, MANIFEST, TRACES, read_manifest, to_json
+from testbed.controllers.registry import parse
 from testbed.errors import UserError
 from testbed.run.files import new_run_folder, write_json
 from testbed.scenario import Scenario
@@ -68,7 +69,14 @@ def run_in_guest(
             asked = Job(scenario=scenario, run_id=run_id, quiet=False)
             (job / JOB).write_text(asked.model_dump_json(by_alias=True, exclude_unset=True))
             outcome = guest.run(
-                scope, found, job=job, results=folder, flows=flows, seed=scenario.seed, say=say
+                scope,
+                found,
+                job=job,
+                results=folder,
+                flows=flows,
+                policies=any(parse(name).kind == "policy" for name in scenario.cc),
+                seed=scenario.seed,
+                say=say,
             )
     except BaseException as error:
         _end_manifest(folder, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")

@@ -16,6 +16,7 @@ import pytest
 
 from agent.layout import Flag, Kind, delivery_rate_bps
 from agent.tcpinfo import borrow
+from agent.tcpinfo.datapath import Flow
 from agent.tcpinfo.snapshots import TCP_INFO, snapshot_records
 
 SENDER = """
@@ -52,6 +53,14 @@ def test_snapshots_become_records():
     rates = delivery_rate_bps(records)
     assert rates[0] == pytest.approx(20e6, rel=1e-5)
     assert np.isnan(rates[1])
+
+
+def test_the_first_record_after_a_windows_end_says_so():
+    flow = Flow(borrow.SocketName(1, 2, 3), generation=1, open_ns=1000)
+    closes = [flow.flags(now_ns, window_ns=100) for now_ns in (1000, 1099, 1100, 1101, 1350, 1399)]
+    assert closes == [0, 0, Flag.CLOSES_WINDOW, 0, Flag.CLOSES_WINDOW, 0]
+    flow.capped = True
+    assert flow.flags(1400, 100) == Flag.CLOSES_WINDOW | Flag.COMMANDED
 
 
 def test_socket_names_survive_the_pipe_to_the_guard():
