@@ -97,6 +97,12 @@ def check(scenario: Scenario) -> None:
             f"policy_server {scenario.policy_server}: a guest reaches no server outside; leave it "
             "out, and the run starts one inside"
         )
+    for number, failure in enumerate(scenario.failures):
+        if failure.kind in ("server", "worker"):
+            raise UserError(
+                f"failures.{number}.kind: {failure.kind}: in virtual time policies decide inside "
+                "the agent, so there is no process to kill; leave it out, or leave out --virtual"
+            )
 
 
 def state_dir() -> Path:

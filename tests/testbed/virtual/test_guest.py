@@ -69,3 +69,9 @@ def test_a_server_outside_is_refused() -> None:
     scenario = parse_scenario({"policy_server": "unix:/tmp/server.sock"}, "test")
     with pytest.raises(UserError, match="a guest reaches no server outside"):
         check(scenario)
+
+
+def test_a_failing_server_is_refused_where_there_is_none() -> None:
+    failing = {"failures": [{"kind": "server", "at": "1s"}]}
+    with pytest.raises(UserError, match=r"failures\.0\.kind: server"):
+        check(parse_scenario(failing, "test"))
