@@ -92,6 +92,7 @@ def main() -> None:
                 print(json.dumps(measure(Cell(**asked), where, plan["length_s"])), flush=True)
     except (OSError, RuntimeError, UserError, ValueError):  # the host reads what is said here
         traceback.print_exc(file=sys.stdout)
+        sys.stdout.flush()
     finally:
         os.sync()
         ctypes.CDLL(None).reboot(ctypes.c_int(_RB_POWER_OFF))

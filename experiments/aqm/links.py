@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 from experiments.aqm.load import PACKET_BYTES
 from testbed.links import interfaces
@@ -77,4 +77,7 @@ def _tc(netns: NetNs, arguments: str) -> None:
 def _add_by_netlink(end: Attachment, kind: str) -> None:
     with end.netns.inside(), IPRoute() as ip:
         (index,) = ip.link_lookup(ifname=end.ifname)
-        ip.tc("add", kind, index, handle=0x100000, parent=0x10001)
+        try:
+            ip.tc("add", kind, index, handle=0x100000, parent=0x10001)
+        except NetlinkError as error:
+            raise RuntimeError(f"the kernel refuses {kind}: {error}") from error
