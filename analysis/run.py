@@ -81,7 +81,8 @@ class Cell:
     @property
     def is_policy(self) -> bool:
         """Whether a policy should have controlled the measured flows."""
-        return self.record.cc.partition(":")[0] == "policy"
+        # `policy`, `policy:llm`, `policy@throughput`: what a flow wants may stand behind.
+        return self.record.cc.partition(":")[0].partition("@")[0] == "policy"
 
     @property
     def measured(self) -> list[Flow]:

@@ -74,12 +74,13 @@ def _of_agent(cell: Cell, flows: Sequence[CellMetrics]) -> _Found:
             "tcpinfo datapath",
             f"the tcpinfo datapath stood in for eBPF, which could not be had: {because}",
         )
-    if cell.record.cc == "policy" and agent.get("difficult_tier") == "":
+    shared = cell.record.cc.partition("@")[0] == "policy"  # by APC between a rule and the LLM
+    if shared and agent.get("difficult_tier") == "":
         yield (
             "light policy alone",
             "the light policy decided alone: the server had no model for difficult flows",
         )
-    elif cell.record.cc == "policy" and "difficult_tier" not in agent and _without_llm(flows):
+    elif shared and "difficult_tier" not in agent and _without_llm(flows):
         yield "light policy alone", "no answer came from the LLM: the light policy decided alone"
     if dropped := _count(agent.get("dropped_records")):
         yield "records lost", f"{dropped} records were lost on the way to the agent"
