@@ -196,7 +196,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.minutes:
         run_missing(args, time.monotonic() + args.minutes * 60)
-    folders = [path.parent for path in sorted(args.out.glob("*/run.json"))]
+    folders = [path.parent for path in sorted(args.out.glob("*/manifest.json"))]
     played = [one for folder in folders for one in played_in(folder)]
     if played:
         print_table(played, folders)
