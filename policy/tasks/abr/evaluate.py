@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from policy.tasks.abr.bandwidth import Floats
 from policy.tasks.abr.play import Played, play
 from policy.tasks.abr.rules import RULES, Abr, make_rule
 from policy.tasks.abr.session import Sessions
+
+if TYPE_CHECKING:
+    from policy.tasks.abr.joint import Decides
 
 RESAMPLES = 10_000
 _SEED = 20_251_211
@@ -50,19 +54,34 @@ def make_policy(text: str) -> Abr:
         try:
             from policy.tasks.abr.learned import load_policy
         except ImportError as error:
-            raise PolicyError(
-                f"abr {text}: a trained network needs PyTorch ({error}); "
-                "pip install 'tbtest[policy]', or name a rule: policy:robust-mpc"
-            ) from None
+            raise _needs_pytorch(text, error) from None
         return load_policy(checkpoint, portable=True)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     if "/" in text and Path(text).is_dir():
-        from policy.tasks.abr.joint import load
+        from policy.model.policy import load_model
 
-        return load(Path(text))
+        return make_joint(load_model(Path(text), "auto", task="abr"), text)
     names = ", ".join(RULES)
     raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
+
+
+def make_joint(model: Decides, name: str = "default") -> Abr:
+    """A model of several tasks as a player's policy. Raises PolicyError without PyTorch, which lays
+    out what such a model reads.
+    """
+    try:
+        from policy.tasks.abr.joint import ModelAbr
+    except ImportError as error:
+        raise _needs_pytorch(name, error) from None
+    return ModelAbr(model)
+
+
+def _needs_pytorch(name: str, error: ImportError) -> PolicyError:
+    return PolicyError(
+        f"abr {name}: a trained network needs PyTorch ({error}); "
+        "pip install 'tbtest[policy]', or name a rule: policy:robust-mpc"
+    )
 
 
 def policy_names(text: str) -> list[str]:

@@ -22,6 +22,8 @@ from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.session import Sessions
 from policy.tasks.abr.video import Video
 
+ROOT = Path(__file__).parents[3]
+
 
 def session(seen: int = 3) -> Sessions:
     rates = np.array([300.0, 900.0, 2700.0])
@@ -110,3 +112,23 @@ def test_the_server_answers_players(stub: PolicyStub) -> None:
         stub.Choose(broken, timeout=20)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "chunk: 0" in refused.value.details()
+
+
+def test_rules_need_no_pytorch_and_networks_say_so_in_one_line() -> None:
+    script = """
+import sys
+sys.modules["torch"] = None
+from policy.errors import PolicyError
+from policy.server.levels import Levels
+Levels(("robust-mpc",))
+for asked in ({"names": ("default",)}, {"names": ("default",), "shared": {"default": None}}):
+    try:
+        Levels(**asked)
+    except PolicyError as error:
+        print(error)
+"""
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all("a trained network needs PyTorch" in line for line in lines)
