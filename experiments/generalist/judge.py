@@ -31,7 +31,7 @@ from experiments.generalist.rows import TASKS
 from policy.model import checkpoint
 from policy.model.policy import load_model
 from policy.tasks.abr.bandwidth import pack
-from policy.tasks.abr.joint import load as load_abr
+from policy.tasks.abr.joint import ModelAbr
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.play import play as play_video
 from policy.tasks.abr.qoe import qoe_of
@@ -71,7 +71,7 @@ def on_links(
 
 def abr(folder: Path, shared: Path, limit: int, device: str = "cpu") -> dict[str, float]:
     """QoE a chunk by test recording, the mean over its traces and videos."""
-    return on_recordings(load_abr(folder, device), shared, limit)
+    return on_recordings(ModelAbr(load_model(folder, device, task="abr")), shared, limit)
 
 
 def on_recordings(policy: Abr, shared: Path, limit: int) -> dict[str, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from testbed.grid.expand import GridRun
 
+if TYPE_CHECKING:
+    from testbed.grid.measured import OnEnd, OnStart
+
 R = TypeVar("R", bound=GridRun)
-OnStart = Callable[[R], None]
-OnEnd = Callable[[R, dict[str, Any] | None, str | None], None]
 
 
 def with_progress(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from testbed.cli.by_task import TaskCommand, task_option
+from testbed.cli.grid_options import dry_run_option, grid_argument, json_option, virtual_option
 
 if TYPE_CHECKING:
     from policy.tasks.base import Split
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=TaskCommand)
-@click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@grid_argument
 @task_option()
 @click.option(
     "--out",
@@ -48,11 +49,7 @@ if TYPE_CHECKING:
     help="Scenarios that run at the same time; default: one for every two cores, --virtual: each "
     "core.",
 )
-@click.option(
-    "--virtual",
-    is_flag=True,
-    help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
-)
+@virtual_option
 @click.option(
     "--keep-runs", is_flag=True, help="Keep the run folders under OUT/runs, logs and all."
 )
@@ -66,10 +63,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With --simulated: traces for validation and test as well, not for training alone.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
-)
+@dry_run_option
+@json_option
 def collect(
     grid_file: Path | None,
     task_name: str,

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testbed.cli.grid_options import (
+    dry_run_option,
+    grid_argument,
+    json_option,
+    set_option,
+    virtual_option,
+)
+
 if TYPE_CHECKING:
     from testbed.league.plan import League
 
 
 @click.command()
-@click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@grid_argument
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -50,13 +58,7 @@ if TYPE_CHECKING:
     type=click.Choice(["test", "validation", "train"]),
     help="Only traces of this split; default: the grid's, which is test.",
 )
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set any key of the grid; may be repeated.",
-)
+@set_option
 @click.option(
     "--quick",
     is_flag=True,
@@ -68,11 +70,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Cells that run at the same time; default: one for every two cores, --virtual: each core.",
 )
-@click.option(
-    "--virtual",
-    is_flag=True,
-    help="In virtual time (see `tbtest run --help`): exact, repeatable, without root.",
-)
+@virtual_option
 @click.option(
     "--executor",
     type=click.Choice(["ray", "processes"]),
@@ -109,10 +107,8 @@ if TYPE_CHECKING:
     metavar="DIR|TABLE",
     help="Run nothing; report these leagues' tables as one in --out; may be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
-)
+@dry_run_option
+@json_option
 def league(
     grid_file: Path | None,
     out: Path,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from testbed.cli.grid_options import dry_run_option, grid_argument, json_option, set_option
+
 if TYPE_CHECKING:
     from testbed.stress.plan import Stress
 
 
 @click.command()
-@click.argument("grid_file", metavar="[GRID.yaml]", required=False, type=click.Path(path_type=Path))
+@grid_argument
 @click.option(
     "--cc",
     "--controllers",
@@ -30,13 +32,7 @@ if TYPE_CHECKING:
     help="Only this set: loss, loss+capacity, ...; or single, all, none; repeatable.",
 )
 @click.option("--seeds", type=click.IntRange(min=1, max=1000), metavar="N", help="Seeds 1 to N.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set any key of the grid; may be repeated.",
-)
+@set_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -55,10 +51,8 @@ if TYPE_CHECKING:
 )
 @click.option("--keep-runs", is_flag=True, help="Keep the run folders under DIR/runs.")
 @click.option("--report-only", is_flag=True, help="Run nothing; rebuild table and page.")
-@click.option("--dry-run", is_flag=True, help="List what would run, and stop.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the outcome as JSON and show no progress."
-)
+@dry_run_option
+@json_option
 def stress(
     grid_file: Path | None,
     cc: str | None,

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from testbed.controllers.server import shared_settings
-from testbed.grid.executors import Work, spread
-from testbed.grid.expand import GridRun
+from testbed.grid.executors import Work
+from testbed.grid.measured import OnEnd, OnStart, spread_measured
 from testbed.league.grid import LeagueCell
 from testbed.league.plan import League
 from testbed.traffic.abr import asked_by
-
-OnStart = Callable[[LeagueCell], None]
-OnEnd = Callable[[LeagueCell, dict[str, Any] | None, str | None], None]
-"""Called with the cell and what was measured, or with what went wrong."""
 
 
 def run_league(
@@ -28,8 +23,8 @@ def run_league(
     workers: int | None,
     keep_runs: bool,
     virtual: bool,
-    on_start: OnStart,
-    on_end: OnEnd,
+    on_start: OnStart[LeagueCell],
+    on_end: OnEnd[LeagueCell],
 ) -> None:
     """Run the cells, in order; the parameters are those of `testbed.grid.executors`. Raises
     UserError.
@@ -52,20 +47,13 @@ def run_league(
         virtual=virtual,
     )
 
-    def ended(run: GridRun, line: str, error: str | None) -> None:
-        cell = cast(LeagueCell, run)
-        if error is not None:
-            on_end(cell, None, error)
-        else:
-            on_end(cell, *answer_of(line))
-
-    spread(
+    spread_measured(
         work,
         executor=executor,
         ray_address=ray_address,
         workers=workers,
-        on_start=lambda run: on_start(cast(LeagueCell, run)),
-        on_end=ended,
+        on_start=on_start,
+        on_end=on_end,
     )
 
 
@@ -75,11 +63,3 @@ def _alone(cell: LeagueCell, server: Mapping[str, Any]) -> LeagueCell:
         return cell
     policy = {**server, **cell.scenario["policy"]}
     return cell.model_copy(update={"scenario": {**cell.scenario, "policy": policy}})
-
-
-def answer_of(line: str) -> tuple[dict[str, Any] | None, str | None]:
-    """What a worker measured, by the line that it printed; or what is wrong with the line."""
-    try:
-        return dict(json.loads(line)), None
-    except (ValueError, TypeError):
-        return None, f"the worker printed {line[:80]!r} instead of its row"

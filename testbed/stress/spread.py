@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 from testbed.controllers.server import shared_settings
-from testbed.grid.executors import Work, spread
-from testbed.grid.expand import GridRun
-from testbed.league.spread import answer_of
+from testbed.grid.executors import Work
+from testbed.grid.measured import OnEnd, OnStart, spread_measured
 from testbed.stress.grid import StressCell
 from testbed.stress.plan import Stress
-
-OnStart = Callable[[StressCell], None]
-OnEnd = Callable[[StressCell, dict[str, Any] | None, str | None], None]
 
 
 def run_stress(
@@ -22,8 +17,8 @@ def run_stress(
     *,
     workers: int,
     keep_runs: bool,
-    on_start: OnStart,
-    on_end: OnEnd,
+    on_start: OnStart[StressCell],
+    on_end: OnEnd[StressCell],
 ) -> None:
     """Run the cells, in order, as processes of this machine. Raises UserError."""
     sharing = [cell.controller for cell in cells if cell.shares_server]
@@ -37,18 +32,11 @@ def run_stress(
         kept=(stress.out / "runs").resolve() if keep_runs else None,
     )
 
-    def ended(run: GridRun, line: str, error: str | None) -> None:
-        cell = cast(StressCell, run)
-        if error is not None:
-            on_end(cell, None, error)
-        else:
-            on_end(cell, *answer_of(line))
-
-    spread(
+    spread_measured(
         work,
         executor="processes",
         ray_address=None,
         workers=workers,
-        on_start=lambda run: on_start(cast(StressCell, run)),
-        on_end=ended,
+        on_start=on_start,
+        on_end=on_end,
     )

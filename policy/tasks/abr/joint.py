@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
-from policy.model.policy import load_model
 from policy.tasks.abr.bandwidth import Ints
 from policy.tasks.abr.observation import observe
 from policy.tasks.abr.padding import padded
@@ -33,8 +31,3 @@ class ModelAbr(Stateless):
         batch = learned_task("abr").observation(1).batch(padded(shared.numpy(), by_level.numpy()))
         levels: Ints = self._model.decide(batch, 0).level
         return levels
-
-
-def load(folder: Path, device: str = "auto") -> ModelAbr:
-    """The policy of a checkpoint's folder. Raises ModelError, PolicyError."""
-    return ModelAbr(load_model(folder, device, task="abr"))

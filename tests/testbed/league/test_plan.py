@@ -10,7 +10,6 @@ from testbed.errors import UserError
 from testbed.grid.executors import chosen_executor
 from testbed.league.grid import make_grid
 from testbed.league.plan import cautions, check_schemes, plan
-from testbed.league.spread import answer_of
 
 KEY_NAMES = {name for name, _ in KEYS}
 MEASURED = {name: None for name in SCHEMA.names if name not in KEY_NAMES} | {"warnings": ""}
@@ -81,14 +80,6 @@ def test_a_scheme_that_cannot_run_is_refused_before_anything_is_made():
         check_schemes(["vegas9"])
     with pytest.raises(UserError, match=r"no policy .none."):
         check_schemes(["policy:none"])
-
-
-def test_a_workers_line():
-    assert answer_of('{"power": 1.5}') == ({"power": 1.5}, None)
-    for line in ("", "12", "[1]", "oops"):
-        measured, error = answer_of(line)
-        assert measured is None
-        assert "instead of its row" in error
 
 
 def test_the_server_gets_the_models_that_are_asked_for():
