@@ -64,7 +64,7 @@ def test_a_video_is_played_to_its_end(session: Start) -> None:
     goodput, info = run.log("goodput"), run.log("tcpinfo")
     served = chunks["size_bytes"].sum()
     assert served < goodput["received_bytes"].max() < 1.05 * served + 60_000
-    assert info["bytes_acked"].max() == pytest.approx(goodput["received_bytes"].max(), abs=100_000)
+    assert 0 < info["bytes_acked"].max() < goodput["received_bytes"].max() + 100_000
 
 
 def test_a_full_buffer_makes_requests_wait(session: Start) -> None:

@@ -20,7 +20,8 @@ from policy.tasks.cjs.simulator.layout import ACTIVE
 from testbed.traffic.jobs.decide import Decision, decider, rehearse
 from testbed.traffic.jobs.options import JobsOptions
 
-OPTIONS = JobsOptions(scheduler="policy", load=10.0, jobs=6)
+# So long that an answer which comes is in time, however busy the machine is.
+OPTIONS = JobsOptions(scheduler="policy", load=10.0, jobs=6, deadline_ms=10_000)
 FAIR = JobsOptions(scheduler="fair")
 
 
@@ -76,8 +77,8 @@ def fair(environment: ClusterEnvironment) -> tuple[int, int]:
     return chosen.stage, chosen.executors
 
 
-def ask(environment: ClusterEnvironment, address: str) -> Decision:
-    asked = decider(OPTIONS, address)
+def ask(environment: ClusterEnvironment, address: str, options: JobsOptions = OPTIONS) -> Decision:
+    asked = decider(options, address)
     try:
         asked.choose(environment)  # the first request sets the connection up
         return asked.choose(environment)
@@ -108,7 +109,8 @@ def test_a_late_answer_is_not_waited_for(
     server: grpc.Server, servicer: Servicer, busy: ClusterEnvironment, tmp_path: Path
 ) -> None:
     servicer.delay_s = 1.0
-    assert ask(busy, f"unix:{tmp_path}/s").source == "fallback"
+    hurried = OPTIONS.model_copy(update={"deadline_ms": 100.0})
+    assert ask(busy, f"unix:{tmp_path}/s", hurried).source == "fallback"
 
 
 def test_a_server_that_died_is_not_waited_for(
@@ -121,8 +123,7 @@ def test_a_server_that_died_is_not_waited_for(
     asked.close()
     assert {decision.source for decision in decisions} == {"fallback"}
     assert {(decision.stage, decision.executors) for decision in decisions} == {fair(busy)}
-    # The fastest of them: how busy the machine is does not count.
-    assert min(decision.elapsed_ns for decision in decisions) < 100e6
+    assert min(decision.elapsed_ns for decision in decisions) < OPTIONS.deadline_ms / 2 * 1e6
 
 
 def test_simple_cases_are_a_rules() -> None:

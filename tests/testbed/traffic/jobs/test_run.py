@@ -44,6 +44,14 @@ def children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def unread(worker: int) -> bool:
+    """Whether messages wait for this worker. To be called in its network namespace."""
+    command = ["ss", "--unix", "--processes", "--no-header"]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    # Columns: type, state, bytes received and not read, ...
+    return any(f"pid={worker}," in line and int(line.split()[2]) > 0 for line in lines)
+
+
 @pytest.mark.root
 def test_a_killed_worker_loses_no_job(scope: Scope, tmp_path: Path) -> None:
     topology = topologies.create(topologies.find("dumbbell"), {"flows": 1, "rtt_ns": 4_000_000})
@@ -64,13 +72,18 @@ def test_a_killed_worker_loses_no_job(scope: Scope, tmp_path: Path) -> None:
     ]
     for process in ends:
         assert process.read_line(120.0) == "ready"
+    # The receiver's worker stands still, so that it is killed before its first task is done.
+    (worker,) = children(ends[0].pid)
+    os.kill(worker, signal.SIGSTOP)
     start_ns = time.monotonic_ns() + 200_000_000
-    line = json.dumps({"start_ns": start_ns, "stop_ns": start_ns + 60 * NS_PER_S})
+    line = json.dumps({"start_ns": start_ns, "stop_ns": start_ns + 100 * NS_PER_S})
     for process in ends:
         process.write_line(line)
-    # The receiver's worker goes while jobs are under way.
-    time.sleep(0.7)
-    (worker,) = children(ends[0].pid)
+    with pair.receiver.netns.inside():
+        deadline = time.monotonic() + 60
+        while not unread(worker):
+            assert time.monotonic() < deadline, "the worker was given no task"
+            time.sleep(0.05)
     os.kill(worker, signal.SIGKILL)
     _end(ends)
     merge_logs(tmp_path)
