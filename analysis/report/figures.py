@@ -264,7 +264,8 @@ def _decisions(cells: Sequence[Cell]) -> list[Figure]:
                 name=str(tier),
                 marker={"size": 5, "color": _COLOURS[index % len(_COLOURS)]},
             )
-        during = events[events["at_ns"] >= cell.start_ns]
+        # The points' colours show which tier answered.
+        during = events[(events["at_ns"] >= cell.start_ns) & (events["event"] != "tier")]
         mark(figure, (during["at_ns"] - cell.start_ns) / 1e9, during["event"])
         figure.update_xaxes(title="s")
         figure.update_yaxes(title="rate asked, Mbit/s", rangemode="tozero")
