@@ -17,6 +17,7 @@ _PIDFD_GETFD = 438  # the same number on every architecture
 SO_MAX_PACING_RATE = 47
 UNLIMITED = 2**64 - 1
 _ESTABLISHED = "01"
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,40 @@ def borrowed(name: SocketName) -> Iterator[socket.socket | None]:
 
     It is never held longer: a duplicate would keep the connection open after its owner closed it.
     """
-    sock = _get(name)
-    try:
+    fd = _descriptor(name)
+    if fd is None:
+        yield None
+        return
+    with socket.socket(fileno=fd) as sock:
         yield sock
+
+
+def tcp_info(name: SocketName, size_bytes: int) -> bytes | None:
+    """That much of the socket's struct tcp_info, or less where the kernel has less; None if it is
+    gone. Without a socket object, which would ask the kernel for its family, type and protocol: a
+    snapshot is taken hundreds of times a second.
+    """
+    fd = _descriptor(name)
+    if fd is None:
+        return None
+    info = ctypes.create_string_buffer(size_bytes)
+    length = ctypes.c_uint32(size_bytes)
+    try:
+        if _LIBC.getsockopt(fd, socket.IPPROTO_TCP, socket.TCP_INFO, info, ctypes.byref(length)):
+            raise OSError(number := ctypes.get_errno(), f"TCP_INFO: {os.strerror(number)}")
     finally:
-        if sock is not None:
-            sock.close()
+        os.close(fd)
+    return info.raw[: length.value]
 
 
-def _get(name: SocketName) -> socket.socket | None:
+def _descriptor(name: SocketName) -> int | None:
+    """A duplicate of the socket's descriptor; None if it is gone."""
     try:
         pidfd = os.pidfd_open(name.pid)
     except ProcessLookupError:
         return None
     try:
-        fd = ctypes.CDLL(None, use_errno=True).syscall(_PIDFD_GETFD, pidfd, name.fd, 0)
+        fd = int(_LIBC.syscall(_PIDFD_GETFD, pidfd, name.fd, 0))
     finally:
         os.close(pidfd)
     if fd < 0:
@@ -83,7 +103,7 @@ def _get(name: SocketName) -> socket.socket | None:
     if os.fstat(fd).st_ino != name.inode:
         os.close(fd)
         return None
-    return socket.socket(fileno=fd)
+    return fd
 
 
 def cap(sock: socket.socket, rate_bytes_per_s: int) -> None:

@@ -152,13 +152,8 @@ class PortableDatapath:
     def _snapshots(self, now_ns: int) -> Iterator[Records]:
         packed, slots, flags = bytearray(), [], []
         for slot, flow in list(self._flows.items()):
-            with borrow.borrowed(flow.name) as sock:
-                raw = (
-                    sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.itemsize)
-                    if sock
-                    else b"\0"
-                )
-            if raw[0] != _TCP_ESTABLISHED or len(raw) < TCP_INFO.itemsize:
+            raw = borrow.tcp_info(flow.name, TCP_INFO.itemsize)
+            if raw is None or raw[0] != _TCP_ESTABLISHED or len(raw) < TCP_INFO.itemsize:
                 yield self._close_flow(slot, now_ns)
                 continue
             progress = struct.unpack_from("=Q", raw, 120)[0], struct.unpack_from("=Q", raw, 208)[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from pyroute2 import IPRoute, NetlinkError
 
 from experiments.aqm.load import PACKET_BYTES
 from testbed.links import interfaces
@@ -22,8 +23,16 @@ RECEIVER = "10.9.0.2"
 Ends = tuple[NetNs, NetNs, str]
 _ETHERNET_BYTES = 14
 _TXQLEN = 1000
-# The kernel counts PIE's tupdate in ticks, 15 ms being four of the guest's 4 ms.
-_AS_THE_GUEST: dict[QueueKind, dict[str, int]] = {"pie": {"tupdate_ns": 16_000_000}}
+_RTM_NEWQDISC, _TCA_KIND = 36, 1  # linux/rtnetlink.h
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 1, 4, 0x200, 0x400  # linux/netlink.h
+# So many that no two of the load's flows meet in one: the kernel draws its hash at every start.
+_FQ_FLOWS = 65_536
+# The kernel counts PIE's tupdate in ticks of 4 ms here: 15 ms are four of them, and a timer that is
+# set in the middle of a tick takes one more (calc_index in kernel/time/timer.c).
+_AS_THE_GUEST: dict[QueueKind, dict[str, int]] = {
+    "pie": {"tupdate_ns": 20_000_000},
+    "fq_codel": {"flows": _FQ_FLOWS},
+}
 
 
 @contextmanager
@@ -47,15 +56,20 @@ def kernel(kind: QueueKind, rate_bps: float, *, ecn: bool) -> Iterator[Ends]:
     with Scope() as scope:
         a, b = _hosts(scope)
         interfaces.open_veth(a, b, _TXQLEN)
+        # The kernel counts frames, the relay packets of IP: as many of both in a second.
+        frame_bytes = PACKET_BYTES + _ETHERNET_BYTES
+        frames_bps = rate_bps * frame_bytes / PACKET_BYTES
         _tc(
             a.netns,
-            f"qdisc add dev {a.ifname} stab overhead -{_ETHERNET_BYTES} root handle 1: tbf rate "
-            f"{rate_bps:.0f}bit burst {PACKET_BYTES} latency 10s",
+            f"qdisc add dev {a.ifname} root handle 1: tbf rate {frames_bps:.0f}bit "
+            f"burst {frame_bytes} latency 10s",
         )
         if kind == "dualpi2":
             _add_by_netlink(a, kind)  # with its defaults; older versions of tc do not know it
         else:
             options = f"limit {LIMIT_PACKETS} {'ecn' if ecn else 'noecn'}"
+            if kind == "fq_codel":
+                options += f" flows {_FQ_FLOWS}"
             _tc(a.netns, f"qdisc add dev {a.ifname} parent 1:1 handle 10: {kind} {options}")
         yield a.netns, b.netns, RECEIVER
 
@@ -75,9 +89,17 @@ def _tc(netns: NetNs, arguments: str) -> None:
 
 
 def _add_by_netlink(end: Attachment, kind: str) -> None:
-    with end.netns.inside(), IPRoute() as ip:
-        (index,) = ip.link_lookup(ifname=end.ifname)
-        try:
-            ip.tc("add", kind, index, handle=0x100000, parent=0x10001)
-        except NetlinkError as error:
-            raise RuntimeError(f"the kernel refuses {kind}: {error}") from error
+    """As tc would, with no option: pyroute2 knows none of this kind either."""
+    with end.netns.inside():
+        index = socket.if_nametoindex(end.ifname)
+        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    name = kind.encode() + b"\0"
+    attribute = struct.pack("=HH", 4 + len(name), _TCA_KIND) + name
+    body = struct.pack("=BxxxiIII", 0, index, 0x100000, 0x10001, 0) + attribute
+    body += bytes(-len(body) % 4)
+    flags = _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_EXCL | _NLM_F_CREATE
+    with netlink:
+        netlink.send(struct.pack("=IHHII", 16 + len(body), _RTM_NEWQDISC, flags, 1, 0) + body)
+        (number,) = struct.unpack_from("=i", netlink.recv(4096), 16)
+    if number:
+        raise RuntimeError(f"the kernel refuses {kind}: {os.strerror(-number)}")

@@ -71,7 +71,7 @@ struct packet *codel_take(struct codel *codel, struct packet *(*pop)(void *of), 
         codel->dropping = true;
         /* A queue that was controlled a moment ago goes on with the drop rate that controlled it. */
         uint32_t delta = codel->count - codel->last_count;
-        bool recent = now_ns - codel->drop_next_ns < 16 * codel->interval_ns;
+        bool recent = codel->drop_next_ns && now_ns - codel->drop_next_ns < 16 * codel->interval_ns;
         if (delta > 1 && recent) {
             codel->count = delta;
             step_inverse_root(codel);

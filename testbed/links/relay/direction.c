@@ -15,7 +15,7 @@ void direction_init(struct direction *direction, uint64_t seed)
         direction->queue.pie.rng = rng_stream(seed, 4);
     if (direction->queue.discipline == DUALPI2) {
         direction->queue.dual.rng = rng_stream(seed, 8);
-        dualpi2_init(&direction->queue.dual);
+        dualpi2_rest(&direction->queue.dual);
     }
     playback_init(&direction->playback);
 }

@@ -33,7 +33,8 @@ static void update_until(struct dualpi2 *dual, int64_t now_ns)
     }
 }
 
-void dualpi2_init(struct dualpi2 *dual)
+/* The credit begins anew whenever the link has nothing to send, as Linux's does when it asks in vain. */
+void dualpi2_rest(struct dualpi2 *dual)
 {
     dual->credit = (int64_t)MTU_BYTES * ((int64_t)dual->classic_share - (100 - (int64_t)dual->classic_share));
 }
@@ -104,8 +105,6 @@ struct packet *dualpi2_take(struct dualpi2 *dual, uint32_t *bytes, bool ecn, int
             fifo_push(dropped, packet);
         }
     }
-    if (!dual->l4s.head && !dual->classic.head)
-        dualpi2_init(dual);
     return taken;
 }
 

@@ -18,8 +18,8 @@ struct dualpi2 {
     struct rng rng;
 };
 
-/* After the parameters have been filled in. */
-void dualpi2_init(struct dualpi2 *dual);
+/* Nothing waits and nothing is being sent. */
+void dualpi2_rest(struct dualpi2 *dual);
 
 void dualpi2_push(struct dualpi2 *dual, struct packet *packet);
 

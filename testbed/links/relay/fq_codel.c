@@ -64,6 +64,7 @@ uint32_t fq_codel_shrink(struct fq_codel *fq, struct fifo *dropped)
             break;
         freed += packet->size_bytes;
         longest->bytes -= packet->size_bytes;
+        longest->codel.count++; /* Linux's CoDel goes on from there */
         fifo_push(dropped, packet);
     }
     return freed;

@@ -26,6 +26,8 @@ enum verdict queue_offer(struct queue *queue, struct packet *packet, uint32_t se
         while ((uint64_t)queue->bytes + sending_bytes > queue->limit_bytes)
             queue->bytes -= fq_codel_shrink(&queue->fq, dropped);
     } else if (queue->discipline == DUALPI2) {
+        if (queue->bytes == packet->size_bytes && !sending_bytes)
+            dualpi2_rest(&queue->dual);
         dualpi2_push(&queue->dual, packet);
     } else {
         fifo_push(&queue->waiting, packet);

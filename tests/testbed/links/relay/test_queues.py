@@ -107,6 +107,44 @@ def test_the_longest_flow_makes_room(simulation: Simulation) -> None:
     assert len(served(records)) == 6
 
 
+def newton_step(root: int, count: int) -> int:
+    """Linux's codel_Newton_step: roots in 65536ths; far from the root it overflows, as there."""
+    whole = root << 16
+    value = ((3 << 32) - count * (whole * whole >> 32)) % 2**64
+    return ((value >> 2) * whole % 2**64 >> 47) % 2**16
+
+
+def test_an_overflow_counts_for_codel(simulation: Simulation) -> None:
+    """A flow that is being marked, then at 500 ms a burst that does not fit and takes the place of
+    what waited: an interval later CoDel goes on from its count and what the burst cost.
+    """
+    packets = [(0, 1500, ECT0, 1)] * 20 + [(ms * MS, 1500, ECT0, 1) for ms in range(900)]
+    packets = sorted([*packets, *[(500 * MS, 1500, ECT0, 1)] * 100])
+    direction = Direction(capacity=RATE, queue=queue("fq_codel", 75_000, ecn=True))
+    records = simulation.run(direction, packets)
+    lost = sum(record.verdict == TAIL_DROP for record in records)
+    starts_ms = [round(record.due_ns / MS) - 1 for record in served(records) if record.marked]
+    before = [start for start in starts_ms if start <= 500]
+    again, *after = [start for start in starts_ms if start > 500]
+    assert len(before) > 5
+    assert 600 <= again <= 610
+
+    root = 2**16 - 1
+    for count in range(2, len(before) + 1):
+        root = newton_step(root, count)
+    count = len(before) + lost - 1  # of which one was there when the first marks began
+    root = newton_step(root, count)
+    next_ms, expected = again + 100 * root / 2**16, []
+    for start in range(again + 1, max(after) + 1):
+        if start >= next_ms:
+            expected.append(start)
+            count += 1
+            root = newton_step(root, count)
+            next_ms += 100 * root / 2**16
+    assert after == expected
+    assert lost > 30
+
+
 # --- PIE (RFC 8033)
 
 
@@ -297,6 +335,22 @@ def test_l4s_packets_go_first_and_leave_the_classic_ones_their_share(
         later - earlier == 10
         for earlier, later in pairwise([place for place, port in enumerate(both) if port == 1])
     )
+
+
+@pytest.mark.parametrize(("again_ms", "first"), [(10.5, "classic"), (11.5, "l4s")])
+def test_the_credit_begins_anew_when_the_link_is_idle(
+    simulation: Simulation, again_ms: float, first: str
+) -> None:
+    """Nine L4S packets before a classic one that waits: it is the classic queue's turn then, also
+    for packets that come while the last one is being sent (until 11 ms).
+    """
+    calm = queue("dualpi2", target_ns=10**12, step_thresh_ns=10**12)
+    at_ns = round(again_ms * MS)
+    packets = [(0, 1500, NOT_ECT, 1), (0, 1500, NOT_ECT, 1)] + [(0, 1500, ECT1, 1)] * 9
+    packets += [(at_ns, 1500, NOT_ECT, 4)] * (again_ms > 11)  # finds an idle link, and goes at once
+    packets += [(at_ns, 1500, ECT1, 2), (at_ns, 1500, NOT_ECT, 3)]
+    sent = served(simulation.run(Direction(capacity=RATE, queue=calm), packets))
+    assert [record.port for record in sent][-2:] == ([3, 2] if first == "classic" else [2, 3])
 
 
 def test_the_step_marks_l4s_packets_that_waited(simulation: Simulation) -> None:
