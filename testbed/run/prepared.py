@@ -298,4 +298,7 @@ def trace_start_ns(scenario: Scenario, trace: Trace) -> int:
 def require_root() -> None:
     """Raises UserError without root."""
     if os.geteuid() != 0:
-        raise UserError("tbtest run needs root for network namespaces; run it with sudo")
+        raise UserError(
+            "tbtest run needs root for network namespaces; run it with sudo, in a user namespace "
+            "(docs/guide/automation.md), or with --virtual"
+        )
