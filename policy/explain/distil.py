@@ -130,9 +130,15 @@ class Tree:
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         """The leaf's action, turned into rate and cwnd as a model's is."""
         action = NODES.predict(readable(batch)) + np.log2(SERVING.rate_gain)
-        return Actions(
-            *rate_and_cwnd(action, batch.bandwidth_bps, batch.min_rtt_ns, batch.mss_bytes, SERVING)
+        rate, cwnd = rate_and_cwnd(
+            action,
+            batch.bandwidth_bps,
+            batch.min_rtt_ns,
+            batch.mss_bytes,
+            SERVING,
+            batch.objective,
         )
+        return Actions(rate, cwnd)
 '''
 
 

@@ -183,6 +183,7 @@ READABLE = (
             b.windows[:, -1, F["ack_spacing_ns"]], b.mss_bytes * 8e9 / b.bandwidth_bps
         ),
     ),
+    Readable("objective", "", lambda b: b.objective),
 )
 """Columns of `readable`, in order."""
 

@@ -160,6 +160,7 @@ class Core:
             "end_ns": closed.end_ns[open_],
             "known": self._history.count[slots],
             "mss_bytes": self._folder.levels[slots, _MSS],
+            "objective": self._history.objective[slots],
         }
         agents = [self.streams.session(index).agent_id for index in table.session[slots].tolist()]
         inputs.windows(slots, agents, columns, rows[open_], now_ns)

@@ -12,7 +12,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -210,10 +210,11 @@ class PolicyService:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         self._tick_due = False
-        if self._core.pending:
-            self._send(self._core.tick(time.monotonic_ns()))
+        outgoing = self._core.tick(time.monotonic_ns()) if self._core.pending else []
+        # First: a model needs its core for longer than it takes to write the light answers.
         for name in self._threads:
             self._dispatch(name)
+        self._send(outgoing)
         ended_s = loop.time()
         self._next_tick_s = ended_s + min(ended_s - started_s, MAX_PAUSE_S)
 
@@ -226,17 +227,18 @@ class PolicyService:
     def _dispatch(self, name: str) -> None:
         job = self._core.next_job(name, time.monotonic_ns())
         if job is not None:
-            task = asyncio.create_task(self._compute(name, job))
+            # Given to the tier's thread here, not when the loop comes to the task: that is after
+            # all light answers are written.
+            deciding = self._threads[name].submit(job.lane.tier.decide, job.batch, job.taken_ns)
+            task = asyncio.create_task(self._finish(name, job, deciding))
             self._jobs.add(task)
             task.add_done_callback(self._jobs.discard)
 
-    async def _compute(self, name: str, job: Job) -> None:
-        """Let a model tier decide on its own thread. Whatever it raises, the light tier goes on."""
+    async def _finish(self, name: str, job: Job, deciding: Future[Actions]) -> None:
+        """Send what a model tier's thread decides. Whatever it raises, the light tier goes on."""
         loop, tier, actions = asyncio.get_running_loop(), job.lane.tier, None
         try:
-            actions = await loop.run_in_executor(
-                self._threads[name], tier.decide, job.batch, job.taken_ns
-            )
+            actions = await asyncio.wrap_future(deciding)
             _check(actions, len(job.batch))
         except NoDecision:  # the policy has logged it
             actions = None

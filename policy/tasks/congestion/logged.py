@@ -42,6 +42,7 @@ ROWS = np.dtype(
         ("model_cwnd_packets", np.float64),
         ("model_sent", np.bool_),  # false: too late, or a newer window had closed
         ("mss_bytes", np.float64),
+        ("objective", np.float64),  # what the flow wants (policy.objective)
         *((name, np.float64) for name in FIELDS),
     ]
 )
@@ -103,7 +104,8 @@ class Logged:
         fields = np.stack([rows[name] for name in FIELDS], axis=-1)
         fields[~valid] = 0.0
         numbers = np.arange(len(chosen))
-        return with_estimates(numbers, fields, valid, self.rows["mss_bytes"][chosen])
+        mss_bytes, objective = self.rows["mss_bytes"][chosen], self.rows["objective"][chosen]
+        return with_estimates(numbers, fields, valid, mss_bytes, objective)
 
     def answers(self, chosen: Ints, who: str) -> Actions:
         """What "rule" or "model" answered to these rows."""

@@ -11,6 +11,7 @@ import pytest
 
 from policy.api import Actions, FlowBatch
 from policy.errors import PolicyError
+from policy.protocol import columns as col
 from policy.server.config import ServerConfig, build
 from policy.server.core import Core
 from policy.server.inputs import InputFiles, InputLog, opened
@@ -18,6 +19,8 @@ from policy.server.metrics import Metrics
 from policy.tasks.congestion import logged
 
 MS = 1_000_000
+OBJECTIVES = (0.0, 0.75)
+"""What the two flows want."""
 
 
 class Recorder:
@@ -45,7 +48,9 @@ def served(folder: Path, make_agent, windows: int, answer_ms: int = 10) -> list[
     with opened(folder, 16, 2**30) as inputs:
         core = Core(config, {"llm": model}, Metrics(), inputs=inputs)
         session = core.streams.connect(agent.hello("apc"))[0]
-        core.streams.receive(session, agent.opening(), 0)
+        opening = agent.opening()
+        opening.opens.objective = np.array(OBJECTIVES, col.OBJECTIVE).tobytes()
+        core.streams.receive(session, opening, 0)
         for window in range(windows):
             now = window * 100 * MS
             core.streams.receive(session, agent.window(), now)
@@ -69,9 +74,10 @@ def test_what_is_read_is_what_the_policies_saw(tmp_path: Path, make_agent) -> No
     batch, answers = read.batch(paired), read.answers(paired, "model")
     np.testing.assert_array_equal(answers.pacing_rate_bps, 2 * batch.bandwidth_bps)
     by_flow = np.argsort([flow for each in seen for flow in each.flow], kind="stable")
-    for name in ("windows", "valid", "bandwidth_bps", "min_rtt_ns", "mss_bytes"):
+    for name in ("windows", "valid", "bandwidth_bps", "min_rtt_ns", "mss_bytes", "objective"):
         wanted = np.concatenate([getattr(each, name) for each in seen])[by_flow]
         np.testing.assert_array_equal(getattr(batch, name), wanted)
+    assert set(batch.objective.tolist()) == set(OBJECTIVES)
 
 
 def test_late_answers_are_logged_as_not_sent(tmp_path: Path, make_agent) -> None:
