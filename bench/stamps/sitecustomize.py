@@ -82,7 +82,7 @@ def _server() -> None:
     last: list[list[int]] = [[]]
 
     def windows(state: Any) -> list[int]:
-        return np.frombuffer(state.windows.window, "<i8").tolist()
+        return [int(w) for w in np.frombuffer(state.windows.window, "<i8")]
 
     _around(Streams, "receive", lambda _, session, state, now_ns: _stamp("arrived", windows(state)))
     _around(
@@ -94,7 +94,7 @@ def _server() -> None:
     )
 
     def _raw(columns: Any) -> list[int]:
-        return np.frombuffer(columns.data[2], "<i8").tolist() if columns.length else []
+        return [int(w) for w in np.frombuffer(columns.data[2], "<i8")] if columns.length else []
 
     def taken(job: Any, core: Any, name: str, now_ns: int) -> None:
         if job is not None:

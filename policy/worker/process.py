@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -73,6 +73,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the server's own is for `ready`
                 pass_fds=(theirs.fileno(),),
+                env=with_huge_pages(os.environ),
             )
         self.pid = self._process.pid
 
@@ -156,6 +157,18 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
         self._channel.close()
+
+
+def with_huge_pages(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which glibc asks for huge pages for what it allocates.
+
+    A model's weights are read from memory for every answer; in pages of 4 kB the processor spends a
+    third of that time on their addresses (docs/results/engine.md). Settings of the user's own stay.
+    """
+    tunables = environment.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb" not in tunables:
+        tunables = ":".join(filter(None, (tunables, "glibc.malloc.hugetlb=1")))
+    return {**environment, "GLIBC_TUNABLES": tunables}
 
 
 def _how(status: int) -> str:

@@ -23,7 +23,7 @@ from policy.errors import PolicyError
 from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
 from policy.worker.policy import WorkerPolicy
-from policy.worker.process import WorkerDied
+from policy.worker.process import WorkerDied, with_huge_pages
 
 pytestmark = pytest.mark.torch
 HISTORY = 8  # of the small model
@@ -52,6 +52,15 @@ def batch_of(flows: int, history: int = HISTORY) -> FlowBatch:
 def gone(pidfd: int) -> bool:
     """Waits for a process to end."""
     return bool(select.select([pidfd], [], [], 30)[0])
+
+
+def test_huge_pages_are_asked_for_beside_what_the_user_set() -> None:
+    asked = "glibc.malloc.hugetlb=1"
+    assert with_huge_pages({"A": "b"}) == {"A": "b", "GLIBC_TUNABLES": asked}
+    own = {"GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    assert with_huge_pages(own)["GLIBC_TUNABLES"] == f"glibc.malloc.check=3:{asked}"
+    own = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
+    assert with_huge_pages(own) == own
 
 
 @pytest.fixture
