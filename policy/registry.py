@@ -160,7 +160,7 @@ def create(name: str, context: PolicyContext, task: str | None = None) -> Policy
         return GuestPolicy(name, context)
     name = full_name(name)
     if name in MODELS:
-        from policy.model.policy import load_policy
+        from policy.model.load import load_policy
 
         return load_policy(name, context.model, context.device, task)
     module, _, attribute = (LIGHT | ORACLES)[name].reference.partition(":")

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 import traces
 from policy.api import Actions, FlowBatch, Policy, PolicyContext
 from policy.explain.readable import readable
-from policy.model.policy import ModelPolicy, load_policy
+from policy.model.load import load_policy
+from policy.model.policy import ModelPolicy
 from policy.registry import create
 from policy.scheduler.features import features
 from policy.scheduler.rules import RuleScheduler

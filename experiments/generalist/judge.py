@@ -29,7 +29,7 @@ from experiments.congestion.closed_loop import links_of, run
 from experiments.generalist.abr_data import VIDEOS, recordings
 from experiments.generalist.rows import TASKS
 from policy.model import checkpoint
-from policy.model.policy import load_model
+from policy.model.load import load_model
 from policy.tasks.abr.bandwidth import pack
 from policy.tasks.abr.joint import ModelAbr
 from policy.tasks.abr.network import Model

@@ -132,7 +132,7 @@ def check_renewed(info: CheckpointInfo) -> None:
     if known is not None and not known.startswith(WHOLE):
         raise ModelError(
             f"{info.folder}: its fingerprint covers a part of the backbone's weights only; renew "
-            f"it: python -m policy.model.fingerprint {info.folder}"
+            f"it: python -m policy.model.renew {info.folder}"
         )
 
 

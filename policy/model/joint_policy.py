@@ -48,7 +48,7 @@ def engines(
     """An engine for each task around one backbone, warmed up. Raises ModelError."""
     if model.config.kind == "nioka" and model.config.backbone.lora.rank_per_task:
         raise ModelError(
-            "each task has adapters of its own; load the tasks apart: policy.model.policy"
+            "each task has adapters of its own; load the tasks apart: policy.model.load"
         )
     device = resolve_device(device)
     first = next(iter(model.models.values()))

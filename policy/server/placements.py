@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from policy.model.info import resolve_scheduler
-from policy.model.policy import ModelPolicy, load_model
+from policy.model.load import load_model
+from policy.model.policy import ModelPolicy
 from policy.protocol import policy_pb2 as pb
 from policy.protocol.clusters import MAX_REQUEST_BYTES, observation_of
 from policy.server.requests import asked_for, check_size

@@ -27,7 +27,7 @@ import numpy as np
 
 from policy.api import PolicyContext
 from policy.errors import NoDecision
-from policy.model.policy import load_models
+from policy.model.load import load_models
 from policy.registry import create
 from policy.tasks.registry import learned_task
 from policy.worker.memory import SharedRows

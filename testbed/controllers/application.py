@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import UserError
-from testbed.traffic.base import PROGRAMS
+from testbed.traffic.registry import PROGRAMS
 
 if TYPE_CHECKING:
     from testbed.network import Network

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from testbed.grid.executors import Work, spread
+from testbed.grid.executors import spread
 from testbed.grid.expand import GridRun
+from testbed.grid.work import Work
 
 R = TypeVar("R", bound=GridRun)
 OnStart = Callable[[R], None]

@@ -23,9 +23,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from policy.python import python_command
 from testbed.controllers.server import start_server
 from testbed.errors import UserError
-from testbed.grid.executors import OnStart, Work, served_by
 from testbed.grid.expand import GridRun
 from testbed.grid.pool import READ_S, WORKER_STOP_S, OnEnd, worker_environment
+from testbed.grid.work import OnStart, Work, served_by
 from testbed.system import signals
 from testbed.system.process import Process
 from testbed.system.scope import Scope

@@ -15,7 +15,8 @@ from testbed.controllers import base as cc
 from testbed.controllers.server import SharedServer
 from testbed.errors import UserError
 from testbed.grid.parts import Parts
-from testbed.league.grid import LeagueCell, LeagueGrid, expand
+from testbed.league.expand import expand
+from testbed.league.grid import LeagueCell, LeagueGrid
 from testbed.league.traces import LeagueTrace, resolve_traces
 from testbed.run.files import write_json
 from testbed.scenario import parse_scenario

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from testbed.controllers.server import shared_settings
-from testbed.grid.executors import Work
 from testbed.grid.measured import OnEnd, OnStart, spread_measured
+from testbed.grid.work import Work
 from testbed.league.grid import LeagueCell
 from testbed.league.plan import League
 from testbed.traffic.abr import asked_by

@@ -10,16 +10,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from testbed.errors import UserError
 from testbed.grid.sources import Source, resolve_sources
 from testbed.grid.splits import split_traces
+from testbed.league.grid import LeagueGrid
 from traces.model import Trace
 from traces.parquet import read_parquet
-
-if TYPE_CHECKING:
-    from testbed.league.grid import LeagueGrid
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from testbed.network import Network
 from testbed.run.classify import ProgramFlow, carried_bytes, received
 from testbed.scenario import Scenario
 from testbed.system.process import ProcessFailed
-from testbed.traffic.base import PROGRAMS
 from testbed.traffic.planned import PlannedFlow
+from testbed.traffic.registry import PROGRAMS
 
 
 def check_programs(scenario: Scenario, backend: str) -> None:

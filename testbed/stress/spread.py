@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from testbed.controllers.server import shared_settings
-from testbed.grid.executors import Work
 from testbed.grid.measured import OnEnd, OnStart, spread_measured
+from testbed.grid.work import Work
 from testbed.stress.grid import StressCell
 from testbed.stress.plan import Stress
 

@@ -2,6 +2,6 @@
 kinds.
 """
 
-from testbed.traffic.base import kind, kind_names
+from testbed.traffic.registry import kind, kind_names
 
 __all__ = ["kind", "kind_names"]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from testbed.network import Pair
-from testbed.traffic.base import PROGRAMS, FlowSpec
+from testbed.traffic.base import FlowSpec
+from testbed.traffic.registry import PROGRAMS
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def make_policy(text: str) -> Abr:
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     if "/" in text and Path(text).is_dir():
-        from policy.model.policy import load_model
+        from policy.model.load import load_model
 
         return make_joint(load_model(Path(text), "auto", task="abr"), text)
     names = ", ".join(RULES)

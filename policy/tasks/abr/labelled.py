@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from policy.errors import PolicyError
 from policy.tasks.abr.layout import LEVELS, PER_LEVEL, SHARED
 from policy.tasks.abr.padding import padded
-from policy.tasks.abr.task import WORST_REGRET
 from policy.tasks.base import Arrays, Split, TaskConfig
 
+WORST_REGRET = 10.0
+"""Of a level beyond the best one, in seconds of stall: what is worse counts as much."""
 PATTERN = "sessions-*.npz"
 
 

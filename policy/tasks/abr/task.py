@@ -26,9 +26,6 @@ from policy.tasks.base import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-WORST_REGRET = 10.0
-"""Of a level beyond the best one, in seconds of stall: what is worse counts as much."""
-
 
 class EncoderConfig(Settings):
     """The network that reads each level beside its neighbours."""

@@ -19,7 +19,6 @@ from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import ACTIVE
 from policy.tasks.cjs.teacher import Rollouts, Teacher
 from testbed.traffic.ask import connect
-from testbed.traffic.jobs.options import JobsOptions
 from testbed.traffic.scheduler import TEACHER, asked_of_server
 
 _HEADROOM_S = 0.005  # of the deadline: for the fallback and the way back from the RPC
@@ -85,12 +84,16 @@ class Served:
     to a rule.
     """
 
-    def __init__(self, policy: str, address: str, options: JobsOptions) -> None:
-        """Connects; a server that does not answer yet is asked again at every decision."""
+    def __init__(
+        self, policy: str, address: str, *, deadline_ms: float, fallback: str, simple: str
+    ) -> None:
+        """Connects; a server that does not answer yet is asked again at every decision. `fallback`
+        and `simple` are rules; an empty `simple` leaves those cases to the policy.
+        """
         self._policy = policy
-        self._deadline_s = options.deadline_ms / 1000
-        self._fallback = Rule(options.fallback, "fallback")
-        self._simple = Rule(options.simple, "simple") if options.simple else None
+        self._deadline_s = deadline_ms / 1000
+        self._fallback = Rule(fallback, "fallback")
+        self._simple = Rule(simple, "simple") if simple else None
         self._channel, self._stub = connect(address)
 
     def choose(self, environment: ClusterEnvironment) -> Decision:
@@ -129,23 +132,16 @@ def is_simple(environment: ClusterEnvironment, inputs: Arrays) -> bool:
     return jobs <= 1 or int((inputs["stage_number"] >= 0).sum()) <= 1
 
 
-def decider(options: JobsOptions, policy_server: str) -> Decider:
-    """The one that the options name. Raises PolicyError."""
-    served = asked_of_server(options.scheduler)
-    if served is not None:
-        return Served(served, policy_server, options)
-    return RolloutTeacher() if options.scheduler == TEACHER else Rule(options.scheduler)
-
-
-def rehearse(options: JobsOptions) -> None:
-    """Decide once in a cluster of its own, so that all is compiled before the clock runs."""
-    environment = options.environment(0, 2)
+def rehearse(scheduler: str, environment: ClusterEnvironment) -> None:
+    """Decide once in a cluster before its first job, so that all is compiled before the clock
+    runs.
+    """
     live = LiveCluster(environment)
     if live.advance(0.0):
-        if asked_of_server(options.scheduler) is not None:
+        if asked_of_server(scheduler) is not None:
             inputs_at(environment)
             agreed(environment)
-        chooser = RolloutTeacher() if options.scheduler == TEACHER else Rule("fair")
+        chooser = RolloutTeacher() if scheduler == TEACHER else Rule("fair")
         decision = chooser.choose(environment)
         live.decide(decision.stage, decision.executors, 0.0)
         live.advance(0.0)

@@ -20,7 +20,7 @@ from policy.tasks.cjs.splits import work_ms
 from testbed.errors import UserError
 from testbed.traffic.base import FlowSpec
 from testbed.traffic.jobs import control, logs
-from testbed.traffic.jobs.decide import Decider, decider, rehearse
+from testbed.traffic.jobs.decide import Decider
 from testbed.traffic.jobs.options import JobsOptions
 from testbed.traffic.jobs.sources import shares
 from testbed.traffic.jobs.worker import Place
@@ -252,7 +252,7 @@ class Master:
 def lead(spec: FlowSpec, terminated: Terminated, workers: int) -> None:
     """Wait for so many workers, say ready, and schedule. Raises UserError, OSError, PolicyError."""
     options = JobsOptions.model_validate(spec.options)
-    rehearse(options)
+    options.check()
     with control.listening(spec.log_dir) as waiting:
         try:
             there = _assembled(waiting, workers, terminated)
@@ -260,7 +260,7 @@ def lead(spec: FlowSpec, terminated: Terminated, workers: int) -> None:
             control.unlink(spec.log_dir)
     if there is None:
         return
-    master = Master(spec, options, there, decider(options, spec.policy_server))
+    master = Master(spec, options, there, options.decider(spec.policy_server))
     try:
         interval = await_start(terminated)
         if interval is not None:

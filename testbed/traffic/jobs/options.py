@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,7 +20,10 @@ from policy.tasks.cjs.sources.synthetic import generate_jobs
 from policy.tasks.cjs.splits import mean_gap_ms, split_by_query
 from policy.tasks.cjs.workload import LOAD, SPARE_JOBS
 from testbed.traffic.base import Options
-from testbed.traffic.scheduler import asked_of_server, full_scheduler_name
+from testbed.traffic.scheduler import TEACHER, asked_of_server, full_scheduler_name
+
+if TYPE_CHECKING:
+    from testbed.traffic.jobs.decide import Decider
 
 # Generated jobs that no policy of ours was trained on.
 _GENERATOR_SEED = 1_000
@@ -134,4 +137,19 @@ class JobsOptions(Options):
         """Compiles what the master needs, for which a cell would not wait."""
         from testbed.traffic.jobs.decide import rehearse
 
-        rehearse(self)
+        rehearse(self.scheduler, self.environment(0, 2))
+
+    def decider(self, policy_server: str) -> Decider:
+        """The scheduler. Raises PolicyError."""
+        from testbed.traffic.jobs.decide import RolloutTeacher, Rule, Served
+
+        served = asked_of_server(self.scheduler)
+        if served is not None:
+            return Served(
+                served,
+                policy_server,
+                deadline_ms=self.deadline_ms,
+                fallback=self.fallback,
+                simple=self.simple,
+            )
+        return RolloutTeacher() if self.scheduler == TEACHER else Rule(self.scheduler)

@@ -9,8 +9,9 @@ from policy.model import checkpoint
 from policy.model.backbone import LlmBackbone
 from policy.model.config import BackboneConfig
 from policy.model.errors import ModelError
-from policy.model.fingerprint import WHOLE, _digest, main
+from policy.model.fingerprint import WHOLE, digest
 from policy.model.model import PolicyModel
+from policy.model.renew import main
 
 pytestmark = pytest.mark.torch
 
@@ -64,7 +65,7 @@ def earlier(stored):
     folder, backbone, _ = stored
     bare = LlmBackbone(BackboneConfig(id=str(backbone), lora={"rank": 0}))
     path = folder / "config.json"
-    old = {"backbone_fingerprint": _digest(bare.llm, 2048)}
+    old = {"backbone_fingerprint": digest(bare.llm, 2048)}
     path.write_text(json.dumps(json.loads(path.read_text()) | old))
     return stored
 

@@ -9,8 +9,8 @@ import pytest
 from policy.api import FlowBatch, PolicyContext
 from policy.errors import PolicyError
 from policy.model import checkpoint
+from policy.model.load import VARIANT, load_policy
 from policy.model.model import PolicyModel
-from policy.model.policy import VARIANT, load_policy
 from policy.registry import create
 from policy.tasks.congestion.fields import FIELDS
 from policy.tasks.congestion.task import fit_history

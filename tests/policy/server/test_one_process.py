@@ -62,7 +62,7 @@ def settings(folder: Path) -> dict[str, Any]:
 
 
 def test_one_process_answers_all_three_and_may_die(folder: Path) -> None:
-    from policy.model.policy import load_model
+    from policy.model.load import load_model
     from policy.server.single import clusters, players
 
     with loaded(build(settings(folder), "test")) as (config, tiers, _):

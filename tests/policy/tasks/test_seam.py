@@ -81,7 +81,7 @@ def test_it_learns_and_its_card_says_so(trained: dict[str, Path]) -> None:
 
 @pytest.mark.parametrize(("policy", "kind"), [("llm", "nioka"), ("mlp", "mlp")])
 def test_it_is_served_in_a_process_of_its_own(toy, trained, policy: str, kind: str) -> None:
-    from policy.model.policy import load_policy
+    from policy.model.load import load_policy
     from policy.worker.policy import WorkerPolicy
 
     choices = toy.draw(9, 11)
@@ -99,7 +99,7 @@ def test_it_is_served_in_a_process_of_its_own(toy, trained, policy: str, kind: s
 
 
 def test_the_serving_settings_travel_with_the_checkpoint(toy, trained) -> None:
-    from policy.model.policy import load_policy
+    from policy.model.load import load_policy
 
     choices = toy.draw(5, 6)
     before = load_policy("mlp", trained["mlp"], "cpu").decide(choices, 0).candidate
@@ -132,7 +132,7 @@ def test_tasks_share_one_backbone(toy) -> None:
 
 
 def test_a_checkpoint_of_another_task_is_refused(trained) -> None:
-    from policy.model.policy import load_policy
+    from policy.model.load import load_policy
 
     with pytest.raises(PolicyError, match="is for task 'toy'; 'congestion' is wanted"):
         load_policy("mlp", trained["mlp"], "cpu", "congestion")

@@ -12,8 +12,9 @@ from policy.errors import PolicyError
 from testbed.controllers.server import shared_settings
 from testbed.errors import UserError
 from testbed.grid.axes import Traffic
-from testbed.grid.executors import served_by
-from testbed.league.grid import LeagueGrid, expand, make_grid, traffic_label
+from testbed.grid.work import served_by
+from testbed.league.expand import expand, traffic_label
+from testbed.league.grid import LeagueGrid, make_grid
 from testbed.league.traces import LeagueTrace
 from testbed.scenario import parse_scenario
 from traces.model import constant

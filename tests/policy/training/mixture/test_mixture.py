@@ -147,7 +147,7 @@ def test_one_engine_and_portable_files_answer_as_the_model(folder, tmp_path):
     pytest.importorskip("onnxruntime")
     from policy.model.export import export
     from policy.model.joint_policy import load_policies
-    from policy.model.policy import load_model
+    from policy.model.load import load_model
 
     saved = train(folder, settings(), tmp_path / "out")
     whole, _ = joint_checkpoint.load(saved)

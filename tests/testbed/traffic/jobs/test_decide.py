@@ -17,7 +17,7 @@ from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import agreed
 from policy.tasks.cjs.live import LiveCluster
 from policy.tasks.cjs.simulator.layout import ACTIVE
-from testbed.traffic.jobs.decide import Decision, decider, rehearse
+from testbed.traffic.jobs.decide import Decision
 from testbed.traffic.jobs.options import JobsOptions
 
 # So long that an answer which comes is in time, however busy the machine is.
@@ -56,10 +56,10 @@ def server(servicer: Servicer, tmp_path: Path) -> Iterator[grpc.Server]:
 @pytest.fixture(scope="module")
 def busy() -> ClusterEnvironment:
     """A cluster with several jobs, a decision due."""
-    rehearse(OPTIONS)
+    OPTIONS.check()
     environment = OPTIONS.environment(1, 16)
     live = LiveCluster(environment)
-    fair = decider(FAIR, "")
+    fair = FAIR.decider("")
     now = 0.0
     while True:
         now += 200.0
@@ -73,12 +73,12 @@ def busy() -> ClusterEnvironment:
 
 
 def fair(environment: ClusterEnvironment) -> tuple[int, int]:
-    chosen = decider(FAIR, "").choose(environment)
+    chosen = FAIR.decider("").choose(environment)
     return chosen.stage, chosen.executors
 
 
 def ask(environment: ClusterEnvironment, address: str, options: JobsOptions = OPTIONS) -> Decision:
-    asked = decider(options, address)
+    asked = options.decider(address)
     try:
         asked.choose(environment)  # the first request sets the connection up
         return asked.choose(environment)
@@ -116,7 +116,7 @@ def test_a_late_answer_is_not_waited_for(
 def test_a_server_that_died_is_not_waited_for(
     server: grpc.Server, busy: ClusterEnvironment, tmp_path: Path
 ) -> None:
-    asked = decider(OPTIONS, f"unix:{tmp_path}/s")
+    asked = OPTIONS.decider(f"unix:{tmp_path}/s")
     assert asked.choose(busy).source == "policy"
     server.stop(None).wait()
     decisions = [asked.choose(busy) for _ in range(5)]
@@ -129,7 +129,7 @@ def test_a_server_that_died_is_not_waited_for(
 def test_simple_cases_are_a_rules() -> None:
     environment = OPTIONS.environment(1, 16)
     assert LiveCluster(environment).advance(0.0)
-    asked = decider(OPTIONS.model_copy(update={"simple": "cap"}), "unix:/nowhere/at/all")
+    asked = OPTIONS.model_copy(update={"simple": "cap"}).decider("unix:/nowhere/at/all")
     decision = asked.choose(environment)
     asked.close()
     assert decision.source == "simple"
@@ -137,6 +137,6 @@ def test_simple_cases_are_a_rules() -> None:
 
 
 def test_the_teacher_decides_in_the_master(busy: ClusterEnvironment) -> None:
-    decision = decider(JobsOptions(scheduler="teacher"), "").choose(busy)
+    decision = JobsOptions(scheduler="teacher").decider("").choose(busy)
     assert decision.source == "teacher"
     assert decision.stage >= -1

@@ -15,7 +15,8 @@ from testbed.errors import UserError
 from testbed.run.plan import plan_cells
 from testbed.run.prepared import resolve
 from testbed.scenario import parse_scenario
-from testbed.traffic.base import kind, parse_options
+from testbed.traffic import kind
+from testbed.traffic.base import parse_options
 
 BASE = {"flow": "jobs", "rate": "10mbit", "cc": "cubic"}
 
