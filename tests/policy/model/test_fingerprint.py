@@ -72,7 +72,7 @@ def earlier(stored):
 
 def test_an_earlier_fingerprint_is_renewed_by_the_command_that_the_error_names(earlier):
     folder, _, _ = earlier
-    with pytest.raises(ModelError, match=r"python -m policy\.model\.fingerprint"):
+    with pytest.raises(ModelError, match=r"python -m policy\.model\.renew"):
         checkpoint.load(folder)
     assert main([str(folder)]) == 0
     checkpoint.load(folder)
