@@ -3,7 +3,8 @@
     .venv/bin/python bench/abr.py [--sessions 4096] [--repeats 5]
 
 Chunks per second on one core, the greatest of the repeats: the simulator alone under each network
-model, the rules, and a network of the default size; then a single decision of that network, in ms.
+model, the rules, and a network of the default size; then a single decision of that network and of
+the one that ships, in ms.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Callable
 import click
 import numpy as np
 
+from policy.registry import ABR_DEFAULT
 from policy.tasks.abr.bandwidth import Bandwidth, pack
+from policy.tasks.abr.evaluate import load_checkpoint
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.play import play
 from policy.tasks.abr.rules import make_rule
@@ -43,15 +46,15 @@ def material(sessions: int) -> Callable[[Model], Sessions]:
     return lambda model: start(video, traces, model=model, trace=trace)
 
 
-def best(action: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest repeat; the first call, which compiles, is not counted."""
+def times(action: Callable[[], object], repeats: int) -> np.ndarray:
+    """Seconds of each repeat; the first call, which compiles, is not counted."""
     action()
-    times = []
+    taken = []
     for _ in range(repeats):
         began = time.perf_counter()
         action()
-        times.append(time.perf_counter() - began)
-    return min(times)
+        taken.append(time.perf_counter() - began)
+    return np.array(taken)
 
 
 @click.command()
@@ -68,7 +71,7 @@ def main(sessions: int, repeats: int) -> None:
     decided = sessions * (CHUNKS - 1)
 
     def show(name: str, policy: Abr, model: Model) -> None:
-        seconds = best(lambda: play(policy, fresh(model)), repeats)
+        seconds = times(lambda: play(policy, fresh(model)), repeats).min()
         click.echo(f"{name:<28}{decided / seconds:>14,.0f} chunks/s")
 
     for model in Model:
@@ -78,8 +81,11 @@ def main(sessions: int, repeats: int) -> None:
     network = Learned(make_net("mlp").eval())
     show("network, mlp", network, Model.PENSIEVE)
     one = fresh(Model.PENSIEVE).take(np.zeros(1, np.int64))
-    seconds = best(lambda: network.decide(one), 200)
-    click.echo(f"one decision of the network: {seconds * 1000:.2f} ms")
+    ships = load_checkpoint(ABR_DEFAULT)
+    for name, policy in (("a network of PyTorch", network), ("what ships, exported", ships)):
+        taken_ms = 1000 * times(lambda policy=policy: policy.decide(one), 1000)
+        middle, last = np.percentile(taken_ms, (50, 99))
+        click.echo(f"one decision of {name}: median {middle:.2f} ms, p99 {last:.2f} ms")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from policy.protocol import policy_pb2 as pb
 from policy.protocol.levels import MAX_REQUEST_BYTES, session_of
 from policy.registry import abr_checkpoint
 from policy.server.requests import asked_for, check_size
-from policy.tasks.abr.evaluate import make_joint, make_policy
+from policy.tasks.abr.evaluate import make_policy
+from policy.tasks.abr.joint import ModelAbr
 from policy.tasks.abr.measured import check_served, measured, record
+from policy.tasks.abr.portable import Portable
 from policy.tasks.abr.qoe import qoe_of
 from policy.tasks.abr.rules.base import Abr
 from policy.tasks.abr.video import Video
@@ -28,7 +30,7 @@ class Levels:
         """Loads each that is not shared, and lets each decide once, so that it is compiled. Raises
         PolicyError.
         """
-        known = {name: make_joint(part) for name, part in (shared or {}).items()}
+        known = {name: ModelAbr(part) for name, part in (shared or {}).items()}
         self._policies: dict[str, Abr] = {name: known.get(name) or served(name) for name in names}
         for policy in self._policies.values():
             _warm_up(policy)
@@ -52,7 +54,7 @@ def served(name: str) -> Abr:
     """
     policy = make_policy("policy" if name == "default" else name)
     check_served(policy, name)
-    if abr_checkpoint(name) is not None:
+    if abr_checkpoint(name) is not None and not isinstance(policy, Portable):
         import torch
 
         # One decision is too small to share: threads that wait for each other miss its deadline.

@@ -38,6 +38,11 @@ _COMMANDS = {
     "cjs": "cjs",
 }
 
+# The extra `policy`: training, export and CUDA need it, testbed and server do not.
+_OF_EXTRA = frozenset(
+    {"accelerate", "gguf", "onnx", "onnxscript", "peft", "safetensors", "torch", "transformers"}
+)
+
 
 class _LateGroup(click.Group):
     """A group whose commands live in modules of their own."""
@@ -135,6 +140,8 @@ def main() -> None:
             text = errors.explain(error, "standard output")
         elif _is_user_error(error):
             text = str(error)
+        elif isinstance(error, ModuleNotFoundError) and error.name in _OF_EXTRA:
+            text = f"this needs {error.name}: pip install 'tbtest[policy]'; in a clone: make policy"
         else:
             raise
         click.echo(f"tbtest: {text}", err=True)

@@ -72,8 +72,8 @@ def export_models(names: tuple[str, ...]) -> None:
     """Make the portable files of NAMES, by default of all bundled models.
 
     A portable file is the whole model for CPUs without PyTorch, of one task where a model has
-    several. It lies in its checkpoint's folder;
-    an LLM's weights in it are int8. Needs the `policy` extra and, for an LLM, its backbone.
+    several. It lies in its checkpoint's folder; an LLM's weights in it are int8. Needs the `policy`
+    extra and, for an LLM, its backbone.
     """
     from policy.errors import PolicyError
     from policy.model import info as checkpoints
@@ -85,7 +85,7 @@ def export_models(names: tuple[str, ...]) -> None:
     for name in names or tuple(checkpoints.bundled()):
         if name.endswith(".safetensors"):
             file = checkpoints.task_of_file(Path(name)).export(Path(name))
-            click.echo(f"{name}: {file}, {file.stat().st_size / 1e6:.1f} MB, int8")
+            click.echo(f"{name}: {file}, {file.stat().st_size / 1e6:.1f} MB")
             continue
         folder = checkpoints.resolve(name)
         for portable in export(folder):

@@ -61,7 +61,9 @@ def card(path: Path) -> str:
     rows += [(title, settings[key]) for key, title in _SHOWN.items() if settings.get(key)]
     portable = path.with_suffix(".onnx")
     if portable.is_file():
-        rows.append(("for CPUs", f"{portable.name}, {portable.stat().st_size / 1e6:.1f} MB, int8"))
+        numbers = "int8" if settings["kind"] == "llm" else "float32"
+        size_mb = portable.stat().st_size / 1e6
+        rows.append(("for CPUs", f"{portable.name}, {size_mb:.1f} MB, {numbers}"))
     lines = [f"# {path.name}", "", f"{settings['kind']}: {_NETWORKS[settings['kind']]}.", ""]
     lines += ["| | |", "|---|---|", *(f"| {title} | {value} |" for title, value in rows)]
     return "\n".join(lines) + "\n"

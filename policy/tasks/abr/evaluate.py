@@ -7,19 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from policy.errors import PolicyError
 from policy.registry import abr_checkpoint
 from policy.tasks.abr.bandwidth import Floats
+from policy.tasks.abr.joint import ModelAbr
 from policy.tasks.abr.play import Played, play
+from policy.tasks.abr.portable import load_portable
 from policy.tasks.abr.rules import RULES, Abr, make_rule
 from policy.tasks.abr.session import Sessions
-
-if TYPE_CHECKING:
-    from policy.tasks.abr.joint import Decides
 
 RESAMPLES = 10_000
 _SEED = 20_251_211
@@ -51,37 +49,32 @@ def make_policy(text: str) -> Abr:
     """
     checkpoint = abr_checkpoint("default" if text == "policy" else text)
     if checkpoint is not None:
-        try:
-            from policy.tasks.abr.learned import load_policy
-        except ImportError as error:
-            raise _needs_pytorch(text, error) from None
-        return load_policy(checkpoint, portable=True)
+        return load_checkpoint(checkpoint)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
     if "/" in text and Path(text).is_dir():
         from policy.model.load import load_model
 
-        return make_joint(load_model(Path(text), "auto", task="abr"), text)
+        return ModelAbr(load_model(Path(text), "auto", task="abr"))
     names = ", ".join(RULES)
     raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
 
 
-def make_joint(model: Decides, name: str = "default") -> Abr:
-    """A model of several tasks as a player's policy. Raises PolicyError without PyTorch, which lays
-    out what such a model reads.
+def load_checkpoint(path: Path) -> Abr:
+    """A checkpoint as a policy: its exported file where there is one, which needs no PyTorch, else
+    the network itself. Raises PolicyError.
     """
+    portable = load_portable(path)
+    if portable is not None:
+        return portable
     try:
-        from policy.tasks.abr.joint import ModelAbr
+        from policy.tasks.abr.learned import load_policy
     except ImportError as error:
-        raise _needs_pytorch(name, error) from None
-    return ModelAbr(model)
-
-
-def _needs_pytorch(name: str, error: ImportError) -> PolicyError:
-    return PolicyError(
-        f"abr {name}: a trained network needs PyTorch ({error}); "
-        "pip install 'tbtest[policy]', or name a rule: policy:robust-mpc"
-    )
+        raise PolicyError(
+            f"abr {path}: a network that is not exported needs PyTorch ({error}); where PyTorch "
+            f"is: tbtest models export {path}; here: pip install 'tbtest[policy]', or name a rule"
+        ) from None
+    return load_policy(path)
 
 
 def policy_names(text: str) -> list[str]:

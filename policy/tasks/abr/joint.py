@@ -28,6 +28,6 @@ class ModelAbr(Stateless):
     def decide(self, sessions: Sessions) -> Ints:
         """Raises PolicyError for a ladder that is too long."""
         shared, by_level = observe(sessions)
-        batch = learned_task("abr").observation(1).batch(padded(shared.numpy(), by_level.numpy()))
+        batch = learned_task("abr").observation(1).batch(padded(shared, by_level))
         levels: Ints = self._model.decide(batch, 0).level
         return levels

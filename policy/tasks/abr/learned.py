@@ -14,9 +14,10 @@ from policy.tasks.abr.bandwidth import Ints
 from policy.tasks.abr.committee import MAX_MEMBERS, Committee
 from policy.tasks.abr.llm import LlmScorer
 from policy.tasks.abr.model import LevelScorer
-from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe
+from policy.tasks.abr.observation import PER_LEVEL, SHARED
 from policy.tasks.abr.rules.base import Stateless
 from policy.tasks.abr.session import Sessions
+from policy.tasks.abr.tensor_observation import observe
 from policy.tasks.abr.tensors import TensorSessions
 
 KINDS = ("mlp", "gru", "llm")
@@ -134,11 +135,9 @@ def load_policy(
     path: Path | str,
     device: torch.device | str = "cpu",
     backbone: str | None = None,
-    portable: bool = False,
 ) -> Learned:
     """A checkpoint as a policy; `backbone` is a folder of the language model's weights, if not the
-    default's. `portable` takes a language model's exported file, where there is one, which does
-    not learn. Raises PolicyError.
+    default's. Raises PolicyError.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -146,11 +145,6 @@ def load_policy(
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if settings.get("task") != "abr" or settings.get("kind") not in (*KINDS, "committee"):
             raise PolicyError(f"{path}: not a checkpoint for adaptive bitrate streaming")
-        if portable and settings["kind"] == "llm":
-            from policy.tasks.abr.portable import load_portable
-
-            if (scorer := load_portable(Path(path))) is not None:
-                return Learned(scorer)
         net = _described(settings, backbone)
         if isinstance(net, LlmScorer) and settings.get("fingerprint") != net.fingerprint:
             raise PolicyError(f"{path}: trained on other frozen weights than those loaded")

@@ -1,114 +1,143 @@
 """What a learned policy sees of a session, without units: log ratios to the session's own
 estimates.
+
+The formulas stand here once, for arrays of NumPy, which is all that players and servers need, and
+for tensors of PyTorch (`tensor_observation`), where training plays: `xp` is the module of the two.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from policy.tasks.abr.layout import LOOKAHEAD, PER_LEVEL, SHARED, SHARES
 from policy.tasks.abr.session import Sessions
-from policy.tasks.abr.tensors import TensorSessions
 
-__all__ = ["PER_LEVEL", "SHARED", "observe"]
+__all__ = ["PER_LEVEL", "SHARED", "Seen", "by_formula", "observe"]
+
+Array = Any
+"""An array of NumPy or a tensor of PyTorch."""
+Observed = NDArray[np.float32]
 
 
-def observe(
-    sessions: Sessions | TensorSessions, device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What n players know, float32 but for the whole numbers `chunk`, `level` [n] and `row`
+    [levels].
+
+    Histories [n, HISTORY] hold the last chunks, newest last, and 0 where there was none yet;
+    `utilities` and `size_bits_ahead` are [chunks, levels], utilities over what a second of stall
+    costs.
+    """
+
+    size_bits: Array
+    download_ms: Array
+    buffer_ms: Array
+    level: Array
+    chunk: Array
+    chunks_left: Array
+    row: Array
+    rates_kbps: Array
+    utilities: Array
+    size_bits_ahead: Array
+    chunk_ms: float
+    buffer_cap_ms: float
+
+
+def observe(sessions: Sessions) -> tuple[Observed, Observed]:
     """(what all levels share [n, SHARED], what differs by level [n, levels, PER_LEVEL]), float32.
 
     Every value is a ratio: to the harmonic mean of the last five throughputs, to the chunk's
     duration, to the buffer cap, or to the top of the ladder. The buffer is seen at several scales.
     """
-    video, state, qoe = sessions.video, sessions.state, sessions.qoe
-
-    def tensor(values: np.ndarray | Tensor) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float64).to(device).float()
-
-    bits, download = tensor(state.size_bits), tensor(state.download_ms)
-    known = (download > 0).float()
-    kbps = bits / download.clamp(min=1e-3)
-    newest = kbps[:, -5:].clamp(min=1e-3)
-    estimate = known[:, -5:].sum(1) / (known[:, -5:] / newest).sum(1).clamp(min=1e-9)
-    estimate = estimate.clamp(min=1e-3)
-    log_kbps = (kbps.clamp(min=1e-3) / estimate[:, None]).log().clamp(-4, 4) * known
-    chunk_ms, cap_ms = video.chunk_ms, sessions.buffer_cap_ms
-    buffer = tensor(state.buffer_ms)
-    rates = tensor(video.bitrates_kbps)
-    n, last = len(sessions), video.chunks - 1
-    # Sessions as arrays stand all at one chunk, those as tensors each at its own.
-    chunk = torch.as_tensor(sessions.chunk, device=device).expand(n)
-    utilities = tensor(qoe.utility / qoe.stall_per_s)
-    utility = utilities[chunk.clamp(max=last)]
-    level = torch.as_tensor(state.level, device=device)
-    last_utility = utilities[(chunk - 1).clamp(min=0), level]
-    spread = (log_kbps.square().sum(1) / known.sum(1)).sqrt()
-    lowest = torch.where(known > 0, log_kbps, torch.zeros_like(log_kbps)).amin(1)
-    left = (video.chunks - chunk).float()
-
-    def whole(value: float) -> Tensor:
-        return torch.full((n,), value, device=device)
-
-    shared = torch.cat(
-        [
-            log_kbps,
-            known,
-            (download / chunk_ms).log1p().clamp(max=4),
-            torch.stack(
-                [
-                    buffer / cap_ms,
-                    (buffer / chunk_ms).log1p(),
-                    (buffer / chunk_ms / 4).clamp(max=1),
-                    (buffer / 10_000).clamp(max=3),
-                    left / (left + 10),
-                    left.clamp(max=10) / 10,
-                    (estimate / rates[-1]).log().clamp(-4, 4),
-                    (estimate / rates[0]).log().clamp(-4, 4),
-                    last_utility,
-                    spread,
-                    lowest,
-                    whole(float(np.log(chunk_ms / 4000))),
-                    (estimate / rates[level]).log().clamp(-4, 4),
-                ],
-                dim=1,
-            ),
-        ],
-        dim=1,
+    video, state, n = sessions.video, sessions.state, len(sessions)
+    seen = Seen(
+        size_bits=state.size_bits.astype(np.float32),
+        download_ms=state.download_ms.astype(np.float32),
+        buffer_ms=state.buffer_ms.astype(np.float32),
+        level=state.level,
+        chunk=np.full(n, sessions.chunk),
+        chunks_left=np.full(n, sessions.chunks_left, np.float32),
+        row=np.arange(video.levels),
+        rates_kbps=video.bitrates_kbps.astype(np.float32),
+        utilities=(sessions.qoe.utility / sessions.qoe.stall_per_s).astype(np.float32),
+        size_bits_ahead=(video.sizes_bytes * 8).astype(np.float32),
+        chunk_ms=float(video.chunk_ms),
+        buffer_cap_ms=float(sessions.buffer_cap_ms),
     )
+    return by_formula(np, seen)
 
-    chunks = (chunk[:, None] + torch.arange(LOOKAHEAD, device=device)).clamp(max=last)
-    sizes_bits = tensor(video.sizes_bytes * 8)[chunks].transpose(1, 2)
+
+def by_formula(xp: Any, seen: Seen) -> tuple[Array, Array]:
+    """As `observe`, in arrays of the module `xp`. Arguments stand by position, since the two
+    modules name them differently.
+    """
+    known = (seen.download_ms > 0) * xp.ones_like(seen.download_ms)
+    kbps = xp.clip(seen.size_bits / xp.clip(seen.download_ms, 1e-3, None), 1e-3, None)
+    estimate = known[:, -5:].sum(1) / xp.clip((known[:, -5:] / kbps[:, -5:]).sum(1), 1e-9, None)
+    estimate = xp.clip(estimate, 1e-3, None)
+    last = len(seen.utilities) - 1
+    utility = seen.utilities[xp.clip(seen.chunk, None, last)]
+    last_utility = seen.utilities[xp.clip(seen.chunk - 1, 0, None), seen.level]
+    shared = _shared(xp, seen, known, kbps, estimate, last_utility)
+    return shared, _by_level(xp, seen, estimate, utility, last_utility)
+
+
+def _shared(
+    xp: Any, seen: Seen, known: Array, kbps: Array, estimate: Array, last_utility: Array
+) -> Array:
+    log_kbps = xp.clip(xp.log(kbps / estimate[:, None]), -4, 4) * known
+    spread = xp.sqrt(xp.square(log_kbps).sum(1) / xp.clip(known.sum(1), 1, None))
+    buffer, left, rates = seen.buffer_ms, seen.chunks_left, seen.rates_kbps
+    single = [
+        buffer / seen.buffer_cap_ms,
+        xp.log1p(buffer / seen.chunk_ms),
+        xp.clip(buffer / seen.chunk_ms / 4, None, 1),
+        xp.clip(buffer / 10_000, None, 3),
+        left / (left + 10),
+        xp.clip(left, None, 10) / 10,
+        xp.clip(xp.log(estimate / rates[-1]), -4, 4),
+        xp.clip(xp.log(estimate / rates[0]), -4, 4),
+        last_utility,
+        spread,
+        xp.amin(log_kbps, 1),
+        xp.zeros_like(buffer) + float(np.log(seen.chunk_ms / 4000)),
+        xp.clip(xp.log(estimate / rates[seen.level]), -4, 4),
+    ]
+    took = xp.clip(xp.log1p(seen.download_ms / seen.chunk_ms), None, 4)
+    return xp.concatenate([log_kbps, known, took, xp.stack(single, 1)], 1)
+
+
+def _by_level(xp: Any, seen: Seen, estimate: Array, utility: Array, last_utility: Array) -> Array:
+    last, top = len(seen.utilities) - 1, len(seen.row) - 1
+    ahead = [xp.clip(seen.chunk + later, None, last) for later in range(LOOKAHEAD)]
+    size_bits = xp.stack([seen.size_bits_ahead[chunk] for chunk in ahead], 2)
     # Download time of each level's next chunks over a chunk's duration [n, levels, LOOKAHEAD].
-    times = sizes_bits / (estimate[:, None, None] * chunk_ms)
-    needed = times[:, :, 0]
-    ahead = buffer[:, None] / chunk_ms
-    shares = torch.tensor(SHARES, device=device)
-    slack = ahead[..., None] - needed[..., None] / shares
-    levels = video.levels
-    row = torch.arange(levels, device=device)
+    times = size_bits / (estimate[:, None, None] * seen.chunk_ms)
+    buffer = seen.buffer_ms[:, None] / seen.chunk_ms
+    slack = xp.stack([buffer - times[:, :, 0] / share for share in SHARES], 2)
+    ones = xp.ones_like(utility)
+    row, level = seen.row[None], seen.level[:, None]
     change = utility - last_utility[:, None]
-    by_level = torch.cat(
+    single = [
+        utility,
+        change,
+        xp.abs(change),
+        xp.log(seen.rates_kbps / seen.rates_kbps[-1]) * ones,
+        (row == level) * ones,
+        (row > level) * ones,
+        (row == 0) * ones,
+        (row == top) * ones,
+    ]
+    return xp.concatenate(
         [
-            times.clamp(min=1e-4).log().clamp(-4, 4),
-            (-slack).clamp(0, 4),
-            slack.clamp(-1, 4) / 4,
-            torch.stack(
-                [
-                    utility,
-                    change,
-                    change.abs(),
-                    (rates / rates[-1]).log().expand(n, -1),
-                    (row[None] == level[:, None]).float(),
-                    (row[None] > level[:, None]).float(),
-                    (row == 0).float().expand(n, -1),
-                    (row == levels - 1).float().expand(n, -1),
-                ],
-                dim=2,
-            ),
+            xp.clip(xp.log(xp.clip(times, 1e-4, None)), -4, 4),
+            xp.clip(-slack, 0, 4),
+            xp.clip(slack, -1, 4) / 4,
+            xp.stack(single, 2),
         ],
-        dim=2,
+        2,
     )
-    return shared, by_level

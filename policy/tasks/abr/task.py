@@ -151,6 +151,6 @@ class AbrTask(LearnedTask):
         return card(file)
 
     def export(self, file: Path) -> Path:
-        from policy.tasks.abr.portable import export
+        from policy.tasks.abr.export import export
 
         return export(file)

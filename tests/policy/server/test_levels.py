@@ -114,21 +114,23 @@ def test_the_server_answers_players(stub: PolicyStub) -> None:
     assert "chunk: 0" in refused.value.details()
 
 
-def test_rules_need_no_pytorch_and_networks_say_so_in_one_line() -> None:
-    script = """
+def test_players_are_served_without_pytorch(tmp_path: Path) -> None:
+    """Rules and the shipped network; a network that is not exported says so in one line."""
+    script = f"""
 import sys
-sys.modules["torch"] = None
+sys.modules["torch"] = sys.modules["safetensors"] = None
 from policy.errors import PolicyError
 from policy.server.levels import Levels
-Levels(("robust-mpc",))
-for asked in ({"names": ("default",)}, {"names": ("default",), "shared": {"default": None}}):
-    try:
-        Levels(**asked)
-    except PolicyError as error:
-        print(error)
+from policy.tasks.abr.evaluate import make_policy
+Levels(("robust-mpc", "default"))
+make_policy("policy")
+try:
+    Levels(({str(tmp_path / "mine.safetensors")!r},))
+except PolicyError as error:
+    print(error)
 """
     command = [sys.executable, "-P", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2
-    assert all("a trained network needs PyTorch" in line for line in lines)
+    (line,) = done.stdout.splitlines()
+    assert "mine.safetensors: a network that is not exported needs PyTorch" in line
+    assert "tbtest models export" in line

@@ -51,6 +51,15 @@ def test_what_a_user_cannot_mend_is_raised(monkeypatch, error):
         main()
 
 
+def test_a_library_of_the_extra_that_is_missing_is_one_line(status, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "policy.tasks.abr.training.__main__", raising=False)
+    assert status("train", "--task", "abr", "--traces", "none", "--out", "x.safetensors") == 2
+    told = capsys.readouterr().err
+    assert told.startswith("tbtest: this needs torch: pip install 'tbtest[policy]'")
+    assert told.count("\n") == 1
+
+
 def test_the_help_gives_every_summary_whole():
     text = " ".join(CliRunner().invoke(testbed.cli.cli, ["--help"]).output.split())
     for name in testbed.cli.cli.list_commands(None):

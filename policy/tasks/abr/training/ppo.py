@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from policy.tasks.abr.bandwidth import Floats
 from policy.tasks.abr.learned import Learned, make_net, save_net
 from policy.tasks.abr.network import Model
-from policy.tasks.abr.observation import observe
+from policy.tasks.abr.tensor_observation import observe
 from policy.tasks.abr.tensors import TensorSessions
 from policy.tasks.abr.training.choosers import BolaChooser
 from policy.tasks.abr.training.material import (

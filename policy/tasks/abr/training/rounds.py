@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from policy.errors import PolicyError
 from policy.tasks.abr.learned import Learned, save_net
-from policy.tasks.abr.observation import observe
+from policy.tasks.abr.tensor_observation import observe
 from policy.tasks.abr.tensors import TensorSessions
 from policy.tasks.abr.training.choosers import Chooser, rules
 from policy.tasks.abr.training.material import Material

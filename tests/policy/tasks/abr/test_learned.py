@@ -13,9 +13,12 @@ from policy.tasks.abr.video import Video
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from policy.registry import ABR_DEFAULT  # noqa: E402
+from policy.tasks.abr import tensor_observation  # noqa: E402
 from policy.tasks.abr.committee import Committee  # noqa: E402
 from policy.tasks.abr.learned import Learned, load_net, load_policy, make_net, save_net  # noqa: E402
 from policy.tasks.abr.observation import PER_LEVEL, SHARED, observe  # noqa: E402
+from policy.tasks.abr.portable import load_portable  # noqa: E402
 from policy.tasks.abr.training.leaks import refuse_shared, shared_recordings  # noqa: E402
 from policy.tasks.abr.training.material import draw_video, material_of, split  # noqa: E402
 from policy.tasks.abr.training.ppo import PpoSettings, train_ppo  # noqa: E402
@@ -51,9 +54,28 @@ def test_observation_has_no_units():
     one = start(video(), pack([steady(1.0)]), rtt_ms=0)
     two = start(video(LADDER * 2), pack([steady(2.0)]), rtt_ms=0)
     for first, second in zip(observe(one), observe(two), strict=True):
-        assert torch.allclose(first, second, atol=1e-5)
+        np.testing.assert_allclose(first, second, atol=1e-5)
     assert observe(one)[0].shape == (1, SHARED)
     assert observe(one)[1].shape == (1, 3, PER_LEVEL)
+
+
+def test_the_shipped_network_and_what_it_sees_are_the_same_without_pytorch():
+    rng = np.random.default_rng(4)
+    ladder = np.array([300.0, 700.0, 1500.0, 4000.0])
+    sizes = ladder * 500 * rng.uniform(0.5, 1.5, (9, 4))
+    traces = [noisy(f"n{k}", k) for k in range(5)]
+    sessions = start(Video("test", 4000, ladder, sizes), pack(traces))
+    exported, network = load_portable(ABR_DEFAULT), load_policy(ABR_DEFAULT)
+    while not sessions.done:
+        for array, tensor in zip(
+            observe(sessions), tensor_observation.observe(sessions), strict=True
+        ):
+            assert array.dtype == np.float32
+            np.testing.assert_allclose(array, tensor.numpy(), atol=1e-5)
+        with torch.inference_mode():
+            expected = network.scores(sessions).numpy()
+        np.testing.assert_allclose(exported.scores(sessions), expected, atol=1e-4)
+        sessions.step(rng.integers(0, 4, 5))
 
 
 @pytest.mark.parametrize("kind", ["mlp", "gru"])

@@ -15,7 +15,7 @@ from policy.tasks.abr.video import Video
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from policy.tasks.abr.observation import observe  # noqa: E402
+from policy.tasks.abr.tensor_observation import observe  # noqa: E402
 from policy.tasks.abr.tensors import TensorTraces, start_tensors  # noqa: E402
 
 LADDER = np.array([300.0, 750.0, 1200.0])

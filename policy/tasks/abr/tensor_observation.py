@@ -1,0 +1,40 @@
+"""The observation as tensors, where training and networks of PyTorch need it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policy.tasks.abr.observation import Seen, by_formula
+from policy.tasks.abr.session import Sessions
+from policy.tasks.abr.tensors import TensorSessions
+
+
+def observe(
+    sessions: Sessions | TensorSessions, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """As `observation.observe`, on a device."""
+
+    def tensor(values: np.ndarray | Tensor) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float64).to(device).float()
+
+    video, state, qoe = sessions.video, sessions.state, sessions.qoe
+    # Sessions as arrays stand all at one chunk, those as tensors each at its own.
+    chunk = torch.as_tensor(sessions.chunk, device=device).expand(len(sessions))
+    seen = Seen(
+        size_bits=tensor(state.size_bits),
+        download_ms=tensor(state.download_ms),
+        buffer_ms=tensor(state.buffer_ms),
+        level=torch.as_tensor(state.level, device=device),
+        chunk=chunk,
+        chunks_left=(video.chunks - chunk).float(),
+        row=torch.arange(video.levels, device=device),
+        rates_kbps=tensor(video.bitrates_kbps),
+        utilities=tensor(qoe.utility / qoe.stall_per_s),
+        size_bits_ahead=tensor(video.sizes_bytes * 8),
+        chunk_ms=float(video.chunk_ms),
+        buffer_cap_ms=float(sessions.buffer_cap_ms),
+    )
+    shared, by_level = by_formula(torch, seen)
+    return shared, by_level
