@@ -11,7 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from agent import audit
 from agent.answers import Answers
+from agent.awaited import AwaitedWindows
 from agent.batch import Batch, Batcher
 from agent.config import AgentConfig
 from agent.datapath import Datapath
@@ -20,10 +22,7 @@ from agent.local_policy import LocalPolicy
 from agent.log import AgentLog
 
 FLUSH_NS = 25_000_000  # records are sent at least this often
-_AUDIT_NS = 1_000_000_000
-_RECLAIM_NS = 60_000_000_000
 LOCAL_TIER = "local"
-_NEVER = np.iinfo(np.int64).max
 _ACK, _CLOSES_WINDOW = (
     int(Kind.ACK),
     int(Flag.CLOSES_WINDOW),
@@ -71,19 +70,12 @@ class Agent:
         self._batcher = Batcher(slots, config.window_ns, netns_cookies=cookies)
         self._local = LocalPolicy(slots)
         self._staged: list[Records] = []
-        # The newest closed window of each flow, and when the local policy must answer it (_NEVER:
-        # answered).
-        self._due_ns: Integers = np.full(slots, _NEVER)
-        self._window: Integers = np.full(slots, -1)
-        self._answered: Integers = np.full(slots, -1)  # newest window that anybody has answered
-        self._end_ns: Integers = np.zeros(slots, np.int64)
-        self._close_ack_ns: Integers = np.zeros(slots, np.int64)
+        self._awaited = AwaitedWindows(slots, config.window_ns, config.deadline_ns)
         self._in_force = np.full(slots, "kernel", dtype="<U16")
         self._commanded = np.full(slots, -1)  # what the datapath last said: 1 or 0; -1: nothing yet
         self._silent = False
-        self._reclaimed: dict[int, int] = {}
         self._next_flush_ns = self._next_wake_ns = self._next_audit_ns = now_ns
-        self._dropped, self._refused = datapath.dropped(), datapath.refused()
+        self._audit = audit.Audit(datapath, self._batcher, log)
         self.counts = {
             "records": 0,
             "windows": 0,
@@ -136,11 +128,11 @@ class Agent:
         if self._batcher.unknown:
             self._batcher.reconcile(self._datapath.flows, list(self._batcher.unknown), now_ns)
         # Before newer windows close: the one that is overdue gets its answer.
-        self._answer_locally(np.flatnonzero(self._due_ns <= now_ns), now_ns)
+        self._answer_locally(self._awaited.overdue(now_ns), now_ns)
         self._send_ripe(now_ns)
         if now_ns >= self._next_audit_ns:
-            self._next_audit_ns = now_ns + _AUDIT_NS
-            self._audit(now_ns)
+            self._next_audit_ns = now_ns + audit.INTERVAL_NS
+            self._audit.run(now_ns)
         self._batcher.expire(now_ns)
         self._send_ripe(now_ns, always=True)
         self._follow_control(records)
@@ -148,7 +140,7 @@ class Agent:
         expiry_ns = self._batcher.next_expiry_ns(now_ns)
         if expiry_ns is not None:
             self._next_flush_ns = max(now_ns + 1_000_000, min(self._next_flush_ns, expiry_ns))
-        self._next_wake_ns = min(self._next_flush_ns, int(self._due_ns.min()))
+        self._next_wake_ns = min(self._next_flush_ns, self._awaited.next_due_ns)
         for at_ns, event, detail in self._client.events() if self._client else ():
             self._log.event(at_ns, -1, event, detail)
         self._log.flush(now_ns)
@@ -163,8 +155,7 @@ class Agent:
     def _take(self, batch: Batch, now_ns: int) -> None:
         for opened in batch.opens:
             self._local.open(opened.slot, opened.open_ns)
-            self._due_ns[opened.slot], self._window[opened.slot] = _NEVER, -1
-            self._answered[opened.slot] = -1
+            self._awaited.open(opened.slot)
             self._in_force[opened.slot] = "kernel"
             self._commanded[opened.slot] = -1
             met = (opened.slot, opened.generation) in self._adopted
@@ -176,7 +167,7 @@ class Agent:
             self._client.send(batch, now_ns)  # first of all: a window waits for its answer
         flows = self._batcher.flow
         for slot, generation in batch.closes:
-            self._due_ns[slot] = _NEVER
+            self._awaited.close(slot)
             self._log.event(
                 now_ns, int(flows[slot]), "close", f"slot {slot} generation {generation}"
             )
@@ -189,19 +180,11 @@ class Agent:
 
     def _expect_answers(self, windows: npt.NDArray[np.void], now_ns: int) -> None:
         windows = windows[self._batcher.generation[windows["slot"]] == windows["generation"]]
-        slots = windows["slot"]
         self.counts["windows"] += len(windows)
-        self._window[slots] = windows["window"]  # of several the newest stays: they come in order
-        self._end_ns[slots] = windows["end_ns"]
-        self._close_ack_ns[slots] = windows["close_ack_ns"]
-        if self._client and self._client.connected:
-            # An older window that still waits (the deadline may be longer than a window) keeps its
-            # earlier time.
-            self._due_ns[slots] = np.minimum(
-                self._due_ns[slots], windows["end_ns"] + self._config.deadline_ns
-            )
-        else:
-            self._answer_locally(np.unique(slots), now_ns)
+        awaited = self._client is not None and self._client.connected
+        self._awaited.closed(windows, awaited=awaited)
+        if not awaited:
+            self._answer_locally(np.unique(windows["slot"]), now_ns)
 
     def _follow_control(self, records: Records) -> None:
         """Log where the datapath says that control passed between agent and kernel."""
@@ -217,37 +200,16 @@ class Agent:
                     int(state["at_ns"]), int(self._batcher.flow[slot]), "control", detail
                 )
 
-    def _audit(self, now_ns: int) -> None:
-        """Heal what missing records hid, and report losses."""
-        table = self._datapath.flows
-        suspects = np.flatnonzero((table["live"] != 0) | (self._batcher.generation != 0))
-        self._batcher.reconcile(table, suspects.tolist(), now_ns)
-        dropped, refused = self._datapath.dropped(), self._datapath.refused()
-        if dropped > self._dropped:
-            self._log.event(now_ns, -1, "overrun", f"{dropped - self._dropped} records dropped")
-            self._dropped = dropped
-        if refused > self._refused:
-            self._log.event(now_ns, -1, "refused", f"{refused - self._refused} flows found no slot")
-            self._refused = refused
-            live = self._batcher.live()
-            for slot in live[self._batcher.last_ns[live] + _RECLAIM_NS < now_ns].tolist():
-                generation = int(self._batcher.generation[slot])
-                if self._reclaimed.get(slot) != generation:
-                    self._reclaimed[slot] = generation
-                    self._datapath.free_slot(slot)
-
     def _apply(self, batches: Sequence[Answers]) -> None:
         """Command what the server answered. The newest window wins; what cannot be used is
         counted.
         """
         for received in batches:
-            valid = received.valid(len(self._window))
+            valid = received.valid(len(self._awaited))
             answers = received.only(valid)
             slots = answers.slot
             current = self._batcher.generation[slots] == answers.generation
-            current &= (answers.window >= self._answered[slots]) & (
-                answers.window <= self._window[slots]
-            )
+            current &= self._awaited.current(answers)
             self.counts["invalid_answers"] += len(received) - len(answers)
             self.counts["stale_answers"] += int(np.count_nonzero(~current))
             answers = answers.only(current)
@@ -256,33 +218,24 @@ class Agent:
                     answers.slot, answers.generation, answers.pacing_rate_bps, answers.cwnd_packets
                 )
                 self._answered_by_server(answers, self._clock())
-        self._next_wake_ns = min(self._next_flush_ns, int(self._due_ns.min()))
+        self._next_wake_ns = min(self._next_flush_ns, self._awaited.next_due_ns)
 
     def _answered_by_server(self, answers: Answers, applied_ns: int) -> None:
         slots = answers.slot
         self._local.commanded(slots)
-        self._answered[slots] = answers.window
-        newest = answers.window == self._window[slots]
-        self._due_ns[slots] = np.where(
-            newest, _NEVER, self._end_ns[slots] + self._config.deadline_ns
-        )
-        end_ns = (
-            self._end_ns[slots] - (self._window[slots] - answers.window) * self._config.window_ns
-        )
-        missed = answers.received_ns - end_ns > self._config.deadline_ns
+        met = self._awaited.answered(answers)
         self.counts["decisions"] += len(answers)
-        self.counts["deadline_missed"] += int(np.count_nonzero(missed))
-        if self._silent and newest.any():
+        self.counts["deadline_missed"] += int(np.count_nonzero(met.missed))
+        if self._silent and met.newest.any():
             self._silent = False
             self._log.event(answers.received_ns, -1, "server-answers", "")
-        close_ack_ns = np.where(newest, self._close_ack_ns[slots], 0)
         self._log.decisions(
             {
                 "flow": self._batcher.flow[slots],
                 "generation": answers.generation,
                 "window": answers.window,
-                "window_end_ns": end_ns,
-                "close_ack_ns": close_ack_ns,
+                "window_end_ns": met.end_ns,
+                "close_ack_ns": met.close_ack_ns,
                 "received_ns": np.full(len(slots), answers.received_ns),
                 "applied_ns": np.full(len(slots), applied_ns),
                 "pacing_rate_bps": answers.pacing_rate_bps,
@@ -290,7 +243,7 @@ class Agent:
                 "tier": answers.tier,
                 "queue_ns": answers.queue_ns,
                 "compute_ns": answers.compute_ns,
-                "deadline_missed": missed,
+                "deadline_missed": met.missed,
                 "reasons": answers.reasons,
             }
         )
@@ -300,7 +253,7 @@ class Agent:
         """The server is late or gone: the local policy answers the newest window of these flows."""
         if not len(slots):
             return
-        self._due_ns[slots] = _NEVER
+        self._awaited.given_up(slots)
         slots = slots[self._batcher.generation[slots] > 0]
         rates_bps, cwnds = self._local.decide(slots)
         usable = np.isfinite(rates_bps)
@@ -311,7 +264,7 @@ class Agent:
         self._datapath.command(slots, generations, rates_bps, cwnds)
         applied_ns = self._clock()
         missed = self._client is not None
-        self._answered[slots] = self._window[slots]
+        self._awaited.answered_locally(slots)
         self.counts["local_decisions"] += len(slots)
         self.counts["deadline_missed"] += len(slots) * missed
         if missed and not self._silent:
@@ -322,9 +275,9 @@ class Agent:
             {
                 "flow": self._batcher.flow[slots],
                 "generation": generations,
-                "window": self._window[slots],
-                "window_end_ns": self._end_ns[slots],
-                "close_ack_ns": self._close_ack_ns[slots],
+                "window": self._awaited.window[slots],
+                "window_end_ns": self._awaited.end_ns[slots],
+                "close_ack_ns": self._awaited.close_ack_ns[slots],
                 "received_ns": zeros,
                 "applied_ns": np.full(len(slots), applied_ns),
                 "pacing_rate_bps": rates_bps,

@@ -23,10 +23,11 @@ from policy.api import Actions
 from policy.errors import NoDecision, PolicyError
 from policy.server import kept, models
 from policy.server.config import read
-from policy.server.core import Core, Outgoing
+from policy.server.core import Core
 from policy.server.inputs import opened
 from policy.server.lanes import Job
 from policy.server.metrics import Metrics
+from policy.server.outgoing import Outgoing
 
 
 class InlineClient:

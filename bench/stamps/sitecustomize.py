@@ -75,7 +75,7 @@ def _server() -> None:
     import numpy as np
 
     from policy.protocol import policy_pb2
-    from policy.server import grpc_server
+    from policy.server import grpc_server, service
     from policy.server.core import Core
     from policy.server.streams import Streams
 
@@ -118,7 +118,7 @@ def _server() -> None:
             numbers = np.frombuffer(decisions.window, "<i8").tolist()
             _stamp(f"put:{decisions.tier}", numbers)
 
-    _around(grpc_server.Outbox, "put", put)
+    _around(service.Outbox, "put", put)
     serialize = policy_pb2.ServerMessage.SerializeToString
 
     def writing(message: Any) -> bytes:

@@ -4,78 +4,25 @@ it.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from policy.api import Actions, FlowBatch, Policy
+from policy.api import Actions, FlowBatch
 from policy.protocol import columns as col
 from policy.protocol import policy_pb2 as pb
-from policy.scheduler.adaptive import AdaptiveScheduler
-from policy.scheduler.rules import Reason
-from policy.server.config import ServerConfig, build
-from policy.server.core import Core
-from policy.server.metrics import Metrics
-from policy.server.streams import LimitError, ProtocolError, Session
-
-MS = 1_000_000
-
-
-class FakeModel:
-    """A model tier that asks for 7 Mbit/s."""
-
-    def __init__(self, name: str = "llm", rate: float = 7e6) -> None:
-        self.name, self.rate = name, rate
-        self.forgotten: list[int] = []
-
-    def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
-        return Actions(np.full(len(batch), self.rate), np.full(len(batch), 10.0))
-
-    def forget(self, flows: list[int]) -> None:
-        self.forgotten += flows
-
-
-def core(model: Policy | None = None, **settings_: object) -> Core:
-    small = {"flows": 16, "flows_per_stream": 8, "streams": 2, "records_per_batch": 100}
-    config: ServerConfig = build({"difficult": None, "limits": small} | settings_, "test")
-    models = {model.name: model} if model else {}
-    return Core(
-        config.model_copy(update={"difficult": model.name if model else None}), models, Metrics()
-    )
-
-
-def connect(c: Core, agent: object, policy: str = "gcc") -> Session:
-    return c.streams.connect(agent.hello(policy))[0]  # type: ignore[attr-defined]
-
-
-def answers(c: Core, now_ns: int = 0) -> list[pb.ServerMessage]:
-    return [message for _, message in c.tick(now_ns)]
-
-
-def decided(messages: list[pb.ServerMessage]) -> list[col.Columns]:
-    return [
-        col.unpack(m.decisions, col.DECISIONS)
-        for m in messages
-        if m.WhichOneof("message") == "decisions"
-    ]
-
-
-def rejected(messages: list[pb.ServerMessage]) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for message in messages:
-        counts.update(message.rejected.count)
-    return counts
-
-
-def play(
-    c: Core, session: Session, *states: pb.StateBatch, now_ns: int = 0
-) -> list[pb.ServerMessage]:
-    for state in states:
-        c.streams.receive(session, state, now_ns)
-    return answers(c, now_ns)
+from policy.server.streams import LimitError, ProtocolError
+from tests.policy.server.served import (
+    MS,
+    FakeModel,
+    answers,
+    connect,
+    core,
+    decided,
+    play,
+    rejected,
+)
 
 
 def test_batches_are_no_larger_than_the_model_takes_at_once(make_agent) -> None:
@@ -280,97 +227,6 @@ def test_garbage_in_well_formed_columns_never_breaks_it(make_agent, data) -> Non
             assert (columns["cwnd_packets"] > 0).all()
 
 
-def difficult(make_agent, **settings_: object):
-    """A core whose flows are difficult and have just had a window; its session and first
-    answers.
-    """
-    c = core(FakeModel(), **settings_)
-    agent = make_agent(queue_ms=100.0)
-    session = connect(c, agent, "apc")
-    return c, session, agent, play(c, session, agent.opening(), agent.window())
-
-
-def test_difficult_flows_get_the_light_answer_first_and_the_models_after(make_agent) -> None:
-    c, _, _, first = difficult(make_agent)
-    (columns,) = decided(first)
-    assert first[0].decisions.tier == "persistence"
-    assert columns["reasons"].tolist() == [int(Reason.QUEUEING_DELAY)] * 2
-    job = c.next_job("llm", 10 * MS)
-    assert job is not None
-    assert c.next_job("llm", 10 * MS) is None  # one batch at a time
-    ((_, message),) = c.finish(job, job.lane.tier.decide(job.batch, 0), 30 * MS)
-    second = col.unpack(message.decisions, col.DECISIONS)
-    assert message.decisions.tier == "llm"
-    assert message.decisions.compute_ns == 20 * MS
-    assert second["queue_ns"].tolist() == [10 * MS] * 2
-    assert second["window"].tolist() == columns["window"].tolist()
-    assert second["pacing_rate_bps"].tolist() == [7e6] * 2
-
-
-def test_easy_flows_do_not_go_to_the_model(agent) -> None:
-    c = core(FakeModel())
-    session = connect(c, agent, "apc")
-    play(c, session, agent.opening(), agent.window())
-    assert c.next_job("llm", 0) is None
-    assert (c.metrics.difficult, c.metrics.admitted) == (0, 0)
-
-
-def test_a_late_answer_is_dropped_and_counted(make_agent) -> None:
-    c, _, _, _ = difficult(make_agent)
-    job = c.next_job("llm", 0)
-    assert job is not None
-    assert c.finish(job, job.lane.tier.decide(job.batch, 0), 101 * MS) == []
-    assert c.metrics.late == {"llm": 2}
-    assert c.metrics.dropped["llm", "late"] == 2
-
-
-def test_an_answer_on_an_older_window_is_dropped(make_agent) -> None:
-    c, session, agent, _ = difficult(make_agent)
-    job = c.next_job("llm", 0)
-    assert job is not None
-    play(c, session, agent.window(), now_ns=50 * MS)
-    assert c.finish(job, job.lane.tier.decide(job.batch, 0), 60 * MS) == []
-    assert c.metrics.dropped["llm", "superseded"] == 2
-
-
-def test_an_answer_on_ended_or_reused_flows_is_dropped(make_agent) -> None:
-    c, session, agent, _ = difficult(make_agent)
-    job = c.next_job("llm", 0)
-    assert job is not None
-    c.disconnect(session)
-    session = connect(c, agent, "apc")
-    agent.sequence, agent.windows_done = 0, 0
-    play(c, session, agent.opening())
-    assert c.finish(job, job.lane.tier.decide(job.batch, 0), 10 * MS) == []
-    assert c.metrics.dropped["llm", "flow_ended"] == 2
-
-
-@pytest.mark.parametrize(("rate", "reason"), [(np.nan, "not_a_rate"), (-1.0, "not_a_rate")])
-def test_a_model_that_answers_nonsense_is_not_believed(make_agent, rate, reason) -> None:
-    c, _, _, _ = difficult(make_agent)
-    job = c.next_job("llm", 0)
-    assert job is not None
-    actions = Actions(np.full(2, rate), np.full(2, 10.0))
-    assert c.finish(job, actions, 10 * MS) == []
-    assert c.metrics.dropped["llm", reason] == 2
-
-
-def test_a_model_that_fails_leaves_the_lane_usable(make_agent) -> None:
-    c, session, agent, _ = difficult(make_agent)
-    job = c.next_job("llm", 0)
-    assert job is not None
-    assert c.finish(job, None, 10 * MS) == []
-    play(c, session, agent.window(), now_ns=100 * MS)
-    assert c.next_job("llm", 100 * MS) is not None
-
-
-def test_when_the_model_is_too_slow_nothing_is_admitted(make_agent) -> None:
-    c, _, _, first = difficult(make_agent, admission={"first_guess_ms": 200})
-    assert len(decided(first)) == 1
-    assert c.next_job("llm", 0) is None
-    assert (c.metrics.difficult, c.metrics.admitted) == (2, 0)
-
-
 def test_a_model_alone_answers_every_window_even_late(agent) -> None:
     c = core(FakeModel())
     session = connect(c, agent, "llm")
@@ -404,21 +260,6 @@ def test_a_flow_met_in_mid_life_starts_with_the_window_open_now(agent) -> None:
     messages = play(c, session, opening, agent.window())
     assert len(decided(messages)) == 1
     assert rejected(messages) == {}
-
-
-def test_a_scheduler_is_told_what_came_of_each_answer(make_agent, monkeypatch) -> None:
-    c, session, agent, _ = difficult(make_agent)
-    told = []
-    monkeypatch.setattr(
-        c.scheduler, "feedback", lambda batch, by_model: told.append(by_model.tolist())
-    )
-    job = c.next_job("llm", 10 * MS)
-    assert job is not None
-    c.finish(job, job.lane.tier.decide(job.batch, 0), 30 * MS)
-    play(c, session, agent.window())
-    assert told == [[True, True]]
-    play(c, session, agent.window())
-    assert told == [[True, True], [False, False]]
 
 
 class Noting(FakeModel):
@@ -455,21 +296,3 @@ def test_a_wrong_column_of_objectives_ends_the_stream(make_agent) -> None:
     opening.opens.objective = np.zeros(1, "<f4").tobytes()
     with pytest.raises(ProtocolError, match=r"Opens.objective: 4 bytes, expected 2 elements"):
         c.streams.receive(session, opening, 0)
-
-
-def test_an_adaptive_scheduler_is_told_the_load_and_the_outcomes(make_agent) -> None:
-    model = FakeModel()
-    c = core(model, scheduler="adaptive", adaptive={"explore": 0.0})
-    agent = make_agent(flows=2, queue_ms=200.0)
-    session = connect(c, agent, "apc")
-    play(c, session, agent.opening())
-    for window in range(20):
-        now_ns = window * 100 * MS
-        play(c, session, agent.window(), now_ns=now_ns)
-        if job := c.next_job("llm", now_ns):
-            c.finish(job, model.decide(job.batch, now_ns), now_ns + 5 * MS)
-    assert isinstance(c.scheduler, AdaptiveScheduler)
-    # The model has time for far more than these two flows.
-    assert c.scheduler.level == c.scheduler.config.lowest
-    # The first window of a flow has no outcome yet.
-    assert c.scheduler.value.count.sum() == 2 * 19
