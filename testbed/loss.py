@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from testbed.errors import UserError
-from testbed.links.base import Loss, Policer, Reorder
+from testbed.links.impairments import Loss, Policer, Reorder
 from testbed.units import (
     format_duration,
     format_rate,

@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 
 from testbed.buffer import Buffer
 from testbed.errors import UserError
-from testbed.links.base import Loss as LossModel
-from testbed.links.base import Policer, Reorder
+from testbed.links.impairments import Loss as LossModel
+from testbed.links.impairments import Policer, Reorder
 from testbed.loss import (
     format_loss,
     format_policer,

@@ -8,7 +8,6 @@ say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -21,11 +20,11 @@ from pydantic import (
 )
 
 from plugins import absolute
-from settings import SettingsError, first_mistake, parse_yaml, read_mapping
+from settings import first_mistake
 from testbed.buffer import Buffer
 from testbed.controllers.registry import full_names
 from testbed.errors import UserError
-from testbed.links.base import Policer, Reorder
+from testbed.links.impairments import Policer, Reorder
 from testbed.links.queues import QueueKind
 from testbed.parts import (
     About,
@@ -280,31 +279,3 @@ def parse_scenario(data: Mapping[str, Any], source: str) -> Scenario:
         return Scenario.model_validate(data)
     except ValidationError as error:
         raise UserError(f"{source}: {first_mistake(error, Scenario)}") from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a scenario or grid file. Raises UserError naming file and line."""
-    try:
-        return read_mapping(path, "a scenario or grid")
-    except SettingsError as error:
-        raise UserError(str(error)) from error
-
-
-def set_key(data: dict[str, Any], assignment: str) -> None:
-    """Apply ``key.sub=value`` (value in YAML) to ``data`` in place. Raises UserError."""
-    key, separator, text = assignment.partition("=")
-    if not separator or not key:
-        raise UserError(
-            f"--set {assignment}: write it as key=value, for example flow_options.fps=60"
-        )
-    try:
-        value = parse_yaml(text, f"--set {assignment}")
-    except SettingsError as error:
-        raise UserError(str(error)) from error
-    *parents, last = key.split(".")
-    for parent in parents:
-        child = data.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise UserError(f"--set {assignment}: {parent} holds a value, not a mapping")
-        data = child
-    data[last] = value

@@ -33,7 +33,7 @@ from policy.tasks.congestion.simulator import Links
 from testbed.collect.collection import plan
 from testbed.collect.grid import make_grid
 from testbed.grid.sources import write_sources
-from testbed.scenario import read_yaml
+from testbed.mappings import read_yaml
 
 Floats = NDArray[np.float64]
 OBJECTIVES = "0,0.25,0.5,0.75,1"

@@ -15,7 +15,7 @@ import click
 from testbed.collect.collection import plan
 from testbed.collect.grid import make_grid
 from testbed.collect.simulated import Simulated, left, run_simulated, simulable
-from testbed.scenario import read_yaml
+from testbed.mappings import read_yaml
 
 GRID = Path(__file__).with_name("congestion.yaml")
 

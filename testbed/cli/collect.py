@@ -99,7 +99,7 @@ def collect(
     from testbed.collect.collection import plan
     from testbed.collect.grid import make_grid
     from testbed.grid.worker import Way
-    from testbed.scenario import read_yaml
+    from testbed.mappings import read_yaml
 
     data = read_yaml(grid_file) if grid_file is not None else {}
     if controllers is not None:

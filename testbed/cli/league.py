@@ -148,8 +148,8 @@ def league(
     from testbed.league.grid import make_grid
     from testbed.league.plan import check_schemes, plan
     from testbed.league.pool import pool
+    from testbed.mappings import read_yaml, set_key
     from testbed.run.prepared import require_root
-    from testbed.scenario import read_yaml, set_key
 
     if pooled:
         if grid_file is not None:

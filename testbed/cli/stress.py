@@ -79,7 +79,7 @@ def stress(
         tbtest stress --only loss+capacity+server --cc policy:gcc,bbr --keep-runs
     """
     from testbed.errors import UserError
-    from testbed.scenario import read_yaml, set_key
+    from testbed.mappings import read_yaml, set_key
     from testbed.stress.plan import plan
 
     data = read_yaml(grid_file) if grid_file else {}

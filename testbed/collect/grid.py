@@ -15,8 +15,9 @@ from testbed.buffer import Buffer
 from testbed.controllers.registry import parse
 from testbed.grid.axes import Axes, Generated, Splits, Traffic, known_names, make_axes
 from testbed.grid.expand import GridRun, digest, scenario_of, seed_of
+from testbed.mappings import read_yaml
 from testbed.quantities import BufferSize, DurationNs
-from testbed.scenario import Scenario, read_yaml
+from testbed.scenario import Scenario
 from testbed.units import format_duration
 from traces.bundled import index as bundled
 

@@ -42,7 +42,7 @@ from testbed.collect.experience import taken_log2
 from testbed.collect.grid import CollectRun
 from testbed.controllers.registry import APC, label, parse
 from testbed.errors import UserError
-from testbed.run.prepared import trace_start_ns
+from testbed.run.capacity import trace_start_ns
 from testbed.scenario import Scenario
 from traces.parquet import read_parquet
 

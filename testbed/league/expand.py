@@ -16,7 +16,7 @@ from testbed.grid.axes import Traffic
 from testbed.grid.expand import digest, scenario_of, seed_of
 from testbed.league.grid import LeagueCell, LeagueGrid
 from testbed.league.traces import LeagueTrace
-from testbed.links.base import Loss
+from testbed.links.impairments import Loss
 from testbed.loss import format_loss
 from testbed.parts import CrossTraffic
 from testbed.scenario import Scenario

@@ -2,7 +2,7 @@
 backends.
 """
 
-from testbed.links.base import backend, backend_names, register
+from testbed.links.registry import backend, backend_names, register
 from testbed.links.relay.backend import RelayBackend
 from testbed.links.tc.backend import TcBackend
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from testbed.links.base import Attachment, Link, LinkSpec, Loss, Policer, Queue, Reorder
+from testbed.links.base import Attachment, Link, LinkSpec, Queue
+from testbed.links.impairments import Loss, Policer, Reorder
 from testbed.network.ping import ECHO_BYTES, MIN_INTERVAL_S, PingFailed, ping_pairs
 from testbed.network.routing import Routing
 from testbed.system.netns import NetNs

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from settings import first_mistake
 from testbed.errors import UserError
+from testbed.mappings import read_yaml
 from testbed.parts import About
-from testbed.scenario import Scenario, parse_scenario, read_yaml
+from testbed.scenario import Scenario, parse_scenario
 from testbed.suite.scale import scaled
 
 _ABOUT = "suite.yaml"

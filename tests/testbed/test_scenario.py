@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from testbed.buffer import Buffer
 from testbed.errors import UserError
-from testbed.links.base import Loss
+from testbed.links.impairments import Loss
 from testbed.loss import format_loss, parse_loss
-from testbed.scenario import parse_scenario, read_yaml, set_key
+from testbed.mappings import read_yaml, set_key
+from testbed.scenario import parse_scenario
 
 
 @given(
@@ -119,7 +120,7 @@ def test_loss_forms() -> None:
     ],
 )
 def test_a_flag_that_is_given_is_given(flags: dict[str, object], key: str) -> None:
-    from testbed.cli.run import scenario_from
+    from testbed.cli.scenario_flags import scenario_from
 
     with pytest.raises(UserError, match=key):
         scenario_from(None, flags, ())

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
+from testbed.links.base import Attachment, Direction, LinkSpec, Queue
+from testbed.links.impairments import Loss
 from testbed.links.tc.backend import TcBackend
 from testbed.system.netns import NetNs
 from testbed.system.scope import Scope

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from testbed.links.base import Direction, LinkSpec, Loss, Queue
+from testbed.links.base import Direction, LinkSpec, Queue
+from testbed.links.impairments import Loss
 
 if TYPE_CHECKING:
     from traces.model import Trace

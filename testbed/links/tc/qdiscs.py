@@ -14,7 +14,8 @@ from pyroute2 import IPRoute
 from pyroute2.netlink import nla
 
 from testbed.errors import UserError
-from testbed.links.base import Attachment, Direction, DirectionSample, Loss
+from testbed.links.base import Attachment, Direction, DirectionSample
+from testbed.links.impairments import Loss
 
 ETHERNET_BYTES = 14
 FRAME_BYTES = 1514

@@ -8,7 +8,8 @@ import pytest
 
 from testbed.errors import UserError
 from testbed.links import backend, backend_names
-from testbed.links.base import PACKET_SCHEMA, Direction, DirectionRecord, LinkRecord, Loss, Queue
+from testbed.links.base import PACKET_SCHEMA, Direction, DirectionRecord, LinkRecord, Queue
+from testbed.links.impairments import Loss
 
 
 def test_mean_loss() -> None:

@@ -17,7 +17,8 @@ import pytest
 
 import topologies
 from testbed.errors import UserError
-from testbed.links.base import Attachment, Direction, LinkSpec, Loss, Queue
+from testbed.links.base import Attachment, Direction, LinkSpec, Queue
+from testbed.links.impairments import Loss
 from testbed.links.relay.backend import RelayBackend
 from testbed.network import Bottleneck, build
 from testbed.network.build import link_spec

@@ -14,10 +14,9 @@ from testbed.links.base import (
     RANDOM_LOSS,
     TAIL_DROP,
     Direction,
-    Loss,
     Queue,
-    Reorder,
 )
+from testbed.links.impairments import Loss, Reorder
 from traces.forms import Steps
 from traces.model import Trace, constant
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from testbed.links.base import Direction, LinkSpec, Loss, Policer, Queue, Reorder
+from testbed.links.base import Direction, LinkSpec, Queue
+from testbed.links.impairments import Loss, Policer, Reorder
 from testbed.links.relay.spec import write_spec
 from traces.forms import Opportunities, Steps
 from traces.model import Trace

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from testbed.errors import UserError
-from testbed.links.base import DELIVERED, POLICED, Direction, Policer
+from testbed.links.base import DELIVERED, POLICED, Direction
+from testbed.links.impairments import Policer
 from traces.forms import Steps
 from traces.model import Trace, constant
 

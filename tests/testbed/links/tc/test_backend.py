@@ -11,7 +11,8 @@ import time
 import pytest
 
 from testbed.errors import UserError
-from testbed.links.base import PACKET_SCHEMA, Attachment, Direction, Link, LinkSpec, Loss, Queue
+from testbed.links.base import PACKET_SCHEMA, Attachment, Direction, Link, LinkSpec, Queue
+from testbed.links.impairments import Loss
 from testbed.links.tc.backend import TcBackend
 from testbed.links.tc.probe import missing_features
 from testbed.system.netns import NetNs

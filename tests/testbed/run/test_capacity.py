@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.run.prepared import trace_start_ns
+from testbed.run.capacity import trace_start_ns
 from testbed.scenario import parse_scenario
 from testbed.units import NS_PER_S
 from traces.forms import Steps
