@@ -15,6 +15,7 @@ from testbed.system.scope import Scope
 from testbed.virtual.job import OUTCOME, Outcome
 from testbed.virtual.kernel import Kernel, cache
 from testbed.virtual.loops import compiled
+from testbed.virtual.processor import own_processor
 
 START_NS = 1_767_225_600 * 10**9
 """The guest's wall clock at its boot: 2026-01-01, whenever that is."""
@@ -34,6 +35,8 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "NO_COLOR": "1",
     "TERM": "dumb",
+    # Python's own, which is a tenth of setuptools' to import: Mininet compares versions with it.
+    "SETUPTOOLS_USE_DISTUTILS": "stdlib",
 }
 # Where programs and the user's own traces and models are found.
 _PASSED = ("PATH", "HOME", "PYTHONPATH", "XDG_DATA_HOME", "XDG_CACHE_HOME")
@@ -116,7 +119,10 @@ def run(
             (scope.tmp / name).symlink_to(folder.resolve())
     preload = {"LD_PRELOAD": str(kernel.entropy), "TBTEST_GUEST_SEED": str(seed)}
     booted = command(kernel, memory_mib=memory_mib(flows))
-    guest = scope.spawn(["env", "-C", str(scope.tmp), *booted], name="guest", env=preload)
+    processor = scope.enter(own_processor(kept))
+    pinned = ["taskset", "-c", str(processor)] if processor is not None else []
+    argv = ["env", "-C", str(scope.tmp), *pinned, *booted]
+    guest = scope.spawn(argv, name="guest", env=preload)
     said: list[str] = []
     try:
         while True:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.abc
 import os
+import sys
 import traceback
 
 from testbed.controllers.registry import parse
@@ -30,6 +32,19 @@ def preload(scenario: Scenario) -> None:
     agents = any(parse(name).kind in ("policy", "observe") for name in scenario.cc)
     for name in (*_IN_TRAFFIC, *(_IN_AGENTS if agents else ())):
         importlib.import_module(name)
+    if ".py" not in scenario.model_dump_json():  # the user's own code may want it
+        sys.meta_path.insert(0, _NoPandas())
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    """Finds everything but pandas, which Arrow imports to tell its types from others: no table of a
+    run has any, and importing it takes a second of the processor.
+    """
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        """Raises ImportError for pandas, and leaves the rest to others."""
+        if name == "pandas":
+            raise ImportError(name)
 
 
 def run(job: Job) -> Outcome:

@@ -1,0 +1,1 @@
+"""Virtual time held against a live machine, and what it costs."""
