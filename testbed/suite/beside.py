@@ -29,6 +29,12 @@ class Entry:
         """The worst mark of the column's lines."""
         return worst(self.lines.get(column, ()))
 
+    def kept(self, column: str) -> str:
+        """How many of the column's expectations held in these runs: 3 of 4; empty if not run."""
+        lines = self.lines.get(column, ())
+        held = sum(line.held is True for line in lines)
+        return f"{held} of {len(lines)}" if lines else ""
+
 
 def beside(results: Sequence[CaseResult]) -> list[Entry]:
     """One entry for each case, in the order of the results. A column is a controller; where some

@@ -19,10 +19,17 @@ from testbed.suite.beside import beside
 from testbed.suite.definition import Suite
 from testbed.suite.verdict import CaseResult, Line
 
-MARKS = ("✔", "(✔)", "(✘)", "✘", "–")
+MARKS = {
+    "✔": "holds",
+    "(✔)": "held in these runs",
+    "(✘)": "broken in these runs",
+    "✘": "fails",
+    "–": "no data",
+}
 LEGEND = (
     "✔ holds, ✘ fails: the whole 95 % interval over the repeats says so. In brackets: so it was in "
-    "the median of these runs, which are too few or too different to tell. – no data."
+    "the median of these runs, which are too few or too different to tell. – no data. A case has "
+    "the worst mark of its expectations; beside it stands how many of them held."
 )
 
 
@@ -60,6 +67,13 @@ def _context(
         for case in suite.cases
         if not any(entry.case.name == case.name for entry in entries)
     ]
+    counts = {
+        column: {
+            mark: sum(entry.mark(column) == mark for entry in entries if column in entry.lines)
+            for mark in MARKS
+        }
+        for column in columns
+    }
     days = sorted(path.stat().st_mtime for path in _manifests(results))
     return {
         "suite": suite,
@@ -72,13 +86,15 @@ def _context(
         "days": " to ".join(dict.fromkeys(map(_day, (days[0], days[-1])))) if days else "",
         "ran": {column: sum(column in entry.lines for entry in entries) for column in columns},
         "relative": lambda folder: os.path.relpath(folder, out),
-        "counts": {
-            column: {
-                mark: sum(entry.mark(column) == mark for entry in entries if column in entry.lines)
-                for mark in MARKS
-            }
-            for column in columns
+        "counts": counts,
+        "marks": {
+            mark: word
+            for mark, word in MARKS.items()
+            if any(found[mark] for found in counts.values())
         },
+        "snapshots": ", ".join(
+            dict.fromkeys(name for result in results for name in result.snapshots)
+        ),
         "figure": figure,
         "link": lambda section: (
             f"{suite.head.url}#section-{section}" if section else suite.head.url

@@ -14,7 +14,7 @@ from analysis.expect.evaluate import Judgement, Outcome, judge_runs
 from analysis.expect.output import junit_of
 from analysis.files import MANIFEST, read_manifest
 from analysis.measure import measure
-from analysis.run import load_run
+from analysis.run import Cell, load_run
 from testbed.suite.definition import Case
 
 
@@ -57,6 +57,8 @@ class CaseResult:
     doubts: tuple[str, ...]
     scenario: dict[str, Any]
     environment: dict[str, Any]
+    snapshots: tuple[str, ...] = ()
+    """Policies that saw snapshots of TCP_INFO and had no say in cwnd: there was no eBPF."""
 
     @property
     def how(self) -> str:
@@ -105,7 +107,17 @@ def result_of(case: Case, folder: Path) -> CaseResult:
         doubts=tuple(measure(run).warnings),
         scenario=run.manifest.scenario,
         environment=run.manifest.environment,
+        snapshots=tuple(
+            dict.fromkeys(cell.cc for cell in run.cells if _datapath(cell) in _SNAPSHOTS)
+        ),
     )
+
+
+_SNAPSHOTS = ("portable", "tcpinfo")
+
+
+def _datapath(cell: Cell) -> str:
+    return str((cell.record.agent or {}).get("tier", ""))
 
 
 def _index(cell: Any) -> tuple[bool, str]:
