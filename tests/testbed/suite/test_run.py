@@ -36,8 +36,7 @@ def test_a_case_is_run_once_and_stands_on_the_page(tmp_path: Path) -> None:
     assert "5.7 Media Flow Competing with Short TCP Flows | not asked for" in markdown
     page = (out / "suite.html").read_text()
     assert "1 of 12 cases were run" in page
-    assert "held in these runs" in page
-    assert "no data" not in page.replace("– no data", "")  # a column that nobody needs
+    assert "no data</th>" not in page  # a column that nobody needs
     assert (out / "5.8" / "report.html").exists()
     report = fromstring((tmp_path / "suite.xml").read_text())
     assert [found.attrib["name"] for found in report] == ["rfc8867.5.8"]
