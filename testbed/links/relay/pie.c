@@ -63,7 +63,8 @@ static void update_until(struct pie *pie, int64_t now_ns)
     }
 }
 
-/* RFC 8033, 4.1, 4.3 and 5.3 (derandomised). */
+/* RFC 8033, 4.1, 4.3 and 5.3 (derandomised). A sum that has grown to 8.5 stays, as in Linux: only a drop begins it anew
+ * (pie_admits), and every packet is marked until then or until the queue is short. */
 static bool early(struct pie *pie, uint32_t bytes)
 {
     if (pie->burst_ns > 0 || bytes < 2 * MTU_BYTES)
@@ -73,17 +74,22 @@ static bool early(struct pie *pie, uint32_t bytes)
     pie->accumulated = pie->probability > 0 ? pie->accumulated + pie->probability : 0;
     if (pie->accumulated < 0.85)
         return false;
-    return pie->accumulated >= 8.5 || rng_uniform(&pie->rng) < pie->probability;
+    if (pie->accumulated >= 8.5)
+        return true;
+    if (rng_uniform(&pie->rng) >= pie->probability)
+        return false;
+    pie->accumulated = 0;
+    return true;
 }
 
 bool pie_admits(struct pie *pie, struct packet *packet, uint32_t bytes, bool ecn)
 {
     update_until(pie, packet->enqueue_ns);
     bool admitted = true;
-    if (early(pie, bytes)) {
-        pie->accumulated = 0;
+    if (early(pie, bytes))
         admitted = ecn && pie->probability <= MAX_MARKED && packet_mark(packet);
-    }
+    if (!admitted)
+        pie->accumulated = 0;
     pie->bytes = bytes + (admitted ? packet->size_bytes : 0);
     return admitted;
 }

@@ -14,8 +14,11 @@ enum verdict queue_offer(struct queue *queue, struct packet *packet, uint32_t se
     uint64_t needed = (uint64_t)queue->bytes + sending_bytes + packet->size_bytes;
 
     /* fq_codel makes room at the expense of the longest flow instead. */
-    if (needed > queue->limit_bytes && queue->discipline != FQ_CODEL)
+    if (needed > queue->limit_bytes && queue->discipline != FQ_CODEL) {
+        if (queue->discipline == PIE)
+            queue->pie.accumulated = 0; /* for Linux a drop as any other */
         return TAIL_DROP;
+    }
     if (queue->discipline == PIE && !pie_admits(&queue->pie, packet, queue->bytes, queue->ecn))
         return AQM_DROP;
     if (!queue->bytes)

@@ -172,7 +172,8 @@ SCALES = ((1e-1, 2), (1e-2, 8), (1e-3, 32), (1e-4, 128), (1e-5, 512), (1e-6, 204
 
 class Pie:
     """The RFC's pseudo-code (sections 4.1 to 4.3 and 5.1 to 5.5), delays by timestamps; times in
-    ns, so that what happens at once does so here too.
+    ns, so that what happens at once does so here too. As in Linux, a mark that is due because the
+    sum of probabilities has reached 8.5 leaves the sum.
     """
 
     def __init__(self, ecn: bool) -> None:
@@ -204,9 +205,10 @@ class Pie:
         """What becomes of a packet: pass, mark or drop."""
         verdict = "pass"
         if self.early():
-            self.accumulated = 0.0
             verdict = "mark" if self.ecn and can_mark and self.probability <= 0.1 else "drop"
-        if verdict != "drop":
+        if verdict == "drop":
+            self.accumulated = 0.0
+        else:
             self.waiting.append(at)
         return verdict
 
@@ -218,7 +220,12 @@ class Pie:
         self.accumulated = self.accumulated + self.probability if self.probability else 0.0
         if self.accumulated < 0.85:
             return False
-        return self.accumulated >= 8.5 or self.random.uniform() < self.probability
+        if self.accumulated >= 8.5:
+            return True
+        if self.random.uniform() >= self.probability:
+            return False
+        self.accumulated = 0.0
+        return True
 
     def leave(self, at: int) -> None:
         arrived = self.waiting.popleft()
