@@ -59,15 +59,39 @@ LEVELS = (
 """As they were at a record, RTTs in ns."""
 MEMORY = 10
 """Windows that the maximum of the bandwidth estimate spans
-(`policy.tasks.congestion.folding.estimated`).
+(`policy.tasks.congestion.estimates.bandwidth`).
 """
 
 ROW = np.dtype([(name, np.float64) for name in FIELDS])
+SEEN = np.dtype(
+    [
+        ("samples", np.float64),  # of the RTT
+        ("newest_rtt_ns", np.float64),  # the newest of them, NaN: none
+        ("least_rtt_ns", np.float64),  # of the flow's life, as the kernel tells it; 0: unknown
+        ("span_ns", np.float64),  # over which the rates were taken
+        ("sample_bps", np.float64),  # the kernel's newest that was not app-limited, NaN: none
+        ("burst_bps", np.float64),  # delivery rate from the first ACK on, NaN: one ACK at most
+        ("first_ns", np.float64),  # the first ACK, as the next
+        ("last_ns", np.float64),
+    ]
+)
+"""What the estimates need of a window beside its row."""
 ESTIMATE = np.dtype(
     [
         ("bps", np.float64),  # 0: none yet
         ("samples", np.float64, MEMORY),  # ring, 0: not usable
         ("position", np.int64),  # in the ring
+        # Of the route (`policy.tasks.congestion.estimates.route`):
+        ("route_rtt_ns", np.float64),  # its minimum RTT; 0: that of the flow's life
+        ("known_rtt_ns", np.float64),  # of the longer route before; 0: there was none
+        # While no RTT is near the route's minimum:
+        ("windows", np.float64),  # with RTT samples, 0: it is not so
+        ("raised_ns", np.float64),  # since the ACK that came then
+        ("low_ns", np.float64),  # least and largest of the windows' minimum RTTs
+        ("high_ns", np.float64),
+        ("most_bytes", np.float64),  # in flight
+        ("least_bytes", np.float64),
+        ("peak_bps", np.float64),  # largest delivery rate
     ]
 )
 FLOW = np.dtype(
@@ -89,6 +113,10 @@ FLOW = np.dtype(
         ("rtt", np.float64),
         ("t_rtt", np.float64),
         ("rtt_min_ns", np.float64),
+        ("newest_rtt_ns", np.float64),  # NaN: none
+        ("first_ns", np.int64),  # its first record, with the RTT sample or NaN, …
+        ("first_rtt_ns", np.float64),
+        ("first_delivered", np.int64),  # … and the counter
         (
             "base",
             np.float64,

@@ -17,63 +17,22 @@ from numba import types
 from numpy.typing import NDArray
 
 from policy.compiled import compiled, inner, read_only
-from policy.tasks.congestion.fields import COUNTERS, ESTIMATE, FLOW, LEVELS, MEMORY, ROW
+from policy.tasks.congestion.fields import COUNTERS, FLOW, LEVELS, ROW, SEEN
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 _ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
-MEMORY_QUEUEING = 2
-"""Windows that the maximum of the bandwidth estimate spans while a queue stands."""
+LEAST_BURST_NS = 10e6
+"""Of a burst's length: what comes faster is no rate."""
 NEVER = -1
 """In place of a time."""
 NONE, DONE = -1, -2
 """In place of a flow's next closing: there is none in this fold; all have been made."""
 
 _f8, _i8, _b1 = types.float64, types.int64, types.boolean
-_flows, _estimates, _rows = (numba.from_dtype(kind)[::1] for kind in (FLOW, ESTIMATE, ROW))
-
-
-@inner
-def estimated(
-    estimate: Any, delivery_rate_bps: float, sample_bps: float, steady: bool, standing_queue: bool
-) -> float:
-    """A flow's bandwidth estimate after one more window [bit/s]: the maximum of its delivery rates
-    over a few windows.
-
-    The maximum filter is BBR's (Cardwell et al., "BBR: Congestion-Based Congestion Control", ACM
-    Queue 2016; draft-cardwell-iccrg-bbr-congestion-control): what is delivered is the least that
-    the path can carry. It is shortened while the bottleneck's queue never empties: then the
-    delivery rate is the flow's share itself, and an older maximum is history. A rate that is not
-    steady counts only if it raises the estimate (tcp_bbr.c, bbr_update_bw). Without a usable rate
-    in memory the estimate stays: silence says nothing about the path.
-
-    Args:
-        estimate: record of ESTIMATE, changed.
-        delivery_rate_bps: of the window.
-        sample_bps: the kernel's newest sample, NaN: none.
-        steady: the window's rate was not limited by the application nor averaged over a silence.
-        standing_queue: the queue never emptied in it.
-    """
-    newest = delivery_rate_bps
-    # While the queue does not empty, the window's own rate is exact; else the newest sample may be
-    # ahead of it.
-    if steady and not standing_queue and sample_bps > newest:
-        newest = sample_bps
-    position = estimate.position
-    estimate.samples[position] = newest if steady or newest > estimate.bps else 0.0
-    estimate.position = (position + 1) % MEMORY
-    longest = shortest = 0.0
-    for age in range(MEMORY):
-        longest = max(longest, estimate.samples[position - age])
-        if age < MEMORY_QUEUEING:
-            shortest = longest
-    if standing_queue and shortest > 0:
-        estimate.bps = shortest
-    elif longest > 0:
-        estimate.bps = longest
-    return float(estimate.bps)
+_flows, _rows, _seen = (numba.from_dtype(kind)[::1] for kind in (FLOW, ROW, SEEN))
 
 
 @inner
@@ -89,7 +48,7 @@ def _reset(flow: Any) -> None:
     _copy(flow.counters, flow.base)
     flow.acks = flow.app_limited = flow.samples = 0.0
     flow.t = flow.tt = flow.rtt = flow.t_rtt = 0.0
-    flow.rtt_min_ns, flow.rate_bps = np.inf, np.nan
+    flow.rtt_min_ns, flow.newest_rtt_ns, flow.rate_bps = np.inf, np.nan, np.nan
 
 
 @compiled(types.void, _flows, read_only(_i8), read_only(_i8))
@@ -128,6 +87,12 @@ def _take(
                 fell = True
         if counters[_LOST] > flow.counters[_LOST]:
             flow.loss_ns = at_ns
+    if flow.acks == 0:
+        flow.first_ns, flow.first_rtt_ns, flow.first_delivered = (
+            at_ns,
+            rtt_ns,
+            counters[_DELIVERED],
+        )
     _copy(counters, flow.counters)
     _copy(levels, flow.levels)
     flow.last_ns = at_ns
@@ -144,6 +109,7 @@ def _take(
         flow.rtt += rtt
         flow.t_rtt += t * rtt
         flow.rtt_min_ns = min(flow.rtt_min_ns, rtt_ns)
+        flow.newest_rtt_ns = rtt_ns
     return fell
 
 
@@ -157,11 +123,30 @@ def _gained(flow: Any, counter: int) -> float:
 
 
 @inner
-def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
-    """Write the row of the open window, which ends at end_ns, where the next one starts."""
-    quiet, seen = flow.acks == 0, flow.last_ns != NEVER
+def _burst_bps(flow: Any) -> float:
+    """Delivery rate from the first to the last ACK of the open window [bit/s], NaN: there is none.
+
+    Over the longer one of the times in which it was acknowledged and in which it was sent, since a
+    path may hold ACKs back and deliver them together (draft-cheng-iccrg-delivery-rate-estimation).
+    """
+    if flow.acks < 2:
+        return np.nan
+    acked_ns = float(flow.last_ns - flow.first_ns)
+    sent_ns = acked_ns + flow.first_rtt_ns - flow.newest_rtt_ns
+    # Without RTT samples the comparison is false.
+    longer_ns = sent_ns if sent_ns > acked_ns else acked_ns
+    delivered = max(float(flow.counters[_DELIVERED] - flow.first_delivered), 0.0)
+    return delivered * 8e9 / max(longer_ns, LEAST_BURST_NS)
+
+
+@inner
+def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
+    """Write the row of the open window, which ends at end_ns, where the next one starts; its
+    estimates are left to `policy.tasks.congestion.estimates`.
+    """
+    quiet, known = flow.acks == 0, flow.last_ns != NEVER
     duration = float(end_ns - flow.start_ns)
-    silence = float(end_ns - (flow.last_ns if seen else flow.start_ns))
+    silence = float(end_ns - (flow.last_ns if known else flow.start_ns))
     # From ACK to ACK, but never so short that one burst would pass for a rate.
     span = max(float(flow.last_ns - flow.base_ns), duration / 2)
     inflight = flow.levels[_INFLIGHT] * flow.levels[_MSS]
@@ -177,14 +162,9 @@ def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
     slope = 0.0
     if n >= 3 and spread > n * n * 1e-8:
         slope = (n * flow.t_rtt - flow.t * flow.rtt) / spread
-    rtt_min = flow.rtt_min_ns if n > 0 else mean
-    min_rtt = flow.levels[_MIN_RTT] if flow.levels[_MIN_RTT] > 0 else rtt_min
 
     lost, delivered = _gained(flow, _LOST), _gained(flow, _DELIVERED)
     per_span = 0.0 if quiet else 8e9 / span
-    app_limited = (0.0 if busy else 1.0) if quiet else flow.app_limited / flow.acks
-    asked, before = flow.levels[_PACING], estimate.bps
-    ratio = asked / before if asked > 0 and before > 0 else 1.0
 
     row.duration_ns = duration
     row.acks = flow.acks
@@ -192,26 +172,27 @@ def _close(flow: Any, estimate: Any, end_ns: int, row: Any) -> None:
     row.delivery_rate_bps = delivered * per_span
     row.send_rate_bps = _gained(flow, _SENT) * per_span
     row.rtt_mean_ns = mean
-    row.rtt_min_ns = rtt_min
+    row.rtt_min_ns = flow.rtt_min_ns if n > 0 else mean
     row.rtt_gradient = slope
     row.srtt_ns = flow.levels[_SRTT]
-    row.min_rtt_ns = min_rtt
-    row.queueing_delay_ns = max(mean - min_rtt, 0.0)
     row.lost_bytes = lost
     row.loss_rate = lost / max(lost + delivered, 1.0)
     row.inflight_bytes = inflight
     row.cwnd_bytes = flow.levels[_CWND] * flow.levels[_MSS]
     row.ack_spacing_ns = silence if quiet else span / flow.acks
-    row.app_limited_share = app_limited
+    row.app_limited_share = (0.0 if busy else 1.0) if quiet else flow.app_limited / flow.acks
     row.ecn_share = min(_gained(flow, _CE) / max(_gained(flow, _PACKETS), 1.0), 1.0)
-    row.asked_rate_bps = asked
-    row.action_log2 = np.log2(min(max(ratio, 1 / 8), 8.0))
+    row.asked_rate_bps = flow.levels[_PACING]
     row.since_loss_ns = -1.0 if flow.loss_ns == NEVER else float(end_ns - flow.loss_ns)
-    steady = not quiet and app_limited < 0.5 and span <= 2 * duration
-    standing_queue = not quiet and rtt_min - min_rtt > max(5e6, 0.1 * min_rtt)
-    row.bandwidth_bps = estimated(
-        estimate, row.delivery_rate_bps, flow.rate_bps, steady, standing_queue
-    )
+    row.min_rtt_ns = row.queueing_delay_ns = row.action_log2 = row.bandwidth_bps = 0.0
+
+    seen.samples = n
+    seen.newest_rtt_ns = flow.newest_rtt_ns
+    seen.least_rtt_ns = flow.levels[_MIN_RTT]
+    seen.span_ns = span
+    seen.sample_bps = flow.rate_bps
+    seen.burst_bps = _burst_bps(flow)
+    seen.first_ns, seen.last_ns = float(flow.first_ns), float(flow.last_ns)
 
     flow.start_ns, flow.base_ns = end_ns, flow.last_ns
     _reset(flow)
@@ -249,18 +230,16 @@ _columns = (
     read_only(_f8),
     read_only(_f8),
 )
-_closings = (read_only(_i8), _i8[::1], _rows)
+_closings = (read_only(_i8), _i8[::1], _rows, _seen)
 
 
-@compiled(
-    types.Tuple((_i8, _i8)), _flows, _estimates, *_closings, _b1[::1], *_columns, read_only(_b1)
-)
+@compiled(types.Tuple((_i8, _i8)), _flows, *_closings, _b1[::1], *_columns, read_only(_b1))
 def take_records(
     flows: NDArray[np.void],
-    estimates: NDArray[np.void],
     end_ns: Ints,
     following: Ints,
     rows: NDArray[np.void],
+    seen: NDArray[np.void],
     ahead: Flags,
     slot: Ints,
     at_ns: Ints,
@@ -284,7 +263,8 @@ def take_records(
             stale += 1
             continue
         while flow.closing >= 0 and at_ns[i] >= end_ns[flow.closing]:
-            _close(flow, estimates[slot[i]], end_ns[flow.closing], rows[flow.closing])
+            at = flow.closing
+            _close(flow, end_ns[at], rows[at], seen[at])
             flow.closing = following[flow.closing]
         if flow.closing == DONE:
             ahead[i] = True
@@ -293,20 +273,20 @@ def take_records(
     return stale, fell
 
 
-@compiled(types.void, _flows, _estimates, *_closings, read_only(_i8))
+@compiled(types.void, _flows, *_closings, read_only(_i8))
 def close_rest(
     flows: NDArray[np.void],
-    estimates: NDArray[np.void],
     end_ns: Ints,
     following: Ints,
     rows: NDArray[np.void],
+    seen: NDArray[np.void],
     slot: Ints,
 ) -> None:
     """Make the closings of these slots that no record was past."""
     for i in range(len(slot)):
         flow: Any = flows[slot[i]]
         if flow.closing == i:
-            _close(flow, estimates[slot[i]], end_ns[i], rows[i])
+            _close(flow, end_ns[i], rows[i], seen[i])
             flow.closing = following[i]
         if flow.closing == DONE:
             flow.closing = NONE

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.tasks.congestion import folding
-from policy.tasks.congestion.fields import ESTIMATE, FIELDS, FLOW, ROW
+from policy.tasks.congestion import estimates, folding
+from policy.tasks.congestion.fields import ESTIMATE, FIELDS, FLOW, ROW, SEEN
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -88,19 +88,18 @@ class WindowFolder:
             whole = parts[0] if len(parts) == 1 else parts[0].then(records)
             parts = [whole.only(np.argsort(whole.at_ns, kind="stable"))]
         following = np.empty(len(slot), np.int64)
-        rows = np.empty(len(slot), ROW)
-        closings = end_ns, following, rows
+        rows, seen = np.empty(len(slot), ROW), np.empty(len(slot), SEEN)
+        closings = end_ns, following, rows, seen
         folding.line_up(self._flows, slot, following)
         ahead, stale, fell = [], 0, 0
         for part in parts:
             past = np.empty(len(part), bool)
-            counts = folding.take_records(
-                self._flows, self._estimates, *closings, past, *vars(part).values()
-            )
+            counts = folding.take_records(self._flows, *closings, past, *vars(part).values())
             stale, fell = stale + counts[0], fell + counts[1]
             if past.any():
                 ahead.append(part.only(np.flatnonzero(past)))
-        folding.close_rest(self._flows, self._estimates, *closings, slot)
+        folding.close_rest(self._flows, *closings, slot)
+        estimates.conclude(self._estimates, slot, rows, seen)
         self._held = ahead[0].then(ahead[1]) if len(ahead) == 2 else ahead[0] if ahead else None
         return rows.view(np.float64).reshape(len(slot), len(FIELDS)), stale, fell
 

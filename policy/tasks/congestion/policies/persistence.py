@@ -20,7 +20,7 @@ the same rule has BBR's queueing delay.
 - The objective (`policy.objective`) scales D and the queue that cwnd leaves room for, by a quarter
   for `latency` to four for `throughput`.
 - A flow that its application limits keeps its estimate
-  (`policy.tasks.congestion.folding.estimated`), and so its rate.
+  (`policy.tasks.congestion.estimates.bandwidth`), and so its rate.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """A small closed loop for tuning and testing tiers: fluid queues of varying capacity in steps of 1
 ms.
 
-A link has a byte-limited droptail queue, first in, first out, capacity per step and a fixed
-propagation RTT; usually one flow, or several that share it in proportion to what they send. The
-sender obeys a pacing rate and a cwnd; lost data is sent again as new. What a real datapath would
-report per ACK goes through the same folding into windows as in the server. Packet-level effects
-(reordering, delayed ACKs) are not modelled.
+A link has a byte-limited droptail queue, first in, first out, capacity per step and a propagation
+RTT, which may change with the route; usually one flow, or several that share it in proportion to
+what they send. The sender obeys a pacing rate and a cwnd; lost data is sent again as new. What a
+real datapath would report per ACK goes through the same folding into windows as in the server.
+Packet-level effects (reordering, delayed ACKs) are not modelled.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ MSS_BYTES = 1448.0
 
 @dataclass(frozen=True)
 class Links:
-    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n]; buffer_bytes:
-    float64[n]; link_of: the link of each of m flows, int64[m], or None: one flow on each, in order.
+    """n links over k steps. capacity_bps: float64[k, n]; rtt_ms: int64[n], or int64[k, n] where it
+    changes; buffer_bytes: float64[n]; link_of: the link of each of m flows, int64[m], or None: one
+    flow on each, in order.
+
+    An RTT that grows holds ACKs back; one that shrinks brings what is on its way at once. An RTT
+    that goes up and down all the time is a path that aggregates ACKs.
     """
 
     capacity_bps: Floats
@@ -112,7 +116,7 @@ def simulate(
     link_of = every_link if links.link_of is None else links.link_of
     n = len(link_of)
     everyone = np.arange(n)
-    rtt_ms = links.rtt_ms[link_of]
+    rtts_ms = np.broadcast_to(links.rtt_ms, (steps, count))[:, link_of]
     opportunity = links.capacity_bps * (STEP_NS / 8e9)
     came, left = (
         np.zeros((steps + 1, count)),
@@ -128,14 +132,16 @@ def simulate(
     sent, credit, app_backlog, srtt = (np.zeros(n) for _ in range(4))
     min_rtt = np.full(n, np.inf)
     head = np.zeros(count, np.int64)  # step in which what leaves the queue now came in
+    back = np.zeros(n, np.int64)  # step in which what is acknowledged now left the queue
     for k in range(1, steps + 1):
-        back = np.maximum(k - rtt_ms, 0)
+        rtt_ms, before = rtts_ms[k - 1], back
+        back = np.maximum(k - rtt_ms, back)
         acked = np.floor(departed[back, everyone] / MSS_BYTES) * MSS_BYTES
         acked_at[k] = acked
         lost = lost_known[back, everyone]
         new = acked - acked_at[k - 1]
-        newly_lost = lost - lost_known[np.maximum(k - 1 - rtt_ms, 0), everyone]
-        rtt = np.where(new > 0, (rtt_ms + wait_ms[back, everyone]) * STEP_NS, 0.0)
+        newly_lost = lost - lost_known[before, everyone]
+        rtt = np.where(new > 0, (k - back + wait_ms[back, everyone]) * STEP_NS, 0.0)
         min_rtt = np.where(rtt > 0, np.minimum(min_rtt, rtt), min_rtt)
         srtt = np.where(rtt > 0, np.where(srtt > 0, srtt + (rtt - srtt) / 8, rtt), srtt)
         inflight = sent - acked - lost
@@ -203,13 +209,11 @@ def simulate(
                 break
             head[behind] += 1
         head[idle] = k
-        before = np.maximum(head - 1, 0)
-        since = came[head, every_link] - came[before, every_link]
-        part = np.divide(
-            left - came[before, every_link], since, out=np.ones(count), where=since > 0
-        )
+        older = np.maximum(head - 1, 0)
+        since = came[head, every_link] - came[older, every_link]
+        part = np.divide(left - came[older, every_link], since, out=np.ones(count), where=since > 0)
         part = np.where(idle, 1.0, part)[link_of]  # of what came in that step has left
-        newest, older = head[link_of], before[link_of]
+        newest, older = head[link_of], older[link_of]
         base = accepted[older, everyone]
         departed[k] = base + part * (accepted[newest, everyone] - base)
         wait_ms[k] = k - newest

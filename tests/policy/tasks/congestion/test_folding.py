@@ -10,16 +10,22 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.tasks.congestion.fields import COUNTERS, ESTIMATE, FIELDS, LEVELS, F
-from policy.tasks.congestion.folding import estimated
+from policy.tasks.congestion.estimates import route
+from policy.tasks.congestion.fields import COUNTERS, ESTIMATE, FIELDS, LEVELS, ROW, SEEN, F
 from policy.tasks.congestion.windows import Records, WindowFolder
 
 MS = 1_000_000
 SLOTS = 3
 MEMORY, MEMORY_QUEUEING = 10, 2
+
+
+def records(kind: np.dtype) -> np.recarray:
+    """One record, of zeros."""
+    return np.zeros(1, kind).view(np.recarray)
 
 
 class Ack(NamedTuple):
@@ -44,6 +50,7 @@ class Plain:
     rtt_mean_ns: float = 0.0
     bandwidth_bps: float = 0.0
     samples: list[float] = field(default_factory=list)
+    path: np.recarray = field(default_factory=lambda: records(ESTIMATE))
 
     def fold(self, acks: list[Ack], ends_ns: list[int]) -> tuple[list[list[float]], int, int]:
         came = self.held + acks
@@ -107,17 +114,19 @@ class Plain:
         if n >= 3 and spread / n > 1e-8:
             slope = sum((t - centre) * rtt / 1e9 for t, rtt in sampled) / spread
         rtt_min = min((rtt for _, rtt in sampled), default=mean)
-        min_rtt = level["min_rtt_ns"] or rtt_min
         per_span = 8e9 / span if acks else 0.0
         delivery_rate = gained["delivered_bytes"] * per_span
+        min_rtt = self.min_rtt(acks, level["min_rtt_ns"], rtt_min, inflight, delivery_rate)
         limited = sum(a.app_limited for a in acks) / len(acks) if acks else float(inflight == 0)
         asked, before = level["pacing_rate_bps"], self.bandwidth_bps
         ratio = asked / before if asked and before else 1.0
         rates = [a.rate_bps for a in acks if not a.app_limited and not math.isnan(a.rate_bps)]
+        told = bool(acks) and limited < 0.5
+        burst = self.burst(acks) if told and span > 2 * duration else 0.0
         self.estimate(
-            delivery_rate,
+            max(delivery_rate, burst),
             rates[-1] if rates else 0.0,
-            steady=bool(acks) and limited < 0.5 and span <= 2 * duration,
+            steady=told and (span <= 2 * duration or burst > delivery_rate),
             standing=bool(acks) and rtt_min - min_rtt > max(5 * MS, 0.1 * min_rtt),
         )
         row = {
@@ -149,6 +158,30 @@ class Plain:
         }
         self.start_ns, self.base, self.window = end_ns, self.last, []
         return row
+
+    def burst(self, acks: list[Ack]) -> float:
+        """From the first ACK to the last one."""
+        if len(acks) < 2:
+            return 0.0
+        first, last = acks[0], acks[-1]
+        newest = [ack.rtt_ns for ack in acks if not math.isnan(ack.rtt_ns)][-1:]
+        acked_ns = last.at_ns - first.at_ns
+        sent_ns = acked_ns + first.rtt_ns - newest[0] if newest else math.nan
+        times = [10 * MS, acked_ns, *([] if math.isnan(sent_ns) else [sent_ns])]
+        return max(last.counters[1] - first.counters[1], 0) * 8e9 / max(times)
+
+    def min_rtt(
+        self, acks: list[Ack], least_ns: float, rtt_ns: float, inflight: float, rate_bps: float
+    ) -> float:
+        """By the function under other tests."""
+        newest = [ack.rtt_ns for ack in acks if not math.isnan(ack.rtt_ns)][-1:]
+        seen, row = records(SEEN), records(ROW)
+        seen.samples, seen.least_rtt_ns = len(newest), least_ns
+        if acks:
+            seen.first_ns, seen.last_ns = acks[0].at_ns, acks[-1].at_ns
+        seen.newest_rtt_ns = newest[0] if newest else math.nan
+        row.rtt_min_ns, row.inflight_bytes, row.delivery_rate_bps = rtt_ns, inflight, rate_bps
+        return route(self.path[0], row[0], seen[0])
 
     def estimate(self, rate_bps: float, sample_bps: float, *, steady: bool, standing: bool) -> None:
         newest = max(rate_bps, sample_bps) if steady and not standing else rate_bps
@@ -237,40 +270,31 @@ def test_folding_is_as_in_plain_python(
         assert (stale, fell) == tuple(counts)
 
 
-def estimate() -> np.record:
-    return np.zeros(1, ESTIMATE).view(np.recarray)[0]
+def test_a_burst_after_a_silence_has_a_rate_of_its_own() -> None:
+    """Data that waited out an outage of a second comes at the link's rate, 10 Mbit/s."""
+    folder, slot = WindowFolder(1), np.array([0])
+    first, last = 1_910 * MS, 1_940 * MS
 
+    def bandwidth_bps(newest_rtt_ms: float) -> float:
+        at = np.array([800, 900, 1_910, 1_925, 1_940]) * MS
+        delivered = np.array([0, 1_000, 6_000, 24_750, 43_500])
+        counters = np.zeros((5, len(COUNTERS)), np.int64)
+        counters[:, 1] = delivered
+        levels = np.tile([50e6, 40e6, 1000.0, 10.0, 5.0, 1e6], (5, 1))
+        rtt = np.array([40, 40, 1_040, 1_040, newest_rtt_ms], float) * MS
+        none = np.full(5, math.nan)
+        folder.open(slot, np.array([0]))
+        records = Records(np.zeros(5, np.int64), at, counters, levels, rtt, none, np.zeros(5, bool))
+        ends = np.arange(1, 21) * 100 * MS
+        rows, _, _ = folder.fold(records, np.zeros(20, np.int64), ends)
+        # In the row the rate is over the silence, as ever.
+        silent_bps = 42_500 * 8e9 / (last - 900 * MS)
+        assert rows[-1, F["delivery_rate_bps"]] == pytest.approx(silent_bps)
+        return float(rows[-1, F["bandwidth_bps"]])
 
-def after(
-    e: np.record, rate: float, *, sample: float = math.nan, steady: bool = True, queue: bool = False
-) -> float:
-    return estimated(e, rate, sample, steady, queue)
-
-
-def test_the_maximum_is_remembered_for_so_many_windows() -> None:
-    e = estimate()
-    assert after(e, 9e6) == 9e6
-    estimates = [after(e, 4e6) for _ in range(MEMORY)]
-    assert estimates[:-1] == [9e6] * (MEMORY - 1)
-    assert estimates[-1] == 4e6
-
-
-def test_while_a_queue_stands_the_newest_two_count() -> None:
-    e = estimate()
-    after(e, 9e6)
-    assert [after(e, rate, queue=True) for rate in (4e6, 3e6, 2e6)] == [9e6, 4e6, 3e6]
-
-
-def test_the_newest_sample_leads_unless_a_queue_stands() -> None:
-    e = estimate()
-    assert after(e, 2e6, sample=4e6) == 4e6
-    assert after(e, 2e6, sample=8e6, queue=True) == 4e6
-
-
-def test_without_usable_rates_the_estimate_stays() -> None:
-    e = estimate()
-    after(e, 5e6)
-    assert {after(e, 0.0, steady=False) for _ in range(3 * MEMORY)} == {5e6}
+    assert bandwidth_bps(1_040) == pytest.approx(37_500 * 8e9 / (last - first))
+    # It was sent over 60 ms, so the path held it back and delivered it faster than it can carry.
+    assert bandwidth_bps(1_010) == pytest.approx(37_500 * 8e9 / (60 * MS))
 
 
 def test_a_new_flow_has_no_estimate_yet() -> None:
