@@ -1,12 +1,13 @@
 """The goals for real browsers on real TCP, on a few paired sessions; needs root and Chromium.
 
-    python -m experiments.abr.live_goals DATA OUT --sets hsdpa-142,oboe-428-even --traces 2
+    python -m experiments.abr.live_goals DATA OUT --traces 3 --minutes 3
 
 DATA is that of `judge`. On every trace, under every controller, dash.js plays the same video once
-with each chooser, among them its own rules. One `tbtest run` a trace and controller, `--parallel`
-of them at a time; those whose folder is in OUT are not run again. Then: QoE, stalls and start-up by
-chooser, differences to the tuned MPC paired by trace and controller with 95 % over traces, and
-whether the simulator puts the choosers that it has in the same order.
+with each chooser, among them its own rules. One `tbtest run` a session, `--parallel` of them at a
+time; what was played to its end is not played again, so that a call of a few minutes may be
+repeated until nothing is left. Then: QoE, stalls and start-up by chooser, differences to the tuned
+MPC paired by trace and controller with 95 % over traces, and whether the simulator puts the
+choosers that it has in the same order.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -40,6 +42,8 @@ CHOOSERS = ("policy", TUNED, BOLA, "dash.js")
 CHUNKS, CHUNK_S = 32, 2
 BUFFER_S = 20
 LIMIT_S = 70
+# Until the clock of a session runs, and after it has stopped.
+START_S = 15
 
 
 @dataclass(frozen=True)
@@ -68,43 +72,73 @@ def manifest(data: Path, out: Path) -> Path:
     return path
 
 
-def command(trace: Path, cc: str, choosers: Sequence[str], video: Path, out: Path) -> list[str]:
+def command(trace: Path, cc: str, chooser: str, video: Path, out: Path) -> list[str]:
     options = f"{{player: chromium, video: {video}, buffer_cap_s: {BUFFER_S}}}"
     return [
         *(sys.executable, "-m", "testbed", "run", "--flow", "dash", "--cc", cc),
-        *("--abr", ",".join(choosers), "--trace", str(trace), "--rtt", "80ms"),
+        *("--abr", chooser, "--trace", str(trace), "--rtt", "80ms"),
         *("--duration", f"{LIMIT_S}s", "--set", f"flow_options={options}", "--out", str(out)),
     ]
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A session to play, and its folder."""
+
+    folder: Path
+    command: list[str]
+
+    @property
+    def done(self) -> bool:
+        """Whether it was played to its end: the table of metrics is written last."""
+        return (self.folder / "metrics.json").is_file()
+
+
+def wanted(args: argparse.Namespace, video: Path) -> list[Wanted]:
+    """All sessions: the first trace of every set before the second of any."""
+    files = {name: sorted((args.data / "test" / name).iterdir()) for name in args.sets.split(",")}
+    chosen = {name: spread(len(found), args.traces) for name, found in files.items()}
+    sessions = []
+    for at, test_set, cc in itertools.product(range(args.traces), files, args.cc.split(",")):
+        if at >= len(chosen[test_set]):
+            continue
+        index = chosen[test_set][at]
+        for number, chooser in enumerate(CHOOSERS):
+            folder = args.out / f"{test_set}-{index}-{cc.replace(':', '+')}-{number}"
+            line = command(files[test_set][index], cc, chooser, video, folder)
+            sessions.append(Wanted(folder, line))
+    return sessions
+
+
 def run_missing(args: argparse.Namespace, ends: float) -> None:
-    """Runs what is not in OUT; starts nothing that might end after `ends`."""
-    video = manifest(args.data, args.out)
-    waiting = []
-    for test_set in args.sets.split(","):
-        files = sorted((args.data / "test" / test_set).iterdir())
-        for index, cc in itertools.product(spread(len(files), args.traces), args.cc.split(",")):
-            folder = args.out / f"{test_set}-{index}-{cc.replace(':', '-')}"
-            if not folder.exists():
-                waiting.append((folder, command(files[index], cc, CHOOSERS, video, folder)))
-    longest_s = len(CHOOSERS) * (LIMIT_S + 12)
+    """Plays what was not played to its end; starts nothing that might end after `ends`."""
+    waiting = [one for one in wanted(args, manifest(args.data, args.out)) if not one.done]
     running: list[subprocess.Popen[bytes]] = []
     try:
         while waiting or running:
             running = [process for process in running if process.poll() is None]
-            late = time.monotonic() + longest_s > ends
+            late = time.monotonic() + LIMIT_S + START_S > ends
             if late and not running:
                 break
             if waiting and not late and len(running) < args.parallel:
-                folder, line = waiting.pop(0)
-                with folder.with_suffix(".log").open("wb") as log:
-                    running.append(subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT))
-            time.sleep(1)
+                one = waiting.pop(0)
+                shutil.rmtree(one.folder, ignore_errors=True)
+                with one.folder.with_suffix(".log").open("wb") as log:
+                    running.append(
+                        subprocess.Popen(one.command, stdout=log, stderr=subprocess.STDOUT)
+                    )
+            time.sleep(0.5)
     finally:
         for process in running:
             process.terminate()
         for process in running:
             process.wait()
+    print(f"{len(waiting)} sessions are left to play")
+
+
+def trace_of(folder: Path) -> str:
+    """Set and number of the trace that a session's folder names."""
+    return folder.name.rsplit("-", 2)[0]
 
 
 def played_in(folder: Path) -> list[Played]:
@@ -115,7 +149,7 @@ def played_in(folder: Path) -> list[Played]:
             if metrics is not None and metrics.qoe is not None:
                 abr = DashOptions.model_validate(flow.options).abr
                 cc = cell.record.cc.split(" ")[0]
-                found.append(Played(folder.name.rsplit("-", 1)[0], cc, abr, metrics))
+                found.append(Played(trace_of(folder), cc, abr, metrics))
     return found
 
 
@@ -161,7 +195,7 @@ def print_table(played: Sequence[Played], folders: Sequence[Path]) -> None:
     lives: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
     for folder in folders:
         for live in sessions_of(folder):
-            pair = (folder.name.rsplit("-", 1)[0], live.cell.record.cc.split(" ")[0])
+            pair = (trace_of(folder), live.cell.record.cc.split(" ")[0])
             if pair in whole:
                 lives.setdefault(pair, {})[live.options.abr] = both(live, whole[pair])
     known = [abr for abr in choosers if all(abr in found for found in lives.values())]
@@ -196,7 +230,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.minutes:
         run_missing(args, time.monotonic() + args.minutes * 60)
-    folders = [path.parent for path in sorted(args.out.glob("*/manifest.json"))]
+    folders = [path.parent for path in sorted(args.out.glob("*/metrics.json"))]
     played = [one for folder in folders for one in played_in(folder)]
     if played:
         print_table(played, folders)

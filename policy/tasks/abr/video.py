@@ -21,6 +21,11 @@ MAX_CHUNKS = 100_000
 MAX_LEVELS = 32
 MAX_CHUNK_BITS = 1e12
 
+_FORM = (
+    "name, segment_duration_ms, bitrates_kbps [levels], segment_sizes_bits [chunks][levels] and, "
+    "if known, quality {metric, values [chunks][levels]}"
+)
+
 
 class _Quality(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -118,7 +123,13 @@ def parse_video(text: str | bytes, source: str) -> Video:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise PolicyError(f"{source}: {key}: {first['msg']}; see the form in read_video") from None
+        told = first["msg"]
+        if first["type"] == "missing":
+            told = "is missing"
+        elif first["type"] == "too_short":
+            told = f"has length {first['ctx']['actual_length']}; at least "
+            told += f"{first['ctx']['min_length']} are needed"
+        raise PolicyError(f"{source}: {key}: {told}; a manifest has {_FORM}") from None
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"{source}: not JSON: {error}") from None
     levels = len(manifest.bitrates_kbps)

@@ -10,7 +10,7 @@ import argparse
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -25,9 +25,16 @@ from policy.tasks.abr.training.rounds import Batch, Settings, train
 METHODS = ("rounds", "ppo")
 
 
+class Parser(argparse.ArgumentParser):
+    """What is wrong is one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise PolicyError(f"{message}; --help lists all options")
+
+
 def parser() -> argparse.ArgumentParser:
     """Arguments; settings that both methods have share a flag."""
-    made = argparse.ArgumentParser(description="Train a policy for adaptive bitrate streaming.")
+    made = Parser(description="Train a policy for adaptive bitrate streaming.")
     made.add_argument("--traces", action="append", default=[], help="folder or glob; repeatable")
     made.add_argument("--dataset", type=Path, help="of `tbtest collect --task abr`, in their place")
     made.add_argument("--video", action="append", default=[], help="manifest; repeatable")

@@ -51,7 +51,7 @@ def test_missing_sizes_and_no_json(tmp_path):
     path.write_text(
         json.dumps({key: value for key, value in GOOD.items() if key != "segment_sizes_bits"})
     )
-    with pytest.raises(PolicyError, match="segment_sizes_bits: Field required"):
+    with pytest.raises(PolicyError, match="segment_sizes_bits: is missing; a manifest has name"):
         read_video(path)
     path.write_text("seconds")
     with pytest.raises(PolicyError, match="not JSON"):

@@ -58,7 +58,7 @@ def test_mistakes_are_named(options: dict[str, object], says: str) -> None:
     ("change", "says"),
     [
         ({"segment_sizes_bits": [[1e6, 2e6], [1e6]]}, "segment 1 has 1 values for 2 levels"),
-        ({"bitrates_kbps": [300]}, "at least 2 items"),
+        ({"bitrates_kbps": [300]}, "bitrates_kbps: has length 1; at least 2 are needed"),
         ({"segment_sizes_bits": None}, "segment_sizes_bits"),
     ],
 )
