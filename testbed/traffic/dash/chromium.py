@@ -32,6 +32,9 @@ class Listener:
         self._session, self._element = session, element
         self._clock = PageClock()
         self._chosen: dict[int, Decision] = {}
+        # What dash.js fetched beside the chunk before, and had sooner.
+        self._early: dict[int, LoadedChunk] = {}
+        self._last_ns = 0
         self.loaded = threading.Event()
         self.ended = threading.Event()
         self.how, self.error = "stopped", ""
@@ -41,7 +44,10 @@ class Listener:
         self._clock.seen(report, received_ns)
         for chunk in report.chunks:
             self._element.at(round(report.position_s * NS_PER_S))
-            self._arrived(chunk)
+            if chunk.chunk >= self._session.chunk:  # else dash.js fetched one again
+                self._early.setdefault(chunk.chunk, chunk)
+            while not self._session.over and self._session.chunk in self._early:
+                self._arrived(self._early.pop(self._session.chunk))
         self._element.at(round(report.position_s * NS_PER_S))
         for event in report.events:
             self._happened(event)
@@ -54,8 +60,6 @@ class Listener:
 
     def _arrived(self, chunk: LoadedChunk) -> None:
         session = self._session
-        if session.over or chunk.chunk != session.chunk:
-            return  # dash.js fetched one again
         chosen = self._chosen.pop(chunk.chunk, None)
         if chunk.chunk == 0:
             decision = Decision(chunk.level, "start", 0)
@@ -67,7 +71,9 @@ class Listener:
             self._clock.to_ns(at_ms) for at_ms in (chunk.request_ms, chunk.first_ms, chunk.last_ms)
         ]
         size_bytes = session.size_bytes(chunk.level)
-        session.arrived(decision, size_bytes, times_ns[0], times_ns[1], times_ns[2])
+        # A chunk that overtook the one before can be played as soon as both are there.
+        self._last_ns = max(self._last_ns, times_ns[2])
+        session.arrived(decision, size_bytes, times_ns[0], times_ns[1], self._last_ns)
 
     def _happened(self, event: Event) -> None:
         at_ns = self._clock.to_ns(event.at_ms)

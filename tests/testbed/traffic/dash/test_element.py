@@ -5,15 +5,19 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testbed.traffic.dash.chromium import Listener
+from testbed.traffic.dash.decide import Decision
 from testbed.traffic.dash.element import VideoElement
-from testbed.traffic.dash.gateway import Gateway, PageClock, Report, RoundTrip
+from testbed.traffic.dash.gateway import Gateway, LoadedChunk, PageClock, Report, RoundTrip
 from testbed.traffic.dash.logs import Chunk, with_stalls
-from testbed.units import NS_PER_S
+from testbed.traffic.dash.session import PlayerSession
+from testbed.units import NS_PER_MS, NS_PER_S
 
 CHUNK_NS = 2 * NS_PER_S
 
@@ -63,6 +67,47 @@ def test_the_pages_clock_is_known_to_half_of_the_quickest_round_trip(
         page_ms += 100.0
     quickest_ms = min(there + back for there, back in trips_ms)
     assert abs(clock.to_ns(500.0) - 500_000_000 - offset_ns) <= quickest_ms / 2 * 1e6 + 1000
+
+
+class Heard:
+    """A session that notes what arrives."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[tuple[int, int, int]] = []
+
+    @property
+    def chunk(self) -> int:
+        return len(self.arrivals)
+
+    @property
+    def over(self) -> bool:
+        return self.chunk == 5
+
+    def size_bytes(self, level: int) -> int:
+        return 1000
+
+    def arrived(self, decision: Decision, size: int, request: int, first: int, last: int) -> None:
+        self.arrivals.append((decision.level, request // NS_PER_MS, last // NS_PER_MS))
+
+
+def test_chunks_that_overtake_each_other_or_come_twice_are_logged_once_and_in_order() -> None:
+    def loaded(number: int, level: int, request_ms: float, last_ms: float) -> LoadedChunk:
+        return LoadedChunk(
+            chunk=number, level=level, request_ms=request_ms, first_ms=request_ms, last_ms=last_ms,
+            size_bytes=9,
+        )  # fmt: skip
+
+    heard = Heard()
+    listener = Listener(cast(PlayerSession, heard), VideoElement(CHUNK_NS))
+    for chunks in (
+        [loaded(0, 1, 0, 10)],
+        [loaded(2, 3, 12, 20), loaded(3, 3, 13, 21)],
+        [loaded(1, 2, 11, 30), loaded(0, 4, 22, 31), loaded(4, 0, 32, 40)],
+    ):
+        listener.hear(
+            Report(now_ms=50, position_s=0, choose=False, chunks=chunks, events=[]), 50 * NS_PER_MS
+        )
+    assert heard.arrivals == [(1, 0, 10), (2, 11, 30), (3, 12, 30), (3, 13, 30), (0, 32, 40)]
 
 
 @pytest.fixture
