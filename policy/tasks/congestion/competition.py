@@ -9,13 +9,14 @@ what is delivered empties the queue, whatever the capacity does meanwhile short 
 within an RTT; beside another flow the queue stays. When alone a probe costs little, since the queue
 keeps the link busy.
 
-    calm     the controller decides. If the queue has stood for a while: probe probe    half of what
-    is delivered. If the queue empties: calm. If it had the time to and did not: compete. CUBIC's
-             clock goes on meanwhile: it would never leave the plateau below W_max otherwise
+    calm     the controller decides. If the queue has stood for a while: probe
+    probe    half of what is delivered. If the queue empties: calm. If it had the time to and did
+             not: compete. CUBIC's clock goes on meanwhile: it would never leave the plateau below
+             W_max otherwise
     compete  at least the rate of a CUBIC flow (RFC 9438), which first grows by half per RTT for as
-    long as what
-             is delivered follows; alone it would not. Now and then: probe, to see whether the other
-             has left
+             long as what is delivered follows; alone it would not. Now and then: probe, to see
+             whether the other has left. If the queue has been short for a while nobody fills it
+             (as in Copa): calm
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ _STATE = np.dtype(
         ("phase", np.int64),
         ("age_ns", np.float64),  # of the phase
         ("standing_ns", np.float64),  # for how long the queue has not been short
+        ("emptied_ns", np.float64),  # for how long it has been short in every window with ACKs
         ("cwnd", np.float64),  # packets; calm: what was in flight, fading
         ("since_cut_ns", np.float64),
         ("w_max", np.float64),  # packets, CUBIC's
@@ -180,6 +182,9 @@ def _turn(state: Any, limit: Any, window: Any, srtt_ns: float, short_ns: float, 
         elif state.age_ns > probe_ns:  # it had the time to and did not
             state.false_alarms = 0
             _enter(state, _COMPETE if state.grown else _GROW, window)
+    elif state.emptied_ns > max(limit.emptied_ms * 1e6, 3 * srtt_ns):
+        state.grown = False
+        _enter(state, _CALM, window)
     elif phase == _GROW:
         state.cuts += cut
         asked = np.log(state.cwnd / max(state.stage_cwnd, 1.0))
@@ -217,6 +222,7 @@ def _observe(
         if heard:
             short = window.rtt_min_ns - min_rtt_ns[i] < short_ns
             state.standing_ns = 0.0 if short else state.standing_ns + window.duration_ns
+            state.emptied_ns = state.emptied_ns + window.duration_ns if short else 0.0
         inflight = max(window.inflight_bytes / mss_bytes[i], MIN_CWND_PACKETS)
         if state.phase == _CALM:
             fading = 0.5 ** (window.duration_ns / (limit.memory_ms * 1e6))

@@ -39,6 +39,10 @@ class CompetitionConfig(BaseModel):
     """… this factor, …"""
     follows: float = Field(default=0.3, gt=0, lt=1)
     """… the logarithm of what is delivered grows by less than this share of cwnd's."""
+    emptied_ms: float = Field(default=300.0, gt=0)
+    """The other has left if the queue was short in all windows of so long a time, and of three
+    RTTs.
+    """
     compete_ms: float = Field(default=6000.0, gt=0)
     """Time between probes while competing, …"""
     probe_share: float = Field(default=0.2, gt=0, lt=1)

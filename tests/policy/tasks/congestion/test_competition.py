@@ -173,6 +173,14 @@ def test_competing_is_probed_now_and_then_and_goes_on_where_it_was() -> None:
     assert phase(*COMPETING, *[window()] * 18) == Phase.PROBE
 
 
+def test_a_queue_that_stays_short_ends_it() -> None:
+    empty = window(10, srtt_ns=50 * MS)
+    assert phase(*COMPETING, *[empty] * 3) == Phase.COMPETE  # 300 ms, and not more
+    assert phase(*COMPETING, *[empty] * 4) == Phase.CALM
+    assert phase(*COMPETING, *[empty] * 3, window(), empty) == Phase.COMPETE
+    assert phase(*STOOD, *[empty] * 4) == Phase.CALM  # while it grows, too
+
+
 def test_cubics_clock_goes_on_during_a_probe() -> None:
     resumed = after(
         *COMPETING, *[window()] * 11, config=OFTEN
