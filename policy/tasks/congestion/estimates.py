@@ -34,6 +34,8 @@ LESS = 0.7
 """A flow sends less if it has this part in flight at most."""
 OWN_SHARE = 0.5
 """Of what the RTT is raised by: the queue that a flow's own data can make is shorter."""
+BURST_ACKS = 4
+"""A burst of fewer has no rate to tell of."""
 SAME_NS, SAME_SHARE = 2e6, 0.03
 """Routes of RTTs that differ by so much, or by this share if that is more, are one."""
 
@@ -86,15 +88,20 @@ def _raised_ns(rtt_ns: float) -> float:
 
 
 @inner
-def _watch(estimate: Any, row: Any, seen: Any, shortest_ns: float) -> None:
+def _watch(estimate: Any, row: Any, seen: Any) -> None:
     """One more window in which every RTT was raised."""
-    if estimate.windows > 0 and row.rtt_min_ns - estimate.high_ns > _raised_ns(shortest_ns):
+    # A single ACK may have been delayed at the receiver.
+    if estimate.windows > 0 and seen.samples < 2 and row.rtt_min_ns > estimate.low_ns:
+        return
+    if estimate.windows > 0 and row.rtt_min_ns - estimate.high_ns > _raised_ns(estimate.high_ns):
         estimate.windows = 0  # another step
     if estimate.windows == 0:
         estimate.raised_ns, estimate.peak_bps = seen.first_ns, 0.0
     else:
         # The first one's rate is that of the route before, or averaged over the step.
         estimate.peak_bps = max(estimate.peak_bps, row.delivery_rate_bps)
+        if row.acks >= BURST_ACKS and seen.burst_bps > estimate.peak_bps:
+            estimate.peak_bps = seen.burst_bps
     estimate.windows += 1
     if estimate.windows <= SETTLE_WINDOWS:
         estimate.low_ns = estimate.high_ns = row.rtt_min_ns
@@ -155,7 +162,7 @@ def route(estimate: Any, row: Any, seen: Any) -> float:
         if row.rtt_min_ns - shortest_ns <= _raised_ns(shortest_ns):
             estimate.windows = 0
         else:
-            _watch(estimate, row, seen, shortest_ns)
+            _watch(estimate, row, seen)
             if _is_longer_route(estimate, seen, shortest_ns):
                 estimate.route_rtt_ns = estimate.known_rtt_ns = estimate.low_ns
                 estimate.windows = 0
@@ -190,7 +197,8 @@ def conclude(
         standing_queue = heard and row.rtt_min_ns - min_rtt > max(5e6, 0.1 * min_rtt)
         steady = heard and not limited and window.span_ns <= 2 * row.duration_ns
         rate_bps = row.delivery_rate_bps
-        if heard and not limited and not steady and window.burst_bps > rate_bps:
+        burst = row.acks >= BURST_ACKS and window.burst_bps > rate_bps
+        if burst and not limited and not steady:
             # The silence says nothing about the path, what came after it does.
             rate_bps, steady = window.burst_bps, True
         row.bandwidth_bps = bandwidth(estimate, rate_bps, window.sample_bps, steady, standing_queue)

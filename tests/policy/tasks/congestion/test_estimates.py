@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import given
@@ -24,11 +24,15 @@ def one(kind: np.dtype) -> np.record:
 
 @dataclass(frozen=True)
 class Window:
-    """rtt_ms: the least one, None: no ACK came; packets: in flight; mbit: delivered."""
+    """rtt_ms: the least one, None: no ACK came; packets: in flight; mbit: delivered, and from the
+    first to the last of the ACKs.
+    """
 
     rtt_ms: float | None
     packets: float = 20.0
     mbit: float = 4.0
+    burst_mbit: float = math.nan
+    acks: int = 9
 
 
 def routes_ms(*windows: Window) -> list[float]:
@@ -38,7 +42,8 @@ def routes_ms(*windows: Window) -> list[float]:
         row, seen = one(ROW), one(SEEN)
         seen.least_rtt_ns = SHORTEST_MS * MS
         if window.rtt_ms is not None:
-            seen.samples, seen.newest_rtt_ns = 9, window.rtt_ms * MS
+            seen.samples, seen.newest_rtt_ns = window.acks, window.rtt_ms * MS
+            seen.burst_bps, row.acks = window.burst_mbit * 1e6, window.acks
             seen.first_ns, seen.last_ns = (100 * k + 5) * MS, (100 * k + 95) * MS
             row.rtt_min_ns = window.rtt_ms * MS
         row.inflight_bytes = window.packets * MSS_BYTES
@@ -80,6 +85,19 @@ def test_what_one_round_trip_of_bursts_cannot_fill_is_a_longer_route() -> None:
     found = routes_ms(SHORT, *[DETOUR] * 4)
     # The ACK at 395 ms is of what was sent after that of 105 ms.
     assert found == [20, 20, 20, 200, 200]
+
+
+def test_a_burst_tells_what_the_window_averages_out() -> None:
+    slow = replace(DETOUR, mbit=0.5)
+    assert routes_ms(SHORT, *[slow] * 4)[-1] == 20
+    assert routes_ms(SHORT, *[replace(slow, burst_mbit=2.0)] * 4)[-1] == 200
+    assert routes_ms(SHORT, *[replace(slow, burst_mbit=2.0, acks=3)] * 4)[-1] == 20
+
+
+def test_a_delayed_ack_says_nothing() -> None:
+    delayed = Window(240, packets=8, acks=1)
+    first = Window(171, packets=8)  # of the window in which the route changed
+    assert routes_ms(SHORT, first, DETOUR, delayed, DETOUR)[-1] == 200
 
 
 def test_an_outage_is_not() -> None:

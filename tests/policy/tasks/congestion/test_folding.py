@@ -122,7 +122,7 @@ class Plain:
         ratio = asked / before if asked and before else 1.0
         rates = [a.rate_bps for a in acks if not a.app_limited and not math.isnan(a.rate_bps)]
         told = bool(acks) and limited < 0.5
-        burst = self.burst(acks) if told and span > 2 * duration else 0.0
+        burst = self.burst(acks) if told and len(acks) > 3 and span > 2 * duration else 0.0
         self.estimate(
             max(delivery_rate, burst),
             rates[-1] if rates else 0.0,
@@ -176,10 +176,13 @@ class Plain:
         """By the function under other tests."""
         newest = [ack.rtt_ns for ack in acks if not math.isnan(ack.rtt_ns)][-1:]
         seen, row = records(SEEN), records(ROW)
-        seen.samples, seen.least_rtt_ns = len(newest), least_ns
+        seen.least_rtt_ns = least_ns
         if acks:
             seen.first_ns, seen.last_ns = acks[0].at_ns, acks[-1].at_ns
+            seen.burst_bps = self.burst(acks) or math.nan
+        seen.samples = sum(not math.isnan(ack.rtt_ns) for ack in acks)
         seen.newest_rtt_ns = newest[0] if newest else math.nan
+        row.acks = len(acks)
         row.rtt_min_ns, row.inflight_bytes, row.delivery_rate_bps = rtt_ns, inflight, rate_bps
         return route(self.path[0], row[0], seen[0])
 
@@ -276,15 +279,15 @@ def test_a_burst_after_a_silence_has_a_rate_of_its_own() -> None:
     first, last = 1_910 * MS, 1_940 * MS
 
     def bandwidth_bps(newest_rtt_ms: float) -> float:
-        at = np.array([800, 900, 1_910, 1_925, 1_940]) * MS
-        delivered = np.array([0, 1_000, 6_000, 24_750, 43_500])
-        counters = np.zeros((5, len(COUNTERS)), np.int64)
+        at = np.array([800, 900, 1_910, 1_920, 1_930, 1_940]) * MS
+        delivered = np.array([0, 1_000, 6_000, 18_500, 31_000, 43_500])
+        counters = np.zeros((6, len(COUNTERS)), np.int64)
         counters[:, 1] = delivered
-        levels = np.tile([50e6, 40e6, 1000.0, 10.0, 5.0, 1e6], (5, 1))
-        rtt = np.array([40, 40, 1_040, 1_040, newest_rtt_ms], float) * MS
-        none = np.full(5, math.nan)
+        levels = np.tile([50e6, 40e6, 1000.0, 10.0, 5.0, 1e6], (6, 1))
+        rtt = np.array([40, 40, 1_040, 1_040, 1_040, newest_rtt_ms], float) * MS
+        none = np.full(6, math.nan)
         folder.open(slot, np.array([0]))
-        records = Records(np.zeros(5, np.int64), at, counters, levels, rtt, none, np.zeros(5, bool))
+        records = Records(np.zeros(6, np.int64), at, counters, levels, rtt, none, np.zeros(6, bool))
         ends = np.arange(1, 21) * 100 * MS
         rows, _, _ = folder.fold(records, np.zeros(20, np.int64), ends)
         # In the row the rate is over the silence, as ever.
