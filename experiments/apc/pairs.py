@@ -6,8 +6,7 @@ Every link of the closed loop (`policy.tasks.congestion.simulator`) is run many 
 In one run the rule policy answers all windows; in each of the others the LLM answers those of one
 second, and the rule policy the rest. Until then the two runs are the same, so what differs after is
 the LLM's doing: `gain`, the difference of log2 of power (delivery rate over RTT) over that second
-and the next. One more run of each link is the LLM's alone; its windows and actions are for a tree
-that stands in for it (`experiments.apc.tree`).
+and the next.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from numpy.typing import NDArray
 
 import traces
 from policy.api import Actions, FlowBatch, Policy, PolicyContext
-from policy.explain.readable import readable
 from policy.model.load import load_policy
 from policy.model.policy import ModelPolicy
 from policy.registry import create
@@ -74,7 +72,7 @@ def roads(seeds: Sequence[int], seconds: int) -> Roads:
 
 class InTurn:
     """The rule policy, but for the flows whose second it is: those the LLM answers. Copy c of a
-    link has flow number c × links + link; the last copy is the LLM's alone, the first never.
+    link has flow number c × links + link; the first copy is never the LLM's.
     """
 
     name = "in-turn"
@@ -84,8 +82,6 @@ class InTurn:
         self._links, self._copies = links, copies
         self._scheduler = RuleScheduler(links, ApcConfig())
         self._began = time.monotonic()
-        self.seen: list[FlowBatch] = []  # of the LLM's own runs
-        self.said: list[Floats] = []
         self.states: list[Floats] = []  # of the rule policy's runs, [links, features]
         self.difficulty: list[Floats] = []
         self.difficult: list[NDArray[np.bool_]] = []
@@ -95,16 +91,13 @@ class InTurn:
         n, window = self._links, now_ns // 100_000_000
         turn = 1 + (window - 1) // WINDOWS_PER_S - FIRST_S  # of the copy that this second is of
         chosen = np.zeros(len(batch), bool)
-        chosen[-n:] = True
-        if 1 <= turn < self._copies - 1:
+        if 1 <= turn < self._copies:
             chosen[turn * n : (turn + 1) * n] = True
         rule = self._rule.decide(batch, now_ns)
-        model = self._model.decide(batch.only(chosen), now_ns)
         rate, cwnd = rule.pacing_rate_bps.copy(), rule.cwnd_packets.copy()
-        rate[chosen], cwnd[chosen] = model.pacing_rate_bps, model.cwnd_packets
-        own = batch.only(np.arange(len(batch)) >= len(batch) - n)
-        self.seen.append(own)
-        self.said.append(np.log2(np.maximum(rate[-n:], 1) / own.bandwidth_bps))
+        if chosen.any():
+            model = self._model.decide(batch.only(chosen), now_ns)
+            rate[chosen], cwnd[chosen] = model.pacing_rate_bps, model.cwnd_packets
         base = batch.only(np.arange(len(batch)) < n)
         self.difficult.append(self._scheduler.observe(base) > 0)
         self.difficulty.append(self._scheduler.difficulty.copy())
@@ -129,12 +122,11 @@ def log_power(outcome: Outcome, rtt_ms: Floats, first_ms: int, last_ms: int) -> 
 
 def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray[np.generic]]:
     """Columns of the data set. Of pairs, [p]: state at the second's start, what the rules say then,
-    gain, link and second; of the LLM's own runs, [w]: readable features, windows as the LLM saw
-    them, action, link, number of the window.
+    gain, link and second.
     """
     m, links = len(found.trace), found.links
     seconds_judged = np.arange(FIRST_S, seconds - 1)
-    copies = len(seconds_judged) + 2
+    copies = len(seconds_judged) + 1
     wide = Links(
         np.tile(links.capacity_bps, (1, copies)),
         np.tile(links.rtt_ms, copies),
@@ -153,9 +145,6 @@ def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray
         difficulty.append(policy.difficulty[window])
         difficult.append(policy.difficult[window])
     count = len(seconds_judged)
-    every = slice(FIRST_S * WINDOWS_PER_S, None)
-    windows = len(policy.said[every])
-    own = policy.seen[every]
     return {
         "gain": np.concatenate(gains),
         "state": np.concatenate(states),
@@ -164,13 +153,6 @@ def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray
         "link": np.tile(np.arange(m), count),
         "trace": np.tile(found.trace, count),
         "second": np.repeat(seconds_judged, m),
-        "seen": np.concatenate([readable(batch) for batch in own]),
-        "seen_windows": np.concatenate([batch.windows for batch in own]).astype(np.float32),
-        "seen_valid": np.concatenate([batch.valid for batch in own]),
-        "said": np.concatenate(policy.said[every]),
-        "seen_link": np.tile(np.arange(m), windows),
-        "seen_trace": np.tile(found.trace, windows),
-        "seen_window": np.repeat(np.arange(windows), m),
     }
 
 
@@ -183,10 +165,7 @@ def main(seconds: int, seeds: int, first_seed: int, out: Path) -> None:
     found = roads(range(first_seed, first_seed + seeds), seconds)
     columns = collect(found, seconds, load_policy("llm", device="cpu"))
     np.savez_compressed(out, **columns)  # type: ignore[arg-type]
-    click.echo(
-        f"{len(columns['gain'])} pairs and {len(columns['said'])} windows of the LLM's own, "
-        f"{len(found.trace)} links: {out}"
-    )
+    click.echo(f"{len(columns['gain'])} pairs on {len(found.trace)} links: {out}")
 
 
 if __name__ == "__main__":

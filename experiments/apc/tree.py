@@ -1,12 +1,14 @@
 """How well a tree of at most 31 leaves stands in for the LLM, on traces that it has not seen.
 
-    python -m experiments.apc.pairs --out pairs.npz
-    python -m experiments.apc.tree pairs.npz
+    python -m experiments.apc.decisions --seeds 3 --out decisions.npz
+    python -m experiments.apc.tree decisions.npz
 
 The LLM drives flows in the closed loop of `policy.tasks.congestion.simulator`
-(`experiments.apc.pairs`); the tree is fitted to what it decided on two of three traces and judged
-on the others, by R2, and as a policy of its own beside the LLM and the rule policy on those of
-them that are bundled. Trees of more leaves, and a linear fit, say what the limit costs.
+(`experiments.apc.decisions`); the tree is fitted to what it decided on two of three traces and
+judged on the others, by R2, and as a policy of its own beside the LLM and the rule policy on those
+of them that are bundled. What the limit costs say trees of more leaves, a tree and networks on what
+the LLM itself sees of the newest windows, and a network on the tree's numbers; and the LLM's answer
+to the same history with noise says how fine its answers are.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import traces
+from experiments.apc.decisions import NOISE
 from experiments.apc.pairs import BUNDLED, RTTS_MS
 from experiments.congestion.output import markdown
 from policy.api import Policy, PolicyContext
@@ -28,10 +32,20 @@ from policy.explain.readable import READABLE
 from policy.explain.tree import fit
 from policy.model.info import read_info, resolve
 from policy.registry import create
-from policy.tasks.congestion.simulator import Links, Outcome, PolicyController, simulate
+from policy.tasks.congestion.features import normalise
+from policy.tasks.congestion.history import with_estimates
+from policy.tasks.congestion.simulator import (
+    MSS_BYTES,
+    Links,
+    Outcome,
+    PolicyController,
+    simulate,
+)
 
 Floats = NDArray[np.float64]
 MORE_LEAVES = (15, LEAVES, 63, 127, 255)
+STEPS = 600
+"""Of a network's training."""
 _EVERY = 3  # trace is for judging
 
 
@@ -58,29 +72,67 @@ def driven(policy: Policy, names: Sequence[str], seconds: int) -> Outcome:
     return simulate(road, controller, skip_ms=2000)
 
 
-def linear(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> float:
-    """R2 on the judged windows of a linear fit to the others."""
-    scale = np.maximum(features[~judged].std(axis=0), 1e-9)
-    wide = np.column_stack((features / scale, np.ones(len(features))))
-    weights = np.linalg.lstsq(wide[~judged], action[~judged], rcond=1e-6)[0]
-    return r2(wide[judged] @ weights, action[judged])
+def channels(windows: Floats) -> Floats:
+    """What the LLM reads of histories, float64[n, HISTORY, F]: its own channels of each window."""
+    n = len(windows)
+    batch = with_estimates(
+        np.arange(n), windows, np.ones(windows.shape[:2], bool), np.full(n, MSS_BYTES)
+    )
+    given = (batch.windows, batch.valid, batch.bandwidth_bps, batch.min_rtt_ns, batch.mss_bytes)
+    read: Floats = normalise(*(torch.tensor(np.asarray(x, float)) for x in given)).numpy()
+    return read.astype(np.float64)
 
 
-def fidelity(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> str:
-    """R2 of trees by their leaves, and of a linear fit."""
+def network(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> tuple[float, float]:
+    """R2 on the windows that a network of two layers of 64 was fitted to, and on the others."""
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    fitted = np.flatnonzero(~judged)
+    scale = features[fitted].std(axis=0) + 1e-6
+    wide = np.clip((features - features[fitted].mean(axis=0)) / scale, -5, 5)
+    inputs, wanted = (torch.tensor(x, dtype=torch.float32) for x in (wide, action))
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(inputs.shape[1], 64),
+        torch.nn.ReLU(),
+        torch.nn.Linear(64, 64),
+        torch.nn.ReLU(),
+        torch.nn.Linear(64, 1),
+    )
+    optimiser = torch.optim.AdamW(layers.parameters(), lr=2e-3, weight_decay=1e-3)
+    for _ in range(STEPS):
+        rows = random.choice(fitted, 512)
+        loss = (layers(inputs[rows])[:, 0] - wanted[rows]).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        predicted = layers(inputs)[:, 0].numpy().astype(np.float64)
+    return r2(predicted[~judged], action[~judged]), r2(predicted[judged], action[judged])
+
+
+def fidelity(features: Floats, seen: Floats, action: Floats, judged: NDArray[np.bool_]) -> str:
+    """R2 of trees by their leaves, and of what else stands in."""
     rows = []
-    for leaves in MORE_LEAVES:
-        tree = fit(features[~judged], action[~judged], leaves)
-        predicted = tree.predict(features)
+
+    def judge(name: str, numbers: Floats, leaves: int) -> None:
+        tree = fit(numbers[~judged], action[~judged], leaves)
+        predicted = tree.predict(numbers)
+        both = [r2(predicted[part], action[part]) for part in (~judged, judged)]
+        error = np.sqrt(((predicted - action)[judged] ** 2).mean())
         rows.append(
-            (
-                f"tree, {tree.leaves} leaves",
-                f"{r2(predicted[~judged], action[~judged]):.3f}",
-                f"{r2(predicted[judged], action[judged]):.3f}",
-                f"{np.sqrt(((predicted - action)[judged] ** 2).mean()):.3f}",
-            )
+            (f"tree, {tree.leaves} leaves, {name}", *(f"{x:.3f}" for x in both), f"{error:.3f}")
         )
-    rows.append(("linear", "", f"{linear(features, action, judged):.3f}", ""))
+
+    for leaves in MORE_LEAVES:
+        judge("readable numbers", features, leaves)
+    judge("the LLM's channels of the newest window", seen[:, -1], LEAVES)
+    judge(f"of all {seen.shape[1]} windows", seen.reshape(len(seen), -1), LEAVES)
+    networks = {"readable numbers": features}
+    for windows in (1, 5, seen.shape[1]):
+        networks[f"channels, {windows} windows"] = seen[:, -windows:].reshape(len(seen), -1)
+    for name, numbers in networks.items():
+        found = network(numbers, action, judged)
+        rows.append((f"network, {name}", *(f"{x:.3f}" for x in found), ""))
     return markdown(("stand-in", "R2, fitted", "R2, other traces", "error, octaves"), rows)
 
 
@@ -92,18 +144,25 @@ def fidelity(features: Floats, action: Floats, judged: NDArray[np.bool_]) -> str
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tree's file there.")
 def main(files: tuple[Path, ...], seconds: int, out: Path | None) -> None:
     loaded = [np.load(path, allow_pickle=False) for path in files]
-    features, action, trace = (
-        np.concatenate([one[key] for one in loaded]) for key in ("seen", "said", "seen_trace")
+    features, windows, action, noised, trace = (
+        np.concatenate([one[key] for one in loaded])
+        for key in ("seen", "seen_windows", "said", "noised", "seen_trace")
     )
     if features.shape[1] != len(READABLE):
-        raise SystemExit("the files hold other features; run experiments.apc.pairs again")
+        raise SystemExit("the files hold other features; run experiments.apc.decisions again")
     names = judged_traces(trace.tolist())
     judged = np.isin(trace, names)
     click.echo(
         f"{len(action)} windows of {len(set(trace.tolist()))} traces, deviation of the action "
         f"{action.std():.3f} octaves; judged on {', '.join(names)}\n"
     )
-    click.echo(fidelity(features, action, judged))
+    click.echo(fidelity(features, channels(windows.astype(np.float64)), action, judged))
+    asked = np.isfinite(noised)
+    error = np.sqrt(((noised - action)[asked] ** 2).mean())
+    click.echo(
+        f"Noise of {NOISE:.0%} in the history moves the LLM's answer by {error:.4f} octaves (R2 "
+        f"{r2(noised[asked], action[asked]):.4f}).\n"
+    )
     tree = fit(features[~judged], action[~judged], LEAVES)
     predicted = tree.predict(features)
     found = Distilled(

@@ -102,8 +102,8 @@ import numpy as np
 
 from policy.explain.readable import READABLE, readable
 from policy.explain.tree import Tree as Nodes
-from policy.tasks.congestion.cwnd import rate_and_cwnd
 from policy.tasks.congestion.settings import ServingConfig
+from policy.tasks.congestion.task import CongestionTask
 from tbtest import Actions, FlowBatch
 
 FEATURES = {features}
@@ -129,16 +129,7 @@ class Tree:
 
     def decide(self, batch: FlowBatch, now_ns: int) -> Actions:
         """The leaf's action, turned into rate and cwnd as a model's is."""
-        action = NODES.predict(readable(batch)) + np.log2(SERVING.rate_gain)
-        rate, cwnd = rate_and_cwnd(
-            action,
-            batch.bandwidth_bps,
-            batch.min_rtt_ns,
-            batch.mss_bytes,
-            SERVING,
-            batch.objective,
-        )
-        return Actions(rate, cwnd)
+        return CongestionTask().actions(NODES.predict(readable(batch)), batch, SERVING)
 '''
 
 

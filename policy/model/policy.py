@@ -47,7 +47,11 @@ class ModelPolicy:
         """Actions of the task for a batch of its observation. `now_ns` is not used: the answer
         depends on the observation alone.
         """
-        return self.task.actions(self.outputs(batch), batch, self._info.serving)
+        return self.actions(self.outputs(batch), batch)
+
+    def actions(self, outputs: NDArray[np.float32], batch: Any) -> Any:
+        """Actions of the task that these outputs are, by the checkpoint's serving settings."""
+        return self.task.actions(outputs, batch, self._info.serving)
 
     def outputs(self, batch: Any) -> NDArray[np.float32]:
         """What the model says to a batch of the task's observation, before it is an action."""
