@@ -1,6 +1,6 @@
 """How fast sessions of adaptive bitrate streaming are simulated and decided on this machine.
 
-    .venv/bin/python bench/abr.py [--sessions 4096] [--repeats 5]
+    .venv/bin/python bench/abr.py [--sessions 4096] [--repeats 5] [--decisions]
 
 Chunks per second on one core, the greatest of the repeats: the simulator alone under each network
 model, the rules, and a network of the default size; then a single decision of that network and of
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import click
 import numpy as np
@@ -26,6 +27,7 @@ from policy.tasks.abr.session import Sessions, start
 from policy.tasks.abr.video import Video
 
 CHUNKS = 48
+DECISIONS = 1000
 LADDER = np.array([300.0, 750.0, 1200.0, 1850.0, 2850.0, 4300.0])
 
 
@@ -57,18 +59,9 @@ def times(action: Callable[[], object], repeats: int) -> np.ndarray:
     return np.array(taken)
 
 
-@click.command()
-@click.option("--sessions", type=click.IntRange(min=1), default=4096, show_default=True)
-@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
-def main(sessions: int, repeats: int) -> None:
-    """Print chunks per second, and one decision's time."""
-    import torch
-
+def show_speeds(fresh: Callable[[Model], Sessions], decided: int, repeats: int) -> None:
+    """Chunks per second of the simulator, the rules and a network."""
     from policy.tasks.abr.learned import Learned, make_net
-
-    torch.set_num_threads(1)
-    fresh = material(sessions)
-    decided = sessions * (CHUNKS - 1)
 
     def show(name: str, policy: Abr, model: Model) -> None:
         seconds = times(lambda: play(policy, fresh(model)), repeats).min()
@@ -78,14 +71,36 @@ def main(sessions: int, repeats: int) -> None:
         show(f"simulator, {model.name.lower()}", Cycle(), model)
     for rule in ("bba", "rate", "bola", "dynamic", "robust-mpc"):
         show(rule, make_rule(rule), Model.PENSIEVE)
-    network = Learned(make_net("mlp").eval())
-    show("network, mlp", network, Model.PENSIEVE)
-    one = fresh(Model.PENSIEVE).take(np.zeros(1, np.int64))
-    ships = load_checkpoint(ABR_DEFAULT)
-    for name, policy in (("a network of PyTorch", network), ("what ships, exported", ships)):
-        taken_ms = 1000 * times(lambda policy=policy: policy.decide(one), 1000)
-        middle, last = np.percentile(taken_ms, (50, 99))
+    show("network, mlp", Learned(make_net("mlp").eval()), Model.PENSIEVE)
+
+
+def show_decisions(session: Sessions) -> None:
+    """How long one decision takes: of PyTorch's network of the default size, and of what ships."""
+    from policy.tasks.abr.learned import Learned, make_net
+
+    networks = (
+        ("a network of PyTorch", Learned(make_net("mlp").eval())),
+        ("what ships, exported", load_checkpoint(ABR_DEFAULT)),
+    )
+    for name, policy in networks:
+        decide = partial(policy.decide, session)
+        middle, last = np.percentile(1000 * times(decide, DECISIONS), (50, 99))
         click.echo(f"one decision of {name}: median {middle:.2f} ms, p99 {last:.2f} ms")
+
+
+@click.command()
+@click.option("--sessions", type=click.IntRange(min=1), default=4096, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--decisions", is_flag=True, help="Only the time of one decision.")
+def main(sessions: int, repeats: int, decisions: bool) -> None:
+    """Print chunks per second, and one decision's time."""
+    import torch
+
+    torch.set_num_threads(1)
+    fresh = material(sessions)
+    if not decisions:
+        show_speeds(fresh, sessions * (CHUNKS - 1), repeats)
+    show_decisions(fresh(Model.PENSIEVE).take(np.zeros(1, np.int64)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 judged.json is what `judge` wrote for the same DATA. In each cell robustMPC plays with every
 combination of `MPC` and the best one on that very set is taken, which no one can know beforehand;
 `--rules` names a file that keeps what they reached. QoE is linear; differences are paired by trace,
-with 95 % intervals bootstrapped over recordings; p5 is the 5th percentile over traces. With
+with 95 % intervals bootstrapped over recordings; p5 is the 5th percentile over traces. The limit is
+what MPC reaches that is told the mean rate of the next 20 s, which nobody can know either. With
 `--optima`, of `experiments.abr.optima`, G is the share of the gap between MPC and the optimum that
 is closed on the traces of that file: first of tuned MPC, then of robustMPC as it is.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,23 +35,26 @@ MPC = tuple(
     for prior, factor in itertools.product((0.0, 0.3), (0.8, 0.9, 1.0))
 )
 PLAIN = "robust-mpc:prior_error=0,factor=1"
+LIMIT = "oracle-mean"
 
 Cell = tuple[str, str]
 """A test set and a video."""
 
 
 def play_rules(data: Path, cell: Cell) -> dict[str, list[float]]:
-    """QoE of every rule of `MPC` [traces]."""
+    """QoE of every rule of `MPC`, and of `LIMIT` [traces]."""
     video = read_video(data / "videos" / f"{cell[1]}.json").clipped(CHUNKS)
     traces = pack(find_bandwidths(str(data / "test" / cell[0])))
-    return {rule: play(make_policy(rule), start(video, traces)).qoe.tolist() for rule in MPC}
+    return {
+        rule: play(make_policy(rule), start(video, traces)).qoe.tolist() for rule in (*MPC, LIMIT)
+    }
 
 
 def rules_of(data: Path, kept: Path | None) -> dict[Cell, dict[str, Floats]]:
     """QoE of every rule in every cell, read from `kept` where it is there already."""
     known = json.loads(kept.read_text()) if kept is not None and kept.is_file() else {}
     for cell in itertools.product(SETS, VIDEOS):
-        if " ".join(cell) not in known:
+        if LIMIT not in known.get(" ".join(cell), {}):
             known[" ".join(cell)] = play_rules(data, cell)
             if kept is not None:
                 kept.write_text(json.dumps(known))
@@ -57,6 +62,11 @@ def rules_of(data: Path, kept: Path | None) -> dict[Cell, dict[str, Floats]]:
         (name, video): {rule: np.array(qoe) for rule, qoe in known[f"{name} {video}"].items()}
         for name, video in itertools.product(SETS, VIDEOS)
     }
+
+
+def tuned(played: Mapping[str, Sequence[float] | Floats]) -> str:
+    """Of the rules of `MPC` the one that is best on these very traces."""
+    return max(MPC, key=lambda rule: float(np.mean(played[rule])))
 
 
 def gap_closed(own: Floats, rule: Floats, optima: dict[int, float]) -> float:
@@ -82,16 +92,16 @@ def main() -> None:
         optima.setdefault((row["set"], row["video"]), {})[row["index"]] = row["reached"]
     rules = rules_of(args.data, args.rules)
     titles = " | ".join(f"{name}, less MPC | p5 | G, G of plain" for name in args.network)
-    print(f"| set, video | tuned MPC | p5 | {titles} |")
-    print("|---|---|---|" + "---|---|---|" * len(args.network))
+    print(f"| set, video | tuned MPC | p5 | limit, less MPC | {titles} |")
+    print("|---|---|---|---|" + "---|---|---|" * len(args.network))
     better, low = dict.fromkeys(args.network, 0), dict.fromkeys(args.network, 0)
     closed: dict[str, list[float]] = {name: [] for name in args.network}
     for cell, played in rules.items():
-        rule = max(played, key=lambda name: float(played[name].mean()))
+        rule = tuned(played)
         mpc = played[rule]
         names = [one.recording for one in find_bandwidths(str(args.data / "test" / cell[0]))]
         row = f"| {', '.join(cell)} | {mpc.mean():.3f} ({rule.partition(':')[2]}) "
-        row += f"| {np.percentile(mpc, 5):.3f} |"
+        row += f"| {np.percentile(mpc, 5):.3f} | {(played[LIMIT] - mpc).mean():+.3f} |"
         for name in args.network:
             own = np.array(judged[name][cell[0]][cell[1]])
             interval = mean_ci95(own - mpc, names)

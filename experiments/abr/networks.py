@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.abr.anchors import logged
-from experiments.abr.cells import SETS, VIDEOS
+from experiments.abr.cells import SETS, VIDEOS, tuned
 from policy.tasks.abr.bandwidth import Floats, find_bandwidths, pack
 from policy.tasks.abr.evaluate import mean_ci95
 
@@ -44,7 +44,7 @@ def ahead(qoe: Qoe, rules: dict[str, dict[str, list[float]]]) -> int:
     """Cells in which it is better than the rule that is best there."""
     return sum(
         np.mean(qoe[name][video])
-        > max(np.mean(played) for played in rules[f"{name} {video}"].values())
+        > np.mean(rules[f"{name} {video}"][tuned(rules[f"{name} {video}"])])
         for name in SETS
         for video in VIDEOS
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.abr.cells import gap_closed
+from experiments.abr.cells import LIMIT, MPC, gap_closed, tuned
 from experiments.abr.optima import spread
 
 
@@ -11,6 +11,11 @@ def test_the_gap_is_closed_by_what_lies_between_rule_and_optimum():
     rule, own = np.array([1.0, 0.0, 2.0]), np.array([1.5, 9.0, 2.0])
     # Of trace 1 no optimum is known: it does not count.
     assert gap_closed(own, rule, {0: 2.0, 2: 3.0}) == pytest.approx(0.25)
+
+
+def test_what_knows_the_future_is_no_rule_that_is_tuned():
+    played = {rule: [float(at), 1.0] for at, rule in enumerate(MPC)} | {LIMIT: [99.0, 99.0]}
+    assert tuned(played) == MPC[-1]
 
 
 def test_traces_are_spread_over_a_set():
