@@ -24,12 +24,13 @@ import numpy as np
 
 from policy.tasks.cjs.bounds import lower_bound_ms
 from policy.tasks.cjs.comparison import paired_ratio
-from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.environment import ClusterEnvironment, may_pass
+from policy.tasks.cjs.inputs import proposals
 from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
-from policy.tasks.cjs.simulator.layout import Settings
+from policy.tasks.cjs.simulator.layout import NOWHERE, Settings
 from policy.tasks.cjs.teacher import Teacher, teach
-from policy.tasks.cjs.workload import LOAD, as_live, with_noise, workload
+from policy.tasks.cjs.workload import LOAD, as_live, over, with_noise, workload
 
 RULE_NAMES = ("fifo", "fifo-half", "fair", "cap", "weighted-fair", "sjf", "graphene", "random")
 
@@ -48,6 +49,13 @@ def main() -> None:
         "--noise", type=float, default=0.0, help="sigma of the error of known mean task times"
     )
     parser.add_argument("--live", action="store_true", help="small clusters, as live ones are")
+    parser.add_argument(
+        "--network", choices=["star", "racks"], help="with --live: inputs cross its links"
+    )
+    parser.add_argument("--mbps", type=float, default=750.0, help="of each link of the network")
+    parser.add_argument(
+        "--drawn", action="store_true", help="what one of the teacher's rules proposes, at random"
+    )
     parser.add_argument("--rules", default=",".join(RULE_NAMES), help="fair and cap come always")
     parser.add_argument("--teacher", action="store_true")
     parser.add_argument("--oracle", action="store_true")
@@ -68,6 +76,10 @@ def main() -> None:
     )
     if args.live:
         load = as_live(load)
+    if args.network:
+        if not args.live:
+            parser.error("--network needs --live: larger clusters have no workers")
+        load = over(load, args.network, args.mbps)
     if args.noise:
         load = with_noise(load, args.noise)
 
@@ -97,6 +109,8 @@ def main() -> None:
         measure("lower bound", threaded(lower_bound_ms))
     for name in [*names, *({"fair", "cap"} - set(names))]:
         measure(name, threaded(partial(_run, RULES[name])))
+    if args.drawn:
+        measure("drawn among proposals", threaded(_drawn))
     teacher = Teacher(futures=args.futures, horizon_ms=1_000 * args.horizon_s)
     if args.teacher:
         measure("teacher", threaded(partial(_teach, teacher)))
@@ -110,6 +124,20 @@ def main() -> None:
 
 def _run(rule: RulePolicy, cluster: ClusterEnvironment) -> float:
     return float(cluster.run(rule).mean())
+
+
+def _drawn(cluster: ClusterEnvironment) -> float:
+    """What is left of a model if it has learned nothing: the choice among the same actions."""
+    random = np.random.default_rng(1)
+    cluster.reset()
+    done = False
+    while not done:
+        actions = proposals(cluster)
+        if not may_pass(cluster.cluster):
+            actions = actions[actions[:, 0] != NOWHERE]
+        stage, executors = random.choice(np.unique(actions, axis=0)).tolist()
+        _, done = cluster.step(stage, executors)
+    return float(cluster.completion_ms().mean())
 
 
 def _teach(teacher: Teacher, cluster: ClusterEnvironment) -> float:

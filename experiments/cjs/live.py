@@ -2,26 +2,38 @@
 
     python -m experiments.cjs.live RUN [RUN...]
 
-Simulates every cell again, with its jobs, arrivals, seed and scheduler, and prints for each the
-mean JCT of both, their ratio, and how late timers and placements were. Then, of each pair of
-schedulers in each repeat, whether live and simulator agree on which is better. Cells on an
-unlimited link are to be within 3 %, and the order the same in 90 % of the pairs; on a limited link
-the ratio is what the network costs. Rules alone can be simulated: cells of other schedulers are
-left out.
+Simulates every cell again, with its jobs, arrivals, seed and scheduler, its links as a fluid of the
+trace's mean rate, and prints for each the mean JCT of both, their ratio, and how late timers and
+placements were. Then, of each pair of schedulers in each repeat, whether live and simulator agree
+on which is better (the order is to be the same in 90 % of the pairs; on an unlimited link the ratio
+is to be within 3 %), and last the ratios of schedulers to fair and cap, live, paired by jobs. The
+simulator's policy decides everything itself and in no time; cells of `teacher` are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from analysis.metrics.jobs import JobsMetrics, jobs_metrics
-from analysis.run import Cell, load_run
+from analysis.run import Cell, Run, load_run
+from policy.tasks.cjs.comparison import paired_ratio
+from policy.tasks.cjs.environment import ClusterEnvironment
+from policy.tasks.cjs.network import NO_NETWORK, Network, star, two_racks
 from policy.tasks.cjs.policies.registry import RULES
+from testbed.errors import UserError
 from testbed.traffic.jobs.options import JobsOptions
+from testbed.traffic.scheduler import asked_of_server
+from traces.parquet import read_parquet
+
+_PAYLOAD = 1_448 / 1_514
+"""Of the bytes of a full packet on the link."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class Pair:
     scheduler: str
     live: JobsMetrics
     simulated_s: float
+    without_s: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -45,34 +58,83 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     args = parser.parse_args()
     pairs = []
-    for run in args.runs:
-        pairs += [pair for cell in load_run(run).cells for pair in _pair(run, cell)]
+    for folder in args.runs:
+        run = load_run(folder)
+        pairs += [pair for cell in run.cells for pair in _pair(run, cell)]
     columns: tuple[str, ...] = ("run", "repeat", "scheduler", "live, s", "simulated, s", "ratio")
-    columns += ("timers p99, ms", "placements p99, ms", "in transfers")
+    columns += ("no network, s", "timers p99, ms", "placements p99, ms", "in transfers")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for pair in pairs:
         live = pair.live
         print(
             f"| {pair.place} | {pair.repeat} | {pair.scheduler} | {live.jct_mean_s:.3f} | "
-            f"{pair.simulated_s:.3f} | {pair.ratio:.3f} | {live.lateness_ms.p99 or 0:.2f} | "
-            f"{live.decision_ms.p99 or 0:.2f} | {live.transfer_share:.3f} |"
+            f"{pair.simulated_s:.3f} | {pair.ratio:.3f} | {pair.without_s:.3f} | "
+            f"{live.lateness_ms.p99 or 0:.2f} | {live.decision_ms.p99 or 0:.2f} | "
+            f"{live.transfer_share:.3f} |"
         )
     agree, compared = agreement(pairs)
-    print(f"\nsame order in {agree} of {compared} pairs of schedulers")
+    print(f"\nsame order in {agree} of {compared} pairs of schedulers\n")
+    for reference in ("fair", "cap"):
+        for line in _ratios(pairs, reference):
+            print(line)
 
 
-def _pair(run: Path, cell: Cell) -> list[Pair]:
+def _ratios(pairs: Sequence[Pair], reference: str) -> list[str]:
+    """Live mean JCT of each scheduler to the reference on the same jobs, with 95 % intervals."""
+    base = {(pair.place, pair.repeat): pair for pair in pairs if pair.scheduler == reference}
+    lines = []
+    for name in sorted({pair.scheduler for pair in pairs} - {reference}):
+        both = [
+            (pair.live.jct_mean_s, base[pair.place, pair.repeat].live.jct_mean_s)
+            for pair in pairs
+            if pair.scheduler == name and (pair.place, pair.repeat) in base
+        ]
+        if both:
+            ratio = paired_ratio(*np.array(both).T)
+            interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.low is not None else ""
+            lines.append(f"{name} / {reference}: {ratio.ratio:.3f}{interval}, {len(both)} pairs")
+    return lines
+
+
+def _pair(run: Run, cell: Cell) -> list[Pair]:
     flow = cell.measured[0]
     live = jobs_metrics(cell, flow)
     options = JobsOptions.model_validate(flow.options)
-    if live is None or options.scheduler not in RULES or live.done_share < 1:
+    served = asked_of_server(options.scheduler) is not None
+    if live is None or not (served or options.scheduler in RULES) or live.done_share < 1:
         return []
     slots = 2 * len(cell.measured) * options.slots
-    environment = options.environment(_seed(cell), slots)
-    times_ms = environment.run(RULES[options.scheduler])
-    simulated_s = float(times_ms.mean()) / 1000 / options.speed
-    place = f"{run.name} {cell.record.cc}"
-    return [Pair(place, cell.repeat, options.scheduler, live, simulated_s)]
+    simulated_s = [
+        _simulated_ms(options.environment(_seed(cell), slots, network), options.scheduler)
+        / 1000
+        / options.speed
+        for network in (_network(run, cell, options), NO_NETWORK)
+    ]
+    place = f"{run.folder.name} {cell.record.cc}"
+    return [Pair(place, cell.repeat, options.scheduler, live, *simulated_s)]
+
+
+def _simulated_ms(environment: ClusterEnvironment, scheduler: str) -> float:
+    """Mean JCT."""
+    served = asked_of_server(scheduler)
+    if served is None:
+        return float(environment.run(RULES[scheduler]).mean())
+    from policy.model import checkpoint
+    from policy.model.info import resolve_scheduler
+    from policy.tasks.cjs.play import play
+
+    model, _ = checkpoint.load(resolve_scheduler(served), task="cjs")
+    return float(play(model, [environment])[0].mean())
+
+
+def _network(run: Run, cell: Cell, options: JobsOptions) -> Network:
+    """The cell's links at their mean rate. Raises UserError for topologies without a model."""
+    made = {"star": star, "dumbbell": two_racks}.get(str(run.manifest.scenario["topology"]))
+    if made is None:
+        raise UserError(f"{run.folder}: only star and dumbbell have a fluid network")
+    goodput_bps = read_parquet(run.folder / str(run.manifest.trace.file)).mean_bps * _PAYLOAD
+    network_bps = options.network_bps(goodput_bps)
+    return NO_NETWORK if math.isinf(network_bps) else made(len(cell.measured), network_bps)
 
 
 def _seed(cell: Cell) -> int:

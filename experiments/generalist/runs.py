@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from dataclasses import replace
@@ -12,19 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 
-import policy.model.backbone as backbones
 from experiments.generalist import judge, look
-from experiments.generalist.campaign import RATE_SEED, RATES, TINY, Job, Plan
-from experiments.generalist.fast import State, Trained, build, state_of, train_fast
+from experiments.generalist.fast import State, build, state_of, train_fast
+from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
-from experiments.generalist.resident import Resident, Side, loss_on, outputs, resident
+from experiments.generalist.plan import RATES, TINY, Job, Plan
+from experiments.generalist.records import course, exchanged, rounded
+from experiments.generalist.resident import Resident, loss_on, outputs, resident
 from experiments.generalist.rows import ROWS, TASKS, config_of
+from experiments.generalist.samples import fewer, fewer_held, shuffled
 from policy.model import joint_checkpoint
-from policy.model.fingerprint import fingerprint
 from policy.model.joint import JointModel
 from policy.model.merge import merge
-from policy.model.model import Named
-from policy.tasks.base import Split
 from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.data import open_datasets, task_data
 
@@ -48,7 +46,7 @@ class Runner:
         data = {name: task_data(self.datasets[name], name, config) for name in TASKS}
         self.data = {name: resident(name, one, self.device) for name, one in data.items()}
         if self.plan.tested is not None:
-            self.data = {name: _fewer_held(one, self.plan) for name, one in self.data.items()}
+            self.data = {name: fewer_held(one, self.plan.tested) for name, one in self.data.items()}
 
     def ready(self, job: Job) -> bool:
         """Whether what comes before it is there."""
@@ -112,7 +110,7 @@ class Runner:
         if job.row == "I":
             record["pretraining"] = pretrain(model, config, job.seed, data)
         trained = train_fast(model, config, job.seed, data, limit_s=plan.limit_s)
-        record |= self._course(trained)
+        record |= course(trained)
         if job.kind == "rate":
             return record
         record |= self._errors(model, config, data)
@@ -121,27 +119,14 @@ class Runner:
             with torch.autocast(self.device.type, torch.bfloat16, self.autocast is not None):
                 record["moved"] = look.moved(model, data)
         if job.row[0] in "BEG" and hasattr(model.backbone, "forward"):
-            record["probes"] = _rounded(look.probes(model, data))
+            record["probes"] = rounded(look.probes(model, data))
         if len(job.tasks) > 1 and config.model.task_token:
-            record["exchanged"] = self._exchanged(model, config, data)
+            record["exchanged"] = exchanged(model, config, data, self.autocast)
         if job.judged:
             label = job.name.split("/")[0]
             folder = self._save(model, config, label, job.seed, record)
             record["closed"] = self._closed(folder, job.tasks)
         return record
-
-    def _course(self, trained: Trained) -> dict[str, Any]:
-        model = trained.model
-        learned = sum(one.numel() for one in model.trained_parameters().values())
-        return {
-            "best_loss": trained.best_loss,
-            "best_step": trained.best_step,
-            "steps": trained.steps,
-            "train_s": round(trained.wall_s, 2),
-            "captured": trained.captured or trained.not_captured,
-            "parameters": learned,
-            "curve": _rounded(trained.curve),
-        }
 
     def _errors(
         self,
@@ -168,25 +153,8 @@ class Runner:
             means[name] = {key: float(np.mean(value)) for key, value in measures.items()}
             value = measures[task.shown[0].name]
             units[name] = (np.bincount(side.units, value) / np.bincount(side.units)).tolist()
-        found = {"losses": _rounded(losses), "measures": _rounded(means)}
-        return found | ({"units": _rounded(units)} if by_unit else {})
-
-    def _exchanged(
-        self, model: JointModel, config: MixtureConfig, data: dict[str, Resident]
-    ) -> dict[str, float]:
-        """Validation losses where each task has the next one's token."""
-        encoders = [model.encoders[name] for name in data]
-        tokens = [one.token.detach().clone() for one in encoders if isinstance(one, Named)]
-        found = {}
-        with torch.no_grad():
-            for shift in (1, 0):
-                for index, one in enumerate(encoders):
-                    assert isinstance(one, Named)
-                    one.token.copy_(tokens[(index + shift) % len(tokens)])
-                if shift:
-                    for name, part in data.items():
-                        found[name] = loss_on(model, config, name, part, autocast=self.autocast)
-        return dict(_rounded(found))
+        found = {"losses": rounded(losses), "measures": rounded(means)}
+        return found | ({"units": rounded(units)} if by_unit else {})
 
     def _save(
         self,
@@ -240,7 +208,7 @@ class Runner:
             else:
                 jobs = 2 if plan.steps == TINY.steps else 20
                 units = judge.cjs(folder, options["profiles"], plan.sequences, jobs, device)
-            found[name] = {"units": _rounded(units), "s": round(time.monotonic() - began, 1)}
+            found[name] = {"units": rounded(units), "s": round(time.monotonic() - began, 1)}
         return found
 
     def _merge(self, job: Job) -> dict[str, Any]:
@@ -280,7 +248,7 @@ class Runner:
             "left": left,
             "noise": job.noise,
             "rate": rate,
-            "before": self._course(trained),
+            "before": course(trained),
         }
         del before, trained
         ways: dict[str, tuple[State | None, bool]] = {
@@ -317,77 +285,4 @@ class Runner:
                         "measure": errors["measures"][left],
                     }
                 )
-        return record | {"points": _rounded(points)}
-
-
-def fewer(data: Resident, share: float, seed: int) -> Resident:
-    """A run of consecutive training samples, which come of few sources, as little data does."""
-    whole = data.sides["train"]
-    count = max(1, round(share * len(whole)))
-    first = int(np.random.default_rng(seed).integers(len(whole) - count + 1))
-    return data.with_train(whole.only(np.arange(first, first + count)))
-
-
-def _fewer_held(data: Resident, plan: Plan) -> Resident:
-    """At most `plan.tested` samples of each split that is not trained on."""
-    assert plan.tested is not None
-    sides: dict[Split, Side] = {}
-    for name, one in data.sides.items():
-        rows = np.sort(np.random.default_rng(5).permutation(len(one))[: plan.tested])
-        sides[name] = one.only(rows) if name != "train" else one
-        units = np.unique(sides[name].units, return_inverse=True)[1]
-        sides[name] = replace(sides[name], units=units)
-    return Resident(sides, data.constant_loss)
-
-
-def shuffled(data: Resident, seed: int) -> Resident:
-    """Training answers that belong to other samples: what is then still transferred is no
-    knowledge of a task.
-    """
-    whole = data.sides["train"]
-    rows = np.arange(len(whole))
-    return data.with_train(whole.only(rows, np.random.default_rng(seed).permutation(rows)))
-
-
-def keep_backbones() -> None:
-    """Load and fingerprint each frozen backbone once in this process."""
-    load = backbones._load
-    loaded: dict[str, Any] = {}
-    prints: dict[str, str] = {}
-
-    def kept(config: Any, dtype: torch.dtype) -> Any:
-        lora_free = config.model_dump_json(exclude={"lora", "frozen", "layers"})
-        key = f"{lora_free} {config.layers} {dtype}"
-        if key not in loaded:
-            if len(loaded) > 2:
-                loaded.clear()
-            loaded[key] = load(config, dtype)
-            if config.layers is not None:
-                loaded[key].layers = loaded[key].layers[: config.layers]
-        model = copy.deepcopy(loaded[key])
-        model.kept_as = f"{lora_free} {config.layers}"
-        return model
-
-    def printed(model: Any) -> str:
-        key = getattr(model, "kept_as", "")
-        if not key:
-            return fingerprint(model)
-        if key not in prints:
-            prints[key] = fingerprint(model)
-        return prints[key]
-
-    backbones._load = kept
-    vars(backbones)["fingerprint"] = printed
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
-    return value
-
-
-__all__ = ["RATE_SEED", "Runner", "fewer", "keep_backbones"]
+        return record | {"points": rounded(points)}

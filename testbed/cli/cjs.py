@@ -87,6 +87,7 @@ def simulate(
     from policy.tasks.cjs.catalogue import build_catalogue
     from policy.tasks.cjs.comparison import paired_ratio
     from policy.tasks.cjs.comparison import simulate as run
+    from policy.tasks.cjs.network import NO_NETWORK, one_link
     from policy.tasks.cjs.policies.registry import rule
     from policy.tasks.cjs.sequences import poisson, read_arrivals
     from policy.tasks.cjs.simulator.layout import Settings
@@ -105,9 +106,9 @@ def simulate(
     else:
         arrivals = [poisson(seed + number, range(len(jobs))) for number in range(count)]
     settings = Settings(executors=executors, moving_ms=moving_ms, compat=int(compat))
-    link_bps = None if link_mbps is None else link_mbps * 1e6
+    network = NO_NETWORK if link_mbps is None else one_link(link_mbps * 1e6)
     threads = os.cpu_count() or 1
-    outcomes = run(build_catalogue(jobs), arrivals, chosen, settings, seed, threads, link_bps)
+    outcomes = run(build_catalogue(jobs), arrivals, chosen, settings, seed, threads, network)
     outcomes = [replace(one, policy=name) for one, name in zip(outcomes, names, strict=True)]
     base = next(outcome for outcome in outcomes if outcome.policy == reference)
     ratios = [paired_ratio(outcome.mean_s, base.mean_s) for outcome in outcomes]

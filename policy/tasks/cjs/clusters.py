@@ -20,7 +20,6 @@ from policy.tasks.cjs.inputs import CLASSES, agreed, class_of, inputs_at, stacke
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
 from policy.tasks.cjs.simulator.entries import ENTRIES
-from policy.tasks.cjs.simulator.fluid import new_transfers
 from policy.tasks.cjs.simulator.layout import ARRIVAL, NEVER
 from policy.tasks.cjs.task import decoded
 from policy.tasks.cjs.workload import Workload
@@ -106,8 +105,7 @@ class Clusters:
         environment, rule = self._fresh(), RULES["fair"]
         last_ms = int(environment.cluster.job[: self._how.jobs, ARRIVAL].max())
         until_ms = int(random.integers(last_ms + 1))
-        transfers = new_transfers(0, 0.0)
-        ENTRIES.run(environment.cluster, rule.number, rule.array(), until_ms, transfers)
+        ENTRIES.run(environment.cluster, rule.number, rule.array(), until_ms)
         due = ENTRIES.open_round(environment.cluster, NEVER) and self._undecided(environment)
         return environment if due else self._fresh()
 

@@ -41,6 +41,9 @@ from policy.tasks.base import Split
 @click.option(
     "--live", is_flag=True, help="Every second sequence on a small cluster, as live ones are."
 )
+@click.option(
+    "--network", is_flag=True, help="Small clusters of generated jobs whose inputs cross links."
+)
 @click.option("--varied", is_flag=True, help="Sequences of other executors and loads too, in turn.")
 @click.option(
     "--actor",
@@ -64,6 +67,7 @@ def collect(
     horizon_s: int,
     generated: bool,
     live: bool,
+    network: bool,
     varied: bool,
     actor: Path | None,
     seconds: float | None,
@@ -80,7 +84,7 @@ def collect(
     """
     from policy.tasks.cjs import dataset, labels
     from policy.tasks.cjs.teacher import Teacher
-    from policy.tasks.cjs.workload import as_live, variations, workload
+    from policy.tasks.cjs.workload import as_live, networked, variations, workload
 
     teacher = Teacher(horizon_ms=1_000 * horizon_s, futures=futures)
     sides: tuple[Split, ...] = get_args(Split)
@@ -92,8 +96,11 @@ def collect(
             seconds=share * seconds if seconds else math.inf,
         )  # fmt: skip
         sources = [profiles, None] if profiles and generated else [profiles]
+        if network:
+            sources = [None]
         loads = [workload(source, side, seed) for source in sources]
-        loads += [as_live(load) for load in loads] if live else []
+        loads += [as_live(load) for load in loads] if live and not network else []
+        loads = [one for load in loads for one in networked(as_live(load))] if network else loads
         loads = [one for load in loads for one in variations(load)] if varied else loads
         samples = labels.collect(loads, teacher, how)
         dataset.save(out, side, samples)

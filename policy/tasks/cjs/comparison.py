@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from policy.errors import PolicyError
 from policy.tasks.cjs.catalogue import Catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment, run_many
 from policy.tasks.cjs.job import FloatArray, IntArray
+from policy.tasks.cjs.network import NO_NETWORK, Network
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.layout import Settings
@@ -49,26 +49,21 @@ def simulate(
     settings: Settings,
     seed: int,
     threads: int,
-    link_bps: float | None = None,
+    network: Network = NO_NETWORK,
 ) -> list[Outcome]:
     """Each policy on each sequence; sequence i draws its task times with ``seed + i`` under every
     one. The path of a checkpoint stands for its model, which takes the likeliest action.
-
-    link_bps: all inputs cross one link of this capacity, shared equally. Raises PolicyError for a
-    checkpoint with a link.
     """
     outcomes = []
     for one in policies:
         environments = [
-            ClusterEnvironment(catalogue, arrivals, settings, seed + number)
+            ClusterEnvironment(catalogue, arrivals, settings, seed + number, network=network)
             for number, arrivals in enumerate(sequences)
         ]
         if isinstance(one, Path):
-            if link_bps is not None:
-                raise PolicyError("with a link rules alone are simulated; leave policy out")
             name, times_ms = "policy", _played(one, environments)
         else:
-            name, times_ms = one.name, run_many(environments, one, threads, link_bps)
+            name, times_ms = one.name, run_many(environments, one, threads)
         outcomes.append(
             Outcome(
                 name,

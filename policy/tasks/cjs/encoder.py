@@ -46,6 +46,9 @@ class GraphEncoder(nn.Module):
         nn.init.constant_(self.norm.weight, scale)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        shown = inputs["jobs"].shape[1]
+        if self.training:
+            inputs = _without_empty_rows(inputs)
         present = inputs["present"].float()[..., None]
         jobs, cluster = inputs["jobs"].float(), inputs["cluster"].float()
         n, rows = jobs.shape[:2]
@@ -85,13 +88,22 @@ class GraphEncoder(nn.Module):
             [
                 kinds[0].expand(n, 1, -1),
                 (self.cluster(of_cluster) + kinds[1])[:, None],
-                (self.job(of_job) + kinds[2]) * in_cluster,
+                nn.functional.pad(
+                    (self.job(of_job) + kinds[2]) * in_cluster, (0, 0, 0, shown - rows)
+                ),
                 candidates * exists,
             ],
             dim=1,
         )
         normed: Tensor = self.norm(tokens)
         return normed
+
+
+def _without_empty_rows(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Without rows in which no cluster of the batch has a job: most of the time of training."""
+    rows = max(1, int(inputs["present"].flatten(2).amax(dim=2).sum(dim=1).max()))
+    of_jobs = ("stages", "jobs", "adjacency", "present")
+    return dict(inputs) | {name: inputs[name][:, :rows] for name in of_jobs}
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:

@@ -10,10 +10,10 @@ import numpy as np
 from policy.errors import PolicyError
 from policy.tasks.cjs.catalogue import Catalogue
 from policy.tasks.cjs.job import IntArray
+from policy.tasks.cjs.network import NO_NETWORK, Network
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.entries import ENTRIES
-from policy.tasks.cjs.simulator.fluid import new_transfers
 from policy.tasks.cjs.simulator.layout import (
     ARRIVAL,
     BUSY,
@@ -45,7 +45,8 @@ class ClusterEnvironment:
 
     The same catalogue, arrivals, settings and seed give the same episode for the same decisions,
     and a task takes the same random draws under every policy. ``spare`` jobs are what roll-outs
-    (``teacher.py``) imagine to arrive.
+    (``teacher.py``) imagine to arrive. What tasks take from their parents crosses the ``network``;
+    without one inputs take no time.
     """
 
     def __init__(
@@ -56,11 +57,12 @@ class ClusterEnvironment:
         seed: int = 0,
         shown_jobs: int = SHOWN_JOBS,
         spare: Arrivals | None = None,
+        network: Network = NO_NETWORK,
     ) -> None:
         self.settings = settings or Settings()
         for sequence in (arrivals,) if spare is None else (arrivals, spare):
             _check(self.settings, catalogue, sequence)
-        self._begin = (catalogue, arrivals, self.settings, seed, spare)
+        self._begin = (catalogue, arrivals, self.settings, seed, spare, network)
         stages = int(np.diff(catalogue.first)[arrivals.kind].max())
         self.seen = new_observation(shown_jobs, stages)
         self.cluster = new_cluster(*self._begin)
@@ -92,16 +94,9 @@ class ClusterEnvironment:
             _check_finished(self.cluster)
         return (before_ms - int(self.cluster.scalar[JOB_TIME])) / 1e3, not due
 
-    def run(self, rule: RulePolicy, link_bps: float | None = None) -> IntArray:
-        """Let a rule decide to the end; the completion time of each job in ms.
-
-        link_bps: what tasks take from their parents crosses one link of this capacity
-        (`simulator/fluid.py`); None: inputs take no time.
-        """
-        if link_bps is not None and not link_bps > 0:
-            raise PolicyError(f"link of {link_bps} bit/s: give a capacity above 0")
-        transfers = new_transfers(len(self.cluster.executor), (link_bps or 0.0) / 8_000)
-        ENTRIES.run(self.cluster, rule.number, rule.array(), NEVER, transfers)
+    def run(self, rule: RulePolicy) -> IntArray:
+        """Let a rule decide to the end; the completion time of each job in ms."""
+        ENTRIES.run(self.cluster, rule.number, rule.array(), NEVER)
         _check_finished(self.cluster)
         return self.completion_ms()
 
@@ -132,14 +127,11 @@ def may_pass(cluster: Cluster) -> bool:
 
 
 def run_many(
-    environments: Sequence[ClusterEnvironment],
-    rule: RulePolicy,
-    threads: int,
-    link_bps: float | None = None,
+    environments: Sequence[ClusterEnvironment], rule: RulePolicy, threads: int
 ) -> list[IntArray]:
     """``run`` of each, on so many threads at once: the compiled loops need no interpreter lock."""
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda environment: environment.run(rule, link_bps), environments))
+        return list(pool.map(lambda environment: environment.run(rule), environments))
 
 
 def _check(settings: Settings, catalogue: Catalogue, arrivals: Arrivals) -> None:

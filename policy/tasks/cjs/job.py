@@ -91,7 +91,7 @@ def topological_order(parents: Sequence[Sequence[int]], name: str) -> list[int]:
     while left:
         ready = [stage for stage in left if done.issuperset(parents[stage])]
         if not ready:
-            stages = ", ".join(str(stage) for stage in left[:10])
+            stages = ", ".join(str(stage) for stage in _cycle(parents, left)[:10])
             raise PolicyError(
                 f"{name}: stages {stages} wait for each other (a cycle); "
                 "remove one of their parents"
@@ -100,6 +100,16 @@ def topological_order(parents: Sequence[Sequence[int]], name: str) -> list[int]:
         done.update(ready)
         left = [stage for stage in left if stage not in done]
     return order
+
+
+def _cycle(parents: Sequence[Sequence[int]], left: Sequence[int]) -> list[int]:
+    """The stages of one cycle, in rising order. Each of ``left`` has a parent among them."""
+    seen: list[int] = []
+    stage = left[0]
+    while stage not in seen:
+        seen.append(stage)
+        stage = next(parent for parent in parents[stage] if parent in left)
+    return sorted(seen[seen.index(stage) :])
 
 
 def _check_stage(where: str, stage: Stage, number: int, stages: int) -> None:

@@ -53,6 +53,7 @@ from policy.tasks.cjs.simulator.layout import (
     TARGET,
     TASK_OF,
     TO,
+    TOOK_MS,
     WORK,
 )
 
@@ -146,10 +147,12 @@ class LiveCluster:
         found, self._launches = self._launches, []
         return found
 
-    def ended(self, slot: int, at_ms: float) -> None:
-        """The task of a slot has ended."""
-        state = self.cluster.executor[self._slot_of.index(slot)]
+    def ended(self, slot: int, at_ms: float, fetched_ms: float = 0.0) -> None:
+        """The task of a slot has ended; its input took so long."""
+        number = self._slot_of.index(slot)
+        state = self.cluster.executor[number]
         if self._running.pop(slot, None) is not None:
+            self.cluster.fetch[number, TOOK_MS] = fetched_ms
             state[EVENT] = max(int(at_ms), int(self.cluster.scalar[NOW]))
 
     def lose(self, slot: int) -> Launch | None:

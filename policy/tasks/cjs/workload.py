@@ -20,6 +20,7 @@ from policy.tasks.cjs.catalogue import (
 )
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.job import Job
+from policy.tasks.cjs.network import NO_NETWORK, Network, star, two_racks
 from policy.tasks.cjs.sequences import Arrivals, bursty, poisson
 from policy.tasks.cjs.simulator.layout import Settings
 from policy.tasks.cjs.sources.files import read_jobs
@@ -30,7 +31,7 @@ from policy.tasks.cjs.splits import mean_gap_ms, split_by_query
 # That of the known sequences on TPC-H: 931 s of work a job, 50 executors, 25.6 s between jobs.
 LOAD = 0.73
 SPARE_JOBS = 64
-LIVE_EXECUTORS, LIVE_TASKS = 16, 8
+LIVE_EXECUTORS, LIVE_TASKS, LIVE_PAIRS = 16, 8, 4
 # Sides of the split never share a seed.
 _FIRST_SEED = {"train": 0, "validation": 100_000, "test": 200_000}
 
@@ -46,6 +47,7 @@ class Workload:
     settings: Settings = field(default_factory=Settings)
     load: float = LOAD
     bursts: bool = False
+    network: Network = NO_NETWORK
 
     def arrivals(self, number: int, count: int) -> Arrivals:
         """The sequence of that number, of so many jobs."""
@@ -62,6 +64,7 @@ class Workload:
             self.settings,
             self.first_seed + number,
             spare=spare,
+            network=self.network,
         )
 
 
@@ -98,3 +101,17 @@ def as_live(load: Workload) -> Workload:
     jobs = [merged(job, LIVE_TASKS) for job in load.jobs]
     settings = load.settings._replace(executors=LIVE_EXECUTORS)
     return replace(load, jobs=jobs, catalogue=build_catalogue(jobs), settings=settings)
+
+
+def over(load: Workload, kind: str, mbps: float) -> Workload:
+    """A small cluster (`as_live`) whose inputs cross a `star` or two `racks` of so many Mbit/s, of
+    the jobs' bytes on the cluster's clock: a live cluster at 30 Mbit/s has 750 by default.
+    """
+    network = (star if kind == "star" else two_racks)(LIVE_PAIRS, mbps * 1e6)
+    return replace(load, network=network)
+
+
+def networked(load: Workload) -> list[Workload]:
+    """Small clusters on both networks at several rates, and without one."""
+    rates = (("star", 400), ("racks", 750), ("star", 750), ("racks", 1_500), ("star", 1_500))
+    return [*(over(load, kind, mbps) for kind, mbps in rates), over(load, "racks", 3_000), load]

@@ -181,8 +181,9 @@ class Master:
         launch, end_ns = running.launch, int(message["end_ns"])
         where = self._outputs.setdefault((launch.job, launch.stage), Counter())
         where[running.worker.place.worker] += 1
-        self._live.ended(launch.slot, self._ms(end_ns))
         fetched_ns, late_ns = int(message["fetched_ns"]), int(message["late_ns"])
+        fetched_ms = max(0.0, self._ms(fetched_ns) - launch.start_ms)
+        self._live.ended(launch.slot, self._ms(end_ns), fetched_ms)
         self._log(running, fetched_ns, end_ns, late_ns, lost=False)
 
     def _lose(self, worker: _Worker) -> None:

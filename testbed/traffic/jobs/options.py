@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from policy.tasks.cjs.catalogue import build_catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.job import Job
+from policy.tasks.cjs.network import NO_NETWORK, Network
 from policy.tasks.cjs.policies.registry import rule
 from policy.tasks.cjs.sequences import Arrivals, poisson, read_arrivals
 from policy.tasks.cjs.simulator.layout import Settings
@@ -109,8 +111,13 @@ class JobsOptions(Options):
         gap_ms = mean_gap_ms(self.kinds, chosen, slots, self.load)
         return poisson(seed, chosen, self.jobs, gap_ms)
 
-    def environment(self, seed: int, slots: int) -> ClusterEnvironment:
-        """The cluster of a cell before its first job, as the simulator has it."""
+    def environment(
+        self, seed: int, slots: int, network: Network = NO_NETWORK
+    ) -> ClusterEnvironment:
+        """The cluster of a cell before its first job, as the simulator has it: inputs take no time
+        there, or cross the network, whose capacities are of the cluster's clock and the profiles'
+        bytes (`network_bps`).
+        """
         chosen = self._chosen
         gap_ms = mean_gap_ms(self.kinds, chosen, slots, self.load)
         return ClusterEnvironment(
@@ -119,7 +126,15 @@ class JobsOptions(Options):
             Settings(slots, self.moving_ms, self.warmup_ms),
             seed,
             spare=poisson(seed + _SPARE_SEED, chosen, SPARE_JOBS, gap_ms),
+            network=network,
         )
+
+    def network_bps(self, rate_bps: float) -> float:
+        """What a link's rate is in the profiles' bytes and on the cluster's clock; infinite where
+        nothing crosses it.
+        """
+        scale = self.speed * self.shuffle_scale
+        return rate_bps / scale if scale > 0 else math.inf
 
     @property
     def _chosen(self) -> tuple[int, ...]:

@@ -11,11 +11,11 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import campaign, results
+from experiments.generalist import campaign, few_shot, measured, plan
 from experiments.generalist.fast import Gradients, train_fast
 from experiments.generalist.next_state import pairs
 from experiments.generalist.resident import Resident, Side
-from experiments.generalist.runs import fewer, shuffled
+from experiments.generalist.samples import fewer, shuffled
 from policy.model.joint import JointModel
 from policy.training.mixture.config import MixtureConfig
 
@@ -149,16 +149,16 @@ def test_noise_keeps_inputs_and_answers_but_not_which_belong_together():
 def test_a_difference_is_paired_by_unit():
     units = np.array([[1.0, 50.0, 2.0, 80.0]] * 3)
     # Whatever is drawn, one is a tenth of the other's mean better.
-    mean, low, high = results.difference(units + units.mean() / 10, units, 1.0)
+    mean, low, high = measured.difference(units + units.mean() / 10, units, 1.0)
     assert (mean, low, high) == pytest.approx((10.0, 10.0, 10.0))
-    mean, low, high = results.difference(units, units + np.array([[0.0], [3.0], [-3.0]]), -1.0)
+    mean, low, high = measured.difference(units, units + np.array([[0.0], [3.0], [-3.0]]), -1.0)
     assert mean == pytest.approx(0.0)
     assert low < 0 < high
 
 
 def test_the_area_of_a_curve_is_its_mean_height():
     points = {0.01: np.array([2.0, 4.0]), 0.1: np.array([2.0, 2.0]), 1.0: np.array([2.0, 4.0])}
-    assert results.area(points).tolist() == pytest.approx([2.0, 3.0])
+    assert few_shot.area(points).tolist() == pytest.approx([2.0, 3.0])
 
 
 def test_known_runs_are_not_run_again(tmp_path):
@@ -169,11 +169,11 @@ def test_known_runs_are_not_run_again(tmp_path):
         (tmp_path / name).mkdir()
     campaign.unpack(known, tmp_path)
     assert sorted(one.name for one in (tmp_path / "taken").iterdir()) == ["B+0", "G+0"]
-    assert results.load(tmp_path).keys() == {"B/0", "G/0"}
+    assert measured.load(tmp_path).keys() == {"B/0", "G/0"}
 
 
 def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
-    names = [job.name for job in campaign.jobs()]
+    names = [job.name for job in plan.jobs()]
     assert len(set(names)) == len(names)
-    for place, job in enumerate(campaign.jobs()):
+    for place, job in enumerate(plan.jobs()):
         assert all(names.index(needed) < place for needed in job.needs)

@@ -13,9 +13,11 @@ from policy.tasks.cjs.simulator.layout import (
     AT_JOB,
     BUSY,
     COMPAT,
+    COMPUTE_MS,
     EVENT,
     EXTRA,
     KIND,
+    LEFT_BYTES,
     LOCAL,
     NEVER,
     NOW,
@@ -123,7 +125,8 @@ def redraw_running(cluster: Cluster, seed: int) -> None:
         state = cluster.executor[number]
         if not state[BUSY] or state[EVENT] <= now:
             continue
-        elapsed = now - state[STARTED] - state[EXTRA]
+        fetching = cluster.fetch[number, LEFT_BYTES] > 0
+        elapsed = -1 if fetching else now - state[STARTED] - state[EXTRA]
         times = cluster.flat[state[WAVE] : state[WAVE] + state[WAVE_LENGTH]]
         later = 0
         for value in times:
@@ -132,7 +135,10 @@ def redraw_running(cluster: Cluster, seed: int) -> None:
         for value in times:
             if value > elapsed:
                 if chosen == 0:
-                    state[EVENT] = state[STARTED] + state[EXTRA] + value
+                    if fetching:
+                        cluster.fetch[number, COMPUTE_MS] = state[EXTRA] + value
+                    else:
+                        state[EVENT] = state[STARTED] + state[EXTRA] + value
                     break
                 chosen -= 1
 

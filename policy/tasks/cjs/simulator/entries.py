@@ -13,7 +13,6 @@ from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.simulator import rounds
 from policy.tasks.cjs.simulator.choose import choose
 from policy.tasks.cjs.simulator.durations import least_times
-from policy.tasks.cjs.simulator.fluid import Transfers, run_over_link
 from policy.tasks.cjs.simulator.jit import entry
 from policy.tasks.cjs.simulator.layout import Cluster
 from policy.tasks.cjs.simulator.observe import Observation, observe
@@ -22,13 +21,12 @@ from policy.tasks.cjs.simulator.rollout import Plan, roll_out
 
 
 class Entries(NamedTuple):
-    """run(cluster, policy, parameters, until_ms, transfers) decides by a rule until then, or where
-    inputs cross a link, as in fluid.py, to the end; the others are the
+    """run(cluster, policy, parameters, until_ms) decides by a rule until then; the others are the
     functions of their name in rounds.py, choose.py, propose.py, observe.py, rollout.py and
     durations.py.
     """
 
-    run: Callable[[Cluster, int, FloatArray, int, Transfers], bool]
+    run: Callable[[Cluster, int, FloatArray, int], bool]
     open_round: Callable[[Cluster, int], bool]
     decide: Callable[[Cluster, int, int], bool]
     choose: Callable[[Cluster, int, FloatArray], tuple[int, int]]
@@ -41,7 +39,7 @@ class Entries(NamedTuple):
 def _sources() -> int:
     """A checksum of the code that is compiled together."""
     task = Path(__file__).parents[1]
-    files = [task / "catalogue.py", *sorted((task / "simulator").glob("*.py"))]
+    files = [task / "catalogue.py", task / "network.py", *sorted((task / "simulator").glob("*.py"))]
     files += [file for file in sorted((task / "policies").glob("*.py")) if file.stem != "registry"]
     return zlib.crc32(b"".join(file.read_bytes() for file in files))
 
@@ -49,16 +47,7 @@ def _sources() -> int:
 def _build(checksum: int) -> Entries:
     # Numba keeps a function by its own file; the checksum in its closure makes it see the other
     # files.
-    def run(
-        cluster: Cluster,
-        policy: int,
-        parameters: FloatArray,
-        until_ms: int,
-        transfers: Transfers,
-    ) -> bool:
-        if transfers.bytes_per_ms > 0:
-            run_over_link(cluster, policy, parameters, transfers)
-            return False
+    def run(cluster: Cluster, policy: int, parameters: FloatArray, until_ms: int) -> bool:
         due = rounds.open_round(cluster, until_ms) and checksum >= 0
         while due:
             stage, count = choose(policy, parameters, cluster)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END
 from policy.tasks.cjs.simulator.durations import draw_task_ms
+from policy.tasks.cjs.simulator.fluid import begin_fetch
 from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
@@ -30,6 +31,7 @@ from policy.tasks.cjs.simulator.layout import (
     LOCAL,
     MOVING,
     MOVING_MS,
+    NEVER,
     NOW,
     NOWHERE,
     POOL,
@@ -197,6 +199,8 @@ def launch(cluster: Cluster, executor: int, stage: int) -> None:
     state[BUSY] = 1
     state[STARTED] = cluster.scalar[NOW]
     _schedule(cluster, executor, stage, task_ms)
+    if begin_fetch(cluster, executor, stage, task_ms):
+        state[EVENT] = NEVER
 
 
 @inner
@@ -226,7 +230,7 @@ def arrive(cluster: Cluster, executor: int) -> None:
     state = cluster.executor[executor]
     stage = state[TARGET]
     job = cluster.stage[stage, JOB]
-    state[EVENT] = 2**62
+    state[EVENT] = NEVER
     state[AT_JOB] = job
     cluster.job[job, LOCAL] += 1
     cluster.stage[stage, MOVING] -= 1

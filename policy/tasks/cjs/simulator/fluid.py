@@ -1,97 +1,115 @@
-"""A cluster whose tasks first fetch their inputs over one link, which all transfers share equally.
+"""A cluster whose tasks first fetch their inputs over links, which transfers share equally.
 
-The network as a fluid: of n transfers each gets 1/n of the capacity at once (processor sharing,
-what flows of equal round-trip time converge to on one bottleneck). A task computes when its input
-is there, and keeps its executor meanwhile. Where a transfer ends between two ms of the cluster's
-clock, its task begins at the first of them.
+The network as a fluid: of n transfers over a link each gets 1/n of its capacity at once (processor
+sharing, what flows of equal round-trip time converge to on one bottleneck). A task computes when
+its input is there, and keeps its executor meanwhile. Where a transfer ends between two ms of the
+cluster's clock, its task begins at the first of them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from policy.tasks.cjs.catalogue import PARENTS, PARENTS_END, SHUFFLE_BYTES
-from policy.tasks.cjs.job import FloatArray, IntArray
-from policy.tasks.cjs.simulator import rounds
-from policy.tasks.cjs.simulator.choose import choose
 from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ARRIVAL,
     ARRIVED,
-    BUSY,
+    CAPACITY,
+    COMPUTE_MS,
     EVENT,
-    EVENT_NUMBER,
-    FINISHED,
+    FIRST,
+    JOB,
     JOBS,
     KIND,
+    LEFT_BYTES,
+    NETWORK_MS,
     NEVER,
+    OVER,
+    RECENT_BYTES,
+    RECENT_MS,
     STARTED,
-    TARGET,
+    TOOK_MS,
+    TRANSFERS,
     Cluster,
 )
 
 _LEAST_BYTES = 1e-6
-
-
-class Transfers(NamedTuple):
-    """The link's capacity, 0 for inputs that take no time, and for each executor the bytes that its
-    task still fetches, the ms that it computes then, and the number of what it has begun last.
-    """
-
-    bytes_per_ms: float
-    left: FloatArray
-    compute_ms: IntArray
-    seen: IntArray
-
-
-def new_transfers(executors: int, bytes_per_ms: float) -> Transfers:
-    """None has begun."""
-    numbers = (np.zeros(executors, np.int64) for _ in range(2))
-    return Transfers(bytes_per_ms, np.zeros(executors), *numbers)
+# Of the running sums by which transfers are judged, for each task that ends.
+_KEPT = 0.95
 
 
 @inner
-def run_over_link(
-    cluster: Cluster, policy: int, parameters: FloatArray, transfers: Transfers
-) -> None:
-    """Let a rule decide to the end, or until nothing can happen any more."""
-    scalar, now_ms = cluster.scalar, 0.0
+def begin_fetch(cluster: Cluster, executor: int, stage: int, task_ms: int) -> bool:
+    """Let a task that starts now fetch its input first; False if it has nothing to wait for."""
+    fetch = cluster.fetch[executor]
+    fetch[TOOK_MS] = 0
+    kind = cluster.kind[cluster.stage[stage, KIND]]
+    if not len(cluster.link) or not kind[SHUFFLE_BYTES]:
+        return False
+    base = cluster.job[cluster.stage[stage, JOB], FIRST]
+    worker = worker_of(cluster, executor)
+    link, share = -1, 0.0
+    for at in range(kind[PARENTS], kind[PARENTS_END]):
+        outputs = cluster.output[base + cluster.flat[at]]
+        total, crossing = 0, 0
+        for source in range(len(outputs)):
+            total += outputs[source]
+            if cluster.path[source, worker] >= 0:
+                crossing += outputs[source]
+                link = cluster.path[source, worker]
+        share += crossing / total / (kind[PARENTS_END] - kind[PARENTS])
+    if link < 0 or share <= 0:
+        return False
+    fetch[LEFT_BYTES], fetch[OVER] = share * kind[SHUFFLE_BYTES], link
+    fetch[COMPUTE_MS] = task_ms
+    return True
+
+
+@inner
+def worker_of(cluster: Cluster, executor: int) -> int:
+    """The worker that an executor belongs to."""
+    return int(executor * len(cluster.path) // len(cluster.executor))
+
+
+@inner
+def deliver(cluster: Cluster, until_ms: int) -> None:
+    """Let transfers go on until the cluster's next event or that time."""
+    if not len(cluster.link):
+        return
+    clock = cluster.transfer
     while True:
-        due = rounds.open_round(cluster, int(now_ms))
-        while due:
-            stage, count = choose(policy, parameters, cluster)
-            rounds.decide(cluster, stage, count)
-            due = rounds.open_round(cluster, int(now_ms))
-        _begin(cluster, transfers)
-        if scalar[FINISHED] == scalar[JOBS]:
+        at_ms = min(_next_event_ms(cluster), until_ms)
+        step_ms = _first_end_ms(cluster)
+        if clock[NETWORK_MS] + step_ms > at_ms or step_ms >= NEVER:
+            if at_ms < NEVER:
+                _go_on(cluster, max(0.0, at_ms - clock[NETWORK_MS]))
+                clock[NETWORK_MS] = max(clock[NETWORK_MS], at_ms)
             return
-        at_ms = float(_next_event_ms(cluster))
-        end_ms = now_ms + _first_end_ms(transfers)
-        if min(at_ms, end_ms) >= NEVER:
-            return
-        if end_ms <= at_ms:
-            _end_first(cluster, transfers, int(end_ms))
-            now_ms = end_ms
-        else:
-            _go_on(transfers, at_ms - now_ms)
-            now_ms = max(now_ms, at_ms)
+        clock[NETWORK_MS] += step_ms
+        _end_first(cluster, step_ms)
 
 
 @inner
-def _begin(cluster: Cluster, transfers: Transfers) -> None:
-    """Of tasks that have started since the last time, begin the transfers."""
-    for executor in range(len(cluster.executor)):
-        state = cluster.executor[executor]
-        if state[EVENT_NUMBER] <= transfers.seen[executor]:
-            continue
-        transfers.seen[executor] = state[EVENT_NUMBER]
-        kind = cluster.kind[cluster.stage[state[TARGET], KIND]]
-        if state[BUSY] and kind[SHUFFLE_BYTES] > 0 and kind[PARENTS] < kind[PARENTS_END]:
-            transfers.left[executor] = kind[SHUFFLE_BYTES]
-            transfers.compute_ms[executor] = state[EVENT] - state[STARTED]
-            state[EVENT] = NEVER
+def note_end(cluster: Cluster, executor: int, stage: int) -> None:
+    """A task has ended: remember where its output lies, and how long its input took."""
+    cluster.output[stage, worker_of(cluster, executor)] += 1
+    kind = cluster.kind[cluster.stage[stage, KIND]]
+    if kind[SHUFFLE_BYTES] and kind[PARENTS] < kind[PARENTS_END]:
+        recent = cluster.transfer
+        recent[RECENT_MS] = _KEPT * recent[RECENT_MS] + cluster.fetch[executor, TOOK_MS]
+        recent[RECENT_BYTES] = _KEPT * recent[RECENT_BYTES] + kind[SHUFFLE_BYTES]
+
+
+@inner
+def fetch_ms(cluster: Cluster, kind: int) -> float:
+    """How long the input of a task of this kind takes, at the rate of the tasks that have ended
+    lately.
+    """
+    row, recent = cluster.kind[kind], cluster.transfer
+    if recent[RECENT_BYTES] <= 0 or row[PARENTS] >= row[PARENTS_END]:
+        return 0.0
+    return float(row[SHUFFLE_BYTES] * recent[RECENT_MS] / recent[RECENT_BYTES])
 
 
 @inner
@@ -105,40 +123,56 @@ def _next_event_ms(cluster: Cluster) -> int:
 
 
 @inner
-def _least(transfers: Transfers) -> tuple[int, float]:
-    """How many transfers there are, and the fewest bytes that one of them has left."""
-    count, least = 0, np.inf
-    for left in transfers.left:
-        if left > 0:
-            count += 1
-            least = min(least, left)
-    return count, least
+def _rest_ms(cluster: Cluster, executor: int) -> float:
+    """Until the executor's transfer ends, if none begins or ends before."""
+    fetch = cluster.fetch[executor]
+    link = cluster.link[int(fetch[OVER])]
+    return float(fetch[LEFT_BYTES] * link[TRANSFERS] / link[CAPACITY])
 
 
 @inner
-def _first_end_ms(transfers: Transfers) -> float:
+def _first_end_ms(cluster: Cluster) -> float:
     """In how many ms the first transfer ends if none begins; infinite without any."""
-    count, least = _least(transfers)
-    return float(least * max(1, count) / transfers.bytes_per_ms)
+    for link in range(len(cluster.link)):
+        cluster.link[link, TRANSFERS] = 0
+    for executor in range(len(cluster.fetch)):
+        if cluster.fetch[executor, LEFT_BYTES] > 0:
+            cluster.link[int(cluster.fetch[executor, OVER]), TRANSFERS] += 1
+    least = np.inf
+    for executor in range(len(cluster.fetch)):
+        if cluster.fetch[executor, LEFT_BYTES] > 0:
+            least = min(least, _rest_ms(cluster, executor))
+    return float(least)
 
 
 @inner
-def _end_first(cluster: Cluster, transfers: Transfers, now_ms: int) -> None:
-    _, least = _least(transfers)
-    for executor in range(len(transfers.left)):
-        if transfers.left[executor] > 0:
-            transfers.left[executor] -= least
-            if transfers.left[executor] <= 0:
-                cluster.executor[executor, EVENT] = now_ms + transfers.compute_ms[executor]
+def _end_first(cluster: Cluster, step_ms: float) -> None:
+    now_ms = int(cluster.transfer[NETWORK_MS])
+    for executor in range(len(cluster.fetch)):
+        fetch, state = cluster.fetch[executor], cluster.executor[executor]
+        if fetch[LEFT_BYTES] <= 0:
+            continue
+        if _rest_ms(cluster, executor) <= step_ms:
+            fetch[LEFT_BYTES] = 0
+            fetch[TOOK_MS] = now_ms - state[STARTED]
+            state[STARTED] = now_ms
+            state[EVENT] = now_ms + int(fetch[COMPUTE_MS])
+        else:
+            _move(cluster, executor, step_ms)
 
 
 @inner
-def _go_on(transfers: Transfers, elapsed_ms: float) -> None:
+def _go_on(cluster: Cluster, elapsed_ms: float) -> None:
     """Let time pass before the first transfer ends."""
-    count, _ = _least(transfers)
-    for executor in range(len(transfers.left)):
-        left = transfers.left[executor]
-        if left > 0:
-            moved = max(0.0, elapsed_ms) * transfers.bytes_per_ms / count
-            # Rounding must not end it here.
-            transfers.left[executor] = max(left - moved, _LEAST_BYTES)
+    for executor in range(len(cluster.fetch)):
+        if cluster.fetch[executor, LEFT_BYTES] > 0:
+            _move(cluster, executor, elapsed_ms)
+
+
+@inner
+def _move(cluster: Cluster, executor: int, elapsed_ms: float) -> None:
+    fetch = cluster.fetch[executor]
+    link = cluster.link[int(fetch[OVER])]
+    moved = elapsed_ms * link[CAPACITY] / link[TRANSFERS]
+    # Rounding must not end it here.
+    fetch[LEFT_BYTES] = max(fetch[LEFT_BYTES] - moved, _LEAST_BYTES)

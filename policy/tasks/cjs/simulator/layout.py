@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from policy.tasks.cjs.catalogue import MEAN_MS, PARENTS, PARENTS_END, TASKS, Catalogue
-from policy.tasks.cjs.job import IntArray
+from policy.tasks.cjs.job import FloatArray, IntArray
+from policy.tasks.cjs.network import NO_NETWORK, Network
 from policy.tasks.cjs.sequences import Arrivals
 
 NOWHERE = -1
@@ -69,11 +70,25 @@ BUSY = 3
 EVENT = 4  # ms at which its task or its move ends, NEVER if none
 EVENT_NUMBER = 5
 TARGET = 6  # stage that it works for or moves to
-STARTED = 7  # ms
+STARTED = 7  # ms at which its task began, of one that has fetched its input: to compute
 WAVE = 8  # its task's times lie at Cluster.flat[WAVE : WAVE + WAVE_LENGTH]
 WAVE_LENGTH = 9
 EXTRA = 10  # ms of warm-up in the task
 EXECUTOR_COLUMNS = 11
+
+# Columns of Cluster.fetch [executors].
+LEFT_BYTES = 0  # of its task's input, on a link; the task computes when it is 0
+OVER = 1  # the link
+COMPUTE_MS = 2  # of the task, once its input is there
+TOOK_MS = 3  # the input of its task took, 0 before it is there
+FETCH_COLUMNS = 4
+
+# Columns of Cluster.link [links].
+CAPACITY, TRANSFERS = 0, 1  # bytes per ms; transfers at a time, a place to count in
+
+# Cluster.transfer: until when transfers have gone on, and sums over the tasks with an input that
+# have ended, the newest counting most: ms that inputs took, and their bytes.
+NETWORK_MS, RECENT_MS, RECENT_BYTES = 0, 1, 2
 
 # Columns of Cluster.pool [1 + jobs + stages] and of Cluster.commitment [executors], oldest first.
 SIZE, COMMITTED_FROM = 0, 1
@@ -92,16 +107,23 @@ class Settings(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """One cluster and its sequence of jobs: two arrays of the catalogue, and its state."""
+    """One cluster and its sequence of jobs: two arrays of the catalogue, the paths between workers
+    [workers, workers], and its state. output [stages, workers]: tasks of a stage that ended there.
+    """
 
     kind: IntArray
     flat: IntArray
+    path: IntArray
     scalar: IntArray
     job: IntArray
     stage: IntArray
     executor: IntArray
     pool: IntArray
     commitment: IntArray
+    output: IntArray
+    fetch: FloatArray
+    link: FloatArray
+    transfer: FloatArray
 
 
 def new_cluster(
@@ -110,6 +132,7 @@ def new_cluster(
     settings: Settings,
     seed: int,
     spare: Arrivals | None = None,
+    network: Network = NO_NETWORK,
 ) -> Cluster:
     """A cluster before the first arrival, all executors in the common pool.
 
@@ -145,9 +168,16 @@ def new_cluster(
     pool = np.zeros((1 + jobs + stages, 2), np.int64)
     pool[0, SIZE] = executors
     commitment = np.zeros((executors + 1, 3), np.int64)
-    return Cluster(rows, catalogue.flat, scalar, job, stage, executor, pool, commitment)
+    output = np.zeros((stages, len(network.path)), np.int64)
+    link = np.zeros((len(network.bytes_per_ms), 2))
+    link[:, CAPACITY] = network.bytes_per_ms
+    return Cluster(
+        rows, catalogue.flat, network.path, scalar, job, stage, executor, pool, commitment,
+        output, np.zeros((executors, FETCH_COLUMNS)), link, np.zeros(3),
+    )  # fmt: skip
 
 
 def copy_cluster(cluster: Cluster) -> Cluster:
     """The same cluster, with a state of its own."""
-    return Cluster(cluster.kind, cluster.flat, *(array.copy() for array in cluster[2:]))
+    state = {name: getattr(cluster, name).copy() for name in Cluster._fields[3:]}
+    return cluster._replace(**state)

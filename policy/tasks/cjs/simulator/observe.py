@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from policy.tasks.cjs.catalogue import FEW_MS, MANY_MS, MEAN_MS, PARENTS, PARENTS_END, PATH_MS
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.simulator.executors import demand, job_of_pool, schedulable, uncommitted
+from policy.tasks.cjs.simulator.fluid import fetch_ms
 from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
@@ -61,6 +62,9 @@ CLUSTER_FEATURES = (
     "the common pool is the source",
     "executors / 50",
 )
+
+# Mean task times and unlaunched work hold what inputs take, at the rate of the tasks that ended
+# last; the time of the task launched last and the path hold computing alone.
 
 FloatObservation = NDArray[np.float32]
 
@@ -146,9 +150,8 @@ def _observe_job(cluster: Cluster, seen: Observation, row: int, job: int, source
     features[0] = cluster.job[job, SUPPLY] / executors
     features[1] = cluster.job[job, LOCAL] / executors
     features[2] = 1 if job == source else 0
-    features[3] = np.log1p(max(0, cluster.job[job, WORK]) / 1e3)
     features[4] = np.log1p((cluster.scalar[NOW] - cluster.job[job, ARRIVAL]) / 1e3)
-    first = cluster.job[job, FIRST]
+    first, work_ms = cluster.job[job, FIRST], float(max(0, cluster.job[job, WORK]))
     for column in range(cluster.job[job, END] - first):
         stage = first + column
         state, kind = cluster.stage[stage], cluster.stage[stage, KIND]
@@ -158,13 +161,15 @@ def _observe_job(cluster: Cluster, seen: Observation, row: int, job: int, source
         seen.present[row, column] = 1
         may = demand(cluster, stage) > 0 and schedulable(cluster, stage, source)
         seen.candidates[row, column] = 1 if may else 0
+        task_ms = cluster.kind[kind, MEAN_MS] + fetch_ms(cluster, kind)
+        work_ms += state[REMAINING] * fetch_ms(cluster, kind)
         node = seen.stages[row, column]
         node[0] = state[REMAINING] / 200
         node[1] = state[RUNNING] / executors
         node[2] = (state[COMMITTED] + state[MOVING]) / executors
-        node[3] = np.log1p(cluster.kind[kind, MEAN_MS] / 1e3)
+        node[3] = np.log1p(task_ms / 1e3)
         node[4] = np.log1p(state[LAST] / 1e3)
-        node[5] = np.log1p(state[REMAINING] * cluster.kind[kind, MEAN_MS] / 1e3)
+        node[5] = np.log1p(state[REMAINING] * task_ms / 1e3)
         node[6] = 1 if state[WAITING] == 0 else 0
         node[7] = 1 if may else 0
         node[8] = np.log1p(cluster.kind[kind, PATH_MS] / 1e3)
@@ -173,3 +178,4 @@ def _observe_job(cluster: Cluster, seen: Observation, row: int, job: int, source
             parent = cluster.flat[at]
             if cluster.stage[first + parent, REMAINING] or cluster.stage[first + parent, RUNNING]:
                 seen.adjacency[row, parent, column] = 1
+    features[3] = np.log1p(work_ms / 1e3)

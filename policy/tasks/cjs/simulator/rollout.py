@@ -9,7 +9,7 @@ Chong, Discrete Event Dynamic Systems 14, 2004).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from policy.tasks.cjs.job import FloatArray, IntArray
 from policy.tasks.cjs.simulator import rounds
@@ -33,6 +33,8 @@ from policy.tasks.cjs.simulator.layout import (
     Cluster,
 )
 from policy.tasks.cjs.simulator.propose import propose
+
+Rows = TypeVar("Rows", IntArray, FloatArray)
 
 
 class Plan(NamedTuple):
@@ -116,6 +118,9 @@ def _copy(cluster: Cluster, scratch: Cluster, until_ms: int) -> None:
     for at in range(len(cluster.scalar)):
         scratch.scalar[at] = cluster.scalar[at]
     _copy_rows(cluster.executor, scratch.executor, 0, len(cluster.executor))
+    _copy_rows(cluster.fetch, scratch.fetch, 0, len(cluster.fetch))
+    for at in range(len(cluster.transfer)):
+        scratch.transfer[at] = cluster.transfer[at]
     _copy_rows(cluster.commitment, scratch.commitment, 0, len(cluster.commitment))
     _copy_rows(cluster.job, scratch.job, 0, len(cluster.job))
     _copy_rows(cluster.pool, scratch.pool, 0, 1 + len(cluster.job))
@@ -130,7 +135,7 @@ def _copy(cluster: Cluster, scratch: Cluster, until_ms: int) -> None:
 
 
 @inner
-def _copy_rows(source: IntArray, target: IntArray, first: int, end: int) -> None:
+def _copy_rows(source: Rows, target: Rows, first: int, end: int) -> None:
     for row in range(first, end):
         for column in range(source.shape[1]):
             target[row, column] = source[row, column]
@@ -140,6 +145,7 @@ def _copy_rows(source: IntArray, target: IntArray, first: int, end: int) -> None
 def _copy_stages(cluster: Cluster, scratch: Cluster, job: int) -> None:
     first, end = cluster.job[job, FIRST], cluster.job[job, END]
     _copy_rows(cluster.stage, scratch.stage, first, end)
+    _copy_rows(cluster.output, scratch.output, first, end)
     pool = 1 + len(cluster.job)
     _copy_rows(cluster.pool, scratch.pool, pool + first, pool + end)
 

@@ -17,6 +17,7 @@ from policy.tasks.cjs.simulator.executors import (
     stage_pool,
     uncommitted,
 )
+from policy.tasks.cjs.simulator.fluid import deliver, note_end
 from policy.tasks.cjs.simulator.jit import inner
 from policy.tasks.cjs.simulator.layout import (
     ACTIVE,
@@ -170,6 +171,7 @@ def _next_executor(cluster: Cluster) -> int:
 @inner
 def _next_event(cluster: Cluster, until_ms: int) -> bool:
     scalar = cluster.scalar
+    deliver(cluster, until_ms)
     first = _next_executor(cluster)
     at_ms = cluster.executor[first, EVENT] if first != NOWHERE else NEVER
     arrival = scalar[ARRIVED] < scalar[JOBS] and cluster.job[scalar[ARRIVED], ARRIVAL] <= at_ms
@@ -200,6 +202,7 @@ def _end_task(cluster: Cluster, executor: int) -> None:
     row, job = cluster.stage[stage], cluster.stage[stage, JOB]
     row[RUNNING] -= 1
     row[ENDED] += 1
+    note_end(cluster, executor, stage)
     state[BUSY] = 0
     state[EVENT] = NEVER
     if row[REMAINING] > 0:

@@ -17,6 +17,7 @@ from policy.model.model import PolicyModel
 from policy.tasks.cjs import dataset
 from policy.tasks.cjs.catalogue import build_catalogue
 from policy.tasks.cjs.clusters import ClusterProcesses, Clusters, Lockstep
+from policy.tasks.cjs.encoder import GraphEncoder
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import (
     CANDIDATES,
@@ -182,6 +183,14 @@ def test_scores_do_not_depend_on_the_order_of_candidates_and_jobs(states, model)
     with torch.inference_mode():
         one, two = (model(on_device(stacked([s]), "cpu"))[0] for s in (state, other))
     assert torch.allclose(one[order], two, atol=1e-4)
+
+
+def test_training_leaves_out_rows_without_a_job_and_gives_the_same_tokens(states):
+    encoder = GraphEncoder(CONFIG, 16, 1.0)
+    inputs = {name: torch.from_numpy(array) for name, array in stacked(states[::20]).items()}
+    assert inputs["present"].any(dim=2).sum(dim=1).max() < inputs["present"].shape[1]
+    found = {training: encoder.train(training)(inputs) for training in (True, False)}
+    torch.testing.assert_close(found[True], found[False])
 
 
 def test_passing_is_offered_only_while_something_runs(states):

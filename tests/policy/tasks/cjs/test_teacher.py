@@ -11,7 +11,6 @@ from policy.tasks.cjs.catalogue import build_catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.sequences import Arrivals, poisson
 from policy.tasks.cjs.simulator.entries import ENTRIES
-from policy.tasks.cjs.simulator.fluid import new_transfers
 from policy.tasks.cjs.simulator.layout import ARRIVAL, ARRIVED, JOB_TIME, NEVER
 from policy.tasks.cjs.sources.synthetic import generate_jobs
 from policy.tasks.cjs.teacher import Rollouts, Teacher, teach
@@ -82,7 +81,7 @@ def test_with_a_known_future_the_cost_of_the_bases_action_is_what_it_comes_to():
     teacher = Teacher(known=True, horizon_ms=10**9)
     _, costs_s = Rollouts(teacher, here.cluster).costs_s(here.cluster)
     rule = TEACHER.base
-    ENTRIES.run(here.cluster, rule.number, rule.array(), NEVER, new_transfers(0, 0.0))
+    ENTRIES.run(here.cluster, rule.number, rule.array(), NEVER)
     assert costs_s[0] == pytest.approx(here.cluster.scalar[JOB_TIME] / 1e3)
 
 

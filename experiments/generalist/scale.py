@@ -1,0 +1,91 @@
+"""What the number of blocks does: a table and a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.congestion.output import markdown, new_figure, save_figure
+from experiments.generalist.measured import LABELS, Runs, seeds_of
+from experiments.generalist.rows import TASKS
+
+SIZES = {"E-4": 4, "E": 8, "E-16": 16, "E-30": 30, "B-4": 4, "B": 8, "B-16": 16, "B-30": 30}
+
+
+def scale_table(runs: Runs) -> str:
+    """Test loss by number of blocks, pretrained and random, and what training did."""
+    lines = []
+    for row, blocks in SIZES.items():
+        records = list(seeds_of(runs, row, TASKS[0]).values())
+        if not records:
+            continue
+        losses = [
+            f"{np.mean([one['losses']['test'][task] for one in records]):.3f} ± "
+            f"{np.std([one['losses']['test'][task] for one in records]):.3f}"
+            for task in TASKS
+        ]
+        rank = np.mean([np.mean(one["update"]["effective_rank"]) for one in records])
+        relative = np.mean([np.mean(one["update"]["relative"]) for one in records])
+        moved = np.mean([np.mean(list(one["moved"].values())) for one in records])
+        kind = "random" if row.startswith("E") else "pretrained"
+        lines.append(
+            [
+                f"{kind}, {blocks}",
+                *losses,
+                f"{rank:.1f}",
+                f"{100 * relative:.1f} %",
+                f"{100 * moved:.0f} %",
+            ]
+        )
+    heads = ["blocks", *(LABELS[task] for task in TASKS), "effective rank", "update", "moved"]
+    return markdown(heads, lines)
+
+
+def scale_figure(runs: Runs, file: Path) -> None:
+    """Test loss against blocks, and what linear probes read after each block of the largest."""
+    figure, axes = new_figure(3, 2)
+    for column, task in enumerate(TASKS):
+        for kind, rows in (
+            ("pretrained", ("B-4", "B", "B-16", "B-30")),
+            ("random", ("E-4", "E", "E-16", "E-30")),
+        ):
+            points = [
+                (
+                    SIZES[row],
+                    [one["losses"]["test"][task] for one in seeds_of(runs, row, task).values()],
+                )
+                for row in rows
+            ]
+            points = [point for point in points if point[1]]
+            if points:
+                axes[0][column].errorbar(
+                    [x for x, _ in points],
+                    [np.mean(y) for _, y in points],
+                    [np.std(y) for _, y in points],
+                    marker="o",
+                    capsize=3,
+                    label=kind,
+                )
+            curves: list[Any] = []
+            for row in reversed(rows):
+                curves = curves or [
+                    one["probes"][task]
+                    for one in seeds_of(runs, row, task).values()
+                    if "probes" in one
+                ]
+            if curves:
+                axes[1][column].plot(np.mean(curves, axis=0), label=kind)
+        small = [one["losses"]["test"][task] for one in seeds_of(runs, "G", task).values()]
+        if small:
+            axes[0][column].axhline(np.mean(small), color="k", ls=":", label="G: 2 blocks of 128")
+        axes[0][column].set(title=LABELS[task], xlabel="blocks", xscale="log")
+        axes[0][column].set_xticks([4, 8, 16, 30], ["4", "8", "16", "30"])
+        axes[0][column].minorticks_off()
+        axes[1][column].set(xlabel="after block", ylim=(-0.2, 1.0))
+    axes[0][0].set_ylabel("test loss / constant")
+    axes[1][0].set_ylabel("R² of linear probes")
+    axes[0][0].legend()
+    axes[1][0].legend()
+    save_figure(figure, file)
