@@ -46,6 +46,7 @@ from policy.tasks.cjs.simulator.layout import (
     POOL,
     REMAINING,
     RUNNING,
+    SEQUENCE,
     SIZE,
     SOURCE,
     STARTED,
@@ -94,6 +95,8 @@ class LiveCluster:
         self._again: dict[int, list[int]] = {}  # numbers of lost tasks by stage
         self._decided_ms: float | None = None
         self._wake: list[int] = []  # pools whose executors are to be offered once more
+        self._lost = False
+        self._woken: int | None = None  # SEQUENCE when they were offered because nothing ran
 
     @property
     def finished(self) -> bool:
@@ -132,7 +135,9 @@ class LiveCluster:
             if not self._go_on(max(int(scalar[NOW]), until)):
                 return True
             if scalar[SOURCE] == NOWHERE and (at_ms is None or at_ms > now_ms):
-                return False
+                if not self._stalled():
+                    return False
+                self._wake = self._pools()
 
     def decide(self, stage: int, executors: int, now_ms: float) -> None:
         """Commit executors to a stage, or pass with stage -1. What starts by it starts now: time
@@ -183,8 +188,8 @@ class LiveCluster:
         gone[[POOL, AT_JOB, TASK_OF, TARGET]] = NOWHERE
         gone[BUSY], gone[EVENT] = 0, NEVER
         scalar[EXECUTORS] = last
-        active = cluster.job[: scalar[ACTIVE], ACTIVE_JOB]
-        self._wake = [0, *(1 + int(job) for job in active)]
+        self._lost = True
+        self._wake = self._pools()
         return lost
 
     def times_ms(self, job: int) -> tuple[int, int | None]:
@@ -234,6 +239,24 @@ class LiveCluster:
             input_bytes=int(kind[SHUFFLE_BYTES]),
             parents=tuple(int(parent) for parent in parents),
         )
+
+    def _pools(self) -> list[int]:
+        """The common pool, and those of the jobs in the cluster."""
+        active = self.cluster.job[: self.cluster.scalar[ACTIVE], ACTIVE_JOB]
+        return [0, *(1 + int(job) for job in active)]
+
+    def _stalled(self) -> bool:
+        """Whether all executors wait for stages whose parents nobody runs, as those who were on
+        their way there are lost. Asked again only once something has begun since.
+        """
+        scalar = self.cluster.scalar
+        if not self._lost or not scalar[ACTIVE] or self._woken == scalar[SEQUENCE]:
+            return False
+        executor = self.cluster.executor[: scalar[EXECUTORS]]
+        if executor[:, BUSY].any() or (executor[:, EVENT] < NEVER).any():
+            return False
+        self._woken = int(scalar[SEQUENCE])
+        return True
 
     def _undo_launch(self, stage: int) -> None:
         cluster = self.cluster

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy.errors import PolicyError
@@ -95,6 +95,8 @@ def test_it_does_what_the_simulator_does(seed: int, rule: str) -> None:
              unique_by=lambda loss: loss[1]),
 )  # fmt: skip
 @settings(max_examples=30)
+# Those who are left are on their way to a stage whose parents only the lost would have run.
+@example(0, "sjf", [(0, 0), (0, 1), (0, 2)])
 def test_lost_slots_lose_no_task(seed: int, rule: str, losses: list[tuple[int, int]]) -> None:
     driver = Driver(seed, rule, losses)
     driver.run()
