@@ -43,7 +43,7 @@ CONTROLLERS = ("bbr", "cubic", "reno", "policy:gcc", "policy")
 FLOWS = ("bulk", "video")
 MAX_MEAN_BPS = 10e6
 """Faster traces are scaled down to it, as in the grids."""
-SECONDS = 8
+SECONDS = 6
 
 
 @dataclass(frozen=True)
