@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,12 @@ def test_no_rooms_import_each_other_in_a_circle() -> None:
     }:
         open_rooms -= unneeded
     assert {name: sorted(arrows[name] & open_rooms) for name in sorted(open_rooms)} == {}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Imports within functions count."""
+    arrows = {name: set(imported(file)) - {name} for name, file in modules().items()}
+    list(TopologicalSorter(arrows).static_order())  # raises CycleError, which names the files
 
 
 def test_only_rooms_of_a_task_import_it() -> None:

@@ -15,13 +15,13 @@ from typing import Any, Self
 import numpy as np
 
 from policy.tasks.base import Arrays
+from policy.tasks.cjs.actions import decoded
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import CLASSES, agreed, class_of, inputs_at, stacked
 from policy.tasks.cjs.job import IntArray
 from policy.tasks.cjs.policies.registry import RULES, RulePolicy
 from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import ARRIVAL, NEVER
-from policy.tasks.cjs.task import decoded
 from policy.tasks.cjs.workload import Workload
 
 _SEQUENCES = 1_000

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from policy.errors import PolicyError
 from policy.tasks.base import Arrays, Split, TaskConfig
+from policy.tasks.cjs.actions import ACTIONS
 from policy.tasks.cjs.inputs import SHAPES, STAGES, EncoderConfig
-from policy.tasks.cjs.labels import ACTIONS
 
 _LABELS = {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
 _EXPECTED: dict[str, tuple[int, ...]] = SHAPES | _LABELS | {"sequence": ()}

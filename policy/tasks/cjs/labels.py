@@ -16,17 +16,11 @@ from typing import Any
 import numpy as np
 
 from policy.tasks.base import Arrays
+from policy.tasks.cjs.actions import decoded, label_of
 from policy.tasks.cjs.environment import ClusterEnvironment
-from policy.tasks.cjs.inputs import CLASSES, class_of, inputs_at, stacked
-from policy.tasks.cjs.job import FloatArray, IntArray
-from policy.tasks.cjs.teacher import PROPOSERS, Rollouts, Teacher
+from policy.tasks.cjs.inputs import inputs_at, stacked
+from policy.tasks.cjs.teacher import Rollouts, Teacher
 from policy.tasks.cjs.workload import Workload
-
-ACTIONS = len(PROPOSERS)
-"""Labelled actions of a state at most: those of the lowest cost."""
-TEMPERATURE_S = 2.0
-"""Of the soft labels: an action that costs so many job seconds more is 1/e as likely."""
-
 
 Actor = Callable[[Arrays], tuple[int, int]]
 """Stage and executors for a sample of `inputs_at`."""
@@ -140,7 +134,6 @@ def actor(folder: Path) -> Actor:
 
     from policy.model import checkpoint
     from policy.tasks.cjs.play import on_device, shown
-    from policy.tasks.cjs.task import decoded
 
     torch.set_num_threads(1)
     model = checkpoint.load(folder)[0].eval()
@@ -153,32 +146,3 @@ def actor(folder: Path) -> Actor:
         return int(action["stage"][0]), int(action["executors"][0])
 
     return act
-
-
-def label_of(stage_number: IntArray, actions: IntArray, costs_s: FloatArray) -> Arrays | None:
-    """action [ACTIONS], places in the head's flattened output; weight, which add up to 1; regret_s,
-    above the best. None if no action can be expressed.
-    """
-    # The first slot stands for passing, and those behind the candidates hold -1 too.
-    places = {int(stage): slot for slot, stage in enumerate(stage_number) if stage >= 0}
-    places[-1] = 0
-    best: dict[int, float] = {}
-    for (stage, executors), cost in zip(actions.tolist(), costs_s.tolist(), strict=True):
-        if stage in places:
-            number = class_of(executors) if stage >= 0 else 0
-            at = places[stage] * len(CLASSES) + number
-            best[at] = min(cost, best.get(at, np.inf))
-    if not best:
-        return None
-    kept = sorted(best.items(), key=lambda item: item[1])[:ACTIONS]
-    regret = np.array([cost for _, cost in kept]) - kept[0][1]
-    weight = np.exp(-regret / TEMPERATURE_S)
-    label: Arrays = {
-        "action": np.zeros(ACTIONS, np.int16),
-        "weight": np.zeros(ACTIONS, np.float32),
-        "regret_s": np.zeros(ACTIONS, np.float32),
-    }
-    label["action"][: len(kept)] = [at for at, _ in kept]
-    label["weight"][: len(kept)] = weight / weight.sum()
-    label["regret_s"][: len(kept)] = regret
-    return label

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from policy.model.model import PolicyModel
 from policy.tasks.base import Arrays
+from policy.tasks.cjs.actions import decoded
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import SHAPES, EncoderConfig, agreed, inputs_at, stacked
 from policy.tasks.cjs.job import IntArray
-from policy.tasks.cjs.task import decoded
 
 _OF_JOBS = ("stages", "jobs", "adjacency", "present")
 

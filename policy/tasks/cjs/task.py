@@ -21,15 +21,13 @@ from policy.tasks.base import (
     Settings,
     TaskConfig,
 )
+from policy.tasks.cjs.actions import TEMPERATURE_S, decoded
 from policy.tasks.cjs.inputs import (
     CANDIDATES,
-    CLASSES,
     SHAPES,
     TOKENS,
     EncoderConfig,
-    classes_of,
 )
-from policy.tasks.cjs.labels import TEMPERATURE_S
 from policy.tasks.cjs.simulator.observe import CLUSTER_FEATURES, JOB_FEATURES, STAGE_FEATURES
 
 if TYPE_CHECKING:
@@ -168,24 +166,6 @@ class CjsTask(LearnedTask):
     def actions(self, output: NDArray[np.float32], batch: Any, settings: Settings) -> Any:
         chosen = output.reshape(len(output), -1).argmax(axis=1)
         return self.action().batch(decoded(chosen, batch.stage_number, batch.proposed))
-
-
-def decoded(
-    chosen: NDArray[np.int64], stage_number: NDArray[np.int64], proposed: NDArray[Any]
-) -> Arrays:
-    """Stage and executors of places in the flattened output [n]; stage_number [n, CANDIDATES],
-    proposed [n, CANDIDATES, rules].
-
-    The executors are those of the first rule that proposes as many as the class stands for, else
-    those of the class.
-    """
-    slot, number = np.divmod(chosen, len(CLASSES))
-    stage = np.take_along_axis(stage_number, slot[:, None], axis=1)[:, 0]
-    offers = proposed[np.arange(len(slot)), slot].astype(np.int64)
-    fits = (offers > 0) & (classes_of(offers) == number[:, None])
-    exact = np.take_along_axis(offers, fits.argmax(axis=1)[:, None], axis=1)[:, 0]
-    executors = np.where(fits.any(axis=1), exact, CLASSES[number])
-    return {"stage": stage, "executors": np.where(stage < 0, 0, executors)}
 
 
 def _arrays() -> tuple[ArraySpec, ...]:

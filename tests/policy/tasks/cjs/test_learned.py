@@ -15,6 +15,7 @@ from policy.model.config import ModelConfig
 from policy.model.info import resolve_scheduler
 from policy.model.model import PolicyModel
 from policy.tasks.cjs import dataset
+from policy.tasks.cjs.actions import ACTIONS, decoded, label_of
 from policy.tasks.cjs.catalogue import build_catalogue
 from policy.tasks.cjs.clusters import ClusterProcesses, Clusters, Lockstep
 from policy.tasks.cjs.encoder import GraphEncoder
@@ -29,14 +30,14 @@ from policy.tasks.cjs.inputs import (
     inputs_of,
     stacked,
 )
-from policy.tasks.cjs.labels import ACTIONS, Collection, actor, collect, label_of
+from policy.tasks.cjs.labels import Collection, actor, collect
 from policy.tasks.cjs.play import on_device, play
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.ppo import Settings, advantage
 from policy.tasks.cjs.sequences import Arrivals, poisson
 from policy.tasks.cjs.simulator.observe import new_observation
 from policy.tasks.cjs.sources.synthetic import generate_jobs
-from policy.tasks.cjs.task import CjsTask, LossSettings, decoded
+from policy.tasks.cjs.task import CjsTask, LossSettings
 from policy.tasks.cjs.teacher import Teacher
 from policy.tasks.cjs.workload import workload
 
