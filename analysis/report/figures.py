@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.files import Verdict
 from analysis.metrics import delay, throughput
 from analysis.metrics.schema import Metrics
 from analysis.metrics.video import display_gaps_ns
+from analysis.report import decisions
 from analysis.report.cluster import completion_cdf, gantt_charts
+from analysis.report.palette import PALETTE
 from analysis.report.sessions import timelines
 from analysis.run import Cell, Flow, Run
 
-# Okabe and Ito's colours: told apart by everyone, on light and on dark.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#999999")
 _CAPACITY = "rgba(128,128,128,0.35)"
 STALL_NS = 100_000_000
 _CDF_POINTS = 300
@@ -38,7 +37,7 @@ class Figure:
 def colour_of(run: Run) -> dict[str, str]:
     """A colour per controller, by name, so that a scheme looks alike in every figure."""
     controllers = sorted({cell.cc for cell in run.cells})
-    return {cc: _COLOURS[index % len(_COLOURS)] for index, cc in enumerate(controllers)}
+    return {cc: PALETTE[index % len(PALETTE)] for index, cc in enumerate(controllers)}
 
 
 def figures(run: Run, metrics: Metrics) -> list[Figure]:
@@ -245,57 +244,13 @@ def _frames(cells: Sequence[Cell], colours: dict[str, str]) -> Figure:
 
 
 def _decisions(cells: Sequence[Cell]) -> list[Figure]:
-    """One timeline per cell that ran under a policy: rate asked, by the tier that answered, and
-    what happened.
-    """
-    found = []
-    for cell in cells:
-        decisions, events = cell.log("decisions"), cell.log("events")
-        if not len(decisions):
-            continue
-        figure = go.Figure()
-        for index, (tier, rows) in enumerate(
-            decisions.dropna(subset=["applied_ns"]).groupby("tier")
-        ):
-            figure.add_scatter(
-                x=np.round((rows["applied_ns"] - cell.start_ns) / 1e9, 3),
-                y=np.round(rows["pacing_rate_bps"] / 1e6, 3),
-                mode="markers",
-                name=str(tier),
-                marker={"size": 5, "color": _COLOURS[index % len(_COLOURS)]},
-            )
-        # The points' colours show which tier answered.
-        during = events[(events["at_ns"] >= cell.start_ns) & (events["event"] != "tier")]
-        mark(figure, (during["at_ns"] - cell.start_ns) / 1e9, during["event"])
-        figure.update_xaxes(title="s")
-        figure.update_yaxes(title="rate asked, Mbit/s", rangemode="tozero")
-        text = (
-            "Every answer applied, by the tier it came from; dotted: events of the agent. First "
-            "repeat."
-        )
-        found.append(
-            _figure(f"decisions-{cell.folder.name}", f"Decisions: {cell.cc}", text, figure)
-        )
-    return found
-
-
-def mark(figure: go.Figure, at_s: pd.Series[float], texts: pd.Series[str]) -> None:
-    """A dotted line with its text at each time. All at once: `add_vline` looks at every line that
-    is there, which takes half a minute for seventy.
-    """
-    marks = list(zip(at_s.tolist(), texts.tolist(), strict=True))
-    line = {"width": 1, "dash": "dot", "color": "#999999"}
-    place = {"xref": "x", "yref": "y domain"}
-    text_at = {"y": 1, "xanchor": "left", "yanchor": "top", "showarrow": False, "textangle": -90}
-    figure.update_layout(
-        shapes=[
-            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line, **place}
-            for at, _ in marks
-        ],
-        annotations=[
-            {"x": at, "text": text, "font": {"size": 10}, **text_at, **place} for at, text in marks
-        ],
+    text = (
+        "Every answer applied, by the tier it came from; dotted: events of the agent. First repeat."
     )
+    return [
+        _figure(name, f"Decisions: {title}", text, figure)
+        for name, title, figure in decisions.timelines(cells)
+    ]
 
 
 def _label(cell: Cell, flow: Flow) -> str:

@@ -16,7 +16,7 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.metrics.schema import Metrics
 from analysis.report import build
-from analysis.report.figures import mark
+from analysis.report.decisions import mark
 from tests.analysis.synthetic import (
     DECISIONS,
     EVENTS,
