@@ -97,7 +97,9 @@ def test_cells_against_the_best_rule_there(
     monkeypatch.setattr(cells, "SETS", ("road",))
     monkeypatch.setattr(cells, "VIDEOS", ("envivio",))
     monkeypatch.setattr(cells, "MPC", ("robust-mpc:horizon=2",))
-    (mpc,) = (np.array(qoe) for qoe in cells.play_rules(data, ("road", "envivio")).values())
+    played = cells.play_rules(data, ("road", "envivio"))
+    assert set(played) == {"robust-mpc:horizon=2", "oracle-mean"}
+    mpc = np.array(played["robust-mpc:horizon=2"])
     judged = tmp_path / "judged.json"
     judged.write_text(json.dumps({"qoe": {"net": {"road": {"envivio": (mpc + 0.25).tolist()}}}}))
     monkeypatch.setattr(sys, "argv", ["cells", str(data), str(judged), "--network", "net"])
