@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyroute2 import IPRoute
@@ -22,25 +23,34 @@ MTU_BYTES = 1500
 # not run.
 TUN_RING_PACKETS = 10_000
 
+KERNEL_RELAY = Path("/dev/tbtest-relay")
+"""The relay as a device of the kernel, which only a guest in virtual time has."""
+
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
+_RELAY_ATTACH = 0x40107401  # relay/kernel/requests.h
 _TC_H_ROOT = 0xFFFFFFFF
 
 
-def open_tun(end: Attachment) -> int:
-    """Creates the end's TUN device in its namespace, ready for packets; it lives as long as the
-    returned descriptor.
+def open_end(end: Attachment) -> int:
+    """Creates the interface of a relay's end in its namespace, ready for packets; it lives as long
+    as the returned descriptor. It is a TUN device, or where the kernel has the relay one of its.
 
     Raises UserError.
     """
-    request = struct.pack("16sH22x", end.ifname.encode(), _IFF_TUN | _IFF_NO_PI)
+    if KERNEL_RELAY.exists():
+        path, number = str(KERNEL_RELAY), _RELAY_ATTACH
+        request = struct.pack("16s", end.ifname.encode())
+    else:
+        path, number = "/dev/net/tun", _TUNSETIFF
+        request = struct.pack("16sH22x", end.ifname.encode(), _IFF_TUN | _IFF_NO_PI)
     with end.netns.inside():
         try:
-            fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            raise UserError(f"/dev/net/tun: {error.strerror}; try 'modprobe tun'") from error
+            raise UserError(f"{path}: {error.strerror}; try 'modprobe tun'") from error
         try:
-            fcntl.ioctl(fd, _TUNSETIFF, request)
+            fcntl.ioctl(fd, number, request)
         except OSError as error:
             os.close(fd)
             raise UserError(

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from testbed.errors import UserError, explain
-from testbed.virtual import config, source
+from testbed.virtual import config, relay, source
 
 _PROGRAM, _ENTROPY, _ABOUT = "linux", "entropy.so", "kernel.json"
 _TOOLS = {
@@ -62,6 +62,11 @@ class Kernel:
         """The library with a seeded getrandom."""
         return self.folder / _ENTROPY
 
+    @property
+    def relay(self) -> Path:
+        """The module with the relay."""
+        return self.folder / relay.NAME
+
 
 def cache() -> Path:
     """Where kernels are kept: $TBTEST_CACHE/kernels, else ~/.cache/tbtest/kernels."""
@@ -71,8 +76,10 @@ def cache() -> Path:
 
 def cache_key(identity: str) -> str:
     """The name in the cache of the kernel that is built from a source of this identity."""
-    text = f"{identity}\n{config.configuration_sha256()}\n{_entropy_source().read_text()}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{identity}\n{config.configuration_sha256()}\n".encode())
+    for path in (_entropy_source(), *relay.sources()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def cached() -> Kernel | None:
@@ -154,9 +161,12 @@ def _build(wanted: source.Source, folder: Path, say: Callable[[str], None]) -> K
         _make([*make, f"KCONFIG_ALLCONFIG={work}/config", "allnoconfig"], work, say)
         if lost := config.lacking((built / ".config").read_text()):
             raise UserError(f"{wanted.identity}: this kernel lacks {', '.join(lost)}; take another")
-        _make([*make, f"-j{os.cpu_count() or 1}", _PROGRAM], work, say)
+        make.append(f"-j{os.cpu_count() or 1}")
+        _make([*make, _PROGRAM, "modules"], work, say)
+        module = relay.build(make, work, lambda argv: _make(argv, work, say))
         version = (built / "include/config/kernel.release").read_text().strip()
         shutil.copy(built / _PROGRAM, made / _PROGRAM)
+        shutil.copy(module, made / relay.NAME)
         subprocess.run(["strip", made / _PROGRAM], check=True)
         library = ["gcc", "-O2", "-shared", "-fPIC", "-o", f"{made / _ENTROPY}"]
         subprocess.run([*library, str(_entropy_source())], check=True)

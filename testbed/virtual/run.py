@@ -97,6 +97,11 @@ def check(scenario: Scenario) -> None:
             f"policy_server {scenario.policy_server}: a guest reaches no server outside; leave it "
             "out, and the run starts one inside"
         )
+    if scenario.ip == 6:
+        raise UserError(
+            "ip: 6: the kernel for virtual time is built without IPv6, to be ready sooner; leave "
+            "it out, or leave out --virtual"
+        )
     for number, failure in enumerate(scenario.failures):
         if failure.kind in ("server", "worker"):
             raise UserError(

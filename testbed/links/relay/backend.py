@@ -36,8 +36,9 @@ READY_TIMEOUT_S = 20.0
 
 # struct counters of relay/counters.h
 _PER_DIRECTION = 8
-_TOTALS = ("cpu_ns", "lost_records", "refused", "write_errors", "real_time")
+_TOTALS = ("cpu_ns", "lost_records", "refused", "write_errors", "scheduling")
 _COUNTERS = 2 * _PER_DIRECTION + len(_TOTALS)
+_SCHEDULING = ("SCHED_OTHER", "SCHED_FIFO", "in the kernel")  # enum scheduling
 
 
 class RelayBackend:
@@ -48,7 +49,7 @@ class RelayBackend:
     def unavailable(self) -> str | None:
         if os.geteuid() != 0:
             return "needs root; run with sudo."
-        if not Path("/dev/net/tun").exists():
+        if not (interfaces.KERNEL_RELAY.exists() or Path("/dev/net/tun").exists()):
             return "/dev/net/tun is missing; try 'modprobe tun'."
         if not PROGRAM.exists():
             return f"the relay is not compiled; run 'make -C {PROGRAM.parent}'."
@@ -74,7 +75,7 @@ class RelayLink:
         scope.record("log", str(self._packet_log))
         inherited: list[int] = []
         try:
-            inherited += [interfaces.open_tun(end) for end in self._ends]
+            inherited += [interfaces.open_end(end) for end in self._ends]
             counters_fd = os.memfd_create("tbtest-counters")
             inherited.append(counters_fd)
             os.ftruncate(counters_fd, _COUNTERS * 8)
@@ -120,7 +121,6 @@ class RelayLink:
             record, doubts = judge(own, direction.capacity, self._zero_ns)
             records.append(record)
             warnings += [f"{label}: {doubt}" for doubt in doubts]
-        real_time = "SCHED_FIFO" if totals["real_time"] else "SCHED_OTHER"
         return LinkRecord(
             backend="relay",
             packets=packets,
@@ -129,7 +129,7 @@ class RelayLink:
             reverse=records[1],
             cpu_s=totals["cpu_ns"] / 1e9,
             warnings=tuple(warnings),
-            environment={**self._environment, "relay": real_time},
+            environment={**self._environment, "relay": _SCHEDULING[totals["scheduling"]]},
         )
 
     def _counters(self) -> list[int]:

@@ -19,8 +19,10 @@ struct counters {
     counter lost_records;  /* of the packet log */
     counter refused;       /* packets that found no memory */
     counter write_errors;  /* packets that the far interface refused */
-    counter real_time;     /* 1: SCHED_FIFO was granted */
+    counter scheduling;    /* enum scheduling */
 };
+
+enum scheduling { ORDINARY, REAL_TIME /* SCHED_FIFO was granted */, IN_KERNEL };
 
 /* One writer: no locked instruction needed. */
 static inline void counter_add(counter *c, uint64_t n)

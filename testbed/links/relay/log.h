@@ -18,6 +18,9 @@ struct record { /* read by testbed/links/relay/log.py; native byte order */
 
 #define ECN_MARKED 4
 
+struct record log_record(const struct packet *packet, unsigned direction, enum verdict verdict, int64_t dequeue_ns,
+                         int64_t deliver_ns);
+
 /* Creates the file and starts the writer. Ends the program with a message if it cannot. */
 void log_open(const char *path);
 /* Never blocks; counts the record as lost if the writer is a whole ring behind. */

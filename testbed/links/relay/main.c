@@ -3,7 +3,8 @@
  * Carries packets between two TUN devices as the specification says. FD_A and FD_B are the devices, FD_COUNTERS the page
  * of live counters, all inherited. Prints "ready", then obeys lines on its standard input: "start NANOSECONDS" sets the
  * traces' time zero. Ends on SIGTERM, SIGINT or the end of its input. TBTEST_VIRTUAL_TIME in the environment says that
- * computing takes no time here. */
+ * computing takes no time here. Where FD_A and FD_B are ends of a link in the kernel (kernel/requests.h), it carries the
+ * packets, and this program only its commands and its log. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "kernel/client.h"
 #include "log.h"
 #include "spec.h"
 
@@ -29,6 +31,7 @@ static struct spec spec;
 static struct counters *counters;
 static struct pollfd polled[3]; /* the two devices and standard input */
 static volatile sig_atomic_t ended;
+static bool in_kernel;
 int64_t clock_still_ns = NEVER;
 
 static void on_signal(int signal)
@@ -54,7 +57,8 @@ static void ask_for_timeliness(void)
     const struct sched_param priority = {.sched_priority = 1};
     prctl(PR_SET_TIMERSLACK, 1UL);
     mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-    counter_set(&counters->real_time, sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority) == 0);
+    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority) == 0)
+        counter_set(&counters->scheduling, REAL_TIME);
 }
 
 /* Only blocked outside ppoll, so that no signal is missed between looking at `ended` and sleeping. */
@@ -97,6 +101,8 @@ static void obey(void)
     length = 0;
     for (int id = 0; id < 2; id++)
         spec.direction[id].playback.zero_ns = zero_ns;
+    if (in_kernel)
+        client_start(polled[0].fd, zero_ns);
 }
 
 /* Reads what has arrived at one end. */
@@ -138,6 +144,17 @@ static void deliver(struct direction *direction, int fd)
     }
 }
 
+static void wait_until(const struct timespec *timeout, const sigset_t *signals)
+{
+    if (ppoll(polled, 3, timeout, signals) < 0) {
+        if (errno != EINTR)
+            err(1, "ppoll");
+        for (int i = 0; i < 3; i++)
+            polled[i].revents = 0;
+    }
+    clock_goes_on();
+}
+
 static void wait_for_work(const sigset_t *signals)
 {
     int64_t next_ns = direction_next_ns(&spec.direction[0]);
@@ -148,13 +165,7 @@ static void wait_for_work(const sigset_t *signals)
     if (wait_ns < 0)
         wait_ns = 0;
     const struct timespec timeout = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
-    if (ppoll(polled, 3, &timeout, signals) < 0) {
-        if (errno != EINTR)
-            err(1, "ppoll");
-        for (int i = 0; i < 3; i++)
-            polled[i].revents = 0;
-    }
-    clock_goes_on();
+    wait_until(&timeout, signals);
 }
 
 static void relay(const sigset_t *signals)
@@ -171,20 +182,67 @@ static void relay(const sigset_t *signals)
     }
 }
 
-static void finish(void)
+static void watch_kernel(const sigset_t *signals)
+{
+    while (!ended) {
+        if (polled[0].revents)
+            client_log(polled[0].fd);
+        if (polled[2].revents)
+            obey();
+        wait_until(NULL, signals);
+    }
+}
+
+static void count_cpu(void)
 {
     struct rusage usage;
-    for (int id = 0; id < 2; id++)
-        direction_end(&spec.direction[id]);
-    int error = log_close();
     getrusage(RUSAGE_SELF, &usage);
     counter_set(&counters->cpu_ns, (uint64_t)((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * NS_PER_S +
                                               (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000));
+}
+
+static void finish(void)
+{
+    for (int id = 0; id < 2; id++)
+        direction_end(&spec.direction[id]);
+    int error = log_close();
+    count_cpu();
     counter_set(&counters->lost_records, log_lost());
     if (error) {
         errno = error;
         err(1, "cannot write the packet log %s", spec.log_path);
     }
+}
+
+static void say_ready(void)
+{
+    puts("ready");
+    fflush(stdout);
+}
+
+static void serve_here(void)
+{
+    for (int id = 0; id < 2; id++)
+        spec.direction[id].counters = &counters->direction[id];
+    sigset_t signals = catch_signals();
+    log_open(spec.log_path);
+    ask_for_timeliness();
+    packet_prepare();
+    say_ready();
+    relay(&signals);
+    finish();
+}
+
+static void serve_in_kernel(void)
+{
+    sigset_t signals = catch_signals();
+    counter_set(&counters->scheduling, IN_KERNEL);
+    client_connect(&spec, polled[0].fd, polled[1].fd, counters);
+    polled[1].fd = -1; /* only the first end has news */
+    say_ready();
+    watch_kernel(&signals);
+    client_end(polled[0].fd);
+    count_cpu();
 }
 
 int main(int argc, char **argv)
@@ -200,15 +258,10 @@ int main(int argc, char **argv)
     counters = mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor(argv[4]), 0);
     if (counters == MAP_FAILED)
         err(1, "cannot map the counters");
-    for (int id = 0; id < 2; id++)
-        spec.direction[id].counters = &counters->direction[id];
-    sigset_t signals = catch_signals();
-    log_open(spec.log_path);
-    ask_for_timeliness();
-    packet_prepare();
-    puts("ready");
-    fflush(stdout);
-    relay(&signals);
-    finish();
+    in_kernel = client_serves(polled[0].fd);
+    if (in_kernel)
+        serve_in_kernel();
+    else
+        serve_here();
     return 0;
 }

@@ -1,7 +1,5 @@
 #include "playback.h"
 
-#include <math.h>
-
 void playback_init(struct playback *playback)
 {
     playback->zero_ns = NEVER;
@@ -118,11 +116,14 @@ static int64_t carry_at_rates(struct playback *playback, int64_t from_ns, double
         if (rate_bps > 0) {
             double span_ns = fraction_ns + *bits * 1e9 / rate_bps;
             if (end_ns == NEVER ? span_ns < 9e18 : span_ns <= (double)(end_ns - from_ns)) {
-                playback->finish_ns = from_ns + (int64_t)span_ns;
-                playback->fraction_ns = span_ns - floor(span_ns);
+                int64_t whole_ns = (int64_t)span_ns;
+                playback->finish_ns = from_ns + whole_ns;
+                playback->fraction_ns = span_ns - (double)whole_ns;
                 return playback->finish_ns;
             }
-            *bits = fmax(0, *bits - ((double)(end_ns - from_ns) - fraction_ns) * rate_bps / 1e9);
+            *bits -= ((double)(end_ns - from_ns) - fraction_ns) * rate_bps / 1e9;
+            if (*bits < 0)
+                *bits = 0;
             tried = 0;
         } else {
             tried++;
@@ -136,6 +137,13 @@ static int64_t carry_at_rates(struct playback *playback, int64_t from_ns, double
         fraction_ns = 0;
     }
     return NEVER;
+}
+
+/* Rounded up. */
+static int64_t bytes_of(double bits)
+{
+    int64_t bytes = (int64_t)(bits / 8);
+    return (double)bytes < bits / 8 ? bytes + 1 : bytes;
 }
 
 static int64_t carry_in_opportunities(struct playback *playback, int64_t bytes)
@@ -163,7 +171,7 @@ int64_t playback_carry(struct playback *playback, int64_t from_ns, uint32_t byte
         if (finish_ns != NEVER || !playback->running)
             return finish_ns;
     }
-    return carry_in_opportunities(playback, (int64_t)ceil(bits / 8));
+    return carry_in_opportunities(playback, bytes_of(bits));
 }
 
 const struct step *playback_step(const struct playback *playback)

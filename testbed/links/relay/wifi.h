@@ -7,7 +7,6 @@
  * window of a block acknowledgement), and the next access begins when this one has ended. */
 #pragma once
 
-#include <math.h>
 #include <stdint.h>
 
 #include "random.h"
@@ -21,12 +20,14 @@ struct wifi {
     unsigned packets;
 };
 
-/* Knuth's method: mean up to a few dozen. */
-static inline unsigned wifi_poisson(struct rng *rng, double mean)
+#define EXP_MINUS_1 0x1.78b56362cef38p-2
+#define EXP_MINUS_12 0x1.9c54c3b43bc8bp-18
+
+/* Knuth's method, given e to the minus mean: for means up to a few dozen. */
+static inline unsigned wifi_poisson(struct rng *rng, double exp_minus_mean)
 {
-    const double limit = exp(-mean);
     unsigned count = 0;
-    for (double product = rng_uniform(rng); product > limit; product *= rng_uniform(rng))
+    for (double product = rng_uniform(rng); product > exp_minus_mean; product *= rng_uniform(rng))
         count++;
     return count;
 }
@@ -35,11 +36,11 @@ static inline int64_t wifi_access_ns(struct wifi *wifi)
 {
     const double deferral_ns = 1e6, retry_ns = 7.5e6, retries = 12;
     double share = ((double)wifi->average_ns - deferral_ns) / (retries * retry_ns);
-    double slots = wifi_poisson(&wifi->rng, 1);
+    double slots = wifi_poisson(&wifi->rng, EXP_MINUS_1);
     double part = rng_uniform(&wifi->rng);
     double delay_ns = slots * deferral_ns - (slots >= 1 ? part * deferral_ns : 0);
     if (rng_uniform(&wifi->rng) < share)
-        delay_ns += wifi_poisson(&wifi->rng, retries) * retry_ns;
+        delay_ns += wifi_poisson(&wifi->rng, EXP_MINUS_12) * retry_ns;
     return (int64_t)delay_ns;
 }
 

@@ -36,14 +36,14 @@ class Record:
 
 
 class Simulation:
-    """Compiles and runs simulate.c.
+    """Compiles and runs simulate.c, or another program of the same use.
 
     `packets`: (arrival time, size[, ECN codepoint[, source port]]) in order. Results are sorted by
     arrival, equal ones as they were
     logged.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: str = "simulate.c", *further: Path) -> None:
         self.program = folder / "simulate"
         self.spec = folder / "spec"
         sources = [
@@ -59,7 +59,7 @@ class Simulation:
             f"-I{RELAY}",
         ]
         subprocess.run(
-            [*command, "-o", self.program, Path(__file__).with_name("simulate.c"), *sources, "-lm"],
+            [*command, "-o", self.program, Path(__file__).with_name(program), *sources, *further],
             check=True,
         )
 
@@ -111,6 +111,13 @@ def inverse_roots() -> Callable[[int], npt.NDArray[np.float64]]:
 @pytest.fixture(scope="session")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     return Simulation(tmp_path_factory.mktemp("simulate"))
+
+
+@pytest.fixture(scope="session")
+def link_simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
+    """The same through the link that the kernel's module uses."""
+    folder = tmp_path_factory.mktemp("simulate-link")
+    return Simulation(folder, "simulate_link.c", RELAY / "kernel" / "link.c")
 
 
 @pytest.fixture

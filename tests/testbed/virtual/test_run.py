@@ -69,6 +69,14 @@ def test_what_a_guest_refuses_is_one_line(cached: Kernel, tmp_path: Path) -> Non
     assert not (tmp_path / "refused").exists()
 
 
+@pytest.mark.timeout(120)
+def test_ipv6_is_refused(cached: Kernel, tmp_path: Path) -> None:
+    done = run(tmp_path / "six", "--ipv6")
+    assert done.returncode == 2
+    assert done.stderr.startswith("tbtest: ip: 6:")
+    assert not (tmp_path / "six").exists()
+
+
 def test_a_held_run_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "held", "--hold")
     assert done.returncode == 2

@@ -1,0 +1,65 @@
+"""The relay as a module of the guest's kernel: built with the kernel, loaded by every guest."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from testbed.errors import UserError
+
+NAME = "tbtest_relay.ko"
+_RELAY = Path(__file__).parents[1] / "links" / "relay"
+_CORE = (
+    "direction.c",
+    "queue.c",
+    "codel.c",
+    "fq_codel.c",
+    "pie.c",
+    "dualpi2.c",
+    "playback.c",
+    "packet.c",
+    "record.c",
+    "kernel/link.c",
+)
+# As the relay's program is compiled, for an address anywhere; floating point too, since this
+# kernel is a program.
+_COMPILE = shlex.split(
+    "gcc -std=gnu11 -O2 -mcmodel=large -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none "
+    "-fno-asynchronous-unwind-tables -mincoming-stack-boundary=3 -ffreestanding -r -nostdlib"
+)
+_FINIT_MODULE = 313  # of x86-64
+
+
+def sources() -> list[Path]:
+    """What the module is made of, headers included."""
+    core = [_RELAY / name for name in _CORE]
+    return [*core, *sorted(_RELAY.glob("*.h")), *sorted((_RELAY / "kernel").iterdir())]
+
+
+def build(make: Sequence[str], work: Path, run: Callable[[Sequence[str]], None]) -> Path:
+    """Build the module against the kernel that ``make`` has just built; returns its file. ``run``
+    runs make. Raises UserError.
+    """
+    folder = work / "module"
+    folder.mkdir()
+    for path in (_RELAY / "kernel").iterdir():
+        shutil.copy(path, folder)
+    core = [*_COMPILE, "-o", f"{folder}/core.o", *(f"{_RELAY / name}" for name in _CORE)]
+    done = subprocess.run(core, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"compiling the relay for the kernel: {done.stderr.splitlines()[0]}")
+    run([*make, f"M={folder}", "modules"])
+    return folder / NAME
+
+
+def load(module: Path) -> None:
+    """Put the module into the running kernel. Raises UserError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with module.open("rb") as file:
+        if libc.syscall(_FINIT_MODULE, file.fileno(), b"", 0):
+            raise UserError(f"{module}: {os.strerror(ctypes.get_errno())}")
