@@ -71,28 +71,44 @@ def _export(folder: Path, task: str | None, file: str) -> PortableRecord:
 
 
 def onnx_of(model: PolicyModel) -> onnx.ModelProto:
-    """The model as ONNX in float32, for batches of any size; inputs have the task's names."""
-    for needed in ("onnx", "onnxscript"):
-        if find_spec(needed) is None:
-            raise ModelError(f"exporting needs {needed}; install the extra: make policy")
+    """The model as ONNX in float32, for batches of any size; inputs have the task's names. Raises
+    ModelError.
+    """
     arrays = list(model.task.inputs(model.config))
     names = [array.name for array in arrays]
     module = _Positional(inference_module(model, lean=True, attend=product_attention), names)
     example = tuple(torch.from_numpy(np.ones((2, *array.shape), array.dtype)) for array in arrays)
     batch = torch.export.Dim("batch")
+    shapes = (tuple({0: batch} for _ in names),)
+    return traced(module.eval(), example, names, "output", shapes)
+
+
+def traced(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: list[str],
+    output: str,
+    dynamic_shapes: Any,
+) -> onnx.ModelProto:
+    """A module in evaluation mode as ONNX in float32, without paths of this machine; arguments as
+    of `torch.onnx.export`. Raises ModelError if the packages for exporting are missing.
+    """
+    for needed in ("onnx", "onnxscript"):
+        if find_spec(needed) is None:
+            raise ModelError(f"exporting needs {needed}; install the extra: make policy")
     with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(StringIO()):
         warnings.simplefilter("ignore")
         for noisy in ("onnxscript", "torch.onnx"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         program = torch.onnx.export(
-            module.eval(),
+            module,
             example,
-            input_names=names,
-            output_names=["output"],
+            input_names=inputs,
+            output_names=[output],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
-            dynamic_shapes=(tuple({0: batch} for _ in names),),
+            dynamic_shapes=dynamic_shapes,
         )
     assert program is not None
     proto: onnx.ModelProto = program.model_proto

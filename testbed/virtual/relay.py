@@ -14,18 +14,8 @@ from testbed.errors import UserError
 
 NAME = "tbtest_relay.ko"
 _RELAY = Path(__file__).parents[1] / "links" / "relay"
-_CORE = (
-    "direction.c",
-    "queue.c",
-    "codel.c",
-    "fq_codel.c",
-    "pie.c",
-    "dualpi2.c",
-    "playback.c",
-    "packet.c",
-    "record.c",
-    "kernel/link.c",
-)
+_PROGRAM_ALONE = ("main.c", "spec.c", "log.c")
+"""What of the relay's C is about being a program."""
 # As the relay's program is compiled, for an address anywhere; floating point too, since this
 # kernel is a program.
 _COMPILE = shlex.split(
@@ -35,10 +25,15 @@ _COMPILE = shlex.split(
 _FINIT_MODULE = 313  # of x86-64
 
 
+def _core() -> list[Path]:
+    """The relay's own C that the module carries, and what joins it to the kernel's."""
+    shared = [path for path in _RELAY.glob("*.c") if path.name not in _PROGRAM_ALONE]
+    return [*sorted(shared), _RELAY / "kernel" / "link.c"]
+
+
 def sources() -> list[Path]:
     """What the module is made of, headers included."""
-    core = [_RELAY / name for name in _CORE]
-    return [*core, *sorted(_RELAY.glob("*.h")), *sorted((_RELAY / "kernel").iterdir())]
+    return [*_core(), *sorted(_RELAY.glob("*.h")), *sorted((_RELAY / "kernel").iterdir())]
 
 
 def build(make: Sequence[str], work: Path, run: Callable[[Sequence[str]], None]) -> Path:
@@ -49,7 +44,7 @@ def build(make: Sequence[str], work: Path, run: Callable[[Sequence[str]], None])
     folder.mkdir()
     for path in (_RELAY / "kernel").iterdir():
         shutil.copy(path, folder)
-    core = [*_COMPILE, "-o", f"{folder}/core.o", *(f"{_RELAY / name}" for name in _CORE)]
+    core = [*_COMPILE, "-o", f"{folder}/core.o", *map(str, _core())]
     done = subprocess.run(core, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"compiling the relay for the kernel: {done.stderr.splitlines()[0]}")

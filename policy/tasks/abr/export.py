@@ -7,11 +7,6 @@ int8 in blocks, as `policy.model.export` has it.
 
 from __future__ import annotations
 
-import logging
-import warnings
-from contextlib import redirect_stdout
-from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +15,12 @@ from torch import Tensor, nn
 
 from policy.errors import PolicyError
 from policy.model.decoder import LeanDecoder, supported
-from policy.model.export import OPSET, product_attention, save
+from policy.model.export import product_attention, save, traced
+from policy.model.weights import sha256
 from policy.tasks.abr.layout import PER_LEVEL, SHARED
 from policy.tasks.abr.learned import load_policy
 from policy.tasks.abr.llm import LlmScorer
-from policy.tasks.abr.portable import MADE_OF, SUFFIX, sha256_of
+from policy.tasks.abr.portable import MADE_OF, SUFFIX
 from policy.tasks.abr.video import MAX_LEVELS
 
 if TYPE_CHECKING:
@@ -54,9 +50,6 @@ class LeanScorer(nn.Module):
 
 def export(checkpoint: Path, backbone: str | None = None) -> Path:
     """Writes the ONNX file beside a checkpoint. Raises PolicyError."""
-    for needed in ("onnx", "onnxscript"):
-        if find_spec(needed) is None:
-            raise PolicyError(f"exporting needs {needed}; install the extra: make policy")
     policy = load_policy(checkpoint, backbone=backbone)
     if policy.target is not None:
         raise PolicyError(f"{checkpoint}: a decision transformer is not exported")
@@ -65,38 +58,19 @@ def export(checkpoint: Path, backbone: str | None = None) -> Path:
     target = checkpoint.with_suffix(SUFFIX)
     part = target.with_name(f".{target.name}")
     try:
-        save(_onnx_of(module, sha256_of(checkpoint)), part, bits=8 if large else None)
+        save(_onnx_of(module, sha256(checkpoint)), part, bits=8 if large else None)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
     return target
 
 
-def _onnx_of(module: nn.Module, sha256: str) -> onnx.ModelProto:
+def _onnx_of(module: nn.Module, made_of: str) -> onnx.ModelProto:
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
     levels = torch.export.Dim("levels", min=2, max=MAX_LEVELS)
     example = (torch.ones(2, SHARED), torch.ones(2, 5, PER_LEVEL))
-    with warnings.catch_warnings(), torch.no_grad(), redirect_stdout(StringIO()):
-        warnings.simplefilter("ignore")
-        for noisy in ("onnxscript", "torch.onnx"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module,
-            example,
-            input_names=["shared", "by_level"],
-            output_names=["scores"],
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-            dynamic_shapes=({0: batch}, {0: batch, 1: levels}),
-        )
-    assert program is not None
-    proto: onnx.ModelProto = program.model_proto
-    for node in proto.graph.node:
-        del node.metadata_props[:]  # stack traces, with the paths of this machine
-        node.doc_string = ""
-    del proto.graph.value_info[:]
-    del proto.graph.metadata_props[:]
+    shapes = ({0: batch}, {0: batch, 1: levels})
+    proto = traced(module, example, ["shared", "by_level"], "scores", shapes)
     entry = proto.metadata_props.add()
-    entry.key, entry.value = MADE_OF, sha256
+    entry.key, entry.value = MADE_OF, made_of
     return proto

@@ -6,7 +6,6 @@ the checkpoint that it was made of by hash, so that neither answers for the othe
 
 from __future__ import annotations
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from policy.errors import PolicyError
 from policy.model.portable import PortableEngine
+from policy.model.weights import sha256
 from policy.tasks.abr.bandwidth import Ints
 from policy.tasks.abr.observation import observe
 from policy.tasks.abr.rules.base import Stateless
@@ -49,16 +49,12 @@ def load_portable(checkpoint: Path) -> Portable | None:
     if not file.is_file() or find_spec("onnxruntime") is None:
         return None
     engine = PortableEngine(file)
-    if engine.metadata.get(MADE_OF) != sha256_of(checkpoint):
+    try:
+        made_of = sha256(checkpoint)
+    except OSError as error:
+        raise PolicyError(f"{checkpoint}: cannot be read: {error.strerror}") from None
+    if engine.metadata.get(MADE_OF) != made_of:
         raise PolicyError(
             f"{file}: made of another checkpoint; make it again: tbtest models export {checkpoint}"
         )
     return Portable(engine)
-
-
-def sha256_of(checkpoint: Path) -> str:
-    """Raises PolicyError for a file that cannot be read."""
-    try:
-        return hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PolicyError(f"{checkpoint}: cannot be read: {error.strerror}") from None

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from policy.errors import PolicyError
+from policy.tasks.abr.labelled import WORST_REGRET
 from policy.tasks.abr.learned import Learned, save_net
 from policy.tasks.abr.tensor_observation import observe
 from policy.tasks.abr.tensors import TensorSessions
@@ -37,7 +38,6 @@ from policy.tasks.abr.training.schedule import Schedule, running_mean
 OBJECTIVES = ("regret", "argmax", "return")
 # Returns asked for at run time, in units of the top utility per chunk; validation chooses.
 TARGETS = (0.3, 0.45, 0.6, 0.8, 1.0)
-WORST_REGRET = 10.0
 
 
 @dataclass(frozen=True)
