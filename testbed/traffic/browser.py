@@ -47,6 +47,12 @@ def find() -> str:
     )
 
 
+def _apart(profile: Path) -> dict[str, str]:
+    """Environment in which Chromium leaves the user's session bus, home and /tmp alone."""
+    # Relative to the profile: the path of a socket in it must be short.
+    return {"HOME": str(profile), "DBUS_SESSION_BUS_ADDRESS": "disabled:", "TMPDIR": "."}
+
+
 class Browser:
     """A running Chromium that shows one page."""
 
@@ -54,7 +60,7 @@ class Browser:
         """Starts it with ``flags`` beside the usual ones; ``profile`` is made, and removed by
         ``stop``. From the main thread only.
         """
-        self._profile = profile
+        self._profile = profile = profile.absolute()
         profile.mkdir()
         self._log = profile / "browser.log"
         command = [find(), *_FLAGS, *flags, f"--user-data-dir={profile}", url]
@@ -64,8 +70,8 @@ class Browser:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Chromium looks for a session bus and a home of the user's otherwise.
-                env={**os.environ, "HOME": str(profile), "DBUS_SESSION_BUS_ADDRESS": "disabled:"},
+                cwd=profile,
+                env={**os.environ, **_apart(profile)},
                 start_new_session=True,
             )
 

@@ -103,6 +103,8 @@ def test_a_player_that_is_killed_takes_its_browser_along(session: Start) -> None
     run.await_chunks(2)
     profile = run.folder / "profile-0"
     assert browsers(profile)
+    # What Chromium makes for itself lies here as well, and not in the host's /tmp.
+    assert list(profile.glob("org.chromium.*"))
     run.player._send(signal.SIGKILL)
     run.player.wait(20)
     await_none(profile)
@@ -125,11 +127,13 @@ def test_a_stall_is_the_video_elements(session: Start) -> None:
     assert run.player.wait(60) == 0
     run.server.stop()
     chunks = run.log("chunks")
-    longest = chunks.loc[chunks["rebuffer_s"].idxmax()]
-    took_s = (longest["last_byte_ns"] - longest["request_ns"]) / 1e9
-    assert took_s > 5
-    # The buffer of up to 3 s played first.
-    assert 1 < longest["rebuffer_s"] < took_s
+    took_s = (chunks["last_byte_ns"] - chunks["request_ns"]) / 1e9
+    late = took_s.idxmax()
+    assert took_s[late] > 3
+    # The buffer of up to 3 s played first. The picture of a busy browser may move again only when
+    # the chunk after the late one is there, or not before the end.
+    stalled_s = chunks["rebuffer_s"][late:].sum() + run.log("sessions")["open_stall_s"].iloc[0]
+    assert stalled_s > 0.5
 
 
 @pytest.mark.root
