@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from analysis.statistics import median_ci95
+from analysis.stress.against import against, collapses
 from analysis.stress.verdict import RULES, judge
 
 SCHEMA = 1
@@ -27,6 +29,8 @@ COLUMNS = (
     ("deadline_miss_after", "after %", 100.0, 1),
 )
 """Column of a row, title, factor to the shown value, digits."""
+_NEVER = {"recovery_s"}
+"""Columns in which a row without a value is worse than any with one."""
 
 
 def build(
@@ -43,6 +47,8 @@ def build(
         "planned": planned,
         "titles": ["failures", "controller", "seeds", *(title for _, title, _, _ in COLUMNS)],
         "lines": lines(judged),
+        "collapses": collapses(judged),
+        "against": against(judged),
         "reasons": [row for row in judged if row["collapse"]],
         "warned": [row for row in judged if row["warnings"]],
     }
@@ -65,8 +71,9 @@ def build(
 
 
 def lines(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line for each set of failures and controller: means over seeds, as text, and the verdict:
-    graceful, collapse, or collapse in some seeds.
+    """A line for each set of failures and controller: `cells`, medians over seeds as text, with
+    their 95 % intervals where there are seeds enough (`analysis.statistics`); `medians`, the same
+    without; and the verdict: graceful, collapse, or collapse in some seeds.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in judged:
@@ -77,37 +84,45 @@ def lines(judged: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         verdict = "graceful" if not collapsed else "collapse"
         if 0 < collapsed < len(rows):
             verdict = f"collapse in {collapsed} of {len(rows)}"
+        shown = [_shown(key, rows, factor, digits) for key, _, factor, digits in COLUMNS]
         found.append(
             {
                 "failures": failures,
                 "cc": cc,
                 "seeds": len(rows),
-                "cells": [
-                    _shown([row[key] for row in rows], factor, digits)
-                    for key, _, factor, digits in COLUMNS
-                ],
+                "cells": [median + interval for median, interval in shown],
+                "medians": [median for median, _ in shown],
                 "verdict": verdict,
             }
         )
     return found
 
 
-def _shown(values: Sequence[float | None], factor: float, digits: int) -> str:
-    """The mean; – where a seed has none."""
-    known = [value for value in values if value is not None]
-    if len(known) < len(values) or not known:
-        return "–"
-    return f"{factor * fmean(known):.{digits}f}"
+def _shown(key: str, rows: Sequence[dict[str, Any]], factor: float, digits: int) -> tuple[str, str]:
+    """The median and its interval, as text. – is no value: in the recovery a flow that does not
+    recover, elsewhere something that the controller does not have.
+    """
+    values = [row[key] for row in rows]
+    if key not in _NEVER and None in values:
+        return "–", ""
+    median, interval = median_ci95([math.inf if value is None else value for value in values])
+
+    def number(value: float) -> str:
+        return f"{factor * value:.{digits}f}" if math.isfinite(value) else "–"
+
+    if interval is None:
+        return number(median), ""
+    return number(median), f" [{number(interval[0])}, {number(interval[1])}]"
 
 
 def text(judged: Sequence[dict[str, Any]]) -> str:
-    """The table for a terminal, and why who collapsed."""
+    """The table of medians for a terminal, and why who collapsed."""
     shown = [
         f"{'failures':38} {'controller':12} {'util during/after %':>20} {'stalled %':>10} "
         f"{'on time %':>10} {'recovery s':>10}  verdict"
     ]
     for line in lines(judged):
-        c = line["cells"]
+        c = line["medians"]
         shown.append(
             f"{line['failures']:38} {line['cc']:12} {c[0] + ' / ' + c[1]:>20} "
             f"{c[2] + '/' + c[3]:>10} {c[4] + '/' + c[5]:>10} {c[6]:>10}  {line['verdict']}"

@@ -18,25 +18,32 @@ RULES = (
     "Otherwise it degrades gracefully."
 )
 _OF_SERVER = {"server", "worker"}
-_RIVALS = ("bbr", "cubic")
+RIVALS = ("bbr", "cubic")
+"""The kernel's controllers that others are held against."""
 
 
 def judge(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with `collapse` (bool) and `reasons` (sentences). A set with a killed server is held
     against the kernel's controllers under the set without.
     """
-    rivals: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["cc"] in _RIVALS:
-            rivals.setdefault(_network(row), []).append(row)
+    rivals = rivals_of(rows)
     judged = []
     for row in rows:
-        reasons = _reasons(row, rivals.get(_network(row), []))
+        reasons = _reasons(row, rivals.get(under(row), []))
         judged.append({**row, "collapse": bool(reasons), "reasons": reasons})
     return judged
 
 
-def _network(row: dict[str, Any]) -> tuple[str, int]:
+def rivals_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """The rows of bbr and cubic, by `under`."""
+    rivals: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["cc"] in RIVALS:
+            rivals.setdefault(under(row), []).append(row)
+    return rivals
+
+
+def under(row: dict[str, Any]) -> tuple[str, int]:
     """The failures of the network alone, and the seed."""
     names = [name for name in row["failures"].split("+") if name not in _OF_SERVER]
     return "+".join(names) or "none", row["seed"]

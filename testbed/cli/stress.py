@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from testbed.cli.grid_options import dry_run_option, grid_argument, json_option, set_option
+from testbed.cli.grid_options import (
+    dry_run_option,
+    grid_argument,
+    json_option,
+    set_option,
+    virtual_option,
+)
 
 if TYPE_CHECKING:
     from testbed.stress.plan import Stress
@@ -44,11 +50,10 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Cells that run at the same time.",
+    help="Cells that run at the same time; default: 1, --virtual: one for each core.",
 )
+@virtual_option
 @click.option("--keep-runs", is_flag=True, help="Keep the run folders under DIR/runs.")
 @click.option("--report-only", is_flag=True, help="Run nothing; rebuild table and page.")
 @dry_run_option
@@ -60,7 +65,8 @@ def stress(
     seeds: int | None,
     assignments: tuple[str, ...],
     out: Path,
-    jobs: int,
+    jobs: int | None,
+    virtual: bool,
     keep_runs: bool,
     report_only: bool,
     dry_run: bool,
@@ -71,11 +77,13 @@ def stress(
     Failures: 30 % loss in bursts, capacity to 2 %, a route that flaps between 20 and 200 ms, a
     filled way back, the policy server or its worker killed; alone and in every combination, over
     seeds. The same command again goes on where it stopped. Writes stress.json, stress.md and
-    stress.html. Exit status 1: a policy collapses. Needs root.
+    stress.html. Exit status 1: a policy collapses. Needs root, but for --virtual, which has no
+    server to kill.
 
     \b
         tbtest stress --dry-run
         tbtest stress --only single --only all --seeds 1 --out quick
+        tbtest stress --virtual --seeds 5 --out network
         tbtest stress --only loss+capacity+server --cc policy:gcc,bbr --keep-runs
     """
     from testbed.errors import UserError
@@ -90,15 +98,13 @@ def stress(
     for assignment in assignments:
         set_key(data, assignment)
     names = [name.strip() for value in only for name in value.split(",")]
-    planned = plan(data, str(grid_file or "command line"), names, out)
+    planned = plan(data, str(grid_file or "command line"), names, out, virtual=virtual)
     if dry_run:
         click.echo(json.dumps(_listed(planned), indent=1) if as_json else _plan_text(planned))
         return
     failures: list[str] = []
     if not report_only:
-        from testbed.league.plan import check_schemes
-
-        check_schemes(planned.grid.cc)
+        _be_ready(planned, quiet=as_json)
         planned.write()
         failures = _run(planned, jobs, keep_runs=keep_runs, quiet=as_json)
     rows = planned.report(" ".join(["tbtest", *sys.argv[1:]]))
@@ -118,12 +124,25 @@ def stress(
     sys.exit(int(collapsed))
 
 
-def _run(planned: Stress, workers: int, *, keep_runs: bool, quiet: bool) -> list[str]:
-    from testbed.cli.cells import with_progress
+def _be_ready(planned: Stress, *, quiet: bool) -> None:
+    """Root and the controllers' modules, or the guests' kernel, before all cells. Raises
+    UserError.
+    """
+    from testbed.league.plan import check_schemes
     from testbed.run.prepared import require_root
+    from testbed.virtual import kernel
+
+    if planned.virtual:
+        kernel.ready(None, lambda line: None if quiet else click.echo(line, err=True))
+    else:
+        require_root()
+        check_schemes(planned.grid.cc)
+
+
+def _run(planned: Stress, jobs: int | None, *, keep_runs: bool, quiet: bool) -> list[str]:
+    from testbed.cli.cells import with_progress
     from testbed.stress.spread import run_stress
 
-    require_root()
     left = planned.parts.left(planned.cells)
     if not left:
         return []
@@ -135,7 +154,7 @@ def _run(planned: Stress, workers: int, *, keep_runs: bool, quiet: bool) -> list
         lambda on_start, on_end: run_stress(
             planned,
             left,
-            workers=workers,
+            workers=jobs or (None if planned.virtual else 1),
             keep_runs=keep_runs,
             on_start=on_start,
             on_end=on_end,
@@ -157,5 +176,7 @@ def _plan_text(planned: Stress) -> str:
     ]
     left = [cell for cell in listed if not cell["done"]]
     seconds = sum(cell["duration_s"] for cell in left)
+    if planned.virtual:
+        lines.append("sets with a killed server or worker are left out: virtual time has neither")
     lines.append(f"{len(left)} of {len(listed)} cells to run, {seconds:.0f} s of traffic")
     return "\n".join(lines)

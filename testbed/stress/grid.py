@@ -107,10 +107,23 @@ def combinations_of_failures() -> list[tuple[str, ...]]:
     ]
 
 
-def chosen_failures(only: Sequence[str]) -> list[tuple[str, ...]]:
+def chosen_failures(only: Sequence[str], *, virtual: bool = False) -> list[tuple[str, ...]]:
     """The sets that ``--only`` names: `loss`, `loss+capacity`, `single`, `all`, `none`; every set
-    for no name. Raises UserError.
+    for no name. virtual: those of the network alone. Raises UserError.
     """
+    chosen = _named(only)
+    if not virtual:
+        return chosen
+    for name in only:
+        if dead := set(name.split("+")) & set(OF_SERVER):
+            raise UserError(
+                f"--only {name}: in virtual time policies decide inside the agent, so there is no "
+                f"{' or '.join(sorted(dead))} to kill; leave out --virtual"
+            )
+    return [failures for failures in chosen if not set(failures) & set(OF_SERVER)]
+
+
+def _named(only: Sequence[str]) -> list[tuple[str, ...]]:
     every = combinations_of_failures()
     if not only:
         return every
@@ -141,20 +154,25 @@ def name_of(failures: Sequence[str]) -> str:
     return "+".join(failures) or NONE
 
 
-def expand(grid: StressGrid, sets: Sequence[tuple[str, ...]]) -> list[StressCell]:
-    """The cells, those of one seed and set together. A controller that asks no policy server has
-    none for sets with its death: they would repeat the set without. Raises UserError.
+def expand(
+    grid: StressGrid, sets: Sequence[tuple[str, ...]], *, virtual: bool = False
+) -> list[StressCell]:
+    """The cells, those of one seed and set together; those in virtual time have names of their own.
+    A controller that asks no policy server has none for sets with its death: they would repeat the
+    set without. Raises UserError.
     """
     cells = []
     for seed in grid.seeds:
         for failures in sets:
             for cc in grid.cc:
                 if parse(cc).kind == "policy" or not set(failures) & set(OF_SERVER):
-                    cells.append(_cell(grid, failures, cc, seed))
+                    cells.append(_cell(grid, failures, cc, seed, virtual=virtual))
     return cells
 
 
-def _cell(grid: StressGrid, failures: tuple[str, ...], cc: str, seed: int) -> StressCell:
+def _cell(
+    grid: StressGrid, failures: tuple[str, ...], cc: str, seed: int, *, virtual: bool
+) -> StressCell:
     scenario = scenario_of(grid, failures, cc, seed)
     data = scenario.model_dump(mode="json", by_alias=True)
     shown = label(cc)
@@ -168,6 +186,7 @@ def _cell(grid: StressGrid, failures: tuple[str, ...], cc: str, seed: int) -> St
     }
     own = digest(scenario.model_dump(mode="json", exclude={"seed", "cc"}))[:8]
     name = f"{'-'.join(failures) or NONE}.{shown.replace(':', '.')}-s{seed}-{own}"
+    name += "-virtual" if virtual else ""
     return StressCell(id=name, scenario=data, about=about)
 
 

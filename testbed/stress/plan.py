@@ -17,11 +17,12 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Stress:
-    """Cells of a grid in a folder."""
+    """Cells of a grid in a folder. virtual: in virtual time."""
 
     out: Path
     grid: StressGrid
     cells: Sequence[StressCell]
+    virtual: bool = False
 
     @property
     def parts(self) -> Parts:
@@ -48,7 +49,10 @@ class Stress:
         return build(self.out, self.parts.read(self.cells), grid, command, len(self.cells))
 
 
-def plan(data: dict[str, Any], source: str, only: Sequence[str], out: Path) -> Stress:
+def plan(
+    data: dict[str, Any], source: str, only: Sequence[str], out: Path, *, virtual: bool = False
+) -> Stress:
     """What a grid and ``--only`` mean in this folder. Creates nothing. Raises UserError."""
     grid = make_axes(StressGrid, data, source)
-    return Stress(out, grid, expand(grid, chosen_failures(only)))
+    sets = chosen_failures(only, virtual=virtual)
+    return Stress(out, grid, expand(grid, sets, virtual=virtual), virtual)

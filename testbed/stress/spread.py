@@ -15,13 +15,16 @@ def run_stress(
     stress: Stress,
     cells: Sequence[StressCell],
     *,
-    workers: int,
+    workers: int | None,
     keep_runs: bool,
     on_start: OnStart[StressCell],
     on_end: OnEnd[StressCell],
 ) -> None:
-    """Run the cells, in order, as processes of this machine. Raises UserError."""
-    sharing = [cell.controller for cell in cells if cell.shares_server]
+    """Run the cells, in order, as processes of this machine. workers: how many at a time, None: as
+    many as the cores are for. Raises UserError.
+    """
+    shared = [] if stress.virtual else cells
+    sharing = [cell.controller for cell in shared if cell.shares_server]
     work = Work(
         runs=cells,
         module="testbed.stress.worker",
@@ -30,6 +33,7 @@ def run_stress(
         policy_server=None,
         log=stress.out / "policy-server.log",
         kept=(stress.out / "runs").resolve() if keep_runs else None,
+        virtual=stress.virtual,
     )
 
     spread_measured(

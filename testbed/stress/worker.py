@@ -1,5 +1,5 @@
 """One cell in a process of its own: ``python -m testbed.stress.worker CELL.json RUN_FOLDER
-[--keep-run]``.
+[--keep-run] [--virtual]``.
 
 Runs it, reads its logs, and prints the measured half of its row as one line of JSON.
 """

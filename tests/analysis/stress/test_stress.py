@@ -12,7 +12,9 @@ import pytest
 from analysis.diagnosis.windows import Windows
 from analysis.run import load_run
 from analysis.stress import build, judge, text
+from analysis.stress.against import against, collapses
 from analysis.stress.measure import measured, recovery_s
+from analysis.stress.report import lines
 from tests.analysis.synthetic import SyntheticCell, frame, received, steady_packets, write_run
 from traces.model import constant
 
@@ -93,8 +95,9 @@ def test_verdicts(changes: dict[str, Any], reason: str | None) -> None:
 def test_files_hold_the_rows_their_verdicts_and_the_rules(tmp_path: Path) -> None:
     grid = {
         "flows": 2, "flow": "video", "rate": "8mbit", "rtt": "20ms", "buffer": "4bdp",
-        "before": "4s", "during": "4s", "after": "6s", "loss": 0.3, "burst": "40ms",
-        "capacity": 0.02, "flap": "500ms", "detour_rtt": "200ms", "reverse": "2mbit",
+        "seeds": [1, 2], "before": "4s", "during": "4s", "after": "6s", "loss": 0.3,
+        "burst": "40ms", "capacity": 0.02, "flap": "500ms", "detour_rtt": "200ms",
+        "reverse": "2mbit",
     }  # fmt: skip
     rows = [row("policy"), row("policy", seed=2, recovery_s=None), row("bbr", warnings="<busy>")]
     judged = build(tmp_path, rows, grid, "tbtest stress", 6)
@@ -106,8 +109,52 @@ def test_files_hold_the_rows_their_verdicts_and_the_rules(tmp_path: Path) -> Non
     assert "&lt;busy&gt;" in page
     assert "3 of 6 cells" in page
     markdown = (tmp_path / "stress.md").read_text()
-    assert "| loss | policy | 2 | 80 | 90 |" in markdown
+    assert "| loss | policy | 80; 90 | 50; 95 | – | collapse in 1 of 2 |" in markdown
+    assert "| policy | 2 | 1 | 1 |" in markdown  # seed 2 has no rival that could collapse too
+    assert "| policy | bbr | 1 | +0; +0 | +0; +0 |" in markdown
     assert "collapse: loss, policy, seed 2: a flow does not recover" in text(judged)
+
+
+def test_lines_are_medians_and_five_seeds_have_intervals() -> None:
+    recoveries = [0.4, None, 0.6, 0.2, 5.0]
+    rows = [
+        row("bbr", seed=seed, utilisation_during=seed / 10, recovery_s=recovery_s)
+        for seed, recovery_s in enumerate(recoveries, 1)
+    ]
+    (line,) = lines(judge(rows))
+    assert (line["medians"][0], line["medians"][6]) == ("30", "0.6")
+    # Of five values the bootstrap's median is the least or largest in over 2.5 % of resamples.
+    assert line["cells"][0] == "30 [10, 50]"
+    assert line["cells"][6] == "0.6 [0.2, –]"
+    assert line["verdict"] == "collapse in 2 of 5"
+    assert lines(judge(rows[:4]))[0]["cells"][0] == "25"
+
+
+def test_collapses_are_counted_where_no_rival_collapses_too() -> None:
+    """The policy collapses under both; bbr and cubic only under the second."""
+    rows = [
+        row(cc, failures=name, recovery_s=None if cc == "policy" or name == "route" else 1.0)
+        for name in ("loss", "route")
+        for cc in ("policy", "bbr", "cubic")
+    ]
+    assert collapses(judge(rows)) == [
+        {"cc": "policy", "cells": 2, "collapsed": 2, "alone": 1},
+        {"cc": "bbr", "cells": 2, "collapsed": 1, "alone": 0},
+        {"cc": "cubic", "cells": 2, "collapsed": 1, "alone": 0},
+    ]
+
+
+def test_differences_are_of_pairs_and_resample_sets_of_failures() -> None:
+    rows = [
+        row(cc, failures=f"{number}", utilisation_during=0.5 + 0.1 * number * (cc == "policy"))
+        for number in range(6)
+        for cc in ("policy", "bbr")
+    ]
+    (line,) = against(judge(rows))
+    assert (line["cc"], line["rival"], line["pairs"]) == ("policy", "bbr", 6)
+    # Differences of 0, 10, ..., 50 points: the median is 25.
+    assert line["cells"][0].startswith("+25 [+")
+    assert line["cells"][1] == "+0 [+0, +0]"
 
 
 def test_a_runs_row_is_measured_in_its_phases(tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def test_the_exit_status_says_whether_a_policy_collapses(
     assert (tmp_path / "stress.html").exists()
 
 
+def test_virtual_time_says_what_it_leaves_out() -> None:
+    arguments = ["--virtual", "--only", "single", "--seeds", "1", "--cc", "policy:gcc", "--dry-run"]
+    told = CliRunner().invoke(stress, arguments)
+    assert [line.split(":")[0] for line in told.output.splitlines()] == [
+        "loss", "capacity", "route", "reverse",
+        "sets with a killed server or worker are left out",
+        "4 of 4 cells to run, 56 s of traffic",
+    ]  # fmt: skip
+
+
 def test_mistakes_are_named() -> None:
     told = CliRunner().invoke(stress, ["--set", "capacity=0", "--dry-run"])
     assert "command line: capacity" in str(told.exception)

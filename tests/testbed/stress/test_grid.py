@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -51,6 +52,22 @@ def test_only_chooses(only: list[str], wanted: list[tuple[str, ...]]) -> None:
 def test_only_names_its_mistake() -> None:
     with pytest.raises(UserError, match=r"--only flood: .*loss, capacity"):
         chosen_failures(["flood"])
+
+
+def test_virtual_time_has_the_failures_of_the_network_alone() -> None:
+    sets = chosen_failures([], virtual=True)
+    assert len(sets) == 2**4
+    assert chosen_failures(["single"], virtual=True) == [(kind,) for kind in KINDS[:4]]
+    assert chosen_failures(["all"], virtual=True) == [KINDS[:4]]
+    virtual = {cell.id for cell in expand(GRID, sets, virtual=True)}
+    assert len(virtual) == len(sets) * len(GRID.cc)
+    assert not virtual & {cell.id for cell in expand(GRID, sets)}
+
+
+@pytest.mark.parametrize("name", ["server", "loss+worker"])
+def test_virtual_time_has_no_process_to_kill(name: str) -> None:
+    with pytest.raises(UserError, match=rf"--only {re.escape(name)}: .*leave out --virtual"):
+        chosen_failures([name], virtual=True)
 
 
 def test_kernels_controllers_have_no_cells_with_a_dead_server() -> None:
