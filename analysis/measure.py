@@ -18,8 +18,8 @@ from analysis.metrics.schema import CellMetrics, Metrics, Summary
 from analysis.metrics.table import RUN, Metric, value_of
 from analysis.metrics.trust import policy_doubts
 from analysis.metrics.video import FILMS, video_metrics
-from analysis.metrics.web import web_metrics
-from analysis.run import Cell, Run
+from analysis.metrics.web import WebMetrics, web_metrics
+from analysis.run import Cell, Flow, Run
 from analysis.statistics import Interval, median_ci95
 
 
@@ -88,7 +88,7 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 dash=dash_metrics(cell.log("chunks"), cell.log("sessions"), flow)
                 if flow.kind == "dash"
                 else None,
-                web=web_metrics(cell.log("transfers"), flow) if flow.kind == "web" else None,
+                web=_web(cell, flow) if flow.kind == "web" else None,
                 jobs=jobs_metrics(cell, flow) if flow.kind == "jobs" else None,
                 decisions=decision_metrics(decisions, acks, events, flow, window_ns(cell))
                 if cell.is_policy
@@ -96,6 +96,11 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
             )
         )
     return measured
+
+
+def _web(cell: Cell, flow: Flow) -> WebMetrics | None:
+    trace = cell.bottleneck_trace(flow)
+    return web_metrics(cell.log("transfers"), flow, trace, cell.start_ns)
 
 
 def window_ns(cell: Cell) -> int:

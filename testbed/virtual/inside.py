@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 
+from analysis.errors import AnalysisError
 from testbed.controllers.registry import parse
 from testbed.errors import UserError
 from testbed.run.default import as_this_machine_can
@@ -33,8 +34,15 @@ def preload(scenario: Scenario) -> None:
     agents = any(parse(name).kind in ("policy", "observe") for name in scenario.cc)
     for name in (*_IN_TRAFFIC, *(_IN_AGENTS if agents else ())):
         importlib.import_module(name)
-    if ".py" not in scenario.model_dump_json():  # the user's own code may want it
+    if not needs_pandas(scenario):
         sys.meta_path.insert(0, _NoPandas())
+
+
+def needs_pandas(scenario: Scenario) -> bool:
+    """Whether the guest's programs import pandas: the check of expectations does, and the user's
+    own code may.
+    """
+    return bool(scenario.expect) or ".py" in scenario.model_dump_json()
 
 
 class _NoPandas(importlib.abc.MetaPathFinder):
@@ -55,9 +63,7 @@ def run(job: Job) -> Outcome:
     preload(scenario)
     try:
         failures = run_cells(resolve(scenario), job.run_id, RESULTS, quiet=job.quiet)
-    except (UserError, ValueError, OSError) as error:
-        if not isinstance(error, UserError):
-            traceback.print_exc()
+    except (UserError, AnalysisError) as error:
         return Outcome(error=f"{error}", without_policy=reason)
     return Outcome(cells=len(plan_cells(scenario)), failures=tuple(failures), without_policy=reason)
 
@@ -66,7 +72,12 @@ def main() -> None:
     """Entry point."""
     job = Job.model_validate_json((FOLDER / JOB).read_bytes())
     try:
-        outcome = run(job)
+        try:
+            outcome = run(job)
+        # The guest's console ends with the guest: the host is to say what was wrong.
+        except Exception as error:  # noqa: BLE001
+            traceback.print_exc()
+            outcome = Outcome(error=f"{type(error).__name__}: {error}")
         draft = FOLDER / f"{OUTCOME}.new"
         draft.write_text(outcome.model_dump_json(), encoding="utf-8")
         draft.replace(FOLDER / OUTCOME)
