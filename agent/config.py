@@ -49,7 +49,8 @@ class AgentConfig(BaseModel):
     """Control only flows of these network namespaces (SO_NETNS_COOKIE); none: of any. Flows of
     others run under the kernel algorithm and take no slot.
     """
-    tier: Literal["auto", "ebpf", "portable"] = "auto"
+    tier: Literal["auto", "ebpf", "module", "portable"] = "auto"
+    """module: the eBPF datapath's C as a module of the kernel, as in virtual time."""
     mode: Literal["command", "observe"] = "command"
     """observe: records flow, the kernel's own algorithm stays in control."""
     kernel: Literal["auto", "bbr", "aimd", "cubic"] = "auto"

@@ -1,4 +1,4 @@
-"""The two ways to reach the kernel's TCP, behind one interface, and the choice between them."""
+"""The ways to reach the kernel's TCP, behind one interface, and the choice between them."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.config import AgentConfig
-from agent.ebpf import loader
+from agent.ebpf import loader, module
 from agent.ebpf.datapath import EbpfDatapath
 from agent.errors import AgentError
 from agent.layout import Records
@@ -16,7 +16,7 @@ from agent.tcpinfo.datapath import PortableDatapath
 class Datapath(Protocol):
     """A source of records and a sink of commands."""
 
-    name: str  # "ebpf" or "portable"
+    name: str  # "ebpf", "module" or "portable"
     kernel: str  # the kernel's algorithm underneath: fallback, or controller in observe mode
     cc_name: str  # what senders put into TCP_CONGESTION
     adopted: bool  # flows of a dead agent were taken over
@@ -60,6 +60,8 @@ def choose(config: AgentConfig) -> tuple[Datapath, str]:
     Returns the datapath and, where `auto` had to settle for the portable one, the reason (else an
     empty string). Raises AgentError if what is asked for cannot be had.
     """
+    if config.tier == "module" or (config.tier == "auto" and module.present()):
+        return module.ModuleDatapath(config), ""
     reason = loader.unavailable() if config.tier != "portable" else ""
     if config.tier != "portable" and reason is None:
         try:

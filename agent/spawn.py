@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.config import AgentConfig
-from agent.ebpf import bpffs
+from agent.ebpf import bpffs, module
 from agent.log import finish
 from policy.python import python_command
 
@@ -46,8 +46,8 @@ class Scope(Protocol):
 
 @dataclass(frozen=True)
 class RunningAgent:
-    """cc_name: for TCP_CONGESTION; tier: "ebpf" or "portable"; kernel: the kernel's algorithm
-    underneath.
+    """cc_name: for TCP_CONGESTION; tier: "ebpf", "module" or "portable"; kernel: the
+    kernel's algorithm underneath.
     """
 
     cc_name: str
@@ -92,4 +92,5 @@ def _run(scope: Scope, config: AgentConfig, path: Path, name: str) -> RunningAge
 
 def _put_right(config: AgentConfig) -> None:
     bpffs.clean(config.pins)
+    module.clean(config.cc_name)
     finish(config.log_dir)

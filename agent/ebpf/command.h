@@ -100,7 +100,7 @@ void BPF_PROG(tb_set_state, struct sock *sk, u8 new_state)
 	if (!st)
 		return;
 	/* The kernel calls this at every retransmission timeout, after it has set cwnd to what is in flight and one. */
-	st->loss_cwnd_packets = new_state == TCP_CA_LOSS ? cwnd : 0;
+	st->loss_cwnd_packets = new_state == TCP_CA_Loss ? cwnd : 0;
 	apply_command(sk, st);
 	report(sk, st, RECORD_STATE, new_state);
 }
@@ -120,7 +120,9 @@ void BPF_PROG(tb_cwnd_event, struct sock *sk, enum tcp_ca_event event)
 
 /* The context of cong_control is (sk, ack, flag, rs) from Linux 6.10 on and (sk, rs) before. The loads are assembly
  * because the compiler would merge the two branches into one load at a computed offset, which the verifier rejects. */
+#ifndef CONTEXT_ARGUMENT
 #define CONTEXT_ARGUMENT(target, ctx, offset) asm volatile("%0 = *(u64 *)(%1 + " #offset ")" : "=r"(target) : "r"(ctx))
+#endif
 
 SEC("struct_ops/tb_cong_control")
 int tb_cong_control(u64 *ctx)

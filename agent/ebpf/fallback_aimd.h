@@ -35,7 +35,7 @@ static __always_inline void fallback_main(struct sock *sk, u32 ack, u32 flag, co
 	u32 srtt_us = tp->srtt_us, percent; /* eight times the RTT */
 	u8 state = ca_state(sk);
 
-	if (state == TCP_CA_RECOVERY || state == TCP_CA_CWR) {
+	if (state == TCP_CA_Recovery || state == TCP_CA_CWR) {
 		if (tp->snd_cwnd > tp->snd_ssthresh && tp->snd_ssthresh >= 2)
 			tp->snd_cwnd = tp->snd_ssthresh;
 	} else if (rs->acked_sacked) {

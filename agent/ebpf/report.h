@@ -139,6 +139,7 @@ static __always_inline void identify(struct sock *sk, struct identity *id)
 	id->family = common->skc_family;
 	id->local_port = common->skc_num;
 	id->remote_port = __builtin_bswap16(common->skc_dport);
+#ifndef WITHOUT_IPV6
 	if (id->family == AF_INET6) {
 		u32 *local = (u32 *)id->local_address, *remote = (u32 *)id->remote_address;
 
@@ -147,10 +148,11 @@ static __always_inline void identify(struct sock *sk, struct identity *id)
 			local[i] = common->skc_v6_rcv_saddr.in6_u.u6_addr32[i];
 			remote[i] = common->skc_v6_daddr.in6_u.u6_addr32[i];
 		}
-	} else {
-		*(u32 *)id->local_address = common->skc_rcv_saddr;
-		*(u32 *)id->remote_address = common->skc_daddr;
+		return;
 	}
+#endif
+	*(u32 *)id->local_address = common->skc_rcv_saddr;
+	*(u32 *)id->remote_address = common->skc_daddr;
 }
 
 static __always_inline _Bool is_ours(struct sock *sk)

@@ -113,8 +113,7 @@ class PolicyController:
     def _agent_config(self, cc_name: str, log_dir: Path, cookies: tuple[int, ...]) -> AgentConfig:
         options = {key: value for key, value in self._options.items() if key in AGENT_KEYS}
         if in_virtual_time():
-            # User-Mode Linux has no JIT for eBPF, hence no struct_ops.
-            answering = {"tier": "portable", "inline": self._inline}
+            answering = {"tier": "module", "inline": self._inline}
             answering |= {"latency_ns": latency.measured()}
         else:
             answering = {"server": self._server.external or self._address}
@@ -214,7 +213,7 @@ class ObservedController:
             "log_dir": log_dir,
             "mode": "observe",
             "kernel": self._algorithm,
-            "tier": "portable" if in_virtual_time() else "ebpf",
+            "tier": "module" if in_virtual_time() else "ebpf",
             "netns_cookies": tuple(netns.cookie for netns in senders),
         }
         self._agent = spawn.start(cell, _agent_config(self.name, config))

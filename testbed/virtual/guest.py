@@ -13,7 +13,6 @@ from testbed.errors import UserError
 from testbed.system.clock import VIRTUAL_TIME
 from testbed.system.process import ProcessFailed
 from testbed.system.scope import Scope
-from testbed.virtual import relay
 from testbed.virtual.job import OUTCOME, Outcome
 from testbed.virtual.kernel import Kernel, cache
 from testbed.virtual.loops import compiled
@@ -119,7 +118,8 @@ def run(
     for name, folder in (("job", job), ("results", results), ("kept", kept)):
         if not (scope.tmp / name).exists():
             (scope.tmp / name).symlink_to(folder.resolve())
-    shutil.copy(kernel.relay, job / relay.NAME)
+    for module in kernel.modules:
+        shutil.copy(module, job)
     preload = {"LD_PRELOAD": str(kernel.entropy), "TBTEST_GUEST_SEED": str(seed)}
     booted = command(kernel, memory_mib=memory_mib(flows))
     processor = scope.enter(own_processor(kept))

@@ -19,7 +19,7 @@ from testbed.run.plan import plan_cells
 from testbed.run.prepared import resolve
 from testbed.run.runner import run_cells
 from testbed.scenario import Scenario
-from testbed.virtual import relay
+from testbed.virtual import modules
 from testbed.virtual.job import FOLDER, JOB, OUTCOME, RESULTS, Job, Outcome
 
 _RB_POWER_OFF = 0x4321FEDC  # linux/reboot.h
@@ -58,7 +58,7 @@ class _NoPandas(importlib.abc.MetaPathFinder):
 
 def run(job: Job) -> Outcome:
     """Run the job's cells into /run/results."""
-    relay.load(FOLDER / relay.NAME)
+    modules.load(FOLDER)
     scenario, reason = as_this_machine_can(job.scenario)
     preload(scenario)
     try:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from testbed.errors import UserError, explain
-from testbed.virtual import config, relay, source
+from testbed.virtual import config, datapath, modules, relay, source
 
 _PROGRAM, _ENTROPY, _ABOUT = "linux", "entropy.so", "kernel.json"
 _TOOLS = {
@@ -63,9 +63,9 @@ class Kernel:
         return self.folder / _ENTROPY
 
     @property
-    def relay(self) -> Path:
-        """The module with the relay."""
-        return self.folder / relay.NAME
+    def modules(self) -> list[Path]:
+        """What every guest loads."""
+        return [self.folder / name for name in modules.NAMES]
 
 
 def cache() -> Path:
@@ -77,7 +77,7 @@ def cache() -> Path:
 def cache_key(identity: str) -> str:
     """The name in the cache of the kernel that is built from a source of this identity."""
     digest = hashlib.sha256(f"{identity}\n{config.configuration_sha256()}\n".encode())
-    for path in (_entropy_source(), *relay.sources()):
+    for path in (_entropy_source(), *relay.sources(), *datapath.sources()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -105,6 +105,13 @@ def ready(named: Path | None, say: Callable[[str], None]) -> Kernel:
     with _locked():
         folder = cache() / cache_key(wanted.identity)
         return _read(folder) or _build(wanted, folder, say)
+
+
+def build_modules(
+    make: Sequence[str], work: Path, run: Callable[[Sequence[str]], None]
+) -> list[Path]:
+    """See `datapath.build`; of all modules."""
+    return [relay.build(make, work, run), *datapath.build(make, work, run)]
 
 
 def missing_tools() -> list[str]:
@@ -163,10 +170,11 @@ def _build(wanted: source.Source, folder: Path, say: Callable[[str], None]) -> K
             raise UserError(f"{wanted.identity}: this kernel lacks {', '.join(lost)}; take another")
         make.append(f"-j{os.cpu_count() or 1}")
         _make([*make, _PROGRAM, "modules"], work, say)
-        module = relay.build(make, work, lambda argv: _make(argv, work, say))
+        built_modules = build_modules(make, work, lambda argv: _make(argv, work, say))
         version = (built / "include/config/kernel.release").read_text().strip()
         shutil.copy(built / _PROGRAM, made / _PROGRAM)
-        shutil.copy(module, made / relay.NAME)
+        for module in built_modules:
+            shutil.copy(module, made)
         subprocess.run(["strip", made / _PROGRAM], check=True)
         library = ["gcc", "-O2", "-shared", "-fPIC", "-o", f"{made / _ENTROPY}"]
         subprocess.run([*library, str(_entropy_source())], check=True)

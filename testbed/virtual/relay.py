@@ -1,9 +1,7 @@
-"""The relay as a module of the guest's kernel: built with the kernel, loaded by every guest."""
+"""The relay as a module of the guest's kernel."""
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shlex
 import shutil
 import subprocess
@@ -22,7 +20,6 @@ _COMPILE = shlex.split(
     "gcc -std=gnu11 -O2 -mcmodel=large -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none "
     "-fno-asynchronous-unwind-tables -mincoming-stack-boundary=3 -ffreestanding -r -nostdlib"
 )
-_FINIT_MODULE = 313  # of x86-64
 
 
 def _core() -> list[Path]:
@@ -50,11 +47,3 @@ def build(make: Sequence[str], work: Path, run: Callable[[Sequence[str]], None])
         raise UserError(f"compiling the relay for the kernel: {done.stderr.splitlines()[0]}")
     run([*make, f"M={folder}", "modules"])
     return folder / NAME
-
-
-def load(module: Path) -> None:
-    """Put the module into the running kernel. Raises UserError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with module.open("rb") as file:
-        if libc.syscall(_FINIT_MODULE, file.fileno(), b"", 0):
-            raise UserError(f"{module}: {os.strerror(ctypes.get_errno())}")
