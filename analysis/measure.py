@@ -74,8 +74,8 @@ def measure_cell(cell: Cell) -> list[CellMetrics]:
                 utilisation=throughput.utilisation(cell, flow, packets),
                 link_utilisation=throughput.link_utilisation(cell, flow),
                 owd_ms=percentiles_ms(one_way),
-                qdelay_ms=percentiles_ms(delay.queueing_ns(packets)),
-                ack_qdelay_ms=percentiles_ms(delay.queueing_ns(acks_back))
+                qdelay_ms=percentiles_ms(delay.queueing_ns(packets, flow)),
+                ack_qdelay_ms=percentiles_ms(delay.queueing_ns(acks_back, flow))
                 if len(acks_back)
                 else None,
                 rtt_ms=percentiles_ms(rtts_ns),

@@ -80,7 +80,7 @@ def measure(out: Path, runs: Sequence[Run], recorded: Path, *, live: bool, for_s
         argv = ["run", "--json", "--cc", ",".join(CONTROLLERS), "--flow", run.flow, "--rtt"]
         argv += [run.rtt, "--duration", f"{SECONDS}s", "--trace", str(_trace(out, recorded, run))]
         argv += ["--out", str(where / run.name)]
-        argv += ["--set", "policy.tier=portable"] if live else ["--virtual"]
+        argv += [] if live else ["--virtual"]
         done = subprocess.run(
             python_command("testbed", *argv), stdout=subprocess.PIPE, text=True, check=True
         )

@@ -116,11 +116,22 @@ def test_delays_are_of_delivered_packets(tmp_path: Path) -> None:
     changes = {"base_owd_ns": 35 * MS}  # 15 ms on another link of the path
     cell, flow = load_cell(tmp_path, SyntheticCell(flows=[changes], logs={"packets": packets}))
     own = cell.data_packets(flow)
-    assert queueing_ns(own) == pytest.approx([5 * MS, 15 * MS])
+    assert queueing_ns(own, flow) == pytest.approx([5 * MS, 15 * MS])
     assert one_way_ns(cell, flow, own) == pytest.approx([(5 + 35) * MS, (15 + 35) * MS])
     # 8 Mbit/s over a mean of 45 ms.
     assert power(8e6, one_way_ns(cell, flow, own)) == pytest.approx(8 / 0.045)
     assert power(8e6, np.empty(0)) is None
+
+
+def test_packets_that_leave_after_the_stop_time_have_no_delay(tmp_path: Path) -> None:
+    packets = [packet(0, 5), packet(100, 175)]
+    cell, flow = load_cell(tmp_path, SyntheticCell(duration_s=0.3, logs={"packets": packets}))
+    own = cell.data_packets(flow)
+    late_ns = int(own["deliver_ns"].max())
+    stopped = flow.model_copy(update={"stop_ns": late_ns - 1})
+    assert len(queueing_ns(own, flow.model_copy(update={"stop_ns": late_ns}))) == 2
+    assert queueing_ns(own, stopped) == pytest.approx([5 * MS])
+    assert len(one_way_ns(cell, stopped, own)) == 1
 
 
 def test_percentiles_interpolate_and_ignore_what_is_missing() -> None:
