@@ -1,18 +1,20 @@
 """Virtual time beside live runs on a quiet machine: ten recorded validation traces.
 
-    python -m experiments.virtual.beside virtual OUT --recorded DIR [--rtt 20ms --rtt 40ms ...]
+    python -m experiments.virtual.beside virtual OUT --recorded DIR
     sudo python -m experiments.virtual.beside live OUT --recorded DIR [--for-s 170]
     python -m experiments.virtual.beside table OUT
 
 DIR holds the recordings, a folder for each family. A run compares the five controllers on one trace
-and one kind of traffic. Runs that are there are not run again: `live` begins no run that would
-outlast --for-s, so that a measurement is made in turns. `table` prints medians over the traces,
-with intervals, and the median over the pairs of live and virtual cells of their ratio.
+and one kind of traffic, at one of three RTTs: the traces take turns. Runs that are there are not
+run again: `live` begins no run that would outlast --for-s, so that a measurement is made in turns.
+`table` prints medians over the traces, with intervals, and the median over the pairs of live and
+virtual cells of their ratio.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +43,7 @@ TRACES = (
 )
 CONTROLLERS = ("bbr", "cubic", "reno", "policy:gcc", "policy")
 FLOWS = ("bulk", "video")
+RTTS = ("20ms", "40ms", "100ms")
 MAX_MEAN_BPS = 10e6
 """Faster traces are scaled down to it, as in the grids."""
 SECONDS = 6
@@ -60,9 +63,13 @@ class Run:
         return f"{self.flow}-{self.rtt}-{self.trace.replace('/', '.')}"
 
 
-def plan(rtts: Sequence[str]) -> list[Run]:
-    """All runs, every kind of traffic and trace early."""
-    return [Run(trace, flow, rtt) for rtt in rtts for trace in TRACES for flow in FLOWS]
+def plan() -> list[Run]:
+    """All runs."""
+    return [
+        Run(trace, flow, rtt)
+        for trace, rtt in zip(TRACES, itertools.cycle(RTTS), strict=False)
+        for flow in FLOWS
+    ]
 
 
 def measure(out: Path, runs: Sequence[Run], recorded: Path, *, live: bool, for_s: float) -> None:
@@ -123,19 +130,19 @@ def cells(out: Path, where: str, runs: Sequence[Run]) -> Cells:
 
 
 def rows(live: Cells, virtual: Cells) -> Iterator[tuple[str, ...]]:
-    """Of the cells that both sides have: traffic and RTT, controller, quantity, either side's
+    """Of the cells that both sides have: traffic, controller, quantity, either side's
     median over the traces with its interval, that of their ratio, and how many traces.
     """
-    groups: dict[tuple[str, str, str, str], list[tuple[float, float]]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for (run, cc), values in live.items():
         for title, value in values.items():
             other = virtual.get((run, cc), {}).get(title)
             if value is not None and other is not None:
-                groups.setdefault((run.flow, run.rtt, cc, title), []).append((value, other))
-    for (flow, rtt, cc, title), pairs in groups.items():
+                groups.setdefault((run.flow, cc, title), []).append((value, other))
+    for (flow, cc, title), pairs in groups.items():
         ratios = [other / value if value else np.nan for value, other in pairs]
         texts = (_text(values) for values in (*zip(*pairs, strict=True), ratios))
-        yield (f"{flow}, {rtt}", cc, title, *texts, str(len(pairs)))
+        yield (flow, cc, title, *texts, str(len(pairs)))
 
 
 def _text(values: Sequence[float]) -> str:
@@ -150,10 +157,9 @@ def main() -> None:
     parser.add_argument("what", choices=("virtual", "live", "table"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--recorded", type=Path, default=Path("recorded"))
-    parser.add_argument("--rtt", action="append", help="default: 40ms; may be repeated")
     parser.add_argument("--for-s", type=float, default=float("inf"))
     args = parser.parse_args()
-    runs = plan(args.rtt or ["40ms"])
+    runs = plan()
     if args.what != "table":
         measure(args.out, runs, args.recorded, live=args.what == "live", for_s=args.for_s)
         return
