@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from policy.tasks.abr.evaluate import Row
 
-_DEFAULT = "bba,rate,bola,dynamic,robust-mpc"
+_DEFAULT = "policy,bba,rate,bola,dynamic,robust-mpc"
 
 _traces = click.option(
     "--traces",

@@ -37,7 +37,7 @@ def cjs() -> None:
 )
 @click.option(
     "--policies",
-    default="fifo,fair,cap",
+    default="policy,fifo,fair,cap",
     show_default=True,
     metavar="NAME,NAME",
     help="Rules, or policy and policy:FOLDER for a model.",
