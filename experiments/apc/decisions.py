@@ -20,7 +20,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.apc.pairs import FIRST_S, WINDOWS_PER_S, Roads, roads
+from experiments.apc.pairs import FIRST_S, WINDOWS_PER_S, Roads, roads, roads_options
 from policy.api import Actions, FlowBatch
 from policy.explain.readable import readable
 from policy.model.load import load_policy
@@ -84,10 +84,7 @@ def collect(found: Roads, model: ModelPolicy) -> dict[str, NDArray[np.generic]]:
 
 
 @click.command(help=__doc__)
-@click.option("--seconds", default=14, show_default=True)
-@click.option("--seeds", default=2, show_default=True, help="How many, of generated traces.")
-@click.option("--first-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@roads_options
 def main(seconds: int, seeds: int, first_seed: int, out: Path) -> None:
     found = roads(range(first_seed, first_seed + seeds), seconds)
     columns = collect(found, load_policy("llm", device="cpu"))

@@ -12,7 +12,7 @@ and the next.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,11 +156,21 @@ def collect(found: Roads, seconds: int, model: ModelPolicy) -> dict[str, NDArray
     }
 
 
+def roads_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a script that collects on roads."""
+    options = (
+        click.option("--seconds", default=14, show_default=True),
+        click.option("--seeds", default=2, show_default=True, help="Of generated traces."),
+        click.option("--first-seed", default=0, show_default=True),
+        click.option("--out", type=click.Path(path_type=Path), required=True),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command(help=__doc__)
-@click.option("--seconds", default=14, show_default=True)
-@click.option("--seeds", default=2, show_default=True, help="How many, of generated traces.")
-@click.option("--first-seed", default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@roads_options
 def main(seconds: int, seeds: int, first_seed: int, out: Path) -> None:
     found = roads(range(first_seed, first_seed + seeds), seconds)
     columns = collect(found, seconds, load_policy("llm", device="cpu"))

@@ -1,6 +1,6 @@
 """Adaptive policy collaboration under load, and its thresholds.
 
-Two experiments, written to results.json, tables.md and two figures:
+Two experiments, written to results.json, table.md and two figures:
 
 load: the share of difficult flows times the number of flows (10 decisions per second each) against
 latency, deadline misses and the LLM's share, with a policy server process and its engine; with
@@ -40,7 +40,7 @@ from experiments.congestion.output import (
     number,
     resolved_device,
     save_figure,
-    save_json,
+    save_results,
 )
 from experiments.congestion.served import Served, policy_server, random_checkpoint
 
@@ -200,8 +200,7 @@ def write(out: Path, results: dict[str, Any]) -> None:
     """Everything that is written; called after each step, so that an interrupted run leaves what it
     has.
     """
-    save_json(out / "results.json", results)
-    (out / "tables.md").write_text(tables(results))
+    save_results(out, results, tables(results))
 
 
 def draw(out: Path, results: dict[str, Any]) -> None:
@@ -329,7 +328,7 @@ def main(
                     results["thresholds"] = rows
                     write(out, results)
     draw(out, results)
-    console.print(f"{out}/tables.md")
+    console.print(f"{out}/table.md")
 
 
 if __name__ == "__main__":

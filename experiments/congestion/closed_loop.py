@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import traces
 from analysis.statistics import paired_difference_ci95
-from experiments.congestion.output import markdown, number, save_json
+from experiments.congestion.output import markdown, number, save_results
 from experiments.congestion.thresholds import trace_files
 from policy.api import PolicyContext
 from policy.objective import BALANCED
@@ -206,8 +206,7 @@ def main(
         )
     schemes.sort(key=lambda row: -float(row["mean"]["score"]))  # type: ignore[index]
     results = {"flows": flows, "seconds": seconds, "seed": seed, "schemes": schemes}
-    save_json(out / "results.json", results)
-    (out / "table.md").write_text(table(results), encoding="utf-8")
+    save_results(out, results, table(results))
     click.echo(table(results))
 
 

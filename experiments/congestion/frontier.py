@@ -34,7 +34,7 @@ from experiments.congestion.closed_loop import (
     links_of,
     run,
 )
-from experiments.congestion.output import markdown, new_figure, number, save_figure, save_json
+from experiments.congestion.output import markdown, new_figure, number, save_figure, save_results
 from experiments.congestion.thresholds import trace_files
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.settings import ServingConfig
@@ -182,8 +182,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 def write(out: Path, results: dict[str, Any]) -> None:
     """All that is left in the folder."""
-    save_json(out / "results.json", results)
-    (out / "table.md").write_text(tables(results), encoding="utf-8")
+    save_results(out, results, tables(results))
     draw(results, out / "figure.svg")
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.congestion.closed_loop import RTTS_MS, controller, links_of, run
-from experiments.congestion.output import markdown, new_figure, number, save_figure, save_json
+from experiments.congestion.output import markdown, new_figure, number, save_figure, save_results
 from policy.objective import BALANCED, format_objective, parse_objective
 from policy.tasks.congestion.simulator import Links
 from testbed.collect.collection import plan
@@ -205,8 +205,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 def write(out: Path, results: dict[str, Any]) -> None:
     """All that is left in the folder beside the traces."""
-    save_json(out / "results.json", results)
-    (out / "table.md").write_text(tables(results), encoding="utf-8")
+    save_results(out, results, tables(results))
     draw(results, out / "figure.svg")
 
 

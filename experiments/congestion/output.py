@@ -43,6 +43,12 @@ def save_json(path: Path, results: Any) -> None:
     part.rename(path)
 
 
+def save_results(out: Path, results: Any, table: str) -> None:
+    """Write results.json and what is read of it, table.md."""
+    save_json(out / "results.json", results)
+    (out / "table.md").write_text(table, encoding="utf-8")
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}

@@ -22,7 +22,7 @@ from experiments.congestion.output import (
     new_figure,
     resolved_device,
     save_figure,
-    save_json,
+    save_results,
 )
 from experiments.congestion.seeds import difference_ci95, mean_ci95
 from experiments.congestion.variants import (
@@ -113,8 +113,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
 def write(out: Path, results: dict[str, Any]) -> None:
     """All that is left in the folder."""
-    save_json(out / "results.json", results)
-    (out / "table.md").write_text(tables(results))
+    save_results(out, results, tables(results))
     draw(results, out / "figure.svg")
 
 

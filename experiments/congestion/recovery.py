@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 import traces
 from experiments.congestion.closed_loop import BUFFERS_BDP, RTTS_MS, controller
 from experiments.congestion.objective import KERNEL, Setting, settings_of, validation_traces
-from experiments.congestion.output import markdown, number, save_json
+from experiments.congestion.output import markdown, number, save_results
 from policy.objective import BALANCED
 from policy.tasks.congestion.simulator import Links, Video, simulate
 from traces.model import Trace
@@ -165,8 +165,7 @@ def main(grid: Path, candidates: tuple[str, ...], out: Path, device: str, jobs: 
     rows = [
         {"name": setting.name, "used": share} for setting, share in zip(chosen, shares, strict=True)
     ]
-    save_json(out / "results.json", {"traces": len(files), "controllers": rows})
-    (out / "table.md").write_text(table(rows), encoding="utf-8")
+    save_results(out, {"traces": len(files), "controllers": rows}, table(rows))
     click.echo(table(rows))
 
 
