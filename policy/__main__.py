@@ -22,6 +22,7 @@ from policy.server.config import ServerConfig, read
 
 SERVED = (
     "policy.tasks.congestion.folding",  # the longest to compile
+    "policy.tasks.congestion.aggregation",
     "policy.tasks.congestion.estimates",
     "policy.scheduler.rules",
     "policy.tasks.congestion.competition",

@@ -74,8 +74,9 @@ class Policy(Protocol):
     history: int, the number of windows that it reads; without it, all that are kept
         (`policy.tasks.congestion.fields.HISTORY`).
     max_batch: int, flows that it takes at a time; larger batches come in slices.
-    yields: True, it keeps queues short; beside flows that fill them it is helped
-        (`policy.tasks.congestion.competition`).
+    yields: True, it keeps queues short; it is helped beside flows that fill them
+        (`policy.tasks.congestion.competition`) and where ACKs come together
+        (`policy.tasks.congestion.aggregation`).
     """
 
     name: str

@@ -12,7 +12,7 @@ from analysis.diagnosis.windows import Mask, Windows, windows_of
 from analysis.measure import measure_cell
 from analysis.metrics.link import link_metrics, link_warnings
 from analysis.metrics.trust import policy_doubts
-from analysis.run import Cell, Flow, Run
+from analysis.run import Cell, Flow
 
 ON_TIME_NS = 200_000_000
 """A frame's capture to its completion; the detour alone takes half of it."""
@@ -21,9 +21,8 @@ RECOVERED_SHARE = 0.5
 _SECOND = 10  # windows
 
 
-def measured(run: Run, from_s: float, to_s: float) -> dict[str, Any]:
-    """The row of a run with one cell, whose failures act between these seconds. Raises
-    AnalysisError.
+def measured(cell: Cell, from_s: float, to_s: float) -> dict[str, Any]:
+    """The row of a cell whose failures act between these seconds. Raises AnalysisError.
 
     utilisation: delivered by the bottleneck for the measured flows / what it offered; stalled:
     share of the flows' time in stalls above 100 ms; on_time: frames complete within 200 ms of
@@ -31,7 +30,6 @@ def measured(run: Run, from_s: float, to_s: float) -> dict[str, Any]:
     null where one does not recover; deadline_miss: windows without an answer in time, local: those
     with the agent's own fallback alone (null without a policy).
     """
-    cell = run.cells[0]
     flows = cell.measured
     windows = [windows_of(cell, flow) for flow in flows]
     frames = cell.log("frames")
@@ -64,16 +62,18 @@ def measured(run: Run, from_s: float, to_s: float) -> dict[str, Any]:
 
 def recovery_s(w: Windows, from_s: float, to_s: float) -> float | None:
     """From the failures' end until the first second in which the flow delivers at least
-    RECOVERED_SHARE of what it did in the mean before them (less its first second), does not stall,
-    and no queue of 100 ms stands; None if there is none.
+    RECOVERED_SHARE of what it did in the mean before them (less its first second), stalls for no
+    larger share of the time than then, and no queue of 100 ms stands; None if there is none.
     """
-    usual = w.own_bps[(w.start_s >= 1) & (w.start_s < from_s)].mean()
+    before = (w.start_s >= 1) & (w.start_s < from_s)
+    usual, usually_stalled = w.own_bps[before].mean(), w.stalled[before].mean()
     first = int(np.searchsorted(w.start_s, to_s - 1e-9))
     last = int(np.flatnonzero(w.active)[-1]) + 1 if w.active.any() else 0
     for at in range(first, last - _SECOND + 1):
         second = slice(at, at + _SECOND)
         delivers = w.own_bps[second].mean() >= RECOVERED_SHARE * usual
-        if delivers and not w.stalled[second].any() and (w.queue_ms[second] < 100).all():
+        calm = w.stalled[second].mean() <= usually_stalled
+        if delivers and calm and (w.queue_ms[second] < 100).all():
             return round(float(w.start_s[at]) - to_s, 1)
     return None
 

@@ -12,8 +12,9 @@ LEAST_SHARE = 0.5
 RULES = (
     f"A controller collapses where one of its flows is lost (delivers nothing in the last second), "
     f"does not recover within {RECOVER_S:g} s of the failures' end (a second with at least "
-    f"{RECOVERED_SHARE:.0%} of what it delivered before them, without a stall above 100 ms or a "
-    f"queue of 100 ms), or delivers, during the failures or after them, less than "
+    f"{RECOVERED_SHARE:.0%} of what it delivered before them, no larger share of it in stalls above"
+    f" 100 ms than then, and no queue of 100 ms), or delivers, during the failures or after them, "
+    "less than "
     f"{LEAST_SHARE:.0%} of what the better of bbr and cubic does under the same failures and seed. "
     "Otherwise it degrades gracefully."
 )

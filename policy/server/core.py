@@ -28,6 +28,7 @@ from policy.server.metrics import Metrics
 from policy.server.outgoing import Outgoing, decisions, rejected, usable
 from policy.server.streams import APC, Streams
 from policy.tasks.congestion.competition import Competition
+from policy.tasks.congestion.cwnd import with_room
 from policy.tasks.congestion.fields import HISTORY, LEVELS
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.windows import WindowFolder, rounds
@@ -125,7 +126,7 @@ class Core:
             batch = self._history.batch(flows, self._folder.levels[flows, _MSS], need)
             self._competition.observe(batch)
             started_ns = self._clock()
-            actions = self._competed(light, batch, light.decide(batch, now_ns))
+            actions = self._helped(light, batch, light.decide(batch, now_ns))
             compute_ns = self._clock() - started_ns
             reasons = (
                 self._apc.schedule(batch, now_ns)
@@ -155,11 +156,15 @@ class Core:
         agents = [self.streams.session(index).agent_id for index in table.session[slots].tolist()]
         inputs.windows(slots, agents, columns, rows[open_], now_ns)
 
-    def _competed(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
-        """Tiers that keep queues short would starve beside flows that fill them."""
-        return (
-            self._competition.applied(batch, actions) if getattr(tier, "yields", False) else actions
-        )
+    def _helped(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
+        """Tiers that keep queues short would starve beside flows that fill them, and where ACKs
+        come together.
+        """
+        if not getattr(tier, "yields", False):
+            return actions
+        extra = self._folder.extra_acked_bytes(batch.flow)
+        roomy = with_room(actions, extra, batch.mss_bytes)
+        return self._competition.applied(batch, roomy)
 
     def light(self, name: str) -> Policy:
         """A light tier, built when first asked for."""
@@ -214,7 +219,7 @@ class Core:
         ):
             if count := int(np.count_nonzero(mask)):
                 self.metrics.dropped[name, reason] += count
-        actions = self._competed(lane.tier, job.batch, actions)
+        actions = self._helped(lane.tier, job.batch, actions)
         kept = np.flatnonzero(live & ~drop)
         chosen = Actions(actions.pacing_rate_bps[kept], actions.cwnd_packets[kept])
         self._apc.answered(slots[kept], usable(chosen))

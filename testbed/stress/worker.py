@@ -1,7 +1,7 @@
-"""One cell in a process of its own: ``python -m testbed.stress.worker CELL.json RUN_FOLDER
+"""Cells in a process of their own: ``python -m testbed.stress.worker RUN.json RUN_FOLDER
 [--keep-run] [--virtual]``.
 
-Runs it, reads its logs, and prints the measured half of its row as one line of JSON.
+Runs them, reads their logs, and prints the measured halves of their rows as one line of JSON.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from testbed.grid.worker import Way, main, run_cell
-from testbed.stress.grid import StressCell
+from testbed.stress.spread import ROWS, StressRun
 
 
 def work(given: bytes, folder: Path, way: Way) -> str:
-    """Run it in that folder; what was measured, as JSON. Raises UserError."""
-    cell = StressCell.model_validate_json(given)
+    """Run them in that folder; what was measured, as JSON. Raises UserError."""
+    asked = StressRun.model_validate_json(given)
 
-    def measured(folder: Path) -> dict[str, Any]:
+    def measured(folder: Path) -> list[dict[str, Any]]:
         from analysis.run import load_run  # late: pandas is not for the time of the traffic
         from analysis.stress import measured
 
-        return measured(load_run(folder), cell.about["from_s"], cell.about["to_s"])
+        done = {cell.record.cc: cell for cell in load_run(folder).cells}
+        return [
+            measured(done[cell.controller], cell.about["from_s"], cell.about["to_s"])
+            for cell in asked.cells
+        ]
 
-    row = run_cell(cell.scenario, cell.id, folder, measured, way)
-    return json.dumps(row, allow_nan=False)
+    rows = run_cell(asked.scenario, asked.id, folder, measured, way)
+    return json.dumps({ROWS: rows}, allow_nan=False)
 
 
 if __name__ == "__main__":

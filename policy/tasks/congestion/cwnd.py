@@ -11,12 +11,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from policy.api import Actions
 from policy.objective import BALANCED
 from policy.tasks.congestion.settings import ServingConfig
 
 Floats = NDArray[np.float64]
 SPARE_PACKETS = 3.0
-"""For delayed and aggregated ACKs and the pacing's own bursts."""
+"""For delayed ACKs, a few that come together, and the pacing's own bursts."""
 MIN_CWND_PACKETS = 4.0
 
 
@@ -37,6 +38,15 @@ def cwnd_packets(
     packets = rate_bps * allowed_ns / 8e9 / mss_bytes + SPARE_PACKETS
     cwnd: Floats = np.maximum(packets, MIN_CWND_PACKETS)
     return cwnd
+
+
+def with_room(actions: Actions, extra_acked_bytes: Floats, mss_bytes: Floats) -> Actions:
+    """The actions with room in cwnd for ACKs that come together
+    (`policy.tasks.congestion.aggregation`), beyond the spare packets that each cwnd has for them.
+    """
+    extra = extra_acked_bytes / np.where(mss_bytes > 0, mss_bytes, np.inf)
+    more = np.maximum(extra - SPARE_PACKETS, 0.0)
+    return Actions(actions.pacing_rate_bps, actions.cwnd_packets + more)
 
 
 def rate_and_cwnd(

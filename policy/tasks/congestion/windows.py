@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.tasks.congestion import estimates, folding
+from policy.tasks.congestion import aggregation, estimates, folding
 from policy.tasks.congestion.fields import ESTIMATE, FIELDS, FLOW, ROW, SEEN
 
 Ints = NDArray[np.int64]
@@ -64,6 +64,7 @@ class WindowFolder:
         self.start_ns: Ints = self._flows["start_ns"]  # of the open window
         self.levels: Floats = self._flows["levels"]  # float64[slots, 6], of the newest record
         self._estimates = np.zeros(slots, ESTIMATE)
+        self._aggregation = np.zeros(slots, aggregation.AGGREGATION)
         # Past the newest closing of their flow: folded with those that come next.
         self._held: Records | None = None
         self.open(np.arange(slots), np.zeros(slots, np.int64))
@@ -74,6 +75,11 @@ class WindowFolder:
             self._held = self._held.only(np.flatnonzero(~np.isin(self._held.slot, slots)))
         folding.open_flows(self._flows, slots, open_ns)
         self._estimates[slots] = np.zeros(1, ESTIMATE)[0]
+        self._aggregation[slots] = np.zeros(1, aggregation.AGGREGATION)[0]
+
+    def extra_acked_bytes(self, slots: Ints) -> Floats:
+        """How much more than expected was acknowledged at once; float64[n]."""
+        return aggregation.extra_acked_bytes(self._aggregation[slots])
 
     def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
         """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i],
@@ -83,6 +89,9 @@ class WindowFolder:
         F]; how many records were older than their flow's newest and left out; and how many had a
         counter that fell.
         """
+        columns = records.slot, records.at_ns, records.counters, records.levels
+        flags = records.app_limited
+        aggregation.take(self._aggregation, self._estimates, *columns, flags)
         parts = [records] if self._held is None else [self._held, records]
         if not folding.in_order(self._flows, records.slot, records.at_ns):
             whole = parts[0] if len(parts) == 1 else parts[0].then(records)

@@ -42,6 +42,9 @@ def test_recovery_is_the_first_whole_second_of_what_was_usual() -> None:
     assert recovery_s(windows(own), 2.0, 3.0) == pytest.approx(0.9)
     stalled = [False] * 42 + [True] + [False] * 27
     assert recovery_s(windows(own, stalled=stalled), 2.0, 3.0) == pytest.approx(1.3)
+    # A flow that stalled in a tenth of the second before the failures may do so after them.
+    usual = [False] * 15 + [True] + stalled[16:]
+    assert recovery_s(windows(own, stalled=usual), 2.0, 3.0) == pytest.approx(0.9)
     assert recovery_s(windows(own, queue_ms=[0.0] * 40 + [150.0] * 30), 2.0, 3.0) is None
 
 
@@ -170,7 +173,7 @@ def test_a_runs_row_is_measured_in_its_phases(tmp_path: Path) -> None:
     }
     cell = SyntheticCell(duration_s=6, flows=({"kind": "video"},), logs=logs)
     run = load_run(write_run(tmp_path / "run", [cell], trace=constant(10e6)))
-    found = measured(run, 3.0, 4.0)
+    found = measured(run.cells[0], 3.0, 4.0)
     for phase in ("before", "during"):
         assert found[f"utilisation_{phase}"] == pytest.approx(0.8, abs=0.02)
     assert found["on_time_before"] == 1
