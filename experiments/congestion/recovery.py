@@ -40,6 +40,7 @@ FIRST_S = 10
 BEFORE_S, AFTER_S = 5, 5
 LONGEST_S = 10
 _BIN_MS = 100
+_BINS_PER_S = 1000 // _BIN_MS
 _STEP_NS = 1_000_000
 _LEAST_BINS = 5
 _MOST_OUTAGES = 3
@@ -48,17 +49,23 @@ _LEAST_BUFFER_BYTES = 6000.0
 FLOWS = ("bulk", "video")
 
 
+def outages_in(rate_bps: Floats, mean_bps: float) -> list[tuple[int, int]]:
+    """First 100 ms of each outage and the first after it; rate_bps: float64[n] of each 100 ms."""
+    low = np.concatenate([[False], rate_bps < _LOW * mean_bps, [False]])
+    starts, ends = np.flatnonzero(low[1:] & ~low[:-1]), np.flatnonzero(~low[1:] & low[:-1])
+    long = (ends - starts >= _LEAST_BINS) & (ends - starts <= LONGEST_S * _BINS_PER_S)
+    return list(zip(starts[long].tolist(), ends[long].tolist(), strict=True))
+
+
 def outages(trace: Trace) -> list[tuple[int, int]]:
     """Start and end [ms] of the outages that have BEFORE_S before and AFTER_S behind them."""
     edges_ns = np.arange(trace.duration_ns // (_BIN_MS * _STEP_NS) + 1) * (_BIN_MS * _STEP_NS)
     rate_bps = trace.capacity_bytes(edges_ns[:-1], edges_ns[1:]) * 8e3 / _BIN_MS
-    low = np.concatenate([[False], rate_bps < _LOW * trace.mean_bps(), [False]])
-    starts, ends = np.flatnonzero(low[1:] & ~low[:-1]), np.flatnonzero(~low[1:] & low[:-1])
-    second = 1000 // _BIN_MS
-    fits = (ends - starts >= _LEAST_BINS) & (ends - starts <= LONGEST_S * second)
-    fits &= (starts > BEFORE_S * second) & (ends + AFTER_S * second <= len(rate_bps))
-    pairs = zip(starts[fits].tolist(), ends[fits].tolist(), strict=True)
-    return [(start * _BIN_MS, end * _BIN_MS) for start, end in pairs]
+    return [
+        (start * _BIN_MS, end * _BIN_MS)
+        for start, end in outages_in(rate_bps, trace.mean_bps())
+        if start > BEFORE_S * _BINS_PER_S and end + AFTER_S * _BINS_PER_S <= len(rate_bps)
+    ]
 
 
 def spread(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
