@@ -19,11 +19,16 @@ _INTERVAL_NS = 10 * NS_PER_MS
 _LONGEST_READ = struct.pack("ll", 0, _INTERVAL_NS // 1000)  # struct timeval
 
 
-def receive(spec: FlowSpec, read: Callable[[socket.socket], int]) -> None:
+def receive(
+    spec: FlowSpec,
+    read: Callable[[socket.socket], int],
+    came: Callable[[int, int], None] | None = None,
+) -> None:
     """Receive into goodput-<flow>.parquet until the stop time, SIGTERM or the sender's end.
 
     ``read`` waits for data for as long as the socket does, takes it and returns the number of
-    bytes; 0 is the stream's end. Raises OSError, and what ``read`` raises.
+    bytes; 0 is the stream's end. ``came`` is told how many came, and when (ns). Raises OSError, and
+    what the two raise.
     """
     terminated = Terminated()
     waiting = listener(spec)
@@ -36,7 +41,7 @@ def receive(spec: FlowSpec, read: Callable[[socket.socket], int]) -> None:
         sock = accept(waiting, interval, terminated) if interval is not None else None
         if interval is not None and sock is not None:
             with sock:
-                _read_all(spec, sock, interval, terminated, log, read)
+                _read_all(spec, sock, interval, terminated, log, read, came)
     finally:
         waiting.close()
         log.write_parquet()
@@ -49,6 +54,7 @@ def _read_all(
     terminated: Terminated,
     log: RecordLog,
     read: Callable[[socket.socket], int],
+    came: Callable[[int, int], None] | None,
 ) -> None:
     # The kernel ends a read when a record is due at the latest: one system call instead of two.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _LONGEST_READ)
@@ -64,7 +70,10 @@ def _read_all(
         if received == 0:
             break
         total_bytes += received or 0
+        # Once for each read: in virtual time it is a system call.
         now_ns = time.monotonic_ns()
+        if came is not None and received:
+            came(received, now_ns)
         if now_ns >= next_record_ns:
             log.append(spec.flow, now_ns, total_bytes)
             next_record_ns += _INTERVAL_NS * (1 + (now_ns - next_record_ns) // _INTERVAL_NS)

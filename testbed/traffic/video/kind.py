@@ -75,7 +75,7 @@ class _Sender:
             if not self._queue:
                 time.sleep(max(0.0, wait_ms / 1000))
             elif poller.poll(max(0.0, wait_ms)):
-                self._write(time.monotonic_ns())
+                self._write()
 
     def write_logs(self) -> None:
         """Frames that never left are logged as skipped."""
@@ -96,14 +96,15 @@ class _Sender:
         if not self._queue.add(frame):
             self._log(frame, NULL)
 
-    def _write(self, now_ns: int) -> None:
+    def _write(self) -> None:
         data, begun = self._queue.begin()
+        sent_ns = time.monotonic_ns() if begun is not None else NULL
         try:
             self._queue.written(data, self._sock.send(data))
         except BlockingIOError:
             return
         if begun is not None:
-            self._log(begun, now_ns)
+            self._log(begun, sent_ns)
 
     def _log(self, frame: Frame, sent_ns: int) -> None:
         self._frame_log.append(
@@ -150,17 +151,17 @@ def receive(spec: FlowSpec) -> None:
         {"frame": "i", "completed_ns": "q", "displayed_ns": "q"},
     )
 
-    def play(sock: socket.socket) -> int:
-        received = sock.recv_into(buffer)
-        completed_ns = time.monotonic_ns()
+    def read(sock: socket.socket) -> int:
+        return sock.recv_into(buffer)
+
+    def play(received: int, completed_ns: int) -> None:
         for frame in decoder.feed(memoryview(buffer)[:received]):
             frames.append(
                 frame.number, completed_ns, playout.display_ns(frame.captured_ns, completed_ns)
             )
-        return received
 
     try:
-        receiver.receive(spec, play)
+        receiver.receive(spec, read, play)
     finally:
         frames.write_parquet()
 
