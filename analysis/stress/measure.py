@@ -62,17 +62,16 @@ def measured(cell: Cell, from_s: float, to_s: float) -> dict[str, Any]:
 
 def recovery_s(w: Windows, from_s: float, to_s: float) -> float | None:
     """From the failures' end until the first second in which the flow delivers at least
-    RECOVERED_SHARE of what it did in the mean before them (less its first second), stalls for no
-    larger share of the time than then, and no queue of 100 ms stands; None if there is none.
+    RECOVERED_SHARE of what it did in the mean before them (less its first second), does not stall
+    in so much of it, and no queue of 100 ms stands; None if there is none.
     """
-    before = (w.start_s >= 1) & (w.start_s < from_s)
-    usual, usually_stalled = w.own_bps[before].mean(), w.stalled[before].mean()
+    usual = w.own_bps[(w.start_s >= 1) & (w.start_s < from_s)].mean()
     first = int(np.searchsorted(w.start_s, to_s - 1e-9))
     last = int(np.flatnonzero(w.active)[-1]) + 1 if w.active.any() else 0
     for at in range(first, last - _SECOND + 1):
         second = slice(at, at + _SECOND)
         delivers = w.own_bps[second].mean() >= RECOVERED_SHARE * usual
-        calm = w.stalled[second].mean() <= usually_stalled
+        calm = w.stalled[second].mean() <= 1 - RECOVERED_SHARE
         if delivers and calm and (w.queue_ms[second] < 100).all():
             return round(float(w.start_s[at]) - to_s, 1)
     return None

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 
 from analysis.statistics import median_ci95
 from analysis.stress.against import against, collapses
-from analysis.stress.verdict import RULES, judge
+from analysis.stress.verdict import OF_SERVER, RULES, judge
 
 SCHEMA = 1
 COLUMNS = (
@@ -49,6 +49,7 @@ def build(
         "lines": lines(judged),
         "collapses": collapses(judged),
         "against": against(judged),
+        "killed": any(set(row["failures"].split("+")) & OF_SERVER for row in judged),
         "reasons": [row for row in judged if row["collapse"]],
         "warned": [row for row in judged if row["warnings"]],
     }

@@ -12,13 +12,15 @@ LEAST_SHARE = 0.5
 RULES = (
     f"A controller collapses where one of its flows is lost (delivers nothing in the last second), "
     f"does not recover within {RECOVER_S:g} s of the failures' end (a second with at least "
-    f"{RECOVERED_SHARE:.0%} of what it delivered before them, no larger share of it in stalls above"
-    f" 100 ms than then, and no queue of 100 ms), or delivers, during the failures or after them, "
+    f"{RECOVERED_SHARE:.0%} of what it delivered before them, at most {1 - RECOVERED_SHARE:.0%} of "
+    "it in stalls above 100 ms, and no queue of 100 ms), or delivers, during the failures or after "
+    "them, "
     "less than "
     f"{LEAST_SHARE:.0%} of what the better of bbr and cubic does under the same failures and seed. "
     "Otherwise it degrades gracefully."
 )
-_OF_SERVER = {"server", "worker"}
+OF_SERVER = {"server", "worker"}
+"""Failures that only policies have."""
 RIVALS = ("bbr", "cubic")
 """The kernel's controllers that others are held against."""
 
@@ -46,7 +48,7 @@ def rivals_of(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, int], list[dict
 
 def under(row: dict[str, Any]) -> tuple[str, int]:
     """The failures of the network alone, and the seed."""
-    names = [name for name in row["failures"].split("+") if name not in _OF_SERVER]
+    names = [name for name in row["failures"].split("+") if name not in OF_SERVER]
     return "+".join(names) or "none", row["seed"]
 
 

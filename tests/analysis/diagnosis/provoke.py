@@ -1,8 +1,8 @@
-"""A short live cell for every cause that a diagnosis names, and its recording.
+"""A short cell for every cause that a diagnosis names, live or in virtual time, and its recording.
 
-    python -m tests.analysis.diagnosis.provoke FOLDER [CAUSE ...]
+    python -m tests.analysis.diagnosis.provoke [--virtual] FOLDER [CAUSE ...]
 
-runs the cells (root) and leaves what the diagnosis reads of each in FOLDER/CAUSE.
+runs the cells (live: as root) and leaves what the diagnosis reads of each in FOLDER/CAUSE.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ PROVOKED: dict[str, dict[str, Any]] = {
     },
 }
 """Cause -> the scenario that provokes it."""
+LIVE_ALONE = ("processor starved", "server lost", "answers slow", "answers late")
+"""Virtual time has no load, no server's process, and no time that computing takes."""
 
 
 @contextmanager
@@ -109,16 +111,17 @@ def _beside(cause: str) -> Iterator[None]:
             burner.wait()
 
 
-def provoke(cause: str, folder: Path) -> Path:
+def provoke(cause: str, folder: Path, *, virtual: bool = False) -> Path:
     """Run the cause's cell into ``folder``; returns it."""
     scenario = {"steps": [], **PROVOKED[cause]}
     if scenario["steps"]:
         scenario.pop("rate", None)
     file = folder.parent / f"{folder.name}.json"
     file.write_text(json.dumps(scenario), encoding="utf-8")
+    flags = ["--virtual"] if virtual else []
     with _beside(cause):
-        command = python_command("testbed", "run", file, "--out", folder, "--json")
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        command = python_command("testbed", "run", file, "--out", folder, "--json", *flags)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -163,11 +166,14 @@ def main(arguments: list[str]) -> None:
     from analysis.diagnosis import diagnose
     from analysis.run import load_run
 
-    out = Path(arguments[0])
+    virtual = arguments[0] == "--virtual"
+    folder, *causes = arguments[virtual:]
+    out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    for cause in arguments[1:] or PROVOKED:
+    able = [cause for cause in PROVOKED if not virtual or cause not in LIVE_ALONE]
+    for cause in causes or able:
         run = out / f"run-{time.time_ns()}"
-        provoke(cause, run)
+        provoke(cause, run, virtual=virtual)
         record(cause, run, out / cause.replace(" ", "-"))
         shutil.rmtree(run)
         run.with_suffix(".json").unlink(missing_ok=True)
