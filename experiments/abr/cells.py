@@ -28,6 +28,8 @@ from policy.tasks.abr.session import start
 from policy.tasks.abr.video import read_video
 
 CHUNKS = 48
+TOLERANCE = 0.005
+"""Of the top bitrate; the optimum lies between what its search reached and the bound."""
 SETS = ("ghent-4g", "fcc-51", "norway-3g", "lumos4g", "oboe-428-even", "puffer-test")
 VIDEOS = ("envivio", "bbb", "ssb", "bbb4k")
 MPC = tuple(
@@ -69,11 +71,13 @@ def tuned(played: Mapping[str, Sequence[float] | Floats]) -> str:
     return max(MPC, key=lambda rule: float(np.mean(played[rule])))
 
 
-def gap_closed(own: Floats, rule: Floats, optima: dict[int, float]) -> float:
-    """Of the gap between a rule and the optimum, on the traces whose optimum is known."""
+def gap_closed(own: Floats, rule: Floats, optima: dict[int, float], least: float) -> float:
+    """Of the gap between a rule and the optimum, on the traces whose optimum is known. NaN where
+    the mean gap is below ``least``, which the search for the optimum cannot tell from none.
+    """
     at = sorted(optima)
     gap = np.array([optima[i] for i in at]) - rule[at]
-    return float((own[at] - rule[at]).sum() / gap.sum())
+    return float((own[at] - rule[at]).sum() / gap.sum()) if gap.mean() >= least else np.nan
 
 
 def main() -> None:
@@ -108,8 +112,10 @@ def main() -> None:
             bounds = "" if interval is None else f" [{interval[0]:+.3f}, {interval[1]:+.3f}]"
             row += f" {(own - mpc).mean():+.3f}{bounds} | {np.percentile(own, 5):.3f} |"
             if cell in optima:
-                closed[name].append(gap_closed(own, mpc, optima[cell]))
-                plain = gap_closed(own, played[PLAIN], optima[cell])
+                video = read_video(args.data / "videos" / f"{cell[1]}.json")
+                least = TOLERANCE * float(video.bitrates_kbps[-1]) / 1000
+                closed[name].append(gap_closed(own, mpc, optima[cell], least))
+                plain = gap_closed(own, played[PLAIN], optima[cell], least)
                 row += f" {closed[name][-1]:.2f}, {plain:.2f} ({len(optima[cell])}) |"
             else:
                 row += " |"
@@ -120,7 +126,8 @@ def main() -> None:
         print(
             f"{name}: better in {count} of {len(rules)} cells, p5 not below in {low[name]}", end=""
         )
-        print(f", mean G {np.mean(closed[name]):.2f}" if closed[name] else "")
+        known = [one for one in closed[name] if not np.isnan(one)]
+        print(f", mean G {np.mean(known):.2f} of {len(known)} cells" if known else "")
 
 
 if __name__ == "__main__":

@@ -21,15 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.abr.cells import CHUNKS, SETS, VIDEOS
+from experiments.abr.cells import CHUNKS, SETS, TOLERANCE, VIDEOS
 from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Traces, find_bandwidths, pack
 from policy.tasks.abr.optimum import optimum
 from policy.tasks.abr.session import start
 from policy.tasks.abr.video import Video, read_video
-
-# Of the top bitrate; what it may cost lies between what was reached and the bound.
-TOLERANCE = 0.005
 
 
 @cache
