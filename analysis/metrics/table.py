@@ -93,6 +93,7 @@ METRICS: tuple[Metric, ...] = (
         100.0,
         places=("run",),
     ),
+    Metric("cut_off", "web.cut_off", "transfers cut off", None, digits=0, places=("run",)),
     Metric("jct_mean_s", "jobs.jct_mean_s", "mean JCT s", False, digits=2, places=("run",)),
     Metric("jct_p95_s", "jobs.jct_p95_s", "p95 JCT s", False, digits=2, places=("run",)),
     Metric(
