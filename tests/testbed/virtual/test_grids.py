@@ -23,7 +23,7 @@ duration: 2s
 """
 
 
-def tbtest(*arguments: object, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
+def tbtest(*arguments: object, timeout_s: float = 840) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "testbed", *map(str, arguments)],
         capture_output=True,
@@ -40,7 +40,7 @@ def grid(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a_league_has_a_cell_in_virtual_time(cached: Kernel, grid: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     virtual = ("--virtual", "--executor", "processes", "--json")
@@ -53,7 +53,7 @@ def test_a_league_has_a_cell_in_virtual_time(cached: Kernel, grid: Path, tmp_pat
     assert not (out / "runs").exists()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_experience_is_collected_in_virtual_time(
     cached: Kernel, grid: Path, tmp_path: Path
 ) -> None:
