@@ -58,7 +58,7 @@ class Browser:
 
     def __init__(self, url: str, profile: Path, flags: Sequence[str] = ()) -> None:
         """Starts it with ``flags`` beside the usual ones; ``profile`` is made, and removed by
-        ``stop``. From the main thread only.
+        ``stop``. Paths in flags must be absolute, for it runs there. From the main thread only.
         """
         self._profile = profile = profile.absolute()
         profile.mkdir()

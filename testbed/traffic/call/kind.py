@@ -48,7 +48,12 @@ def send(spec: FlowSpec) -> None:
     film(path, options.width, options.height, options.fps, spec.seed)
     try:
         partner = (spec.receiver_address, spec.receiver_port)
-        _talk(spec, "sender", [*_FLAGS, f"--use-file-for-fake-video-capture={path}"], partner)
+        _talk(
+            spec,
+            "sender",
+            [*_FLAGS, f"--use-file-for-fake-video-capture={path.absolute()}"],
+            partner,
+        )
     finally:
         path.unlink(missing_ok=True)
 
