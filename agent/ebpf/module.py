@@ -43,7 +43,7 @@ class Device:
 
     def __init__(self, flavour: str, cc_name: str, slots: int, ring_bytes: int) -> None:
         self.flavour = flavour
-        self._name = cc_name.encode().ljust(16, b"\0")
+        self._name = _padded(cc_name)
         try:
             self.ring_fd = os.open(device(flavour), os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
@@ -104,7 +104,7 @@ def clean(cc_name: str) -> None:
     """Unregister the controller that a dead agent left, if it did. Raises AgentError if the agent
     lives.
     """
-    name = cc_name.encode().ljust(16, b"\0")
+    name = _padded(cc_name)
     for flavour in FLAVOURS:
         if not device(flavour).exists():
             continue
@@ -117,6 +117,11 @@ def clean(cc_name: str) -> None:
             raise AgentError(f"{cc_name} belongs to a running agent; stop it first") from error
         finally:
             os.close(fd)
+
+
+def _padded(cc_name: str) -> bytes:
+    """As the kernel keeps the name of a controller."""
+    return cc_name.encode().ljust(16, b"\0")
 
 
 _REFUSALS = {

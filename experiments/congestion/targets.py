@@ -23,8 +23,8 @@ import pandas as pd
 
 from analysis.league.compare import REFERENCES, scheme_order
 from analysis.statistics import Interval, median_ci95
+from experiments.congestion.curve import RIVALS
 
-RIVALS = ("bbr", "cubic")
 Floats = npt.NDArray[np.float64]
 
 

@@ -23,12 +23,10 @@ from analysis.errors import AnalysisError
 from analysis.metrics.throughput import WINDOW_NS, capacity_bps, delivered_bps
 from analysis.run import Cell, Flow, load_run
 from analysis.statistics import median_ci95
+from experiments.congestion.curve import RIVALS
 from experiments.congestion.output import markdown, number
 from experiments.congestion.recovery import AFTER_S, FIRST_S, outages_in
 from testbed.units import NS_PER_S
-
-RIVALS = ("bbr", "cubic")
-
 
 _PER_S = NS_PER_S // WINDOW_NS
 

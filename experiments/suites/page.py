@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analysis.run import load_run
 from experiments.suites.commands import command_lines
@@ -210,8 +210,6 @@ def _elsewhere(found: Sequence[Found]) -> list[str]:
 
 
 def _notes(path: Path) -> Notes:
-    from pydantic import ValidationError
-
     try:
         return Notes.model_validate(read_yaml(path))
     except ValidationError as error:
