@@ -10,7 +10,6 @@ weights), and gru, mlp, transformer and direct with the same encoder and head.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +18,6 @@ from policy.tasks.cjs.dataset import CjsDataset
 from policy.training.config import TrainConfig, load_config
 from policy.training.run import train
 from policy.training.trainer import Progress
-
-_FIRST_STEPS, _LOOK_S = 20, 12.0
-"""What the speed is taken from: at least so many steps, and so long."""
 
 KINDS = ("nioka", "random", "gru", "mlp", "transformer", "direct")
 
@@ -35,31 +31,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--set", dest="more", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument(
-        "--seconds", type=float, help="as many of the steps of a seed as fit into this time"
-    )
+    parser.add_argument("--seconds", type=float, help="fewer steps if they take longer, each seed")
     args = parser.parse_args()
     labels = CjsDataset(*args.labels)
     for seed in args.seeds:
         began = time.monotonic()
         folder = args.out / f"{args.kind}-{seed}"
-        steps = args.steps
-        if args.seconds is not None:
-            steps = _fitting(labels, args, seed, args.out / f"{args.kind}-{seed}-speed")
-        train(labels, _config(args, seed, steps), folder, on_progress=_shown(args.kind, seed))
-        print(f"{folder}: {steps} steps, {time.monotonic() - began:.0f} s", flush=True)
+        train(labels, _config(args, seed), folder, on_progress=_shown(args.kind, seed))
+        print(f"{folder}: {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _config(args: argparse.Namespace, seed: int, steps: int) -> TrainConfig:
+def _config(args: argparse.Namespace, seed: int) -> TrainConfig:
     settings = [
         f"seeds=[{seed}]",
-        f"max_steps={steps}",
+        f"max_steps={args.steps}",
+        f"max_seconds={args.seconds or 'null'}",
         f"batch_size={args.batch}",
         f"micro_batch={args.batch}",
-        f"evaluate_every={max(1, steps // 16)}",
+        f"evaluate_every={max(1, args.steps // 40)}",
         "patience=1000",
         f"learning_rate={5e-4 if args.kind in ('nioka', 'random') else 1e-3}",
-        f"warmup_steps={min(200, steps // 10)}",
+        f"warmup_steps={min(200, args.steps // 10)}",
     ]
     kind = args.kind
     if kind in ("nioka", "random"):
@@ -74,7 +66,7 @@ def _shown(kind: str, seed: int) -> Callable[[int, Progress], None]:
     began = time.monotonic()
 
     def show(number: int, progress: Progress) -> None:
-        if progress.step % 200 == 0:
+        if progress.step % 100 == 0:
             print(
                 f"{kind} {seed}: step {progress.step}, loss {progress.loss:.4f}, "
                 f"validation {progress.validation_loss:.4f}, {time.monotonic() - began:.0f} s",
@@ -82,30 +74,6 @@ def _shown(kind: str, seed: int) -> Callable[[int, Progress], None]:
             )
 
     return show
-
-
-def _fitting(labels: CjsDataset, args: argparse.Namespace, seed: int, folder: Path) -> int:
-    """Steps that fit into `args.seconds`, by the speed of the first ones; a tenth of the time is
-    for validation.
-    """
-    times: list[float] = []
-    began = time.monotonic()
-
-    def note(number: int, progress: Progress) -> None:
-        times.append(time.monotonic())
-        if len(times) > _FIRST_STEPS and times[-1] - began > _LOOK_S:
-            raise _EnoughError
-
-    with contextlib.suppress(_EnoughError):
-        train(labels, _config(args, seed, args.steps), folder, on_progress=note)
-    step_s = (times[-1] - times[len(times) // 2]) / max(1, len(times) - 1 - len(times) // 2)
-    left_s = args.seconds - (times[-1] - began)
-    fitting = int(0.9 * left_s / max(step_s, 1e-6))
-    return max(1, min(int(args.steps), fitting))
-
-
-class _EnoughError(Exception):
-    """The speed is known."""
 
 
 if __name__ == "__main__":

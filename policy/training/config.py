@@ -28,6 +28,11 @@ class Schedule(Settings):
         default=256, gt=0, description="samples per forward pass; gradients accumulate"
     )
     max_steps: int = Field(default=4000, gt=0)
+    max_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        description="stop after this time too; learning_rate falls by the larger share of the two",
+    )
     learning_rate: float = Field(default=5e-4, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=200, ge=0)

@@ -8,6 +8,7 @@ CPU, one GPU or several (`accelerate launch $(which tbtest) train …`) run the 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,14 +64,24 @@ def optimise(
     progress = state.restore(learned, optimiser)
     best = {name: value.detach().clone() for name, value in state.best(learned).items()}
     with _writer(folder / "logs", progress.step, accelerator.is_main_process) as write:
-        while progress.step < config.max_steps and progress.stale < config.patience:
+        began_s = time.monotonic() - progress.spent_s
+        reached = _reached(config, progress)
+        while reached < config.max_steps and progress.stale < config.patience:
             progress.step += 1
-            progress.loss = _step(accelerator, model, optimiser, config, seed, accumulate, progress)
+            rate = learning_rate(config, max(progress.step, int(reached)))
+            progress.loss = _step(
+                accelerator, model, optimiser, config, seed, accumulate, progress, rate
+            )
             if not np.isfinite(progress.loss):
                 raise ModelError(
                     f"the loss is {progress.loss} at step {progress.step}; lower learning_rate"
                 )
-            if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
+            if config.max_seconds is not None:
+                # Of several processes the mean, so that all stop at the same step.
+                spent_s = torch.tensor(time.monotonic() - began_s, device=accelerator.device)
+                progress.spent_s = float(accelerator.reduce(spent_s, "mean"))
+            reached = _reached(config, progress)
+            if progress.step % config.evaluate_every == 0 or reached >= config.max_steps:
                 losses = validate()
                 progress.validation_loss = losses["validation"]
                 if progress.validation_loss < progress.best_loss:
@@ -115,17 +126,25 @@ def _step(
     seed: int,
     accumulate: Callable[[int], Tensor],
     progress: Progress,
+    rate: float,
 ) -> float:
     torch.manual_seed(seed * 1_000_003 + progress.step)
     model.train()
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate(config, progress.step)
+        group["lr"] = rate
     optimiser.zero_grad(set_to_none=True)
     total = accumulate(progress.step)
     accelerator.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], config.clip)
     optimiser.step()
     mean: Tensor = accelerator.reduce(total, "mean")
     return float(mean)
+
+
+def _reached(config: Schedule, progress: Progress) -> float:
+    """The step, or how many of `max_steps` the time spent stands for where that is more."""
+    if config.max_seconds is None:
+        return progress.step
+    return max(progress.step, config.max_steps * progress.spent_s / config.max_seconds)
 
 
 def learning_rate(config: Schedule, step: int) -> float:

@@ -24,6 +24,7 @@ class Progress:
     best_loss: float = float("inf")
     best_step: int = 0
     stale: int = 0  # evaluations since the best
+    spent_s: float = 0.0
 
 
 class State:
@@ -34,7 +35,7 @@ class State:
     def __init__(self, folder: Path, config: Schedule, seed: int) -> None:
         self._folder = folder
         # When to give up may change between runs; everything else decides the result.
-        settings = config.model_dump(mode="json", exclude={"seeds", "patience"})
+        settings = config.model_dump(mode="json", exclude={"seeds", "patience", "max_seconds"})
         self._settings = settings | {"seed": seed}
 
     def save(

@@ -22,7 +22,11 @@ _MAX_SAMPLES = 10_000_000
 def save(folder: Path, split: Split, samples: Arrays) -> None:
     """Write one side."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / f"{split}.npz", **samples)  # type: ignore[arg-type]
+    # Most bytes are zeros: the lightest compression is several times faster than NumPy's.
+    with zipfile.ZipFile(folder / f"{split}.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as to:
+        for name, array in samples.items():
+            with to.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read(folder: Path, split: Split) -> Arrays:

@@ -46,23 +46,18 @@ class GraphEncoder(nn.Module):
         nn.init.constant_(self.norm.weight, scale)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        shown = inputs["jobs"].shape[1]
+        cluster, present = inputs["cluster"].float(), inputs["present"].float()
+        n, rows = present.shape[:2]
+        everywhere = cluster[:, None].expand(n, rows, -1)
+        of_jobs = (*(inputs[name] for name in ("stages", "jobs", "adjacency")), present, everywhere)
         if self.training:
-            inputs = _without_empty_rows(inputs)
-        present = inputs["present"].float()[..., None]
-        jobs, cluster = inputs["jobs"].float(), inputs["cluster"].float()
-        n, rows = jobs.shape[:2]
-        everywhere = torch.cat([jobs, cluster[:, None].expand(n, rows, -1)], dim=-1)
-        stages = torch.cat(
-            [inputs["stages"].float(), everywhere[:, :, None].expand(n, rows, STAGES, -1)], dim=-1
-        )
-        prepared = self.prepare(stages) * present
-        adjacency = inputs["adjacency"].to(prepared.dtype)
-        state = prepared
-        for _ in range(self.sweeps):
-            state = prepared + self.update(adjacency @ (self.message(state) * present)) * present
-        in_cluster = present.amax(dim=2)
-        of_job = self.of_job(torch.cat([state.sum(dim=2), jobs], dim=-1)) * in_cluster
+            # Most rows hold no job: without them a step takes a fraction of the time.
+            row = present.any(dim=2).flatten().nonzero().squeeze(1)
+            found = self._graphs(*(array.flatten(0, 1)[row] for array in of_jobs))
+            state, of_job = (_in_rows(array, row, n, rows) for array in found)
+        else:
+            state, of_job = self._graphs(*of_jobs)
+        in_cluster = present.amax(dim=2, keepdim=True)
         of_cluster = self.of_cluster(torch.cat([of_job.sum(dim=1), cluster], dim=-1))
         place = inputs["place"].long()
         row = torch.arange(n, device=place.device)[:, None]
@@ -88,9 +83,7 @@ class GraphEncoder(nn.Module):
             [
                 kinds[0].expand(n, 1, -1),
                 (self.cluster(of_cluster) + kinds[1])[:, None],
-                nn.functional.pad(
-                    (self.job(of_job) + kinds[2]) * in_cluster, (0, 0, 0, shown - rows)
-                ),
+                (self.job(of_job) + kinds[2]) * in_cluster,
                 candidates * exists,
             ],
             dim=1,
@@ -98,12 +91,26 @@ class GraphEncoder(nn.Module):
         normed: Tensor = self.norm(tokens)
         return normed
 
+    def _graphs(
+        self, stages: Tensor, jobs: Tensor, adjacency: Tensor, present: Tensor, cluster: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Vectors [..., stages, width] of the stages and [..., width] of their jobs."""
+        jobs, there = jobs.float(), present[..., None]
+        everywhere = torch.cat([jobs, cluster], dim=-1)[..., None, :]
+        everywhere = everywhere.expand(*stages.shape[:-1], everywhere.shape[-1])
+        prepared = self.prepare(torch.cat([stages.float(), everywhere], dim=-1)) * there
+        adjacency = adjacency.to(prepared.dtype)
+        state = prepared
+        for _ in range(self.sweeps):
+            state = prepared + self.update(adjacency @ (self.message(state) * there)) * there
+        of_job = self.of_job(torch.cat([state.sum(dim=-2), jobs], dim=-1))
+        return state, of_job * present.amax(dim=-1, keepdim=True)
 
-def _without_empty_rows(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Without rows in which no cluster of the batch has a job: most of the time of training."""
-    rows = max(1, int(inputs["present"].flatten(2).amax(dim=2).sum(dim=1).max()))
-    of_jobs = ("stages", "jobs", "adjacency", "present")
-    return dict(inputs) | {name: inputs[name][:, :rows] for name in of_jobs}
+
+def _in_rows(of_jobs: Tensor, row: Tensor, n: int, rows: int) -> Tensor:
+    """What is known of the jobs in these rows as [n, rows, ...], zeros elsewhere."""
+    empty = of_jobs.new_zeros(n * rows, *of_jobs.shape[1:])
+    return empty.index_copy(0, row, of_jobs).unflatten(0, (n, rows))
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:

@@ -116,6 +116,15 @@ def test_finished_run_is_not_trained_again(splits, tmp_path):
     torch.testing.assert_close(weights_of(first), weights_of(again))
 
 
+def test_a_run_whose_time_is_up_stops_with_what_it_has(splits, tmp_path):
+    config = settings(model={"kind": "mlp"}, max_seconds=1e-9)
+    _, progress = train_one(config, 0, *splits(config), tmp_path)
+    assert (progress.step, progress.best_step) == (1, 1)
+    more = config.model_copy(update={"max_seconds": None, "max_steps": 60})
+    _, progress = train_one(more, 0, *splits(more), tmp_path)
+    assert progress.step == 60
+
+
 def test_state_of_other_settings_is_refused(splits, tmp_path):
     config = settings(max_steps=5, evaluate_every=5)
     train_one(config, 0, *splits(config), tmp_path)
