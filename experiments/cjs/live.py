@@ -132,7 +132,7 @@ def _network(run: Run, cell: Cell, options: JobsOptions) -> Network:
     made = {"star": star, "dumbbell": two_racks}.get(str(run.manifest.scenario["topology"]))
     if made is None:
         raise UserError(f"{run.folder}: only star and dumbbell have a fluid network")
-    goodput_bps = read_parquet(run.folder / str(run.manifest.trace.file)).mean_bps * _PAYLOAD
+    goodput_bps = read_parquet(run.folder / str(run.manifest.trace.file)).mean_bps() * _PAYLOAD
     network_bps = options.network_bps(goodput_bps)
     return NO_NETWORK if math.isinf(network_bps) else made(len(cell.measured), network_bps)
 

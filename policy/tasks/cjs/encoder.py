@@ -110,7 +110,8 @@ class GraphEncoder(nn.Module):
 def _in_rows(of_jobs: Tensor, row: Tensor, n: int, rows: int) -> Tensor:
     """What is known of the jobs in these rows as [n, rows, ...], zeros elsewhere."""
     empty = of_jobs.new_zeros(n * rows, *of_jobs.shape[1:])
-    return empty.index_copy(0, row, of_jobs).unflatten(0, (n, rows))
+    filled: Tensor = empty.index_copy(0, row, of_jobs).unflatten(0, (n, rows))
+    return filled
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:
