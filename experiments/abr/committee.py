@@ -16,7 +16,7 @@ from policy.tasks.abr.learned import load_net, save_net
 from policy.tasks.abr.model import LevelScorer
 
 # What the header of a member says and that of the committee repeats.
-NOTES = ("traces", "videos", "drawn", "method", "objective", "seed", "validation")
+NOTES = ("traces", "videos", "drawn", "evened", "method", "objective", "seed", "validation")
 
 
 def main() -> None:

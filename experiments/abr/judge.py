@@ -4,8 +4,9 @@
 
 DATA holds `test/SET/*` (text, `seconds Mbit/s`) and `videos/*.json`. OUT.json holds the names of
 the traces by set, and by checkpoint, set and video the mean linear QoE of chunks 1 to 47. With
-`--kept-out` there is one more set, `kept-out`: the recordings that training on these traces keeps
-for validation. Only that one may choose a checkpoint.
+`--kept-out` there are more sets, `kept-out` and `kept-out-N`: the recordings that training on these
+traces keeps for validation, at their own rates and at N times them. Only these may choose a
+checkpoint.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from policy.tasks.abr.training.material import split
 from policy.tasks.abr.video import read_video
 
 CHUNKS = 48
+FASTER = (2, 5)
 
 
 def main() -> None:
@@ -42,7 +45,11 @@ def main() -> None:
     folders = sorted(path for path in (args.data / "test").iterdir() if path.is_dir())
     sets = {folder.name: find_bandwidths(str(folder)) for folder in folders}
     if args.kept_out:
-        sets["kept-out"] = split(find_bandwidths(*args.kept_out))[1]
+        kept_out = split(find_bandwidths(*args.kept_out))[1]
+        sets["kept-out"] = kept_out
+        for times in FASTER:
+            faster = [replace(one, rates_mbps=one.rates_mbps * times) for one in kept_out]
+            sets[f"kept-out-{times}"] = faster
     traces = TensorTraces(pack([one for group in sets.values() for one in group]), args.device)
     videos = [
         read_video(path).clipped(CHUNKS) for path in sorted((args.data / "videos").glob("*.json"))

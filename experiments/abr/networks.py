@@ -4,8 +4,9 @@
 
 FOLDER holds `logs/hsdpa-142.parquet` and `traces/hsdpa-142/*`; judged.json is what `judge` wrote,
 rules.json what `cells` keeps. One row a network and seed: QoE on the recordings kept for
-validation (mean over videos of QoE over the top bitrate), on hsdpa-142 with the difference to
-Pensieve-PPO's log, paired, and on other sets; and in how many cells it is ahead of tuned MPC.
+validation (mean over videos and rates of QoE over the top bitrate), on hsdpa-142 with the
+difference to Pensieve-PPO's log, paired, and on other sets; and in how many cells it is ahead of
+tuned MPC.
 """
 
 from __future__ import annotations
@@ -35,9 +36,13 @@ Qoe = dict[str, dict[str, list[float]]]
 
 
 def validation(qoe: Qoe) -> float:
-    """Mean over the videos of the mean QoE over the top bitrate, on what was kept out."""
-    kept = qoe["kept-out"]
-    return float(np.mean([np.mean(kept[name]) / top for name, top in TOP_MBPS.items()]))
+    """Mean over the videos of the mean QoE over the top bitrate, on what was kept out, at its own
+    rates and at several times them.
+    """
+    kept = [by_video for name, by_video in qoe.items() if name.startswith("kept-out")]
+    return float(
+        np.mean([np.mean(one[video]) / top for one in kept for video, top in TOP_MBPS.items()])
+    )
 
 
 def ahead(qoe: Qoe, rules: dict[str, dict[str, list[float]]]) -> int:

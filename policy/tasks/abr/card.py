@@ -27,6 +27,8 @@ _SHOWN = {
     "traces": "traces",
     "videos": "videos",
     "drawn": "random ladders a round",
+    "evened": "copies evened over",
+    "planned": "reads what plans promise",
     "dataset": "dataset",
     "networks": "played beside the rules",
     "sessions": "sessions",

@@ -29,7 +29,8 @@ class Committee(nn.Module):
     def settings(self) -> dict[str, str]:
         """What a checkpoint's header says, to build the same networks again."""
         members = " ".join(f"{one.kind}:{one.width}" for one in self._scorers())
-        return {"kind": "committee", "members": members}
+        planned = " ".join(str(one.planned) for one in self._scorers())
+        return {"kind": "committee", "members": members, "planned": planned}
 
     def forward(self, shared: Tensor, by_level: Tensor) -> Tensor:
         scores = [one(shared, by_level).log_softmax(dim=1) for one in self._scorers()]

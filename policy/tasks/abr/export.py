@@ -37,7 +37,7 @@ class LeanScorer(nn.Module):
             raise PolicyError("this backbone has no lean pass, so it cannot be exported")
         self.encoder, self.norm, self.score = net.encoder, net.norm, net.score
         self.to_token, self.to_context = net.to_token, net.to_context
-        self.scale = net.backbone.scale
+        self.scale, self.plans = net.backbone.scale, net.plans
         self.decoder = LeanDecoder(net.backbone.llm, MAX_LEVELS + 1, product_attention)
 
     def forward(self, shared: Tensor, by_level: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class LeanScorer(nn.Module):
         tokens = torch.cat([self.to_context(mean)[:, None], self.to_token(joined)], dim=1)
         out = self.decoder(self.norm(tokens) * self.scale, tokens.shape[1])
         scores: Tensor = self.score(out[:, 1:])[..., 0]
-        return scores
+        return scores if self.plans is None else scores + self.plans(by_level)
 
 
 def export(checkpoint: Path, backbone: str | None = None) -> Path:

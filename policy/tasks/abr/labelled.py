@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.errors import PolicyError
-from policy.tasks.abr.layout import LEVELS, PER_LEVEL, SHARED
+from policy.tasks.abr.layout import LEVELS, SHARED, UNPLANNED
 from policy.tasks.abr.padding import padded
 from policy.tasks.base import Arrays, Split, TaskConfig
 
@@ -76,11 +76,13 @@ def _read_batch(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("shared", "by_level", "values")}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        # What plans promise is not read here; archives of before plans were seen lack it.
+        arrays["by_level"] = arrays["by_level"][..., :UNPLANNED]
+    except (OSError, KeyError, IndexError, ValueError, zipfile.BadZipFile):
         raise PolicyError(f"{path}: not an archive of labelled sessions; collect again") from None
     values = arrays["values"]
     n, levels = values.shape if values.ndim == 2 else (0, 0)
-    shapes = {"shared": (n, SHARED), "by_level": (n, levels, PER_LEVEL), "values": (n, levels)}
+    shapes = {"shared": (n, SHARED), "by_level": (n, levels, UNPLANNED), "values": (n, levels)}
     for name, shape in shapes.items():
         if not n or arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
             raise PolicyError(f"{path}: no array {name} of shape {shape}, of numbers")

@@ -24,7 +24,7 @@ KINDS = ("mlp", "gru", "llm")
 """That are trained; a checkpoint may also be a committee of the first two."""
 MAX_WIDTH = 4096
 # Of sessions that a network sees at a time, so that a GPU's memory holds what it computes.
-MOST_AT_A_TIME = 1 << 15
+MOST_AT_A_TIME = 1 << 16
 
 
 class Learned(Stateless):
@@ -68,24 +68,30 @@ def make_net(
     pretrained: bool = True,
     layers: int = 8,
     backbone: str | None = None,
+    planned: bool = True,
 ) -> nn.Module:
-    """A fresh network of one of `KINDS`; `returns` adds an input. `pretrained`, `layers` and
-    `backbone`, a folder of weights, are the language model's. Raises PolicyError.
+    """A fresh network of one of `KINDS`; `returns` adds an input, and `planned` what plans
+    promise. `pretrained`, `layers` and `backbone`, a folder of weights, are the language model's.
+    Raises PolicyError.
     """
     if kind not in KINDS:
         raise PolicyError(f"network {kind!r}: there are {', '.join(KINDS)}")
     if not 8 <= width <= MAX_WIDTH:
         raise PolicyError(f"width {width} must lie from 8 to {MAX_WIDTH}")
     if kind == "llm":
-        return LlmScorer(width, returns, pretrained, layers, backbone)
-    return LevelScorer("gru" if kind == "gru" else "mlp", width, returns)
+        return LlmScorer(width, returns, pretrained, layers, backbone, planned)
+    return LevelScorer("gru" if kind == "gru" else "mlp", width, returns, planned)
 
 
 def _described(settings: dict[str, str], backbone: str | None) -> nn.Module:
     """The network that a checkpoint's header describes. Raises PolicyError, ValueError."""
     if settings["kind"] == "committee":
         named = [one.partition(":") for one in settings.get("members", "").split(" ")]
-        members = [make_net(kind, int(width)) for kind, _, width in named[: MAX_MEMBERS + 1]]
+        planned = settings.get("planned", "").split(" ") + ["False"] * MAX_MEMBERS
+        members = [
+            make_net(kind, int(width), planned=plans == "True")
+            for (kind, _, width), plans in zip(named[: MAX_MEMBERS + 1], planned, strict=False)
+        ]
         return Committee([one for one in members if isinstance(one, LevelScorer)])
     return make_net(
         settings["kind"],
@@ -94,6 +100,8 @@ def _described(settings: dict[str, str], backbone: str | None) -> nn.Module:
         settings.get("pretrained") != "False",
         int(settings.get("layers", "8")),
         backbone,
+        # Those of before plans were seen say nothing.
+        settings.get("planned") == "True",
     )
 
 

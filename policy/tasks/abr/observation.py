@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.tasks.abr.layout import LOOKAHEAD, PER_LEVEL, SHARED, SHARES
+from policy.tasks.abr.plans import PlanTable, plan_table, promised
 from policy.tasks.abr.session import Sessions
 
 __all__ = ["PER_LEVEL", "SHARED", "Seen", "by_formula", "observe"]
@@ -45,6 +46,8 @@ class Seen:
     size_bits_ahead: Array
     chunk_ms: float
     buffer_cap_ms: float
+    switch: float
+    plans: PlanTable
 
 
 def observe(sessions: Sessions) -> tuple[Observed, Observed]:
@@ -67,6 +70,8 @@ def observe(sessions: Sessions) -> tuple[Observed, Observed]:
         size_bits_ahead=(video.sizes_bytes * 8).astype(np.float32),
         chunk_ms=float(video.chunk_ms),
         buffer_cap_ms=float(sessions.buffer_cap_ms),
+        switch=float(sessions.qoe.switch),
+        plans=plan_table(video, sessions.qoe, sessions.buffer_cap_ms, sessions.chunk),
     )
     return by_formula(np, seen)
 
@@ -83,7 +88,9 @@ def by_formula(xp: Any, seen: Seen) -> tuple[Array, Array]:
     utility = seen.utilities[xp.clip(seen.chunk, None, last)]
     last_utility = seen.utilities[xp.clip(seen.chunk - 1, 0, None), seen.level]
     shared = _shared(xp, seen, known, kbps, estimate, last_utility)
-    return shared, _by_level(xp, seen, estimate, utility, last_utility)
+    by_level = _by_level(xp, seen, estimate, utility, last_utility)
+    plans = promised(xp, seen, known, kbps, estimate)
+    return shared, xp.concatenate([by_level, plans], 2)
 
 
 def _shared(

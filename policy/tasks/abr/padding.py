@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.errors import PolicyError
-from policy.tasks.abr.layout import LEVELS, PER_LEVEL
+from policy.tasks.abr.layout import LEVELS, UNPLANNED
 from policy.tasks.base import Arrays
 
 
@@ -19,8 +19,8 @@ def padded(shared: NDArray[Any], by_level: NDArray[Any]) -> Arrays:
     n, levels, _ = by_level.shape
     if levels > LEVELS:
         raise PolicyError(f"a ladder of {levels} levels; a model of several tasks reads {LEVELS}")
-    rows = np.zeros((n, LEVELS, PER_LEVEL), np.float32)
-    rows[:, :levels] = by_level
+    rows = np.zeros((n, LEVELS, UNPLANNED), np.float32)
+    rows[:, :levels] = by_level[..., :UNPLANNED]
     exists = np.zeros((n, LEVELS), np.float32)
     exists[:, :levels] = 1
     return {"shared": shared.astype(np.float32), "by_level": rows, "exists": exists}

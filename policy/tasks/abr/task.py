@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from policy.tasks.abr.layout import LEVELS, PER_LEVEL, SHARED
+from policy.tasks.abr.layout import LEVELS, SHARED, UNPLANNED
 from policy.tasks.base import (
     ActionSpec,
     Arrays,
@@ -55,7 +55,7 @@ class AbrTask(LearnedTask):
         "collect": "policy.tasks.abr.commands:collect",
         "train": "policy.tasks.abr.commands:train",
     }
-    fields = (f"{SHARED} shared", f"{PER_LEVEL} per level", f"{LEVELS} levels")
+    fields = (f"{SHARED} shared", f"{UNPLANNED} per level", f"{LEVELS} levels")
     encoder_settings = EncoderConfig
     loss_settings = LossConfig
     shown = (
@@ -77,7 +77,7 @@ class AbrTask(LearnedTask):
         return InputSpec(
             (
                 ArraySpec("shared", (SHARED,), about="what all levels share"),
-                ArraySpec("by_level", (LEVELS, PER_LEVEL), about="lowest first", mask="exists"),
+                ArraySpec("by_level", (LEVELS, UNPLANNED), about="lowest first", mask="exists"),
                 ArraySpec("exists", (LEVELS,), about="which levels the ladder has: 1"),
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from policy.tasks.abr.layout import PER_LEVEL, SHARED
+from policy.tasks.abr.layout import SHARED, UNPLANNED
 
 _WIDTH = 64
 
@@ -24,7 +24,7 @@ class LadderEncoder(nn.Module):
     def __init__(self, width: int, hidden: int, scale: float) -> None:
         super().__init__()
         self.each = nn.Sequential(
-            nn.Linear(SHARED + PER_LEVEL, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(SHARED + UNPLANNED, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.to_context, self.to_token = nn.Linear(width, hidden), nn.Linear(4 * width, hidden)
         self.norm = nn.LayerNorm(hidden)

@@ -51,6 +51,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     made.add_argument("--method", choices=METHODS, default="rounds")
     made.add_argument("--kind", choices=KINDS, default="mlp")
+    made.add_argument("--unplanned", action="store_true", help="no plans in what it reads")
+    made.add_argument("--evened", action="store_true", help="an evened copy of every recording too")
     made.add_argument("--width", type=int, default=128)
     made.add_argument("--layers", type=int, default=8, help="blocks of the language model")
     made.add_argument("--random-weights", action="store_true", help="of the language model")
@@ -89,6 +91,7 @@ def material_from(
             not args.narrow,
             args.test,
             args.allow_overlap,
+            args.evened,
         )
         return *sources.read(args.device), None
     if args.video or args.drawn:
@@ -110,7 +113,13 @@ def run(args: argparse.Namespace) -> float:
         net = load_policy(args.begin_with, backbone=args.backbone).net
     else:
         net = make_net(
-            args.kind, args.width, returns, not args.random_weights, args.layers, args.backbone
+            args.kind,
+            args.width,
+            returns,
+            not args.random_weights,
+            args.layers,
+            args.backbone,
+            not args.unplanned,
         )
         if args.encoder is not None:
             take_encoder(net, args.encoder)

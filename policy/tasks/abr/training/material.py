@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,9 @@ from policy.tasks.abr.video import Video, read_video
 VALIDATION_SHARE = 5
 STARTS_PER_TRACE = 4
 # Mean rate of a drawn session over the top bitrate of its ladder.
-LEAST_RATIO, GREATEST_RATIO = 0.03, 2.0
+LEAST_RATIO, GREATEST_RATIO = 0.04, 6.0
+# Evened copies have running means over so much.
+EVENED_S = 30.0
 _VALIDATION_SEED = 7
 
 
@@ -125,6 +127,7 @@ class Sources:
     wide: bool = True
     test: Sequence[str] = ()
     allow_overlap: bool = False
+    evened: bool = False
 
     def read(self, device: str) -> tuple[Material, dict[str, str]]:
         """The material, and notes on it for a file's header. Raises PolicyError, also where `test`
@@ -136,7 +139,9 @@ class Sources:
         notes["drawn"] = str(self.drawn)
         notes |= checked_against(bandwidths, self.test, self.allow_overlap)
         videos = [read_video(path).clipped(self.chunks) for path in self.videos]
-        return material_of(bandwidths, videos, self.drawn, self.wide, device), notes
+        notes["evened"] = f"{EVENED_S:g} s" if self.evened else ""
+        material = material_of(bandwidths, videos, self.drawn, self.wide, device, self.evened)
+        return material, notes
 
 
 def checked_against(
@@ -165,6 +170,7 @@ def material_of(
     drawn: int = 0,
     wide: bool = True,
     device: str = "cpu",
+    with_evened: bool = False,
 ) -> Material:
     """Material from what has been read. Raises PolicyError where a fifth cannot be kept out."""
     kept, held = split(bandwidths)
@@ -174,6 +180,8 @@ def material_of(
         )
     if not videos and not drawn:
         raise PolicyError("no video: give a manifest, or draw ladders")
+    if with_evened:
+        kept = [*kept, *(evened(one) for one in kept)]
     training, validation = TensorTraces(pack(kept), device), TensorTraces(pack(held), device)
     return Material(training, validation, tuple(videos), drawn, wide)
 
@@ -184,6 +192,18 @@ def split(bandwidths: Sequence[Bandwidth]) -> tuple[list[Bandwidth], list[Bandwi
     held = set(recordings[VALIDATION_SHARE - 1 :: VALIDATION_SHARE])
     kept = [one for one in bandwidths if one.recording not in held]
     return kept, [one for one in bandwidths if one.recording in held]
+
+
+def evened(one: Bandwidth) -> Bandwidth:
+    """The same recording with running means of its rates over the last EVENED_S: links that change
+    slowly, of which few recordings of mobile networks are.
+    """
+    ends = one.times_s
+    passed = np.concatenate([[0.0], np.cumsum(one.rates_mbps[1:] * np.diff(ends))])
+    begins = np.maximum(ends - EVENED_S, ends[0])
+    means = (passed - np.interp(begins, ends, passed)) / np.maximum(ends - begins, 1e-9)
+    means[0] = means[1]
+    return replace(one, rates_mbps=means)
 
 
 def draw_ratios(n: int, rng: np.random.Generator) -> Floats:

@@ -83,7 +83,7 @@ def train_ppo(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     net = net.to(device)
-    critic = make_net("mlp", 96).to(device)
+    critic = make_net("mlp", 96, planned=False).to(device)
     parameters = [*net.parameters(), *critic.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
     mean = running_mean(net)

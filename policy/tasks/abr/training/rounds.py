@@ -1,8 +1,8 @@
 """Training in rounds: visit states, value every level by roll-outs, learn, visit again.
 
-Each round plays new sessions under the student (in the first round under rules, and always partly),
-and labels every state with the value of every level when the best policy so far goes on. The
-checkpoint is the one that is best on validation.
+Each round plays new sessions under the student (in the first round under rules, unless the student
+begins better than they are; and always partly), and labels every state with the value of every
+level when the best policy so far goes on. The checkpoint is the one that is best on validation.
 
 The network that visits states and is kept is a running mean of the one that learns.
 
@@ -213,6 +213,12 @@ def train(
     to_beat = material.score(valued_by)
     batches: list[list[Batch]] = []
     best = -np.inf
+    if not offline:
+        best = material.score(student)
+        save_net(mean.module, out, {**(notes or {}), "validation": f"{best:.4f}"})
+    able = best > to_beat
+    if able and not settings.teacher_values:
+        valued_by = student
     round_ = 0
     while (left := schedule.left(round_)) > 0:
         began = time.monotonic()
@@ -222,7 +228,7 @@ def train(
             batches = [list(labelled)]
         else:
             behaviours: list[Chooser] = pool
-            if round_ > 0 and not offline:
+            if (round_ > 0 or able) and not offline:
                 behaviours = [student, student, student, pool[round_ % len(pool)]]
             batches.append(
                 [
