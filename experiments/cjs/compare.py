@@ -150,8 +150,13 @@ def _checkpoint(
     from policy.model import checkpoint
     from policy.tasks.cjs.play import play
 
-    model, _ = checkpoint.load(folder, device=device)
-    return lambda clusters: [float(t.mean()) for t in play(model, clusters, device, seed)]
+    model, info = checkpoint.load(folder, device=device)
+
+    def schedule(clusters: list[ClusterEnvironment]) -> list[float]:
+        times_ms = play(model, clusters, device, seed, info.target_return)
+        return [float(of_jobs.mean()) for of_jobs in times_ms]
+
+    return schedule
 
 
 def _print(results: dict[str, FloatArray], args: argparse.Namespace) -> None:

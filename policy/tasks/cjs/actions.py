@@ -36,6 +36,14 @@ def decoded(
     return {"stage": stage, "executors": np.where(stage < 0, 0, executors)}
 
 
+def place_of(stage_number: IntArray, stage: int, executors: int) -> int:
+    """The place in the flattened output of an action; -1 if its stage is no candidate."""
+    if stage < 0:
+        return 0
+    slots = np.flatnonzero(stage_number == stage)
+    return int(slots[0]) * len(CLASSES) + class_of(executors) if len(slots) else -1
+
+
 def label_of(stage_number: IntArray, actions: IntArray, costs_s: FloatArray) -> Arrays | None:
     """action [ACTIONS], places in the head's flattened output; weight, which add up to 1; regret_s,
     above the best. None if no action can be expressed.

@@ -78,7 +78,8 @@ def _played(folder: Path, environments: Sequence[ClusterEnvironment]) -> list[In
     from policy.model import checkpoint
     from policy.tasks.cjs.play import play
 
-    return play(checkpoint.load(folder, task="cjs")[0], environments)
+    model, info = checkpoint.load(folder, task="cjs")
+    return play(model, environments, target_return=info.target_return)
 
 
 def paired_ratio(values: FloatArray, baseline: FloatArray) -> Ratio:

@@ -15,7 +15,9 @@ from policy.tasks.cjs.actions import ACTIONS
 from policy.tasks.cjs.inputs import SHAPES, STAGES, EncoderConfig
 
 _LABELS = {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
-_EXPECTED: dict[str, tuple[int, ...]] = SHAPES | _LABELS | {"sequence": ()}
+_TAKEN: dict[str, tuple[int, ...]] = {"taken": (), "return_to_go": ()}
+_EXPECTED: dict[str, tuple[int, ...]] = SHAPES | _LABELS | _TAKEN | {"sequence": ()}
+_ASKED_QUANTILE = 0.9
 _MAX_SAMPLES = 10_000_000
 
 
@@ -88,14 +90,19 @@ class CjsDataset:
             rows = np.flatnonzero((arrays["weight"] > 0).sum(axis=1) > 1)
         if not len(rows):
             raise PolicyError(f"{split}: no decision has two actions; collect more labels")
-        return CjsSamples(arrays, rows)
+        conditioned = config.objective == "decision-transformer"
+        if conditioned:
+            rows = rows[arrays["taken"][rows] >= 0]
+        return CjsSamples(arrays, rows, conditioned)
 
 
 class CjsSamples:
-    """One sample for each decision."""
+    """One sample for each decision; with `conditioned` what was taken, and what came of it, instead
+    of the teacher's costs.
+    """
 
-    def __init__(self, arrays: Arrays, rows: NDArray[np.int64]) -> None:
-        self._arrays, self._rows = arrays, rows
+    def __init__(self, arrays: Arrays, rows: NDArray[np.int64], conditioned: bool) -> None:
+        self._arrays, self._rows, self._conditioned = arrays, rows, conditioned
         self.families: NDArray[np.str_] = np.full(len(self), "teacher")
         self.baselines: dict[str, NDArray[np.float32]] = {}
 
@@ -106,6 +113,11 @@ class CjsSamples:
         rows = self._rows[indices]
         inputs = {name: self._arrays[name][rows] for name in SHAPES}
         inputs["adjacency"] = np.unpackbits(inputs["adjacency"], axis=-1, count=STAGES)
+        if self._conditioned:
+            inputs["return_to_go"] = self._arrays["return_to_go"][rows]
+            taken = self._arrays["taken"][rows, None].astype(np.int64)
+            ones = np.ones(taken.shape, np.float32)
+            return inputs, {"action": taken, "weight": ones, "regret_s": np.zeros_like(ones)}
         return inputs, {
             "action": self._arrays["action"][rows].astype(np.int64),
             "weight": self._arrays["weight"][rows],
@@ -113,5 +125,5 @@ class CjsSamples:
         }
 
     def target_return(self) -> float:
-        """No model of this task is asked for a return. Raises PolicyError."""
-        raise PolicyError("cjs: no decision transformer")
+        """A good one: one in ten of these decisions was followed by a better."""
+        return float(np.quantile(self._arrays["return_to_go"][self._rows], _ASKED_QUANTILE))

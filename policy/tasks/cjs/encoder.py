@@ -35,6 +35,8 @@ class GraphEncoder(nn.Module):
         self.message, self.update = _mlp(width, width), _mlp(width, width)
         self.of_job = _mlp(width + job, width)
         self.of_cluster = _mlp(width + cluster, width)
+        asked = config.objective == "decision-transformer"
+        self.asked = nn.Linear(1, width) if asked else None
         self.candidate = nn.Linear(3 * width, hidden)
         # Whether each rule proposes the candidate, and with which share of the executors.
         rules = SHAPES["proposed"][-1] if settings.actions == "proposed" else 0
@@ -59,6 +61,8 @@ class GraphEncoder(nn.Module):
             state, of_job = self._graphs(*of_jobs)
         in_cluster = present.amax(dim=2, keepdim=True)
         of_cluster = self.of_cluster(torch.cat([of_job.sum(dim=1), cluster], dim=-1))
+        if self.asked is not None:
+            of_cluster = of_cluster + self.asked(inputs["return_to_go"].float()[:, None])
         place = inputs["place"].long()
         row = torch.arange(n, device=place.device)[:, None]
         of_candidate = torch.cat(

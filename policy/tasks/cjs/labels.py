@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from policy.tasks.base import Arrays
-from policy.tasks.cjs.actions import decoded, label_of
+from policy.tasks.cjs.actions import decoded, label_of, place_of
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import inputs_at, stacked
+from policy.tasks.cjs.returns import fair_job_time_ms, job_time_ms, return_to_go
+from policy.tasks.cjs.simulator.layout import NOW
 from policy.tasks.cjs.teacher import Rollouts, Teacher
 from policy.tasks.cjs.workload import Workload
 
@@ -103,7 +105,8 @@ def _episode(
     random: np.random.Generator,
     act: Actor | None,
 ) -> Arrays:
-    samples = []
+    samples: list[Arrays] = []
+    begun_ms, fair_ms = [], []
     environment.reset()
     done = False
     rollouts = Rollouts(teacher, environment.cluster)
@@ -118,14 +121,19 @@ def _episode(
             taken = random.integers(len(actions)) if wander else int(np.argmin(costs_s))
             stage, executors = actions[taken].tolist()
         if label is not None:
-            del inputs["stage_number"]
+            stage_number = inputs.pop("stage_number")
             for name in ("stages", "jobs", "cluster"):
                 inputs[name] = inputs[name].astype(np.float16)
             for name in ("present", "exists", "proposed"):
                 inputs[name] = inputs[name].astype(np.uint8)
-            samples.append(inputs | label)
+            place = place_of(stage_number, stage, executors)
+            samples.append(inputs | label | {"taken": np.array(place, np.int32)})
+            begun_ms.append(int(environment.cluster.scalar[NOW]))
+            fair_ms.append(fair_job_time_ms(environment.cluster))
         _, done = environment.step(stage, executors)
-    return stacked(samples)
+    own_ms = [job_time_ms(environment.cluster, at_ms) for at_ms in begun_ms]
+    returns = np.array(list(map(return_to_go, own_ms, fair_ms)), np.float32)
+    return stacked(samples) | {"return_to_go": returns}
 
 
 def actor(folder: Path) -> Actor:
@@ -136,12 +144,14 @@ def actor(folder: Path) -> Actor:
     from policy.tasks.cjs.play import on_device, shown
 
     torch.set_num_threads(1)
-    model = checkpoint.load(folder)[0].eval()
+    model, info = checkpoint.load(folder)
+    model.eval()
 
     @torch.inference_mode()
     def act(inputs: Arrays) -> tuple[int, int]:
         batch = stacked([inputs])
-        place = model(on_device(shown(model, batch), "cpu")).flatten(1).argmax(dim=1).numpy()
+        asked = on_device(shown(model, batch), "cpu", info.target_return)
+        place = model(asked).flatten(1).argmax(dim=1).numpy()
         action = decoded(place, batch["stage_number"], batch["proposed"])
         return int(action["stage"][0]), int(action["executors"][0])
 

@@ -18,9 +18,14 @@ from policy.tasks.cjs.job import IntArray
 _OF_JOBS = ("stages", "jobs", "adjacency", "present")
 
 
-def on_device(batch: Arrays, device: torch.device | str) -> dict[str, Tensor]:
-    """The model's inputs of a batch as tensors."""
-    return {name: torch.from_numpy(batch[name]).to(device) for name in SHAPES}
+def on_device(
+    batch: Arrays, device: torch.device | str, target_return: float | None = None
+) -> dict[str, Tensor]:
+    """The model's inputs of a batch as tensors; decision transformers are asked for a return."""
+    inputs = {name: torch.from_numpy(batch[name]).to(device) for name in SHAPES}
+    if target_return is not None:
+        inputs["return_to_go"] = torch.full((len(batch["exists"]),), target_return, device=device)
+    return inputs
 
 
 def agrees(model: PolicyModel) -> bool:
@@ -53,11 +58,12 @@ def play(
     environments: Sequence[ClusterEnvironment],
     device: torch.device | str = "cpu",
     sample_seed: int | None = None,
+    target_return: float | None = None,
 ) -> list[IntArray]:
     """Let the model decide to the end; completion times [jobs] in ms of each cluster.
 
     It takes the likeliest action, or with a seed one drawn by its probability, as policies trained
-    by policy gradients are run.
+    by policy gradients are run. target_return: what a decision transformer is asked for.
     """
     model.to(device).eval()
     alone = agrees(model)
@@ -70,7 +76,7 @@ def play(
     samples = [inputs_at(environment) for environment in running]
     while running:
         batch = stacked(samples)
-        output = model(on_device(shown(model, batch), device)).flatten(1).float()
+        output = model(on_device(shown(model, batch), device, target_return)).flatten(1).float()
         if sample_seed is None:
             places = output.argmax(dim=1)
         else:

@@ -47,7 +47,8 @@ class CjsTask(LearnedTask):
     """README.md of this folder describes observation, action and reward.
 
     The model learns from the rollout teacher's costs (`labels.py`): it is to choose among the
-    actions that were rolled out so that the expected cost is small.
+    actions that were rolled out so that the expected cost is small. As a decision transformer it
+    learns what was taken, given what came of it (`returns.py`).
     """
 
     name = "cjs"
@@ -67,8 +68,6 @@ class CjsTask(LearnedTask):
     )
 
     def check(self, config: TaskConfig) -> None:
-        if config.objective != "near-optimal":
-            raise ValueError(f"objective {config.objective!r}: cjs learns near-optimal labels only")
         if config.history != 1:
             raise ValueError(f"history is {config.history}: cjs has no history, give 1")
 
@@ -89,6 +88,8 @@ class CjsTask(LearnedTask):
         )
 
     def inputs(self, config: TaskConfig) -> InputSpec:
+        if config.objective == "decision-transformer":
+            return InputSpec((*_arrays(), ArraySpec("return_to_go", ())))
         return InputSpec(_arrays())
 
     def tokens(self, config: TaskConfig) -> int:
@@ -161,7 +162,10 @@ class CjsTask(LearnedTask):
         }
 
     def model_inputs(self, batch: Any, config: TaskConfig, target_return: float | None) -> Arrays:
-        return {name: getattr(batch, name) for name in SHAPES}
+        inputs: Arrays = {name: getattr(batch, name) for name in SHAPES}
+        if target_return is not None:
+            inputs["return_to_go"] = np.full(len(inputs["exists"]), target_return, np.float32)
+        return inputs
 
     def actions(self, output: NDArray[np.float32], batch: Any, settings: Settings) -> Any:
         chosen = output.reshape(len(output), -1).argmax(axis=1)

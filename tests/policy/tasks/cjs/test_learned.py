@@ -34,7 +34,10 @@ from policy.tasks.cjs.labels import Collection, actor, collect
 from policy.tasks.cjs.play import on_device, play
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.ppo import Settings, advantage
+from policy.tasks.cjs.returns import fair_job_time_ms, job_time_ms, return_to_go
 from policy.tasks.cjs.sequences import Arrivals, poisson
+from policy.tasks.cjs.simulator.entries import ENTRIES
+from policy.tasks.cjs.simulator.layout import NOW
 from policy.tasks.cjs.simulator.observe import new_observation
 from policy.tasks.cjs.sources.synthetic import generate_jobs
 from policy.tasks.cjs.task import CjsTask, LossSettings
@@ -275,6 +278,52 @@ def test_labels_come_back_from_disk_and_give_a_finite_loss(tmp_path: Path, model
     assert ((targets["weight"] > 0).sum(axis=1) > 1).all()
 
 
+def test_the_return_of_fair_is_minus_one_from_any_state():
+    environment = ClusterEnvironment(CATALOGUE, poisson(3, range(len(JOBS)), 6, 40_000), seed=2)
+    environment.reset()
+    fair, done, at_ms, fair_ms = RULES["fair"], False, [], []
+    while not done:
+        at_ms.append(int(environment.cluster.scalar[NOW]))
+        fair_ms.append(fair_job_time_ms(environment.cluster))
+        stage, executors = ENTRIES.choose(environment.cluster, fair.number, fair.array())
+        _, done = environment.step(stage, executors)
+    assert len(at_ms) > 30
+    assert min(fair_ms) > 0
+    assert [job_time_ms(environment.cluster, at) for at in at_ms] == fair_ms
+    assert return_to_go(150, 100) == -1.5
+    assert return_to_go(10**9, 0) == -4
+
+
+def test_a_decision_transformer_learns_what_was_taken_and_is_asked_for_a_return(
+    tmp_path: Path, states
+):
+    asked = ModelConfig.model_validate(SMALL | {"objective": "decision-transformer"})
+    how = Collection(sequences=2, jobs=3, processes=1)
+    samples = collect([workload(None, "train")], Teacher(horizon_ms=5_000, futures=1), how)
+    for side in ("train", "validation", "test"):
+        dataset.save(tmp_path, side, samples)
+    kept = dataset.CjsDataset(tmp_path).samples("train", asked)
+    inputs, targets = kept.batch(np.arange(len(kept)))
+    assert {spec.name for spec in CjsTask().inputs(asked).arrays} == set(inputs)
+    # Those who only follow the teacher would find its best action, the first one, each time.
+    first = samples["action"][:, 0][(samples["weight"] > 0).sum(axis=1) > 1]
+    assert 0.5 < (targets["action"][:, 0] == first).mean() < 1
+    assert -4 <= inputs["return_to_go"].min() < kept.target_return() < 0
+    torch.manual_seed(1)
+    model = PolicyModel(asked).eval()
+    with torch.inference_mode():
+        poor, good = (model(on_device(stacked(states), "cpu", wanted)) for wanted in (-2, -0.5))
+    assert not torch.allclose(poor.exp(), good.exp())
+    loss = CjsTask().loss(
+        poor[:1],
+        {k: torch.from_numpy(v[:1]) for k, v in targets.items()},
+        LossSettings(regret=1, cross_entropy=0),
+    )
+    assert float(loss) == 0
+    checkpoint.save(tmp_path / "model", model, card="", training={}, target_return=-0.8)
+    assert actor(tmp_path / "model")(states[0])[1] >= 0
+
+
 def test_the_loss_is_expected_regret_and_cross_entropy_by_hand():
     output = torch.full((1, CANDIDATES, len(CLASSES)), float("-inf"))
     output.view(1, -1)[0, [30, 17, 5]] = torch.tensor([0.5, 0.25, 0.25]).log()
@@ -320,7 +369,7 @@ def test_a_checkpoint_leads_and_the_teacher_labels(tmp_path: Path, states):
 )
 def test_a_damaged_dataset_is_named(tmp_path: Path, change, why: str):
     shapes = SHAPES | {"action": (ACTIONS,), "weight": (ACTIONS,), "regret_s": (ACTIONS,)}
-    shapes |= {"sequence": ()}
+    shapes |= {"sequence": (), "taken": (), "return_to_go": ()}
     arrays = {name: np.zeros((2, *shape), np.float32) for name, shape in shapes.items()}
     change(arrays)
     dataset.save(tmp_path, "train", arrays)
