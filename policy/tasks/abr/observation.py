@@ -7,47 +7,20 @@ for tensors of PyTorch (`tensor_observation`), where training plays: `xp` is the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from policy.tasks.abr.layout import LOOKAHEAD, PER_LEVEL, SHARED, SHARES
-from policy.tasks.abr.plans import PlanTable, plan_table, promised
+from policy.tasks.abr.plan_table import plan_table
+from policy.tasks.abr.plans import promised
+from policy.tasks.abr.seen import Array, Seen
 from policy.tasks.abr.session import Sessions
 
 __all__ = ["PER_LEVEL", "SHARED", "Seen", "by_formula", "observe"]
 
-Array = Any
-"""An array of NumPy or a tensor of PyTorch."""
 Observed = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What n players know, float32 but for the whole numbers `chunk`, `level` [n] and `row`
-    [levels].
-
-    Histories [n, HISTORY] hold the last chunks, newest last, and 0 where there was none yet;
-    `utilities` and `size_bits_ahead` are [chunks, levels], utilities over what a second of stall
-    costs.
-    """
-
-    size_bits: Array
-    download_ms: Array
-    buffer_ms: Array
-    level: Array
-    chunk: Array
-    chunks_left: Array
-    row: Array
-    rates_kbps: Array
-    utilities: Array
-    size_bits_ahead: Array
-    chunk_ms: float
-    buffer_cap_ms: float
-    switch: float
-    plans: PlanTable
 
 
 def observe(sessions: Sessions) -> tuple[Observed, Observed]:

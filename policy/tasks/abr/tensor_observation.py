@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policy.tasks.abr.observation import Seen, by_formula
-from policy.tasks.abr.plans import PlanTable, plan_table
+from policy.tasks.abr.observation import by_formula
+from policy.tasks.abr.plan_table import PlanTable, plan_table
+from policy.tasks.abr.seen import Seen
 from policy.tasks.abr.session import Sessions
 from policy.tasks.abr.tensors import TensorSessions
 

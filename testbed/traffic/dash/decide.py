@@ -17,6 +17,8 @@ from testbed.traffic.abr import DASH_JS, asked_of_server
 from testbed.traffic.ask import connect
 from testbed.traffic.dash.options import DashOptions
 
+_REHEARSAL_S = 5.0
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -70,16 +72,20 @@ class Served:
     def choose(self, session: Sessions) -> Decision:
         began_ns = time.monotonic_ns()
         local = self._local.choose(session).level if self._local.remembers else None
-        level = self._ask(session)
+        level = self._ask(session, self._deadline_s)
         source = "fallback" if level is None else "policy"
         if level is None:
             level = self._local.choose(session).level if local is None else local
         return Decision(level, source, time.monotonic_ns() - began_ns)
 
-    def _ask(self, session: Sessions) -> int | None:
+    def rehearse(self, session: Sessions) -> None:
+        """Asks once with time enough, so that the server has planned this video."""
+        self._ask(session, max(self._deadline_s, _REHEARSAL_S))
+
+    def _ask(self, session: Sessions, deadline_s: float) -> int | None:
         try:
             request = request_of(session, self._policy)
-            level = int(self._stub.Choose(request, timeout=self._deadline_s).level)
+            level = int(self._stub.Choose(request, timeout=deadline_s).level)
         except grpc.RpcError:
             return None
         return level if level < session.video.levels else None
@@ -93,7 +99,9 @@ def decider(options: DashOptions, policy_server: str) -> Decider:
     """The one that the options name. Raises PolicyError, UserError."""
     served = asked_of_server(options.abr)
     if served is not None:
-        return Served(served, policy_server, options.deadline_ms / 1000, options.fallback)
+        chooses = Served(served, policy_server, options.deadline_ms / 1000, options.fallback)
+        chooses.rehearse(_rehearsal(options))
+        return chooses
     return Local(_local_rule(options))
 
 
@@ -105,7 +113,11 @@ def _local_rule(options: DashOptions) -> str:
 
 def rehearse(options: DashOptions) -> None:
     """Let the rule decide once, so that it is compiled before the clock runs."""
-    local = Local(_local_rule(options))
+    Local(_local_rule(options)).choose(_rehearsal(options))
+
+
+def _rehearsal(options: DashOptions) -> Sessions:
+    """A session whose first chunk has just arrived."""
     session = measured(options.played, options.measure, options.buffer_cap_s * 1000)
     record(session, options.start_level, float(options.played.sizes_bytes[0, 0]), 1000.0, 50.0)
-    local.choose(session)
+    return session

@@ -8,7 +8,8 @@ import pytest
 from policy.tasks.abr.bandwidth import Bandwidth, pack
 from policy.tasks.abr.layout import PLANS, UNPLANNED, WANDERINGS
 from policy.tasks.abr.observation import observe
-from policy.tasks.abr.plans import BUFFERS, DISCOUNT, PRIOR_ERROR, plan_table, worst_error
+from policy.tasks.abr.plan_table import BUFFERS, DISCOUNT, plan_table
+from policy.tasks.abr.plans import PRIOR_ERROR, worst_error
 from policy.tasks.abr.qoe import qoe_of
 from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.rules.estimate import harmonic_mean_kbps, measured_kbps
