@@ -29,7 +29,10 @@ from policy.tasks.abr.video import read_video
 CHUNKS = 48
 TUNED = "robust-mpc:horizon=8,prior_error=.3,factor=.9"
 PUBLISHED_BOLA = "bola:stable_s=30,capped=0,by_size=1"
-POLICIES = f"bba,rate,bola,{PUBLISHED_BOLA},dynamic,mpc,robust-mpc,{TUNED},oracle-mean:factor=.8"
+OURS = "fast-mpc,fast-mpc:wander=.15"
+POLICIES = (
+    f"bba,rate,bola,{PUBLISHED_BOLA},dynamic,mpc,robust-mpc,{TUNED},{OURS},oracle-mean:factor=.8"
+)
 
 
 def logged(file: Path, traces: Traces) -> dict[str, Floats]:

@@ -11,8 +11,8 @@ from policy.tasks.abr.layout import PER_LEVEL, PLANS, SHARED, UNPLANNED
 from policy.tasks.abr.session import HISTORY
 
 Kind = Literal["mlp", "gru"]
-# The plan at robustMPC's forecast for a rate that stays, of which an untrained network takes the
-# best level, and how sharply.
+# The plan at robustMPC's forecast for a rate that stays (the rule `fast-mpc`), of which an
+# untrained network takes the best level, and how sharply.
 _FIRST_PLAN, _FIRST_WEIGHT = 3, 2.5
 
 

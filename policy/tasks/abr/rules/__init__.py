@@ -12,6 +12,7 @@ from policy.tasks.abr.rules.base import Abr
 from policy.tasks.abr.rules.bba import Bba
 from policy.tasks.abr.rules.bola import Bola
 from policy.tasks.abr.rules.dynamic import Dynamic
+from policy.tasks.abr.rules.fast_mpc import FastMpc
 from policy.tasks.abr.rules.mpc import Mpc
 from policy.tasks.abr.rules.oracle_mean import OracleMean
 from policy.tasks.abr.rules.rate import Rate
@@ -24,6 +25,7 @@ ABOUT = {
     "dynamic": "dash.js's choice between throughput rule and BOLA; it remembers, too",
     "mpc": "the best plan over the next chunks at the predicted throughput",
     "robust-mpc": "mpc with its prediction cut by its recent errors",
+    "fast-mpc": "robust-mpc to the end of the video, from a table",
     "oracle-mean": "mpc that knows the mean rate to come; simulation only",
 }
 """A sentence on each rule, for lists."""
@@ -34,6 +36,7 @@ RULES: dict[str, Callable[..., Abr]] = {
     "dynamic": Dynamic,
     "mpc": Mpc,
     "robust-mpc": RobustMpc,
+    "fast-mpc": FastMpc,
     "oracle-mean": OracleMean,
 }
 

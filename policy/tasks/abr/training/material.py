@@ -12,6 +12,7 @@ from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Bandwidth, Floats, find_bandwidths, pack
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.qoe import qoe_of
+from policy.tasks.abr.session import BUFFER_CAP_MS
 from policy.tasks.abr.tensors import TensorSessions, TensorTraces, start_tensors
 from policy.tasks.abr.training.choosers import Chooser
 from policy.tasks.abr.training.leaks import refuse_shared
@@ -22,6 +23,8 @@ VALIDATION_SHARE = 5
 STARTS_PER_TRACE = 4
 # Mean rate of a drawn session over the top bitrate of its ladder.
 LEAST_RATIO, GREATEST_RATIO = 0.04, 6.0
+# Players of drawn videos hold at most one of these.
+DRAWN_CAPS_MS = (12_000.0, 20_000.0, 30_000.0, BUFFER_CAP_MS, BUFFER_CAP_MS)
 # Evened copies have running means over so much.
 EVENED_S = 30.0
 _VALIDATION_SEED = 7
@@ -54,11 +57,18 @@ class Material:
         for _ in range(self.drawn):
             # The simulated network also differs between batches of drawn videos.
             model = Model.PENSIEVE if rng.random() < 0.7 else Model.SESSION
-            batches.append(self.draw_of(draw_video(rng), draw_ratios(share, rng), model, rng))
+            video, ratios = draw_video(rng), draw_ratios(share, rng)
+            cap_ms = float(rng.choice(DRAWN_CAPS_MS))
+            batches.append(self.draw_of(video, ratios, model, rng, cap_ms))
         return batches
 
     def draw_of(
-        self, video: Video, ratio: Floats, model: Model, rng: np.random.Generator
+        self,
+        video: Video,
+        ratio: Floats,
+        model: Model,
+        rng: np.random.Generator,
+        buffer_cap_ms: float = BUFFER_CAP_MS,
     ) -> TensorSessions:
         """Fresh sessions of one video, on random traces from random starts.
 
@@ -82,6 +92,7 @@ class Material:
             scale=np.where(own, rng.uniform(0.9, 1.1, n), scaled),
             rtt_ms=np.where(own, 80.0, rng.uniform(10, 160, n)),
             start_level=rng.integers(0, 2, n),
+            buffer_cap_ms=buffer_cap_ms,
         )
 
     def score(self, chooser: Chooser) -> float:

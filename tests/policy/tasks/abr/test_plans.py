@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from policy.errors import PolicyError
 from policy.tasks.abr.bandwidth import Bandwidth, pack
 from policy.tasks.abr.layout import PLANS, UNPLANNED, WANDERINGS
 from policy.tasks.abr.observation import observe
@@ -78,11 +79,17 @@ def test_tables_are_shared_by_content_and_long_videos_are_planned_in_parts():
     np.testing.assert_allclose(*behind, atol=0.02)
 
 
+def test_a_way_to_wander_that_has_no_table_is_refused():
+    with pytest.raises(PolicyError, match=r"wander 0.2 must be one of 0, 0.15, 0.35"):
+        make_rule("fast-mpc:wander=.2")
+
+
 def test_the_forecast_is_that_of_robust_mpc():
     rng = np.random.default_rng(3)
     traces = [Bandwidth(f"n{k}", np.arange(400.0), rng.uniform(0.3, 3.0, 400)) for k in range(6)]
     sessions = start(video(14), pack(traces))
     rule = make_rule(f"robust-mpc:prior_error={PRIOR_ERROR}")
+    fast = make_rule("fast-mpc")
     while not sessions.done:
         kbps = measured_kbps(sessions.state)
         known = (kbps > 0).astype(float)
@@ -93,4 +100,8 @@ def test_the_forecast_is_that_of_robust_mpc():
         promised = observe(sessions)[1][:, :, UNPLANNED:]
         assert promised.shape == (6, 3, PLANS)
         assert (promised.max(axis=1) == 0).all()
+        # The rule takes the level that is promised most, where the next one is not as good.
+        plan = promised[:, :, len(WANDERINGS)]
+        clear = np.sort(plan, axis=1)[:, -2] < -0.01
+        assert (fast.decide(sessions) == plan.argmax(axis=1))[clear].all()
         sessions.step(rng.integers(0, 3, 6))
