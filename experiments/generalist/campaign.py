@@ -1,13 +1,14 @@
 """All rows, the scale ablation and the few-shot curves on one GPU: many short trainings side by
 side, the most important first, until the time is over.
 
-    python -m experiments.generalist.campaign data --out results --abr ABR \\
-        --profiles tpch.parquet --minutes 20 --processes 8
+    python -m experiments.generalist.campaign data --out results --checkpoints checkpoints \\
+        --abr ABR --profiles tpch.parquet --minutes 20 --trainers 2 --judges 6
 
-Each process takes the next run that nobody has taken; a GPU takes turns between processes, so that
-each slows down the others. OUT/runs holds a file for each run: its settings, course, errors on test
-samples by unit, what was found in the adapters, and the closed loop. OUT/checkpoints holds the best
-seed of rows G-long, G and B, as far as there is room. What is there is not run again.
+A GPU takes turns between processes, so that few processes train, each with several trainings on
+streams of their own; others follow and judge the checkpoints. OUT/runs holds a file for each run:
+its settings and course. OUT/judged holds what was found out of its checkpoint: errors on test
+samples by unit, what is in the adapters, the closed loops. OUT/checkpoints holds the best seed of
+some rows, as far as there is room. What is there is not run again.
 """
 
 from __future__ import annotations
@@ -24,72 +25,70 @@ from typing import Any
 
 import click
 
-from experiments.generalist.plan import CPU, TINY, Plan, jobs
+from experiments.generalist.plan import CPU, TINY, Job, Plan, jobs
+from experiments.generalist.queue import Queue
 
 log = logging.getLogger(__name__)
-KEPT = ("G-long", "G", "B")
-_KEPT_BYTES = 12_000_000
+KEPT = ("G-long", "C")
 
 
-def work(number: int, options: dict[str, Any]) -> None:
-    """One process: run after run until nothing is left or the time is over."""
-    from experiments.generalist.runs import Runner
+def train(options: dict[str, Any], end: float) -> None:
+    """One process that trains: run after run, some of them side by side."""
+    from experiments.generalist.runs import Run, Runner, side_by_side
 
-    os.environ["NUMBA_NUM_THREADS"] = "1"
-    out, end = options["out"], options["end"]
+    out: Path = options["out"]
     runner = Runner(options)
-    while time.time() < end:
-        waiting = False
-        for job in jobs():
-            if options["only"] and not any(job.name.startswith(one) for one in options["only"]):
-                continue
-            if not runner.ready(job):
-                waiting = True
-                continue
-            try:
-                (out / "taken" / job.name.replace("/", "+")).mkdir()
-            except FileExistsError:
-                continue
-            began = time.time()
-            try:
-                record = runner.run(job)
-            except Exception:  # one failed run must not cost the others
-                log.exception("%s", job.name)
-                record = {"failed": traceback.format_exc(limit=-4)}
-            record |= {
-                "name": job.name,
-                "row": job.row,
-                "seed": job.seed,
-                "kind": job.kind,
-                "wall_s": round(time.time() - began, 1),
-            }
-            file = out / "runs" / f"{job.name.replace('/', '+')}.json"
-            part = file.with_suffix(f".part{number}")
-            part.write_text(json.dumps(record))
-            part.rename(file)
-            waiting = True
-            break
-        else:
-            if not waiting:
-                return
-            time.sleep(0.5)
+    began: dict[str, float] = {}
+
+    def left() -> list[tuple[int, Job]]:
+        if time.time() > end:
+            return []
+        return [
+            (order, job)
+            for order, job in enumerate(jobs())
+            if not options["only"] or any(job.name.startswith(one) for one in options["only"])
+            if not (out / "taken" / job.name.replace("/", "+")).exists()
+        ]
+
+    def take() -> tuple[Job, Run] | None:
+        for order, job in left():
+            if runner.ready(job):
+                try:
+                    (out / "taken" / job.name.replace("/", "+")).mkdir()
+                except FileExistsError:
+                    continue
+                began[job.name] = time.time()
+                return job, runner.run(job, order)
+        return None
+
+    def ended(job: Job, result: dict[str, Any] | Exception) -> None:
+        if isinstance(result, Exception):
+            log.error("%s", job.name, exc_info=result)
+            result = {"failed": "".join(traceback.format_exception(result)[-4:])}
+        record = result | {
+            "name": job.name,
+            "row": job.row,
+            "seed": job.seed,
+            "kind": job.kind,
+            "wall_s": round(time.time() - began[job.name], 1),
+        }
+        file = out / "runs" / f"{job.name.replace('/', '+')}.json"
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(record))
+        part.rename(file)
+
+    side_by_side(take, lambda: bool(left()), ended, options["slots"], runner.device)
 
 
-def unpack(known: Path, out: Path) -> None:
-    """Put runs of an earlier campaign where `work` finds them. Row A runs again, as H needs its
-    checkpoints.
-    """
-    for record in json.loads(known.read_text())["runs"]:
-        name = record["name"].replace("/", "+")
-        file = out / "runs" / f"{name}.json"
-        if record["kind"] != "reference" and record["row"] != "A" and not file.exists():
-            file.write_text(json.dumps(record))
-            (out / "taken" / name).mkdir(exist_ok=True)
+def judge(options: dict[str, Any], end: float) -> None:
+    """One process that judges."""
+    from experiments.generalist.judging import judge_all
+
+    judge_all(options, end)
 
 
 def keep_best(out: Path, checkpoints: Path) -> None:
-    """Copy the best seed of each kept row to OUT, as far as there is room."""
-    room = _KEPT_BYTES
+    """Copy the best seed of each kept row to OUT, by the loss on validation samples."""
     for row in KEPT:
         best: tuple[float, Path] | None = None
         for file in sorted((out / "runs").glob(f"{row}+*.json")):
@@ -99,12 +98,7 @@ def keep_best(out: Path, checkpoints: Path) -> None:
                 best = min(best or (float("inf"), folder), (record["best_loss"], folder))
         if best is None:
             continue
-        size = sum(one.stat().st_size for one in best[1].iterdir())
         target = out / "checkpoints" / row
-        if size > room:
-            shutil.rmtree(target, ignore_errors=True)
-            continue
-        room -= size
         stamp = target / "from"
         if not stamp.exists() or stamp.read_text() != str(best[1]):
             shutil.rmtree(target, ignore_errors=True)
@@ -119,14 +113,11 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--abr", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", type=float, default=20.0, show_default=True)
-@click.option("--processes", type=int, default=8, show_default=True)
+@click.option("--trainers", type=int, default=2, show_default=True, help="Processes.")
+@click.option("--slots", type=int, default=4, show_default=True, help="Trainings of each.")
+@click.option("--judges", type=int, default=6, show_default=True, help="Processes.")
 @click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
-@click.option(
-    "--known",
-    type=click.Path(exists=True, path_type=Path),
-    help="A file of `results.py --save`: its runs are not run again.",
-)
 @click.option("--only", default="", help="Names of runs begin so; separated by commas.")
 def main(
     data: Path,
@@ -135,20 +126,21 @@ def main(
     abr: Path,
     profiles: Path,
     minutes: float,
-    processes: int,
+    trainers: int,
+    slots: int,
+    judges: int,
     cpu: bool,
     tiny: bool,
-    known: Path | None,
     only: str,
 ) -> None:
     """Run what is not there yet."""
+    Queue(out)
     for name in ("runs", "taken", "checkpoints"):
         (out / name).mkdir(parents=True, exist_ok=True)
     for stale in (out / "taken").iterdir():
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
-    if known is not None:
-        unpack(known, out)
+    (out / "trained").unlink(missing_ok=True)
     now = time.time()
     end = now + 60 * minutes
     options: dict[str, Any] = {
@@ -158,31 +150,40 @@ def main(
         "profiles": profiles,
         "checkpoints": checkpoints,
         "plan": TINY if tiny else CPU if cpu else Plan(),
-        "end": end,
+        "slots": slots,
         # Whatever happened to the search for learning rates, the rows begin then.
-        "rates_by": now + (0.0 if tiny else 200.0),
+        "rates_by": now + (0.0 if tiny else 240.0),
         "only": [one for one in only.split(",") if one],
     }
+    os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=work, args=(number, options), daemon=True)
-        for number in range(processes)
+    # What is trained last must still be judged.
+    training = [
+        context.Process(target=train, args=(options, end - 8 * minutes), daemon=True)
+        for _ in range(trainers)
     ]
-    for worker in workers:
-        worker.start()
+    judging = [context.Process(target=judge, args=(options, end)) for _ in range(judges)]
+    for process in [*training, *judging]:
+        process.start()
     told = 0.0
-    while any(worker.is_alive() for worker in workers) and time.time() < end + 20:
+    while any(one.is_alive() for one in [*training, *judging]) and time.time() < end + 10:
         time.sleep(1.0)
+        if not any(one.is_alive() for one in training):
+            (out / "trained").touch()
         if time.time() - told > 15:
             told = time.time()
             keep_best(out, checkpoints)
             done = {one.stem for one in (out / "runs").glob("*.json")}
             running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
-            click.echo(f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs())} {running}")
-    for worker in workers:
-        if worker.is_alive():
-            worker.terminate()
-        worker.join(5)
+            judged, waiting = (len(list((out / x).iterdir())) for x in ("judged", "waiting"))
+            click.echo(
+                f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs())} runs, {judged} judged, "
+                f"{waiting} waiting; {' '.join(running)}"
+            )
+    for process in [*training, *judging]:
+        if process.is_alive():
+            process.terminate()
+        process.join(5)
     keep_best(out, checkpoints)
     click.echo(f"{len(list((out / 'runs').glob('*.json')))} runs")
 

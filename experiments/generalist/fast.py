@@ -2,22 +2,27 @@
 all tasks, and on CUDA the whole gradient as one graph.
 
 The objective, the schedule, the optimiser and the settings are those of
-`policy.training.mixture`. Sequences of all tasks are padded at their end, which causal models do
-not see, so that one pass serves them. A step costs one launch then; without a graph an LLM of
-eight blocks is bound by launches, at a tenth of the speed.
+`policy.training.mixture`. One pass serves the sequences of all tasks: a language model has them in
+one row, a small transformer padded at their end, which causal models do not see. A step costs one
+launch then; without a graph an LLM of eight blocks is bound by launches, at a tenth of the speed.
+Trainings are generators that pause after each step, so that one process does several side by side,
+each on a stream of its own.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from experiments.generalist.lean import Lean, make_lean
 from experiments.generalist.resident import Resident, loss_on
 from policy.model.backbone import LlmBackbone
 from policy.model.joint import JointModel
@@ -27,6 +32,8 @@ from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.data import batch_sizes
 
 State = Mapping[str, Tensor]
+LEAN: WeakKeyDictionary[nn.Module, Lean] = WeakKeyDictionary()
+"""Of each language model that `build` made, its pass of several sequences in one row."""
 
 
 @dataclass
@@ -41,6 +48,7 @@ class Trained:
     captured: bool = False
     not_captured: str = ""
     curve: list[dict[str, float]] = field(default_factory=list)
+    gradients: Gradients | None = None
 
 
 def state_of(model: JointModel) -> dict[str, Tensor]:
@@ -61,29 +69,8 @@ def build(
                 if name in start:
                     value.copy_(start[name])
     if isinstance(model.backbone, LlmBackbone):
-        _lean(model.backbone)
+        LEAN[model.backbone] = make_lean(model.backbone)
     return model
-
-
-def _lean(backbone: LlmBackbone) -> None:
-    """Let the backbone call its blocks one after the other. Transformers' own pass looks at masks
-    and positions on the processor, which no graph can hold.
-    """
-    peft = hasattr(backbone.llm, "peft_config")
-    llm: Any = backbone.llm.base_model.model if peft else backbone.llm
-    places: dict[int, Tensor] = {}
-
-    def forward(tokens: Tensor, positions: int = 1) -> Tensor:
-        length = tokens.shape[1]
-        if length not in places:
-            places[length] = torch.arange(length, device=tokens.device)[None]
-        turned = llm.rotary_emb(tokens, position_ids=places[length])
-        for block in llm.layers:
-            tokens = block(tokens, attention_mask=None, position_embeddings=turned, use_cache=False)
-        out: Tensor = llm.norm(tokens)
-        return out[:, -positions:]
-
-    backbone.forward = forward  # type: ignore[method-assign]
 
 
 class Gradients:
@@ -112,6 +99,11 @@ class Gradients:
         self.failed = ""
         self._apart = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
 
+    @property
+    def captured(self) -> bool:
+        """Whether a step is one launch."""
+        return self._graph is not None
+
     def run(self) -> None:
         """For the samples of `rows`; the loss is added to `total`."""
         if self._graph is None:
@@ -135,7 +127,7 @@ class Gradients:
             norm = self._norm()
             self._eager()
             again = self._norm()
-            # Dropout differs between the two.
+            # Small transformers have dropout, which differs between the two.
             if not 0.3 < (norm + 1e-9) / (again + 1e-9) < 3.0:
                 self.failed = f"norms of gradients {norm:g} and {again:g}"
                 return False
@@ -171,44 +163,73 @@ class Gradients:
         models = self._model.models
         if self._apart or len(inputs) == 1:
             return {name: models[name](one) for name, one in inputs.items()}
-        backbone = self._model.backbone
         tokens = {name: models[name].encoder(one) for name, one in inputs.items()}
+        parts = self._in_rows(tokens) if self._packs(tokens) else self._padded(tokens)
+        return {
+            name: models[name].head(part[:, -models[name].positions :].float(), inputs[name])
+            for name, part in parts.items()
+        }
+
+    def _packs(self, tokens: Mapping[str, Tensor]) -> bool:
+        return self._model.backbone in LEAN and len({len(one) for one in tokens.values()}) == 1
+
+    def _in_rows(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        backbone = self._model.backbone
+        lengths = tuple(one.shape[1] for one in tokens.values())
+        row = torch.cat([one.to(backbone.dtype) for one in tokens.values()], dim=1)
+        vectors = LEAN[backbone](row, lengths).split(lengths, dim=1)
+        return dict(zip(tokens, vectors, strict=True))
+
+    def _padded(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        backbone = self._model.backbone
         longest = max(one.shape[1] for one in tokens.values())
         padded = [
             torch.nn.functional.pad(one.to(backbone.dtype), (0, 0, 0, longest - one.shape[1]))
             for one in tokens.values()
         ]
-        vectors = backbone(torch.cat(padded), longest)
-        parts = vectors.split([len(one) for one in padded])
-        found = {}
-        for (name, one), part in zip(tokens.items(), parts, strict=True):
-            length, read = one.shape[1], models[name].positions
-            found[name] = models[name].head(part[:, length - read : length].float(), inputs[name])
-        return found
+        parts = backbone(torch.cat(padded), longest).split([len(one) for one in padded])
+        return {
+            name: part[:, : one.shape[1]]
+            for (name, one), part in zip(tokens.items(), parts, strict=True)
+        }
 
 
 def train_fast(
+    model: JointModel, config: MixtureConfig, seed: int, data: Mapping[str, Resident]
+) -> Trained:
+    """`training`, to its end."""
+    steps = training(model, config, seed, data)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+
+
+def training(
     model: JointModel,
     config: MixtureConfig,
     seed: int,
     data: Mapping[str, Resident],
     *,
     limit_s: float = 1e9,
-    wanted: Callable[[str], bool] = lambda name: True,
-) -> Trained:
-    """Train to the last step or for `limit_s`; the model then has its best weights, in eval mode.
+    gradients: Gradients | None = None,
+    rows: Mapping[str, NDArray[np.int64]] | None = None,
+) -> Generator[None, None, Trained]:
+    """Train to the last step or for `limit_s`, pausing after each; the model then has its best
+    weights, in eval mode.
 
-    `wanted`: names of parameters that are trained.
+    `gradients`: of an earlier training of this model, whose graph is used again. `rows`: the
+    training samples that are drawn, of tasks that do not use all.
     """
     began = time.monotonic()
     all_learned = model.trained_parameters()
     kept = {
         name: value
         for name, value in all_learned.items()
-        if wanted(name) and (config.train_backbone or not name.startswith("backbone."))
+        if config.train_backbone or not name.startswith("backbone.")
     }
-    for name, value in all_learned.items():
-        value.requires_grad_(name in kept)
     device = next(model.parameters()).device
     cuda = device.type == "cuda"
     lengths = {name: len(one.sides["train"]) for name, one in data.items()}
@@ -216,27 +237,33 @@ def train_fast(
     weights = {name: length**power for name, length in lengths.items()}
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
     sizes = {name: min(size, lengths[name]) for name, size in batch_sizes(shares, config).items()}
-    batches = {
-        name: Batches(size, lengths[name], [seed, *name.encode()]) for name, size in sizes.items()
+    drawn = {
+        name: _drawn(name, size, lengths[name], seed, config, (rows or {}).get(name), device)
+        for name, size in sizes.items()
     }
     model.train()
-    gradients = Gradients(model, config, data, sizes, shares)
-    # Rows of real samples, for the comparison in `capture`.
-    _draw(gradients, batches, 1)
-    # cuDNN's GRU cannot be replayed from a graph.
-    result = Trained(model, captured=cuda and config.model.kind != "gru" and gradients.capture())
-    result.not_captured = gradients.failed
+    result = Trained(model)
+    if gradients is None:
+        gradients = Gradients(model, config, data, sizes, shares)
+        for name, one in drawn.items():
+            gradients.rows[name].copy_(one[0])  # real samples for the comparison in `capture`
+        # cuDNN's GRU cannot be replayed from a graph.
+        if cuda and config.model.kind != "gru":
+            gradients.capture()
+    result.captured, result.not_captured = gradients.captured, gradients.failed
     optimiser = torch.optim.AdamW(
         kept.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=cuda
     )
     autocast = torch.bfloat16 if cuda else None
     best = {name: value.detach().clone() for name, value in kept.items()}
+    gradients.total.zero_()
     for step in range(1, config.max_steps + 1):
         if step == 1 or (step - 1) % config.evaluate_every == 0:
             model.train()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(config, step)
-        _draw(gradients, batches, step)
+        for name, one in drawn.items():
+            gradients.rows[name].copy_(one[step - 1])
         gradients.run()
         torch.nn.utils.clip_grad_norm_(list(kept.values()), config.clip, foreach=True)
         optimiser.step()
@@ -258,20 +285,27 @@ def train_fast(
         result.steps = step
         if over:
             break
+        yield
     with torch.no_grad():
         for name, kept_best in best.items():
             kept[name].copy_(kept_best)
-    for value in all_learned.values():
-        value.grad = None
-        value.requires_grad_(True)
     model.eval()
+    result.gradients = gradients
     result.wall_s = time.monotonic() - began
     return result
 
 
-def _draw(gradients: Gradients, batches: Mapping[str, Batches], step: int) -> None:
-    for name, one in batches.items():
-        rows = torch.from_numpy(one.at(step))
-        if gradients.device.type == "cuda":
-            rows = rows.pin_memory()
-        gradients.rows[name].copy_(rows, non_blocking=True)
+def _drawn(
+    name: str,
+    size: int,
+    length: int,
+    seed: int,
+    config: MixtureConfig,
+    rows: NDArray[np.int64] | None,
+    device: torch.device,
+) -> Tensor:
+    """The rows of all steps [steps, size]. Fewer samples than a batch has come more than once."""
+    count = length if rows is None else len(rows)
+    batches = Batches(min(size, count), count, [seed, *name.encode()])
+    table = np.stack([np.resize(batches.at(step + 1), size) for step in range(config.max_steps)])
+    return torch.from_numpy(table if rows is None else rows[table]).to(device)

@@ -40,7 +40,7 @@ from policy.tasks.abr.session import start as start_sessions
 from policy.tasks.abr.video import read_video
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.play import play as play_cluster
-from policy.tasks.cjs.workload import workload
+from policy.tasks.cjs.workload import as_live, workload
 from policy.tasks.congestion.simulator import Controller, PolicyController
 
 Floats = NDArray[np.float64]
@@ -69,15 +69,17 @@ def on_links(
     return dict(zip(names, score.reshape(len(names), -1).mean(axis=1).tolist(), strict=True))
 
 
-def abr(folder: Path, shared: Path, limit: int, device: str = "cpu") -> dict[str, float]:
-    """QoE a chunk by test recording, the mean over its traces and videos."""
-    return on_recordings(ModelAbr(load_model(folder, device, task="abr")), shared, limit)
+def abr(
+    folder: Path, shared: Path, limit: int, device: str = "cpu", side: str = "test"
+) -> dict[str, float]:
+    """QoE a chunk by recording, the mean over its traces and videos."""
+    return on_recordings(ModelAbr(load_model(folder, device, task="abr")), shared, limit, side)
 
 
-def on_recordings(policy: Abr, shared: Path, limit: int) -> dict[str, float]:
+def on_recordings(policy: Abr, shared: Path, limit: int, side: str = "test") -> dict[str, float]:
     """The same of any policy."""
     found: dict[str, list[float]] = {}
-    mine = recordings(shared, "test")
+    mine = recordings(shared, side)
     kept = sorted({one.recording for one in mine})[:limit]
     mine = [one for one in mine if one.recording in kept]
     for name in VIDEOS:
@@ -89,23 +91,32 @@ def on_recordings(policy: Abr, shared: Path, limit: int) -> dict[str, float]:
 
 
 def cjs(
-    folder: Path, profiles: Path, sequences: int, jobs: int = 20, device: str = "cpu"
+    folder: Path,
+    profiles: Path | None,
+    sequences: int,
+    jobs: int = 20,
+    device: str = "cpu",
+    live: bool = False,
 ) -> dict[str, float]:
     """Mean completion time in s by sequence."""
     model, _ = checkpoint.load(folder, task="cjs")
     return on_clusters(
-        lambda clusters: play_cluster(model, clusters, device), profiles, sequences, jobs
+        lambda clusters: play_cluster(model, clusters, device), profiles, sequences, jobs, live
     )
 
 
 def on_clusters(
     play: Callable[[list[ClusterEnvironment]], Sequence[NDArray[Any]]],
-    profiles: Path,
+    profiles: Path | None,
     sequences: int,
     jobs: int = 20,
+    live: bool = False,
 ) -> dict[str, float]:
-    """The same of what gives completion times in ms [jobs] of each cluster."""
+    """The same of what gives completion times in ms [jobs] of each cluster. profiles: None for
+    generated jobs; live: on small clusters.
+    """
     load = workload(profiles, "test")
+    load = as_live(load) if live else load
     clusters = [load.environment(number, jobs) for number in range(sequences)]
     return {str(number): float(times.mean()) / 1e3 for number, times in enumerate(play(clusters))}
 

@@ -18,13 +18,38 @@ LABELS = {"congestion": "congestion", "abr": "streaming", "cjs": "scheduling"}
 
 def load(source: Path) -> Runs:
     """The runs that ended, by name: of a campaign's folder, or of one file that holds them all."""
-    if source.is_dir():
-        records = [
-            json.loads(file.read_text()) for file in sorted((source / "runs").glob("*.json"))
-        ]
-    else:
+    if source.is_file():
         records = json.loads(source.read_text())["runs"]
-    return {record["name"]: record for record in records if "failed" not in record}
+        return {record["name"]: record for record in records}
+    records = [
+        json.loads(file.read_text())
+        for folder in ("runs", "references")
+        for file in sorted((source / folder).glob("*.json"))
+    ]
+    runs = {record["name"]: record for record in records if "failed" not in record}
+    for file in sorted((source / "judged").glob("*.json")):
+        judged = json.loads(file.read_text())
+        if judged["run"] in runs and "failed" not in judged["found"]:
+            _add(runs[judged["run"]], judged)
+    return runs
+
+
+def _add(run: dict[str, Any], judged: dict[str, Any]) -> None:
+    """Put what was found out of a checkpoint into its run, or into the point of its curve."""
+    found, part, left = judged["found"], judged["part"], run.get("left")
+    if judged["point"] is None:
+        if part == "look":
+            run |= {key: value for key, value in found.items() if key != "s"}
+        else:
+            run.setdefault("closed", {})[part] = found
+        return
+    share, way = judged["point"]
+    (point,) = (one for one in run["points"] if (one["share"], one["way"]) == (share, way))
+    if part == "look":
+        point |= {side: found["losses"][side][left] for side in ("validation", "test")}
+        point["measure"] = found["measures"][left]
+    else:
+        point["closed"] = found["units"]
 
 
 def seeds_of(runs: Runs, row: str, task: str) -> dict[int, dict[str, Any]]:
@@ -33,6 +58,7 @@ def seeds_of(runs: Runs, row: str, task: str) -> dict[int, dict[str, Any]]:
         record["seed"]: record
         for name, record in runs.items()
         if name.split("/")[0] in (row, f"{row}-{task}") and task in record.get("tasks", ())
+        if record["kind"] != "few"
     }
 
 

@@ -7,7 +7,7 @@ a loss of 1. Encoders and backbone are what the training on answers begins with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,8 @@ def pairs(task: str, side: Side, batch: Tensor | None = None) -> tuple[Tensor, T
 
 def pretrain(
     model: JointModel, config: MixtureConfig, seed: int, data: Mapping[str, Resident]
-) -> list[dict[str, float]]:
-    """Train encoders and backbone; returns the course of the losses."""
+) -> Generator[None, None, list[dict[str, float]]]:
+    """Train encoders and backbone, pausing after each step; returns the course of the losses."""
     device = next(model.parameters()).device
     known = {name: pairs(name, one.sides["train"]) for name, one in data.items()}
     ends = nn.ModuleDict(
@@ -77,6 +77,7 @@ def pretrain(
         optimiser.step()
         if step % config.evaluate_every == 0 or step == config.max_steps:
             curve.append({"step": step} | {name: float(one) for name, one in losses.items()})
+        yield
     model.zero_grad(set_to_none=True)
     return curve
 

@@ -4,30 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from experiments.generalist.families import FAMILIES
 from experiments.generalist.rows import ROWS, TASKS
 
-LEFT_SHARES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-RATES = (5e-4, 1.5e-3, 5e-3)
+RATES = {
+    "B": (7e-4, 1.5e-3, 3e-3),
+    "C": (1.5e-3, 4e-3),
+    "E": (7e-4, 1.5e-3),
+    "G": (1.5e-3, 4e-3),
+}
+"""Searched, by group of rows; where one value is given it was found before."""
+FIXED_RATES = {"E-all": 5e-4}
 RATE_SEED = 100
 """No other run has it."""
+CLOSED = {
+    "congestion": ("congestion",),
+    "abr": ("abr", "abr-validation"),
+    "cjs": ("cjs",),
+}
+"""Closed loops of a row, by task; that on validation recordings chooses what ships."""
+OTHER_CLUSTERS = ("cjs-generated", "cjs-live")
+JUDGED_SHARES = {
+    "all": (0.003, 0.01, 0.03, 0.1, 1.0),
+    "scratch": (0.01, 0.03, 0.1, 1.0),
+    "ends": (0.03, 1.0),
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large everything is. `small`: a smaller graph network; `tested`: of each split so many
-    samples at most.
+    """How large everything is. `few_before`: steps on the other tasks before one that was left
+    out; `scale_steps`: of models of other sizes; `small`: a smaller graph network; `tested`: of
+    each split so many samples at most.
     """
 
-    steps: int = 800
-    rate_steps: int = 250
+    steps: int = 2000
+    rate_steps: int = 1000
+    few_before: int = 800
     few_steps: int = 200
-    long: int = 8
+    scale_steps: int = 800
+    long: int = 4
     batch: int = 64
-    validation: int = 2048
-    limit_s: float = 200.0
+    evaluations: int = 8
+    validation: int = 1024
+    limit_s: float = 300.0
     sequences: int = 50
     units: int = 60
-    shares: tuple[float, ...] = LEFT_SHARES
+    shares: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    noise_shares: tuple[float, ...] = (0.01, 0.03, 0.1)
     small: bool = False
     tested: int | None = None
 
@@ -35,7 +59,9 @@ class Plan:
 CPU = Plan(
     steps=300,
     rate_steps=150,
+    few_before=300,
     few_steps=100,
+    scale_steps=100,
     batch=32,
     validation=256,
     shares=(0.01, 0.1, 1.0),
@@ -45,12 +71,17 @@ CPU = Plan(
 TINY = Plan(
     steps=4,
     rate_steps=2,
+    few_before=2,
     few_steps=2,
+    scale_steps=2,
     long=2,
     batch=4,
+    evaluations=2,
     validation=32,
     sequences=1,
     units=1,
+    shares=(0.01, 1.0),
+    noise_shares=(0.01,),
     small=True,
     tested=64,
 )
@@ -58,7 +89,9 @@ TINY = Plan(
 
 @dataclass(frozen=True)
 class Job:
-    """One run. `group`: whose learning rate it uses; `needs`: runs that come before."""
+    """One run. `group`: whose learning rate it uses; `needs`: runs that come before; `family`: of
+    whose samples alone it learns.
+    """
 
     name: str
     kind: str
@@ -69,6 +102,7 @@ class Job:
     judged: bool = False
     left: str = ""
     noise: bool = False
+    family: str = ""
     needs: tuple[str, ...] = field(default=())
 
     @property
@@ -81,55 +115,83 @@ class Job:
         return "E" if self.row.startswith("E") else "B"
 
 
-def jobs() -> list[Job]:
-    """All runs, the most important first."""
-    found = [
-        Job(f"rate-{row}-{rate:g}", "rate", row, RATE_SEED, rate=rate)
-        for row in ("B", "G", "E", "C", "E-all")
-        for rate in RATES
+def rows(name: str, seed: int, judged: bool = True) -> list[Job]:
+    """A row's runs of one seed: one, or one for each task."""
+    groups = [(task,) for task in TASKS] if ROWS[name].alone else [TASKS]
+    return [
+        Job(
+            f"{name}-{tasks[0]}/{seed}" if ROWS[name].alone else f"{name}/{seed}",
+            "row",
+            name,
+            seed,
+            tasks,
+            judged=judged,
+        )
+        for tasks in groups
     ]
 
-    def rows(name: str, seeds: tuple[int, ...], judged: bool = False) -> None:
-        groups = [(task,) for task in TASKS] if ROWS[name].alone else [TASKS]
-        for seed in seeds:
-            for tasks in groups:
-                label = f"{name}-{tasks[0]}" if ROWS[name].alone else name
-                found.append(Job(f"{label}/{seed}", "row", name, seed, tasks, judged=judged))
 
-    def few(name: str, seeds: tuple[int, ...], noise: bool = False) -> None:
-        found.extend(
-            Job(
-                f"few-{name}@{left}{'-noise' * noise}/{seed}",
-                "few",
-                name,
-                seed,
-                left=left,
-                noise=noise,
-            )
-            for seed in seeds
-            for left in TASKS
+def few(name: str, seed: int, noise: bool = False) -> list[Job]:
+    """Each task left out, and then learned from few samples."""
+    return [
+        Job(
+            f"few-{name}@{left}{'-noise' * noise}/{seed}",
+            "few",
+            name,
+            seed,
+            left=left,
+            noise=noise,
+            judged=not noise,
         )
+        for left in TASKS
+    ]
 
-    def merged(seed: int) -> Job:
-        needs = tuple(f"A-{task}/{seed}" for task in TASKS)
-        return Job(f"H/{seed}", "merge", "A", seed, judged=True, needs=needs)
 
-    # Short runs of small models first, so that a host that is taken away leaves whole tables.
-    for name in ("G", "F", "I", "G-no-token", "F-gru", "G-root"):
-        rows(name, (0, 1, 2), judged=name in ("G", "F", "I"))
+def families(seed: int) -> list[Job]:
+    """A small specialist for each family of each task's sources, and for all of them."""
+    return [
+        Job(f"family-{task}-{family}/{seed}", "family", "F", seed, (task,), judged=True,
+            family=family)
+        for task in TASKS
+        for family in FAMILIES[task]
+    ]  # fmt: skip
+
+
+def merged(seed: int) -> Job:
+    """H: the specialists of row A in one, without training."""
+    needs = tuple(f"A-{task}/{seed}" for task in TASKS)
+    return Job(f"H/{seed}", "merge", "A", seed, judged=True, needs=needs)
+
+
+def jobs() -> list[Job]:
+    """All runs, the most important first: seeds one after the other, so that a host that is taken
+    away leaves whole tables.
+    """
+    found = [
+        Job(f"rate-{row}-{rate:g}", "rate", row, RATE_SEED, rate=rate)
+        for row, rates in RATES.items()
+        for rate in rates
+    ]
     for seed in (0, 1, 2):
-        few("G", (seed,))
-        few("G", (seed,), noise=True)
-    for name in ("B", "A", "E", "G-long", "F-long"):
-        rows(name, (0, 1, 2), judged=True)
+        for name in ("B", "G-long", "F-long", "C", "G", "F", "A", "E"):
+            found += rows(name, seed)
     for seed in (0, 1, 2):
-        found.append(merged(seed))
-        few("B", (seed,))
-        few("E", (seed,))
-        for name in ("C", "D", "E-all", "B-no-token", "B-4", "E-4", "B-16", "E-16", "B-30", "E-30"):
-            rows(name, (seed,), judged=name == "E-all")
-        few("B", (seed,), noise=True)
-    for name in ("G", "F", "G-long", "I", "F-gru"):
-        rows(name, (3, 4))
-    few("G", (3, 4))
+        found += few("G", seed) + few("B", seed)
+    for seed in (0, 1, 2):
+        found += families(seed)
+    for seed in (3, 4):
+        for name in ("G-long", "F-long", "B", "G", "F", "C"):
+            found += rows(name, seed)
+    for seed in (0, 1, 2):
+        found += few("E", seed)
+    for seed in (0, 1, 2):
+        for name in ("B-4", "E-4", "B-8", "E-8", "B-16", "E-16", "B-30", "E-30"):
+            found += rows(name, seed)
+    for seed in (0, 1, 2):
+        found += [merged(seed), *rows("I", seed), *rows("D", seed)]
+        found += few("G", seed, noise=True) + rows("G-no-token", seed) + rows("B-no-token", seed)
+    for seed in (3, 4):
+        found += rows("A", seed) + rows("E", seed) + few("G", seed)
+    for seed in (0, 1, 2):
+        found += few("B", seed, noise=True) + rows("E-all", seed) + rows("G-root", seed)
     return found

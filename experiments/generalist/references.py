@@ -40,23 +40,25 @@ def main(data: Path, abr: Path, profiles: Path, out: Path, units: int, sequences
     for name in SCHEDULERS:
         play = partial(run_many, rule=rule(name), threads=1)
         plays.append((name, "cjs", partial(on_clusters, play, profiles, sequences)))
+        plays.append((name, "cjs-generated", partial(on_clusters, play, None, sequences)))
+        plays.append((name, "cjs-live", partial(on_clusters, play, profiles, sequences, live=True)))
     for name in LEVELS:
         plays.append((name, "abr", partial(on_recordings, make_policy(name), abr, units)))
     for name in RATES:
         driver = partial(controller, name, None, "cpu")
         plays.append((name, "congestion", partial(on_links, driver, data, units)))
-    for name, task, play_all in plays:
-        file = out / f"{name}+{task}.json"
+    for name, part, play_all in plays:
+        file = out / f"{name}+{part}.json"
         if file.exists():
             continue
         found = play_all()
         record = {
-            "name": f"{name}/{task}",
+            "name": f"{name}/{part}",
             "row": name,
             "seed": 0,
             "kind": "reference",
-            "tasks": [task],
-            "closed": {task: {"units": found}},
+            "tasks": [part.split("-")[0]],
+            "closed": {part: {"units": found}},
         }
         file.write_text(json.dumps(record))
         click.echo(f"{name}: {sum(found.values()) / len(found):.3f}")

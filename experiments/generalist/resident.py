@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments.generalist.families import of_samples
 from policy.model.joint import JointModel
 from policy.tasks.base import Arrays, Samples, Split
 from policy.training.mixture.config import MixtureConfig
@@ -30,6 +32,7 @@ class Side:
     inputs: Tensors
     targets: Tensors
     units: NDArray[np.int64]
+    families: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.units)
@@ -45,7 +48,8 @@ class Side:
         own, other = (
             torch.from_numpy(x).to(device) for x in (rows, answers if answers is not None else rows)
         )
-        return Side(self.at(own)[0], self.at(other)[1], self.units[rows])
+        families = None if self.families is None else self.families[rows]
+        return Side(self.at(own)[0], self.at(other)[1], self.units[rows], families)
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ class Resident:
         return Resident({**self.sides, "train": side}, self.constant_loss)
 
 
-def resident(task: str, data: TaskData, device: torch.device) -> Resident:
-    """All samples of a task on the device."""
+def resident(task: str, data: TaskData, device: torch.device, folder: Path) -> Resident:
+    """All samples of a task, which lie in `folder`, on the device."""
     sides: dict[Split, Side] = {}
     parts: tuple[tuple[Split, Samples], ...] = (
         ("train", data.train),
@@ -74,7 +78,9 @@ def resident(task: str, data: TaskData, device: torch.device) -> Resident:
             {key: torch.from_numpy(value).to(device) for key, value in arrays.items()}
             for arrays in (inputs, targets)
         ]
-        sides[name] = Side(tensors[0], tensors[1], _units(task, samples))
+        sides[name] = Side(
+            tensors[0], tensors[1], _units(task, samples), of_samples(task, samples, folder / name)
+        )
     return Resident(sides, data.constant_loss)
 
 
@@ -93,7 +99,7 @@ def _units(task: str, samples: Samples) -> NDArray[np.int64]:
     if task == "congestion":
         found = known["_start"]
     elif task == "cjs":
-        found = known["_arrays"]["sequence"]
+        found = known["_arrays"]["sequence"][known["_rows"]]
     else:
         batch = known["_arrays"]["batch"]
         places = np.concatenate([np.arange(n) for n in np.unique(batch, return_counts=True)[1]])

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from experiments.generalist.few_shot import few_at, few_figure, few_table
+from experiments.generalist.few_shot import NOISE_SHARES, few_at, few_closed, few_figure, few_table
+from experiments.generalist.matrix import matrix
 from experiments.generalist.measured import load
 from experiments.generalist.scale import scale_figure, scale_table
 from experiments.generalist.tables import (
@@ -69,6 +70,9 @@ def main(source: Path, out: Path, save: Path | None) -> None:
         ("Differences", comparisons(runs, PAIRS)),
         ("Scale", scale_table(runs)),
         ("Few-shot, mean height", few_table(runs)),
+        ("Few-shot, mean height at the controls' shares", few_table(runs, NOISE_SHARES)),
+        ("Few-shot, closed loop", few_closed(runs, (0.003, 0.01, 0.03, 0.1, 1.0))),
+        ("Families", matrix(runs)),
         ("Few-shot", few_at(runs, (0.003, 0.01, 0.03, 0.1, 0.3, 1.0))),
         ("Tokens", exchanged_table(runs)),
     ):

@@ -21,7 +21,7 @@ from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.run import train
 
 TASKS = ("congestion", "abr", "cjs")
-_LLM: dict[str, Any] = {"kind": "nioka", "backbone": {"layers": 8}}
+_LLM: dict[str, Any] = {"kind": "nioka", "backbone": {"layers": 8, "lora": {"dropout": 0.0}}}
 _SMALL: dict[str, Any] = {"kind": "transformer"}
 """Two layers of 128: 0.4 million parameters in the backbone."""
 
@@ -44,7 +44,10 @@ ROWS = {
     "A": Row("three LLM specialists", _LLM, alone=True),
     "B": Row("LLM, shared LoRA", _LLM),
     "C": Row("frozen LLM, encoders and heads alone", _llm(lora={"rank": 0})),
-    "D": Row("LLM, 8 shared and 8 for each task", _llm(lora={"rank": 8, "rank_per_task": 8})),
+    "D": Row(
+        "LLM, 8 shared and 8 for each task",
+        _llm(lora={"rank": 8, "rank_per_task": 8, "dropout": 0.0}),
+    ),
     "E": Row("random twin of B", _llm(pretrained=False)),
     "E-all": Row(
         "random twin, all weights trained",
@@ -54,15 +57,15 @@ ROWS = {
     "F-gru": Row("three GRU specialists", {"kind": "gru"}, alone=True),
     "G": Row("small joint transformer", _SMALL),
     "G-root": Row("G, shares as the root of the samples", _SMALL, settings={"shares": "root"}),
-    "G-long": Row("G, eight times the steps", _SMALL),
-    "F-long": Row("F, eight times the steps", _SMALL, alone=True),
+    "G-long": Row("G, four times the steps", _SMALL),
+    "F-long": Row("F, four times the steps", _SMALL, alone=True),
     "I": Row("G that first learned the next state", _SMALL),
     "B-no-token": Row("B without task tokens", _LLM | {"task_token": False}),
     "G-no-token": Row("G without task tokens", _SMALL | {"task_token": False}),
-    **{f"B-{n}": Row(f"B with {n} blocks", _llm(layers=n)) for n in (4, 16, 30)},
+    **{f"B-{n}": Row(f"B with {n} blocks", _llm(layers=n)) for n in (4, 8, 16, 30)},
     **{
         f"E-{n}": Row(f"random twin of B-{n}", _llm(layers=n, pretrained=False))
-        for n in (4, 16, 30)
+        for n in (4, 8, 16, 30)
     },
 }
 _GPU: dict[str, Any] = {

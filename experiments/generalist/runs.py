@@ -1,32 +1,47 @@
-"""One run of `campaign.py`: a row, a learning rate, a few-shot curve or a merge."""
+"""One run of `campaign.py`: a row, a learning rate, a few-shot curve, a family or a merge.
+
+Runs are generators that pause after each step of training; they write checkpoints and leave it to
+others to judge them.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from experiments.generalist import judge, look
-from experiments.generalist.fast import State, build, state_of, train_fast
+from experiments.generalist.families import ALL
+from experiments.generalist.fast import Gradients, build, state_of, training
 from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
-from experiments.generalist.plan import RATES, TINY, Job, Plan
-from experiments.generalist.records import course, exchanged, rounded
-from experiments.generalist.resident import Resident, loss_on, outputs, resident
-from experiments.generalist.rows import ROWS, TASKS, config_of
-from experiments.generalist.samples import fewer, fewer_held, shuffled
+from experiments.generalist.plan import (
+    CLOSED,
+    FIXED_RATES,
+    JUDGED_SHARES,
+    OTHER_CLUSTERS,
+    RATES,
+    Job,
+    Plan,
+)
+from experiments.generalist.queue import Item, Queue
+from experiments.generalist.records import course, rounded
+from experiments.generalist.resident import Resident, loss_on
+from experiments.generalist.rows import TASKS
+from experiments.generalist.samples import few_rows, shuffled
+from experiments.generalist.settings import load_data, settings_of
 from policy.model import joint_checkpoint
 from policy.model.joint import JointModel
 from policy.model.merge import merge
 from policy.training.mixture.config import MixtureConfig
-from policy.training.mixture.data import open_datasets, task_data
 
 _DEFAULT_RATE = 1.5e-3
+_ASK_AGAIN_S = 0.5
+Run = Generator[None, None, dict[str, Any]]
 
 
 class Runner:
@@ -41,12 +56,8 @@ class Runner:
         self._options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.autocast = torch.bfloat16 if self.device.type == "cuda" else None
-        config = self._config("G", TASKS, 0)
-        self.datasets = open_datasets(options["data"], list(TASKS))
-        data = {name: task_data(self.datasets[name], name, config) for name in TASKS}
-        self.data = {name: resident(name, one, self.device) for name, one in data.items()}
-        if self.plan.tested is not None:
-            self.data = {name: fewer_held(one, self.plan.tested) for name, one in self.data.items()}
+        self.datasets, self.data = load_data(self.plan, options["data"], self.device)
+        self._queue = Queue(self.out)
 
     def ready(self, job: Job) -> bool:
         """Whether what comes before it is there."""
@@ -54,15 +65,17 @@ class Runner:
             return False
         if job.kind in ("rate", "merge") or time.time() > self._options["rates_by"]:
             return True
-        return all(self._file(f"rate-{job.group}-{rate:g}").exists() for rate in RATES)
+        return all(
+            self._file(f"rate-{job.group}-{rate:g}").exists() for rate in RATES.get(job.group, ())
+        )
 
-    def run(self, job: Job) -> dict[str, Any]:
-        """What is recorded of it."""
+    def run(self, job: Job, order: int) -> Run:
+        """What is recorded of it. `order`: of what is judged, the least first."""
         if job.kind == "few":
-            return self._few(job)
+            return self._few(job, order)
         if job.kind == "merge":
-            return self._merge(job)
-        return self._row(job)
+            return self._merge(job, order)
+        return self._row(job, order)
 
     def _file(self, name: str) -> Path:
         return self.out / "runs" / f"{name.replace('/', '+')}.json"
@@ -70,116 +83,76 @@ class Runner:
     def _rate(self, job: Job) -> float:
         if job.rate is not None:
             return job.rate
+        if job.group in FIXED_RATES:
+            return FIXED_RATES[job.group]
         found = []
-        for rate in RATES:
+        for rate in RATES[job.group]:
             file = self._file(f"rate-{job.group}-{rate:g}")
             record = json.loads(file.read_text()) if file.exists() else {}
             found.append((record.get("best_loss", float("inf")), rate))
         best = min(found)
         return best[1] if best[0] < float("inf") else _DEFAULT_RATE
 
-    def _config(self, row: str, tasks: tuple[str, ...], seed: int, **more: Any) -> MixtureConfig:
-        plan = self.plan
-        steps = more.get("max_steps", plan.steps)
-        settings = {
-            "max_steps": steps,
-            "batch_size": plan.batch,
-            "micro_batch": plan.batch,
-            "evaluate_every": max(steps // 16, 1),
-            "evaluate_samples": plan.validation,
-            "warmup_steps": max(min(steps // 10, 200), 1),
-            "clip": 1.0,
-            **more,
-        }
-        chosen = ROWS[row]
-        if plan.steps == TINY.steps and chosen.model["kind"] == "nioka":
-            backbone = chosen.model["backbone"] | {"layers": 1}
-            chosen = replace(chosen, model=chosen.model | {"backbone": backbone})
-        return config_of(chosen, tasks, seed, plan.small, settings)
+    def _steps(self, job: Job) -> int:
+        if "-" in job.row and job.row.split("-")[1].isdigit():
+            return self.plan.scale_steps
+        steps = self.plan.rate_steps if job.kind == "rate" else self.plan.steps
+        # The rate of the small transformers is the one of their longest training.
+        long = job.row.endswith("-long") or (job.kind == "rate" and job.group == "G")
+        return steps * self.plan.long if long else steps
 
-    def _row(self, job: Job) -> dict[str, Any]:
-        plan = self.plan
-        steps = plan.rate_steps if job.kind == "rate" else plan.steps
-        if job.row.endswith("-long"):
-            steps *= plan.long
-        rate = self._rate(job)
-        config = self._config(job.row, job.tasks, job.seed, max_steps=steps, learning_rate=rate)
-        data = {name: self.data[name] for name in job.tasks}
-        model = build(config, job.seed, self.device)
-        record: dict[str, Any] = {"tasks": job.tasks, "rate": rate, "batch": plan.batch}
+    def _row(self, job: Job, order: int) -> Run:
+        rate, seed = self._rate(job), job.seed
+        config = settings_of(
+            self.plan, job.row, job.tasks, seed, max_steps=self._steps(job), learning_rate=rate
+        )
+        data = {name: self._of_family(self.data[name], job.family) for name in job.tasks}
+        model = build(config, seed, self.device)
+        record: dict[str, Any] = {"tasks": job.tasks, "rate": rate, "batch": self.plan.batch}
+        if job.family:
+            record |= {"family": job.family, "samples": len(data[job.tasks[0]].sides["train"])}
         if job.row == "I":
-            record["pretraining"] = pretrain(model, config, job.seed, data)
-        trained = train_fast(model, config, job.seed, data, limit_s=plan.limit_s)
+            record["pretraining"] = yield from pretrain(model, config, seed, data)
+        trained = yield from training(model, config, seed, data, limit_s=self.plan.limit_s)
         record |= course(trained)
-        if job.kind == "rate":
-            return record
-        record |= self._errors(model, config, data)
-        if config.model.kind == "nioka":
-            record["update"] = look.update(model)
-            with torch.autocast(self.device.type, torch.bfloat16, self.autocast is not None):
-                record["moved"] = look.moved(model, data)
-        if job.row[0] in "BEG" and hasattr(model.backbone, "forward"):
-            record["probes"] = rounded(look.probes(model, data))
-        if len(job.tasks) > 1 and config.model.task_token:
-            record["exchanged"] = exchanged(model, config, data, self.autocast)
-        if job.judged:
-            label = job.name.split("/")[0]
-            folder = self._save(model, config, label, job.seed, record)
-            record["closed"] = self._closed(folder, job.tasks)
+        if job.kind != "rate":
+            folder = self._save(model, config, job.name, job, record)
+            parts = [part for name in job.tasks for part in CLOSED[name]]
+            if job.family and "cjs" in job.tasks:
+                parts += OTHER_CLUSTERS
+            self._judge(job, order, folder, ["look", *parts])
         return record
 
-    def _errors(
-        self,
-        model: JointModel,
-        config: MixtureConfig,
-        data: dict[str, Resident],
-        by_unit: bool = True,
-    ) -> dict[str, Any]:
-        """Losses of validation and test samples, and of the task's first measure its mean by test
-        unit.
-        """
-        losses: dict[str, dict[str, float]] = {"validation": {}, "test": {}}
-        units, means = {}, {}
-        for name, one in data.items():
-            losses["validation"][name] = loss_on(
-                model, config, name, one, "validation", 1 << 30, self.autocast
-            )
-            side, task = one.sides["test"], model.models[name].task
-            output = outputs(model, name, side, self.autocast)
-            loss = task.loss(output, side.targets, config.tasks[name].loss)
-            losses["test"][name] = float(loss) / one.constant_loss
-            targets = {key: value.cpu().numpy() for key, value in side.targets.items()}
-            measures = task.measures(output.cpu().numpy(), targets)
-            means[name] = {key: float(np.mean(value)) for key, value in measures.items()}
-            value = measures[task.shown[0].name]
-            units[name] = (np.bincount(side.units, value) / np.bincount(side.units)).tolist()
-        found = {"losses": rounded(losses), "measures": rounded(means)}
-        return found | ({"units": rounded(units)} if by_unit else {})
+    @staticmethod
+    def _of_family(data: Resident, family: str) -> Resident:
+        side = data.sides["train"]
+        if family in ("", ALL) or side.families is None:
+            return data
+        rows = np.flatnonzero(side.families == family)
+        return data.with_train(side.only(rows)) if len(rows) else data
 
     def _save(
         self,
         model: JointModel,
         config: MixtureConfig,
-        label: str,
-        seed: int,
+        name: str,
+        job: Job,
         record: dict[str, Any],
     ) -> Path:
-        folder = self.checkpoints / label / str(seed) / "checkpoint"
+        folder = self.checkpoints / name / "checkpoint"
         about = {
             name: self.datasets[name].about | {"constant_loss": self.data[name].constant_loss}
             for name in config.model.tasks
         }
-        progress = {key: record[key] for key in ("best_loss", "best_step", "steps")}
         joint_checkpoint.save(
             folder,
             model,
-            card=f"# {label}, seed {seed}\n",
+            card=f"# {name}\n",
             training={
                 "datasets": about,
-                "seed": seed,
-                "losses": record["losses"],
+                "seed": job.seed,
                 "settings": config.model_dump(mode="json", exclude={"model"}),
-                "seeds": {str(seed): {"progress": progress, "test": record["measures"]}},
+                "progress": {key: record[key] for key in ("best_loss", "best_step", "steps")},
                 "trained_parameters": record["parameters"],
             },
             tasks={
@@ -189,100 +162,131 @@ class Runner:
         )
         return folder
 
-    def _closed(self, folder: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
-        """Scores in the simulators, by unit."""
-        plan, options, device = self.plan, self._options, str(self.device)
-        found: dict[str, Any] = {}
-        for name in tasks:
-            began = time.monotonic()
-            if name == "congestion":
-                units = judge.congestion(
-                    folder,
-                    options["data"],
-                    plan.units,
-                    device,
-                    1 if plan.steps == TINY.steps else 15,
-                )
-            elif name == "abr":
-                units = judge.abr(folder, options["abr"], plan.units, device)
-            else:
-                jobs = 2 if plan.steps == TINY.steps else 20
-                units = judge.cjs(folder, options["profiles"], plan.sequences, jobs, device)
-            found[name] = {"units": rounded(units), "s": round(time.monotonic() - began, 1)}
-        return found
+    def _judge(
+        self,
+        job: Job,
+        order: int,
+        folder: Path,
+        parts: list[str],
+        point: tuple[float, str] | None = None,
+    ) -> None:
+        for part in parts:
+            item = Item(order, job.name, str(folder), part, job.row, job.seed, point)
+            self._queue.put(item)
 
-    def _merge(self, job: Job) -> dict[str, Any]:
-        folders = [self.checkpoints / f"A-{task}" / str(job.seed) / "checkpoint" for task in TASKS]
-        found: dict[str, Any] = {}
+    def _merge(self, job: Job, order: int) -> Run:
+        yield
+        folders = [self.checkpoints / f"A-{task}/{job.seed}" / "checkpoint" for task in TASKS]
+        config = settings_of(self.plan, "B", TASKS, job.seed)
+        found: dict[str, float] = {}
         for weight in (1 / 3, 0.6, 1.0):
-            out = self.checkpoints / f"H-{weight:.2f}" / str(job.seed) / "checkpoint"
+            out = self.checkpoints / f"H-{weight:.2f}/{job.seed}" / "checkpoint"
             merge(folders, out, weight)
-            config = self._config("B", TASKS, job.seed)
             model, _ = joint_checkpoint.load(out, device=self.device)
-            found[f"{weight:.2f}"] = self._errors(model, config, self.data)
-        best = min(found, key=lambda key: sum(found[key]["losses"]["validation"].values()))
-        folder = self.checkpoints / f"H-{best}" / str(job.seed) / "checkpoint"
-        return {
-            "tasks": TASKS,
-            "weights": found,
-            "weight": best,
-            **found[best],
-            "closed": self._closed(folder, TASKS),
-        }
+            limit = self.plan.validation
+            found[f"{weight:.2f}"] = sum(
+                loss_on(model, config, name, one, limit=limit, autocast=self.autocast)
+                for name, one in self.data.items()
+            )
+            yield
+        best = min(found, key=lambda key: found[key])
+        folder = self.checkpoints / f"H-{best}/{job.seed}" / "checkpoint"
+        parts = [part for name in TASKS for part in CLOSED[name]]
+        self._judge(job, order, folder, ["look", *parts])
+        return {"tasks": TASKS, "weights": rounded(found), "weight": best}
 
-    def _few(self, job: Job) -> dict[str, Any]:
+    def _few(self, job: Job, order: int) -> Run:
         """A task that was left out, learned from a share of its samples, in every way."""
-        plan, left = self.plan, job.left
+        plan, left, device = self.plan, job.left, self.device
         others = tuple(task for task in TASKS if task != left)
         rate = self._rate(job)
         known = {name: self.data[name] for name in others}
         if job.noise:
             known = {name: shuffled(one, job.seed) for name, one in known.items()}
-        config = self._config(job.row, others, job.seed, learning_rate=rate)
-        before = build(config, job.seed, self.device)
-        trained = train_fast(before, config, job.seed, known, limit_s=plan.limit_s)
+        config = settings_of(
+            plan, job.row, others, job.seed, max_steps=plan.few_before, learning_rate=rate
+        )
+        before = build(config, job.seed, device)
+        trained = yield from training(before, config, job.seed, known, limit_s=plan.limit_s)
         start = {
             name: value for name, value in state_of(before).items() if name.startswith("backbone.")
         }
-        record: dict[str, Any] = {
-            "left": left,
-            "noise": job.noise,
-            "rate": rate,
-            "before": course(trained),
-        }
+        record: dict[str, Any] = {"left": left, "noise": job.noise, "rate": rate}
+        record["before"] = course(trained)
         del before, trained
-        ways: dict[str, tuple[State | None, bool]] = {
-            "ends": (start, False),
-            "all": (start, True),
-            "scratch": (None, True),
-        }
+        settings = {"max_steps": plan.few_steps, "learning_rate": rate}
+        config = settings_of(plan, job.row, (left,), job.seed, **settings)
+        still = settings_of(plan, job.row, (left,), job.seed, train_backbone=False, **settings)
+        model = build(config, job.seed, device)
+        fresh = state_of(model)
+        data = {left: self.data[left]}
+        gradients: Gradients | None = None
         points = []
-        for share in (0.01, 0.1, 1.0) if job.noise else plan.shares:
-            some = fewer(self.data[left], share, job.seed)
-            for way, (state, free) in ways.items():
+        for share in plan.noise_shares if job.noise else plan.shares:
+            some = few_rows(self.data[left], share, job.seed)
+            for way in ("all", "ends", "scratch"):
                 if job.noise and way == "scratch":
                     continue
-                config = self._config(
-                    job.row,
-                    (left,),
-                    job.seed,
-                    learning_rate=rate,
-                    max_steps=plan.few_steps,
-                    train_backbone=free,
+                self._begin(model, fresh if way == "scratch" else fresh | start)
+                chosen = still if way == "ends" else config
+                trained = yield from training(
+                    model, chosen, job.seed, data, gradients=gradients, rows={left: some}
                 )
-                model = build(config, job.seed, self.device, state)
-                trained = train_fast(model, config, job.seed, {left: some}, limit_s=60.0)
-                errors = self._errors(model, config, {left: some}, by_unit=False)
-                points.append(
-                    {
-                        "share": share,
-                        "samples": len(some.sides["train"]),
-                        "way": way,
-                        "best_step": trained.best_step,
-                        "train_s": round(trained.wall_s, 2),
-                        "validation": errors["losses"]["validation"][left],
-                        "test": errors["losses"]["test"][left],
-                        "measure": errors["measures"][left],
-                    }
-                )
-        return record | {"points": rounded(points)}
+                gradients = trained.gradients
+                found = course(trained)
+                wanted = ["look"]
+                if job.judged and share in JUDGED_SHARES[way]:
+                    wanted.append(left)
+                folder = self._save(model, chosen, f"{job.name}/{share:g}-{way}", job, found)
+                self._judge(job, order, folder, wanted, (share, way))
+                kept = {key: found[key] for key in ("best_step", "best_loss", "train_s")}
+                points.append({"share": share, "samples": len(some), "way": way} | kept)
+        return record | {"points": points}
+
+    @staticmethod
+    def _begin(model: JointModel, state: dict[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in model.trained_parameters().items():
+                value.copy_(state[name])
+
+
+def side_by_side(
+    take: Callable[[], tuple[Job, Run] | None],
+    more: Callable[[], bool],
+    ended: Callable[[Job, dict[str, Any] | Exception], None],
+    slots: int,
+    device: torch.device,
+) -> None:
+    """Advance up to `slots` runs in turn, each on a CUDA stream of its own, until there are none.
+
+    take: the next run, None if none is ready; more: whether there may be one later; ended: called
+    with what is recorded of a run, or with what it raised.
+    """
+    streams = [torch.cuda.Stream() if device.type == "cuda" else None for _ in range(slots)]
+    running: dict[int, tuple[Job, Run]] = {}
+    asked = 0.0
+    while True:
+        free = [slot for slot in range(slots) if slot not in running]
+        if free and time.monotonic() - asked > _ASK_AGAIN_S:
+            for slot in free:
+                if (found := take()) is None:
+                    asked = time.monotonic()
+                    break
+                running[slot] = found
+        if not running:
+            if not more():
+                return
+            time.sleep(_ASK_AGAIN_S)
+        for slot, (job, run) in list(running.items()):
+            result: dict[str, Any] | Exception
+            with torch.cuda.stream(streams[slot]):
+                try:
+                    next(run)
+                    continue
+                except StopIteration as end:
+                    result = end.value
+                except Exception as error:  # noqa: BLE001 (one failure must not cost the others)
+                    result = error
+            del running[slot]
+            asked = 0.0
+            ended(job, result)

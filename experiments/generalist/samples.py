@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.generalist.resident import Resident, Side
 from policy.tasks.base import Split
 
 
-def fewer(data: Resident, share: float, seed: int) -> Resident:
+def few_rows(data: Resident, share: float, seed: int) -> NDArray[np.int64]:
     """A run of consecutive training samples, which come of few sources, as little data does."""
-    whole = data.sides["train"]
-    count = max(1, round(share * len(whole)))
-    first = int(np.random.default_rng(seed).integers(len(whole) - count + 1))
-    return data.with_train(whole.only(np.arange(first, first + count)))
+    length = len(data.sides["train"])
+    count = max(1, round(share * length))
+    first = int(np.random.default_rng(seed).integers(length - count + 1))
+    return np.arange(first, first + count)
 
 
 def fewer_held(data: Resident, count: int) -> Resident:

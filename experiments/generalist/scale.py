@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from experiments.congestion.output import markdown, new_figure, save_figure
-from experiments.generalist.measured import LABELS, Runs, seeds_of
+from experiments.generalist.measured import LABELS, Runs, seeds_of, table_of
 from experiments.generalist.rows import TASKS
 
-SIZES = {"E-4": 4, "E": 8, "E-16": 16, "E-30": 30, "B-4": 4, "B": 8, "B-16": 16, "B-30": 30}
+SIZES = {f"{row}-{blocks}": blocks for row in ("E", "B") for blocks in (4, 8, 16, 30)}
 
 
 def scale_table(runs: Runs) -> str:
     """Test loss by number of blocks, pretrained and random, and what training did."""
     lines = []
     for row, blocks in SIZES.items():
-        records = list(seeds_of(runs, row, TASKS[0]).values())
+        records = [one for one in seeds_of(runs, row, TASKS[0]).values() if "losses" in one]
         if not records:
             continue
         losses = [
@@ -27,19 +27,36 @@ def scale_table(runs: Runs) -> str:
             for task in TASKS
         ]
         rank = np.mean([np.mean(one["update"]["effective_rank"]) for one in records])
+        scores = []
+        for task in TASKS:
+            table = table_of(runs, row, task, closed=True)
+            scores.append(
+                "–" if table is None else f"{table.mean():.3f} ± {table.mean(axis=1).std():.3f}"
+            )
         relative = np.mean([np.mean(one["update"]["relative"]) for one in records])
         moved = np.mean([np.mean(list(one["moved"].values())) for one in records])
         kind = "random" if row.startswith("E") else "pretrained"
         lines.append(
             [
                 f"{kind}, {blocks}",
+                len(records),
                 *losses,
+                *scores,
                 f"{rank:.1f}",
                 f"{100 * relative:.1f} %",
                 f"{100 * moved:.0f} %",
             ]
         )
-    heads = ["blocks", *(LABELS[task] for task in TASKS), "effective rank", "update", "moved"]
+    names = [LABELS[task] for task in TASKS]
+    heads = [
+        "blocks",
+        "seeds",
+        *names,
+        *(f"{x}, score" for x in names),
+        "effective rank",
+        "update",
+        "moved",
+    ]
     return markdown(heads, lines)
 
 
@@ -48,13 +65,17 @@ def scale_figure(runs: Runs, file: Path) -> None:
     figure, axes = new_figure(3, 2)
     for column, task in enumerate(TASKS):
         for kind, rows in (
-            ("pretrained", ("B-4", "B", "B-16", "B-30")),
-            ("random", ("E-4", "E", "E-16", "E-30")),
+            ("pretrained", ("B-4", "B-8", "B-16", "B-30")),
+            ("random", ("E-4", "E-8", "E-16", "E-30")),
         ):
             points = [
                 (
                     SIZES[row],
-                    [one["losses"]["test"][task] for one in seeds_of(runs, row, task).values()],
+                    [
+                        one["losses"]["test"][task]
+                        for one in seeds_of(runs, row, task).values()
+                        if "losses" in one
+                    ],
                 )
                 for row in rows
             ]
@@ -77,7 +98,11 @@ def scale_figure(runs: Runs, file: Path) -> None:
                 ]
             if curves:
                 axes[1][column].plot(np.mean(curves, axis=0), label=kind)
-        small = [one["losses"]["test"][task] for one in seeds_of(runs, "G", task).values()]
+        small = [
+            one["losses"]["test"][task]
+            for one in seeds_of(runs, "G", task).values()
+            if "losses" in one
+        ]
         if small:
             axes[0][column].axhline(np.mean(small), color="k", ls=":", label="G: 2 blocks of 128")
         axes[0][column].set(title=LABELS[task], xlabel="blocks", xscale="log")
