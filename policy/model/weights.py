@@ -56,6 +56,11 @@ def wheel_gguf(distribution: str = DISTRIBUTION) -> tuple[Path, str]:
     raise ModelError(f"the package {distribution} holds no GGUF file; reinstall it")
 
 
+def converted_folder(name: str, sha256_of_gguf: str, cache: Path | None = None) -> Path:
+    """Where the weights of the GGUF file `name`.gguf lie once they are converted."""
+    return (cache or cache_root()) / f"{name}-{sha256_of_gguf[:12]}"
+
+
 def converted(gguf: Path, expected_sha256: str, cache: Path | None = None) -> Path:
     """Folder with `config.json` and `model.safetensors` (bfloat16) made from a GGUF file; converts
     at first use.
@@ -63,7 +68,7 @@ def converted(gguf: Path, expected_sha256: str, cache: Path | None = None) -> Pa
     Raises:
         ModelError: the GGUF file or the cached copy does not have the hash it should have.
     """
-    folder = (cache or cache_root()) / f"{gguf.stem}-{expected_sha256[:12]}"
+    folder = converted_folder(gguf.stem, expected_sha256, cache)
     if not folder.exists():
         if sha256(gguf) != expected_sha256:
             raise ModelError(
