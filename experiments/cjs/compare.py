@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--executors", type=int, default=50)
     parser.add_argument("--moving-ms", type=int, default=2_000)
     parser.add_argument("--load", type=float, default=LOAD)
+    parser.add_argument("--sizes", help="with --profiles: jobs of these sizes alone, as 80,100 GB")
     parser.add_argument("--bursts", action="store_true", help="jobs arrive in bursts")
     parser.add_argument(
         "--noise", type=float, default=0.0, help="sigma of the error of known mean task times"
@@ -74,6 +75,12 @@ def main() -> None:
         load=args.load,
         bursts=args.bursts,
     )
+    if args.sizes:
+        sizes = {int(size) for size in args.sizes.split(",")}
+        kinds = tuple(kind for kind in load.kinds if load.jobs[kind].size_gb in sizes)
+        if not kinds:
+            parser.error(f"--sizes {args.sizes}: no job of these sizes")
+        load = replace(load, kinds=kinds)
     if args.live:
         load = as_live(load)
     if args.network:
