@@ -20,16 +20,45 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from policy.tasks.abr.bandwidth import find_bandwidths, pack
-from policy.tasks.abr.learned import load_policy
+from policy.tasks.abr.bandwidth import Traces, find_bandwidths, pack
+from policy.tasks.abr.learned import Learned, load_policy
 from policy.tasks.abr.network import Model
+from policy.tasks.abr.play import play
+from policy.tasks.abr.portable import load_portable
 from policy.tasks.abr.qoe import qoe_of
+from policy.tasks.abr.session import start
 from policy.tasks.abr.tensors import TensorTraces, start_tensors
 from policy.tasks.abr.training.material import split
-from policy.tasks.abr.video import read_video
+from policy.tasks.abr.video import Video, read_video
 
 CHUNKS = 48
 FASTER = (2, 5)
+
+
+def on_gpu(policy: Learned, video: Video, traces: TensorTraces) -> list[float]:
+    """Mean QoE of every trace, as tensors."""
+    n = len(traces)
+    sessions = start_tensors(
+        video,
+        traces,
+        qoe_of(video),
+        model=Model.PENSIEVE,
+        trace=np.arange(n),
+        start_sample=np.ones(n, np.int64),
+        scale=np.ones(n),
+        rtt_ms=np.full(n, 80.0),
+        start_level=np.ones(n, np.int64),
+    )
+    chunks, total = sessions.chunks_left, torch.zeros(n, device=traces.device)
+    while not sessions.done:
+        total = total + sessions.step(policy.choose(sessions))
+    return [float(one) for one in (total / chunks).cpu()]
+
+
+def on_cpu(file: Path, video: Video, traces: Traces) -> list[float]:
+    """The same as arrays, without PyTorch where the checkpoint is exported."""
+    policy = load_portable(file) or load_policy(file)
+    return [float(one) for one in play(policy, start(video, traces)).qoe]
 
 
 def main() -> None:
@@ -50,7 +79,8 @@ def main() -> None:
         for times in FASTER:
             faster = [replace(one, rates_mbps=one.rates_mbps * times) for one in kept_out]
             sets[f"kept-out-{times}"] = faster
-    traces = TensorTraces(pack([one for group in sets.values() for one in group]), args.device)
+    packed = pack([one for group in sets.values() for one in group])
+    traces = TensorTraces(packed, args.device)
     videos = [
         read_video(path).clipped(CHUNKS) for path in sorted((args.data / "videos").glob("*.json"))
     ]
@@ -60,28 +90,16 @@ def main() -> None:
         began = time.monotonic()
         random = "-random-" in file.name
         policy = load_policy(file, args.device, args.shape if random else args.backbone)
-        policy.net.eval()
         by_set: dict[str, dict[str, list[float]]] = {name: {} for name in sets}
         for video in videos:
-            n = len(traces)
-            sessions = start_tensors(
-                video,
-                traces,
-                qoe_of(video),
-                model=Model.PENSIEVE,
-                trace=np.arange(n),
-                start_sample=np.ones(n, np.int64),
-                scale=np.ones(n),
-                rtt_ms=np.full(n, 80.0),
-                start_level=np.ones(n, np.int64),
+            qoe = (
+                on_cpu(file, video, packed)
+                if args.device == "cpu"
+                else on_gpu(policy, video, traces)
             )
-            chunks, total = sessions.chunks_left, torch.zeros(n, device=args.device)
-            while not sessions.done:
-                total = total + sessions.step(policy.choose(sessions))
-            qoe = [round(one, 5) for one in (total / chunks).cpu().tolist()]
             at = 0
             for name, group in sets.items():
-                by_set[name][video.name] = qoe[at : at + len(group)]
+                by_set[name][video.name] = [round(one, 5) for one in qoe[at : at + len(group)]]
                 at += len(group)
         results[file.stem] = by_set
         args.out.write_text(json.dumps({"traces": names, "qoe": results}))
