@@ -82,7 +82,7 @@ def test_the_shipped_network_and_what_it_sees_are_the_same_without_pytorch():
             np.testing.assert_allclose(array, tensor.numpy(), atol=1e-3)
         with torch.inference_mode():
             expected = network.scores(sessions).numpy()
-        np.testing.assert_allclose(exported.scores(sessions), expected, atol=1e-4)
+        np.testing.assert_allclose(exported.scores(sessions), expected, rtol=1e-5, atol=1e-4)
         sessions.step(rng.integers(0, 4, 5))
 
 
