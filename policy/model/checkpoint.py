@@ -109,15 +109,17 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
     task: str | None = None,
+    portable: bool = True,
 ) -> tuple[PolicyModel, CheckpointInfo]:
     """The model in eval mode, ready to infer, its backbone in `dtype`.
 
-    task: of a checkpoint of several the one that is wanted, as for `read_info`.
+    task: of a checkpoint of several the one that is wanted; portable: whether the portable file
+    must be whole; as for `read_info`.
 
     Raises:
         ModelError: see `read_info`; or the backbone or a tensor is not the one it was trained with.
     """
-    info = read_info(folder, task)
+    info = read_info(folder, task, portable=portable)
     check_renewed(info)
     model = PolicyModel(info.model, backbone_dtype=dtype)
     check_backbone(info, model.backbone)

@@ -48,7 +48,7 @@ def export(folder: Path) -> list[PortableRecord]:
 
     Raises ModelError: not a loadable checkpoint, or the packages for exporting are missing.
     """
-    info = read_info(folder)
+    info = read_info(folder, portable=False)
     if info.joint is None:
         return [_export(folder, None, FILE)]
     return [_export(folder, task, f"portable-{task}.onnx") for task in info.tasks]
@@ -56,7 +56,7 @@ def export(folder: Path) -> list[PortableRecord]:
 
 def _export(folder: Path, task: str | None, file: str) -> PortableRecord:
     """task: of a checkpoint of several tasks the one whose model this is."""
-    model, info = checkpoint.load(folder, task=task)
+    model, info = checkpoint.load(folder, task=task, portable=False)
     bits = 8 if info.model.kind == "nioka" else None
     part = folder / f".{file}"
     try:

@@ -71,11 +71,13 @@ class CheckpointInfo:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
 
-def read_info(folder: Path, task: str | None = None) -> CheckpointInfo:
+def read_info(
+    folder: Path, task: str | None = None, *, portable: bool = True
+) -> CheckpointInfo:
     """Read and check everything but the weights' values.
 
     task: of a checkpoint of several tasks the one that is wanted; None: the default task, or the
-    first.
+    first. portable: whether the portable file must be whole, which an export replaces.
 
     Raises: ModelError: not a checkpoint, of another format or field list, not for that task, or a
         file is missing or damaged.
@@ -123,12 +125,15 @@ def read_info(folder: Path, task: str | None = None) -> CheckpointInfo:
             f"{path}: trained on other fields than the task {decided.name} has in this version; "
             "train it anew"
         )
-    if info.portable is not None:
+    if info.portable is not None and portable:
         files[info.portable.file] = info.portable.sha256
     for name, digest in files.items():
         file = folder / name
         if Path(name).name != name or not file.is_file() or sha256(file) != digest:
-            raise ModelError(f"{file} is missing or damaged; restore the checkpoint")
+            remedy = "restore the checkpoint"
+            if info.portable is not None and name == info.portable.file:
+                remedy += f", or make it again: tbtest models export {folder}"
+            raise ModelError(f"{file} is missing or damaged; {remedy}")
     return info
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,8 +37,9 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "NO_COLOR": "1",
     "TERM": "dumb",
-    # Python's own, which is a tenth of setuptools' to import: Mininet compares versions with it.
-    "SETUPTOOLS_USE_DISTUTILS": "stdlib",
+    # Python's own, where it still has one, which is a tenth of setuptools' to import: Mininet
+    # compares versions with it.
+    "SETUPTOOLS_USE_DISTUTILS": "stdlib" if sys.version_info < (3, 12) else "local",
 }
 # Where programs and the user's own traces and models are found.
 _PASSED = ("PATH", "HOME", "PYTHONPATH", "XDG_DATA_HOME", "XDG_CACHE_HOME")
