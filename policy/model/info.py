@@ -71,9 +71,7 @@ class CheckpointInfo:
         return sum(file.stat().st_size for file in self.folder.iterdir())
 
 
-def read_info(
-    folder: Path, task: str | None = None, *, portable: bool = True
-) -> CheckpointInfo:
+def read_info(folder: Path, task: str | None = None, *, portable: bool = True) -> CheckpointInfo:
     """Read and check everything but the weights' values.
 
     task: of a checkpoint of several tasks the one that is wanted; None: the default task, or the

@@ -119,6 +119,6 @@ def test_export_enters_the_file_and_the_tier_uses_it(gru: Path, tmp_path: Path):
     assert isinstance(after._engine, PortableEngine)
     assert not isinstance(before._engine, PortableEngine)
     (folder / record.file).write_bytes(b"")
-    with pytest.raises(ValueError, match="missing or damaged; .* tbtest models export"):
+    with pytest.raises(ValueError, match=r"missing or damaged; .* tbtest models export"):
         info.read_info(folder)
     assert info.read_info(folder, portable=False).portable == record  # what an export begins with
