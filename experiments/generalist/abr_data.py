@@ -20,7 +20,7 @@ from torch import Tensor
 from experiments.generalist.families import FAMILIES, of_recording
 from policy.model.checkpoint import load as load_checkpoint
 from policy.tasks.abr.bandwidth import Bandwidth, find_bandwidths, pack
-from policy.tasks.abr.layout import LEVELS
+from policy.tasks.abr.layout import LEVELS, UNPLANNED
 from policy.tasks.abr.learned import load_policy
 from policy.tasks.abr.tensor_observation import observe
 from policy.tasks.abr.tensors import TensorSessions, TensorTraces
@@ -62,6 +62,7 @@ class Student:
     def choose(self, sessions: TensorSessions) -> Tensor:
         """Levels [n]."""
         shared, by_level = observe(sessions, self._device)
+        by_level = by_level[..., :UNPLANNED]
         n, levels, width = by_level.shape
         rows = torch.zeros(n, LEVELS, width, device=self._device)
         rows[:, :levels] = by_level

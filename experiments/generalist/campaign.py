@@ -143,6 +143,7 @@ def main(
     (out / "trained").unlink(missing_ok=True)
     now = time.time()
     end = now + 60 * minutes
+    chosen = [one for one in only.split(",") if one]
     options: dict[str, Any] = {
         "data": data,
         "out": out,
@@ -152,8 +153,8 @@ def main(
         "plan": TINY if tiny else CPU if cpu else Plan(),
         "slots": slots,
         # Whatever happened to the search for learning rates, the rows begin then.
-        "rates_by": now + (0.0 if tiny else 240.0),
-        "only": [one for one in only.split(",") if one],
+        "rates_by": now + (0.0 if tiny or (chosen and "rate" not in only) else 240.0),
+        "only": chosen,
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")

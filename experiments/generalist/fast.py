@@ -97,7 +97,9 @@ class Gradients:
         self.total = torch.zeros((), device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self.failed = ""
-        self._apart = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
+        own = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
+        # A processor gains nothing by one pass, and loses by padding.
+        self._apart = own or (self.device.type == "cpu" and self._model.backbone not in LEAN)
 
     @property
     def captured(self) -> bool:

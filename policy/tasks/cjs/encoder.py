@@ -52,7 +52,7 @@ class GraphEncoder(nn.Module):
         n, rows = present.shape[:2]
         everywhere = cluster[:, None].expand(n, rows, -1)
         of_jobs = (*(inputs[name] for name in ("stages", "jobs", "adjacency")), present, everywhere)
-        if self.training:
+        if self.training and not _in_graph():
             # Most rows hold no job: without them a step takes a fraction of the time.
             row = present.any(dim=2).flatten().nonzero().squeeze(1)
             found = self._graphs(*(array.flatten(0, 1)[row] for array in of_jobs))
@@ -109,6 +109,11 @@ class GraphEncoder(nn.Module):
             state = prepared + self.update(adjacency @ (self.message(state) * there)) * there
         of_job = self.of_job(torch.cat([state.sum(dim=-2), jobs], dim=-1))
         return state, of_job * present.amax(dim=-1, keepdim=True)
+
+
+def _in_graph() -> bool:
+    """Whether a CUDA graph is recorded, which cannot depend on how many rows hold a job."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _in_rows(of_jobs: Tensor, row: Tensor, n: int, rows: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,10 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import few_shot, measured, plan
+from experiments.generalist import families, few_shot, measured, plan
 from experiments.generalist.fast import Gradients, build, state_of, train_fast
 from experiments.generalist.next_state import pairs
+from experiments.generalist.queue import Item, Queue
 from experiments.generalist.resident import Resident, Side
 from experiments.generalist.samples import few_rows, shuffled
 from policy.model.joint import JointModel
@@ -77,6 +80,7 @@ def test_one_pass_of_the_backbone_gives_what_three_give(config, data):
     model = JointModel(config.model)
     sizes, shares = dict.fromkeys(TASKS, 3), dict.fromkeys(TASKS, 1 / 3)
     gradients = Gradients(model, config, data, sizes, shares)
+    gradients._apart = False
     for rows in gradients.rows.values():
         rows.copy_(torch.tensor([1, 5, 2]))
     inputs = {name: one.sides["train"].at(gradients.rows[name])[0] for name, one in data.items()}
@@ -192,6 +196,49 @@ def test_a_difference_is_paired_by_unit():
 def test_the_area_of_a_curve_is_its_mean_height():
     points = {0.01: np.array([2.0, 4.0]), 0.1: np.array([2.0, 2.0]), 1.0: np.array([2.0, 4.0])}
     assert few_shot.area(points).tolist() == pytest.approx([2.0, 3.0])
+
+
+def test_a_waiting_checkpoint_is_judged_once_and_by_order(tmp_path):
+    queue = Queue(tmp_path)
+    for order, run in ((7, "few-G@abr/1"), (2, "B/0")):
+        queue.put(
+            Item(order, run, "folder", "abr", run[0], 0, (0.1, "all") if order == 7 else None)
+        )
+    assert [queue.take().run, queue.take().point, queue.take()] == ["B/0", (0.1, "all"), None]
+
+
+def test_what_judges_found_goes_into_the_run_and_the_point_of_its_curve(tmp_path):
+    (tmp_path / "runs").mkdir()
+    few = {"name": "few-G@abr/1", "row": "G", "seed": 1, "kind": "few", "left": "abr"}
+    few["points"] = [{"share": 0.1, "way": "ends"}, {"share": 0.1, "way": "all"}]
+    row = {"name": "G/1", "row": "G", "seed": 1, "kind": "row", "tasks": TASKS}
+    for name, record in (("few", few), ("row", row), ("bad", {"failed": "x"})):
+        (tmp_path / "runs" / f"{name}.json").write_text(json.dumps(record))
+    queue = Queue(tmp_path)
+    losses = {"validation": {"abr": 0.5}, "test": {"abr": 0.6}}
+    look = {"losses": losses, "measures": {"abr": {"regret": 1.0}}, "units": {"abr": [1.0]}, "s": 1}
+    for item, found in (
+        (Item(1, "G/1", "", "look", "G", 1), look),
+        (Item(1, "G/1", "", "abr", "G", 1), {"units": {"b": 2.0, "a": 1.0}, "s": 3}),
+        (Item(2, "few-G@abr/1", "", "look", "G", 1, (0.1, "all")), look),
+        (Item(2, "few-G@abr/1", "", "abr", "G", 1, (0.1, "all")), {"units": {"a": 4.0}}),
+        (Item(2, "few-G@abr/1", "", "abr", "G", 1, (0.1, "ends")), {"failed": "x"}),
+    ):
+        queue.done(item, found)
+    runs = measured.load(tmp_path)
+    assert measured.by_unit(runs["G/1"], "abr", closed=True).tolist() == [1.0, 2.0]
+    assert runs["G/1"]["losses"] == losses
+    assert few_shot.few_points(runs, "G", "abr", "all") == {0.1: [0.6]}
+    assert few_shot.few_scores(runs, "G", "abr", "all")[0.1].tolist() == [[4.0]]
+    assert not few_shot.few_scores(runs, "G", "abr", "ends")
+
+
+def test_families_of_recordings_and_traces():
+    assert families.of_recording("bus.ljansbakken-oslo-report.log") == "3g"
+    assert families.of_recording("trace_10322_http---edition.cnn.com") == "fixed"
+    assert families.of_recording("trace+HPfIg1o5") == "wifi"
+    assert families.of_trace("lumos5g.Walking_12") == "5g"
+    assert families.of_trace("satellite-seed503") == "other"
 
 
 def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
