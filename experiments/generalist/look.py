@@ -78,7 +78,10 @@ def probes(model: JointModel, data: Mapping[str, Resident]) -> dict[str, list[fl
     found: dict[str, list[float]] = {}
     for name, one in data.items():
         train, held = (_at_depths(model, name, one.sides[side]) for side in ("train", "validation"))
-        found[name] = [_r2(x, y, u, v) for (x, y), (u, v) in zip(train, held, strict=True)]
+        device = train[0][0].device.type
+        # Autocast would round the products of the regression, which then has no solution.
+        with torch.autocast(device, enabled=False):
+            found[name] = [_r2(x, y, u, v) for (x, y), (u, v) in zip(train, held, strict=True)]
     return found
 
 

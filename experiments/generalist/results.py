@@ -27,28 +27,32 @@ from experiments.generalist.tables import (
     rows_table,
 )
 
+RULES = ("persistence", "mlp", "robust-mpc", "policy", "fair", "weighted-fair")
+"""The best that is no row, and networks that ship."""
 PAIRS = [
     ("B", "A"),
-    ("G", "F"),
-    ("B", "G"),
+    ("C", "A"),
+    ("E", "A"),
+    ("B", "C"),
     ("B", "E"),
-    ("G-long", "G"),
-    ("G-long", "F-long"),
+    ("C", "E"),
+    ("B", "G"),
     ("B", "G-long"),
+    ("E", "G"),
+    ("G", "F"),
+    ("A", "F"),
+    ("B", "F"),
+    ("G-long", "G"),
+    ("G-long", "F"),
+    ("G-long", "A"),
+    ("G-long", "F-long"),
+    ("E-all", "E"),
+    ("D", "B"),
     ("I", "G"),
     ("H", "A"),
     ("B", "B-no-token"),
     ("G", "G-no-token"),
-    ("B", "C"),
-    ("G-long", "F"),
-    ("G-long", "A"),
-    ("A", "F"),
-    ("G-long", "fair"),
-    ("G-long", "gcc"),
-    ("G-long", "persistence"),
-    ("B", "policy"),
-    ("B", "F"),
-    ("E", "G"),
+    *((row, rule) for row in ("A", "B", "C", "E", "G-long") for rule in RULES),
 ]
 
 

@@ -165,11 +165,12 @@ def task_of_file(file: Path) -> Task:
 
 
 def bundled() -> dict[str, Path]:
-    """Checkpoints that ship with the project, by name; those of other tasks than the default one
+    """Checkpoints that ship with the project, by name; those of one other task than the default
     as `task/name`.
     """
+    plain = (registry.DEFAULT, registry.SEVERAL)
     return {
-        (path.name if task == registry.DEFAULT else f"{task}/{path.name}"): path
+        (path.name if task in plain else f"{task}/{path.name}"): path
         for task, folder in BUNDLED.items()
         if folder.is_dir()
         for path in sorted(folder.iterdir())

@@ -10,7 +10,8 @@ from policy.registry import MODELS
 from policy.server.config import ServerConfig
 
 # Written out: policy.model.checkpoint, which knows it too, imports PyTorch.
-_BUNDLED = Path(__file__).parents[1] / "tasks" / "congestion" / "checkpoints"
+_TASKS = Path(__file__).parents[1] / "tasks"
+_BUNDLED = (_TASKS / "congestion" / "checkpoints", _TASKS / "checkpoints")
 
 
 def identities(config: ServerConfig) -> dict[str, str]:
@@ -36,4 +37,6 @@ def identities(config: ServerConfig) -> dict[str, str]:
 
 def _folder(name_or_path: str) -> Path:
     path = Path(name_or_path)
-    return path if path.is_dir() else _BUNDLED / name_or_path
+    if path.is_dir():
+        return path
+    return next((one / name_or_path for one in _BUNDLED if (one / name_or_path).is_dir()), path)

@@ -15,6 +15,8 @@ from policy.errors import PolicyError
 from policy.tasks.base import LearnedTask, Task
 
 DEFAULT = "congestion"
+SEVERAL = "several"
+"""Beside the tasks' names: of checkpoints that serve more than one."""
 _TASKS = {
     "congestion": "policy.tasks.congestion.task:CongestionTask",
     "abr": "policy.tasks.abr.task:AbrTask",
@@ -57,9 +59,9 @@ def learned_task(name: str) -> LearnedTask:
 
 
 def checkpoint_folders() -> dict[str, Path]:
-    """Where the checkpoints of each task lie that ship with the project."""
+    """Where the checkpoints of each task, and of several, lie that ship with the project."""
     here = Path(__file__).parent
-    return {name: here / name / "checkpoints" for name in _TASKS}
+    return {name: here / name / "checkpoints" for name in _TASKS} | {SEVERAL: here / "checkpoints"}
 
 
 def _own(reference: str) -> Task:
