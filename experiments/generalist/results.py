@@ -81,7 +81,8 @@ def main(source: Path, out: Path, save: Path | None) -> None:
         ("Tokens", exchanged_table(runs)),
     ):
         click.echo(f"## {title}\n\n{text}")
-    scale_figure(runs, out / "generalist-blocks.svg")
+    if any("probes" in one for one in runs.values()):
+        scale_figure(runs, out / "generalist-blocks.svg")
     if any(one["kind"] == "few" for one in runs.values()):
         few_figure(runs, out / "generalist-few-shot.svg")
 

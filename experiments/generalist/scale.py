@@ -11,13 +11,21 @@ from experiments.congestion.output import markdown, new_figure, save_figure
 from experiments.generalist.measured import LABELS, Runs, seeds_of, table_of
 from experiments.generalist.rows import TASKS
 
-SIZES = {f"{row}-{blocks}": blocks for row in ("E", "B") for blocks in (4, 8, 16, 30)}
+BLOCKS = (4, 8, 16, 30)
+
+
+def sizes(runs: Runs, row: str) -> dict[str, int]:
+    """Rows by number of blocks: those trained for this comparison, or the row itself for 8."""
+    found = {f"{row}-{blocks}": blocks for blocks in BLOCKS}
+    if not seeds_of(runs, f"{row}-8", TASKS[0]):
+        found = {row if blocks == 8 else name: blocks for name, blocks in found.items()}
+    return found
 
 
 def scale_table(runs: Runs) -> str:
     """Test loss by number of blocks, pretrained and random, and what training did."""
     lines = []
-    for row, blocks in SIZES.items():
+    for row, blocks in (sizes(runs, "E") | sizes(runs, "B")).items():
         records = [one for one in seeds_of(runs, row, TASKS[0]).values() if "losses" in one]
         if not records:
             continue
@@ -64,20 +72,17 @@ def scale_figure(runs: Runs, file: Path) -> None:
     """Test loss against blocks, and what linear probes read after each block of the largest."""
     figure, axes = new_figure(3, 2)
     for column, task in enumerate(TASKS):
-        for kind, rows in (
-            ("pretrained", ("B-4", "B-8", "B-16", "B-30")),
-            ("random", ("E-4", "E-8", "E-16", "E-30")),
-        ):
+        for kind, rows in (("pretrained", sizes(runs, "B")), ("random", sizes(runs, "E"))):
             points = [
                 (
-                    SIZES[row],
+                    blocks,
                     [
                         one["losses"]["test"][task]
                         for one in seeds_of(runs, row, task).values()
                         if "losses" in one
                     ],
                 )
-                for row in rows
+                for row, blocks in rows.items()
             ]
             points = [point for point in points if point[1]]
             if points:
@@ -90,7 +95,7 @@ def scale_figure(runs: Runs, file: Path) -> None:
                     label=kind,
                 )
             curves: list[Any] = []
-            for row in reversed(rows):
+            for row in reversed(list(rows)):
                 curves = curves or [
                     one["probes"][task]
                     for one in seeds_of(runs, row, task).values()

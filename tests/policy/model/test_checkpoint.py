@@ -128,6 +128,9 @@ def test_not_a_checkpoint(tmp_path):
 
 def test_resolve(saved, monkeypatch, tmp_path):
     folder, _ = saved()
+    for task, name in (("cjs", "cjs/checkpoint"), ("several", "checkpoint")):
+        monkeypatch.setattr(checkpoints, "BUNDLED", {task: tmp_path})
+        assert checkpoints.bundled() == {name: folder}
     monkeypatch.setattr(checkpoints, "BUNDLED", {"congestion": tmp_path})
     assert checkpoints.bundled() == {"checkpoint": folder}
     assert checkpoints.resolve("checkpoint") == folder

@@ -66,3 +66,11 @@ def test_one_backbone_answers_batches_of_all_tasks(folder):
 def test_a_part_that_is_not_there_is_told(folder):
     with pytest.raises(ModelError, match="'congestion', 'abr', 'cjs'; 'toy' is wanted"):
         create("gru", PolicyContext(4, folder, "cpu"), "toy")
+
+
+def test_the_checkpoint_that_ships_says_what_it_serves():
+    from policy.model.info import read_info, resolve
+
+    info = read_info(resolve("generalist"))
+    assert info.tasks == ("congestion", "abr", "cjs")
+    assert (info.folder / "README.md").is_file()
