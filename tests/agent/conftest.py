@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import struct
@@ -27,6 +28,7 @@ import pytest
 from agent import log
 from agent.ebpf import bpffs
 from policy.protocol import policy_pb2, policy_pb2_grpc
+from testbed.system.scope import Scope
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
@@ -46,23 +48,27 @@ def wait_for() -> Callable[..., Any]:
     return _wait_for
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-
 @dataclass
 class Host:
     """A namespace; `socket` opens sockets inside it that any thread may use."""
 
-    name: str
+    pid: int
     address: str
     address6: str
+
+    @property
+    def path(self) -> str:
+        return f"/proc/{self.pid}/ns/net"
+
+    def run(self, command: str) -> None:
+        inside = ["nsenter", f"--net={self.path}", *shlex.split(command)]
+        subprocess.run(inside, check=True, capture_output=True)
 
     def inside(self, action: Callable[[], Any]) -> Any:
         result: list[Any] = []
 
         def enter() -> None:
-            fd = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+            fd = os.open(self.path, os.O_RDONLY)
             try:
                 assert _libc.setns(fd, 0x40000000) == 0
             finally:
@@ -76,7 +82,7 @@ class Host:
 
     def set_link(self, state: str) -> None:
         """Take its interface "up" or "down"."""
-        ip("-n", self.name, "link", "set", "eth0", state)
+        self.run(f"ip link set eth0 {state}")
 
     def socket(self, family: int = socket.AF_INET) -> socket.socket:
         return self.inside(lambda: socket.socket(family, socket.SOCK_STREAM))
@@ -188,61 +194,33 @@ class Network:
 
 
 @pytest.fixture
-def network() -> Iterator[Network]:
-    number = next(_numbers)
-    hosts = [
-        Host(f"tbtest-{os.getpid()}-{number}{side}", f"10.9.0.{index}", f"fd09::{index}")
-        for index, side in ((1, "a"), (2, "b"))
-    ]
-    left, right = hosts
-    net = Network(left, right)
-    try:
-        for host in hosts:
-            ip("netns", "add", host.name)
-        ip(
-            "-n",
-            left.name,
-            "link",
-            "add",
-            "eth0",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "eth0",
-            "netns",
-            right.name,
-        )
-        for host in hosts:
-            ip("-n", host.name, "address", "add", f"{host.address}/24", "dev", "eth0")
-            ip("-n", host.name, "address", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
-            ip("-n", host.name, "link", "set", "lo", "up")
-            ip("-n", host.name, "link", "set", "eth0", "up")
-            subprocess.run(
-                [
-                    "ip",
-                    "netns",
-                    "exec",
-                    host.name,
-                    "sh",
-                    "-c",
-                    "ethtool -K eth0 tso off gso off gro off && echo 0 > "
-                    "/proc/sys/net/ipv4/tcp_tso_rtt_log",
-                ],
-                check=True,
-                capture_output=True,
+def network(tmp_path: Path) -> Iterator[Network]:
+    # A namespace lives as long as its process, which ends with this one, however that ends.
+    with Scope(state_dir=tmp_path / "state") as scope:
+        hosts = []
+        for index in (1, 2):
+            holder = scope.spawn(
+                ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
+                name=f"host-{index}",
             )
-        subprocess.run(
-            ["tc", "-n", left.name, "qdisc", "add", "dev", "eth0", "root",
-             "tbf", "rate", "20mbit", "burst", "3200", "limit", "60000"],
-            check=True,
-        )  # fmt: skip
-        yield net
-    finally:
-        for flow in net.flows:
-            flow.stop()
+            holder.read_line(5)
+            hosts.append(Host(holder.pid, f"10.9.0.{index}", f"fd09::{index}"))
+        left, right = hosts
+        left.run(f"ip link add eth0 type veth peer name eth0 netns {right.pid}")
         for host in hosts:
-            subprocess.run(["ip", "netns", "delete", host.name], check=False, capture_output=True)
+            host.run(f"ip address add {host.address}/24 dev eth0")
+            host.run(f"ip address add {host.address6}/64 dev eth0 nodad")
+            host.run("ip link set lo up")
+            host.run("ip link set eth0 up")
+            host.run("ethtool -K eth0 tso off gso off gro off")
+            host.run("sh -c 'echo 0 > /proc/sys/net/ipv4/tcp_tso_rtt_log'")
+        left.run("tc qdisc add dev eth0 root tbf rate 20mbit burst 3200 limit 60000")
+        net = Network(left, right)
+        try:
+            yield net
+        finally:
+            for flow in net.flows:
+                flow.stop()
 
 
 @dataclass
