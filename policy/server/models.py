@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from policy.api import Policy, PolicyContext
 from policy.errors import PolicyError
-from policy.model.info import read_info, resolve
+from policy.model.info import bundled, read_info, resolve
 from policy.registry import create, wants_process
 from policy.server.config import ServerConfig
 from policy.worker.policy import WorkerPart, WorkerPolicy
@@ -55,19 +56,32 @@ def tasks_beside(name: str, config: ServerConfig) -> tuple[str, ...]:
     # Adapters of a task's own cannot be merged into one set of weights.
     if info.joint is None or info.joint.backbone.lora.rank_per_task:
         return ()
-    named = {"abr": config.abr, "cjs": config.schedulers}
     return tuple(
-        task for task, names in named.items() if str(folder) in names and task in info.tasks
+        task
+        for task in ("abr", "cjs")
+        if task in info.tasks and any(_lies_in(one, folder) for one in _names(config, task))
     )
 
 
 def parts(tiers: Mapping[str, Policy], config: ServerConfig, task: str) -> dict[str, WorkerPart]:
-    """What tiers' processes decide of another task, by the checkpoint's folder."""
+    """What tiers' processes decide of another task, by the names that it is served under."""
     return {
-        str(resolve(config.models[name]).resolve()): tier.part(task)
+        served: tier.part(task)
         for name, tier in tiers.items()
         if isinstance(tier, WorkerPolicy) and task in tier.tasks[1:]
+        for served in _names(config, task)
+        if _lies_in(served, resolve(config.models[name]).resolve())
     }
+
+
+def _names(config: ServerConfig, task: str) -> tuple[str, ...]:
+    return {"abr": config.abr, "cjs": config.schedulers}[task]
+
+
+def _lies_in(name: str, folder: Path) -> bool:
+    """Whether a checkpoint's name, a folder or that of a bundled one, means this folder."""
+    own = bundled().get(name)
+    return name == str(folder) or (own is not None and own.resolve() == folder)
 
 
 def _create(name: str, config: ServerConfig, stack: ExitStack, apart: bool) -> Policy:

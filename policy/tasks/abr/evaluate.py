@@ -45,19 +45,29 @@ class Row:
 
 def make_policy(text: str) -> Abr:
     """A rule by name and options, a checkpoint by its path (`*.safetensors`, or the folder of a
-    model of several tasks), or `policy`, the checkpoint that ships. Raises PolicyError.
+    model of several tasks, or the name of one that ships), or `policy`, the checkpoint that ships.
+    Raises PolicyError.
     """
     checkpoint = abr_checkpoint("default" if text == "policy" else text)
     if checkpoint is not None:
         return load_checkpoint(checkpoint)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
-    if "/" in text and Path(text).is_dir():
+    folder = Path(text) if "/" in text and Path(text).is_dir() else _of_several(text)
+    if folder is not None:
         from policy.model.load import load_model
 
-        return ModelAbr(load_model(Path(text), "auto", task="abr"))
+        return ModelAbr(load_model(folder, "auto", task="abr"))
     names = ", ".join(RULES)
     raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
+
+
+def _of_several(name: str) -> Path | None:
+    """Folder of a model of several tasks that ships under this name."""
+    from policy.model.info import bundled, read_info  # late: rules need no models
+
+    folder = bundled().get(name)
+    return folder if folder is not None and "abr" in read_info(folder).tasks else None
 
 
 def load_checkpoint(path: Path) -> Abr:

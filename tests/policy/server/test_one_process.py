@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policy.model import info
 from policy.protocol.clusters import request_of as cluster_request
 from policy.protocol.levels import request_of as level_request
 from policy.server.config import build
 from policy.server.models import loaded, parts, tasks_beside
+from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.abr.joint import ModelAbr
 from tests.policy.server.test_levels import session
 from tests.policy.server.test_placements import observation
@@ -59,6 +61,17 @@ def settings(folder: Path) -> dict[str, Any]:
         "schedulers": [str(folder)],
         "device": "cpu",
     }
+
+
+def test_a_checkpoint_that_ships_is_served_by_its_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(info, "BUNDLED", {"several": folder.parent})
+    named = settings(folder) | {"abr": ["checkpoint", "bba"], "schedulers": ["checkpoint"]}
+    config = build(named | {"models": {"transformer": "checkpoint"}}, "test")
+    assert tasks_beside("transformer", config) == ("abr", "cjs")
+    assert tasks_beside("transformer", build(settings(folder), "test")) == ("abr", "cjs")
+    assert isinstance(make_policy("checkpoint"), ModelAbr)
 
 
 def test_one_process_answers_all_three_and_may_die(folder: Path) -> None:
