@@ -6,12 +6,9 @@ import hashlib
 from pathlib import Path
 
 from plugins import is_reference
+from policy.model.info import bundled
 from policy.registry import MODELS
 from policy.server.config import ServerConfig
-
-# Written out: policy.model.checkpoint, which knows it too, imports PyTorch.
-_TASKS = Path(__file__).parents[1] / "tasks"
-_BUNDLED = (_TASKS / "congestion" / "checkpoints", _TASKS / "checkpoints")
 
 
 def identities(config: ServerConfig) -> dict[str, str]:
@@ -37,6 +34,4 @@ def identities(config: ServerConfig) -> dict[str, str]:
 
 def _folder(name_or_path: str) -> Path:
     path = Path(name_or_path)
-    if path.is_dir():
-        return path
-    return next((one / name_or_path for one in _BUNDLED if (one / name_or_path).is_dir()), path)
+    return path if path.is_dir() else bundled().get(name_or_path, path)
