@@ -19,6 +19,7 @@ from testbed.errors import UserError, explain
 from testbed.virtual import config, datapath, modules, relay, source
 
 _PROGRAM, _ENTROPY, _ABOUT = "linux", "entropy.so", "kernel.json"
+_SCRATCH = "build-"
 _TOOLS = {
     "make": "make",
     "gcc": "gcc",
@@ -133,11 +134,13 @@ def _numbers(version: str) -> list[int]:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """One build at a time: a second run waits for it."""
+    """One build at a time: a second run waits for it. What a killed one left is removed."""
     try:
         cache().mkdir(parents=True, exist_ok=True)
         with (cache() / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            for stale in cache().glob(f"{_SCRATCH}*"):
+                shutil.rmtree(stale, ignore_errors=True)
             yield
     except OSError as error:
         raise UserError(f"{explain(error, cache())}; set TBTEST_CACHE to another folder") from error
@@ -155,7 +158,7 @@ def _build(wanted: source.Source, folder: Path, say: Callable[[str], None]) -> K
             "some space, or set TBTEST_CACHE to another folder"
         )
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="build-", dir=cache()) as scratch:
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=cache()) as scratch:
         work = Path(scratch)
         say(f"building a kernel for virtual time, once, from {wanted.identity}")
         tree = wanted.unpack(work)

@@ -92,3 +92,18 @@ def test_missing_tools_are_named_with_their_packages(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"apt-get install make gcc flex bison bc binutils xz"):
         kernel.ready(tmp_path, print)
+
+
+def test_what_a_killed_build_left_is_removed_by_the_next_one(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = keep(cache, "linux-source-6.12 6.12.117-1", "6.12.117")
+    stale = cache / "build-abc" / "built"
+    stale.mkdir(parents=True)
+    (tmp_path / "arch/um").mkdir(parents=True)
+    (tmp_path / "arch/um/Kconfig").write_text("")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="needs more programs"):
+        kernel.ready(tmp_path, print)
+    assert not stale.parent.exists()
+    assert kept.exists()
