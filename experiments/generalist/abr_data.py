@@ -84,10 +84,19 @@ class Student:
 @click.option("--student", type=click.Path(exists=True, path_type=Path))
 @click.option("--explore", default=0.05, show_default=True, help="Share of random levels.")
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--sides", default=",".join(SIDES), show_default=True)
+@click.option("--families", default=",".join(FAMILIES["abr"][:-1]), show_default=True)
 def main(
-    shared: Path, out: Path, sessions: int, student: Path | None, explore: float, device: str
+    shared: Path,
+    out: Path,
+    sessions: int,
+    student: Path | None,
+    explore: float,
+    device: str,
+    sides: str,
+    families: str,
 ) -> None:
-    """Play and label the sessions of all sides."""
+    """Play and label the sessions; sides and families can be shared between processes."""
     videos = [read_video(shared / "videos" / f"{name}.json").clipped(48) for name in VIDEOS]
     shipped = load_policy(SHIPPED, device)
     shipped.net.eval()
@@ -95,22 +104,24 @@ def main(
     if student is not None:
         behaviours += [Student(student, device)] * 6
     for number, side in enumerate(SIDES):
-        torch.manual_seed(number)
+        if side not in sides.split(","):
+            continue
         folder = out / side
         folder.mkdir(parents=True, exist_ok=True)
-        states = 0
         mine = recordings(shared, side)
-        for family in FAMILIES["abr"][:-1]:
+        for family in families.split(","):
+            torch.manual_seed(number)
             of_family = [one for one in mine if of_recording(one.recording) == family]
             traces = TensorTraces(pack(of_family), device)
             material = Material(traces, traces, tuple(videos))
             count = max((sessions if side == "train" else sessions // 4) // 3, 2)
+            states = 0
             for index, drawn in enumerate(material.draw(count, np.random.default_rng(number))):
                 batch = collect(drawn, behaviours, shipped, Settings(explore=explore))
                 arrays = {one.name: getattr(batch, one.name).cpu().numpy() for one in fields(batch)}
                 np.savez_compressed(folder / f"sessions-{family}-{index:03d}.npz", **arrays)
                 states += len(batch.taken)
-        click.echo(f"{folder}: {states} states of {len(mine)} traces")
+            click.echo(f"{folder}, {family}: {states} states of {len(of_family)} traces")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 side, the most important first, until the time is over.
 
     python -m experiments.generalist.campaign data --out results --checkpoints checkpoints \\
-        --abr ABR --profiles tpch.parquet --minutes 20 --trainers 2 --judges 6
+        --abr ABR --profiles tpch.parquet --minutes 20 --devices 0,1 --judges 6
 
 A GPU takes turns between processes, so that few processes train, each with several trainings on
-streams of their own; others follow and judge the checkpoints. OUT/runs holds a file for each run:
+streams of their own, which advance step by step in turn: on each GPU one process has the language
+models, and one the small transformers, whose steps are short. Others follow and judge the
+checkpoints. OUT/runs holds a file for each run:
 its settings and course. OUT/judged holds what was found out of its checkpoint: errors on test
 samples by unit, what is in the adapters, the closed loops. OUT/checkpoints holds the best seed of
 some rows, as far as there is room. What is there is not run again.
@@ -20,6 +22,7 @@ import os
 import shutil
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +32,13 @@ from experiments.generalist.plan import CPU, TINY, Job, Plan, jobs
 from experiments.generalist.queue import Queue
 
 log = logging.getLogger(__name__)
-KEPT = ("G-long", "C")
+KEPT = ("B", "G-long", "C")
 
 
-def train(options: dict[str, Any], end: float) -> None:
-    """One process that trains: run after run, some of them side by side."""
+def train(options: dict[str, Any], end: float, small: bool) -> None:
+    """One process that trains: run after run, some of them side by side. `small`: rather the small
+    transformers.
+    """
     from experiments.generalist.runs import Run, Runner, side_by_side
 
     out: Path = options["out"]
@@ -51,7 +56,7 @@ def train(options: dict[str, Any], end: float) -> None:
         ]
 
     def take() -> tuple[Job, Run] | None:
-        for order, job in left():
+        for order, job in sorted(left(), key=lambda one: one[1].small != small):
             if runner.ready(job):
                 try:
                     (out / "taken" / job.name.replace("/", "+")).mkdir()
@@ -113,9 +118,10 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--abr", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", type=float, default=20.0, show_default=True)
-@click.option("--trainers", type=int, default=2, show_default=True, help="Processes.")
-@click.option("--slots", type=int, default=4, show_default=True, help="Trainings of each.")
-@click.option("--judges", type=int, default=6, show_default=True, help="Processes.")
+@click.option("--steps", type=click.IntRange(min=1), help="Of each row, instead of the plan's.")
+@click.option("--devices", default="0", show_default=True, help="GPUs, separated by commas.")
+@click.option("--slots", type=int, default=4, show_default=True, help="Trainings of a process.")
+@click.option("--judges", type=int, default=6, show_default=True, help="Processes of each GPU.")
 @click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
 @click.option("--only", default="", help="Names of runs begin so; separated by commas.")
@@ -126,7 +132,8 @@ def main(
     abr: Path,
     profiles: Path,
     minutes: float,
-    trainers: int,
+    steps: int | None,
+    devices: str,
     slots: int,
     judges: int,
     cpu: bool,
@@ -144,13 +151,14 @@ def main(
     now = time.time()
     end = now + 60 * minutes
     chosen = [one for one in only.split(",") if one]
+    plan = TINY if tiny else CPU if cpu else Plan()
     options: dict[str, Any] = {
         "data": data,
         "out": out,
         "abr": abr,
         "profiles": profiles,
         "checkpoints": checkpoints,
-        "plan": TINY if tiny else CPU if cpu else Plan(),
+        "plan": plan if steps is None else replace(plan, steps=steps),
         "slots": slots,
         # Whatever happened to the search for learning rates, the rows begin then.
         "rates_by": now + (0.0 if tiny or (chosen and "rate" not in only) else 240.0),
@@ -158,14 +166,17 @@ def main(
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
-    # What is trained last must still be judged.
-    training = [
-        context.Process(target=train, args=(options, end - 8 * minutes), daemon=True)
-        for _ in range(trainers)
-    ]
-    judging = [context.Process(target=judge, args=(options, end)) for _ in range(judges)]
-    for process in [*training, *judging]:
-        process.start()
+    training, judging = [], []
+    for device in devices.split(","):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # of the processes that start now
+        # What is trained last must still be judged.
+        given = options, end - 8 * minutes
+        training += [context.Process(target=train, args=(*given, x)) for x in (False, True)]
+        judging += [context.Process(target=judge, args=(options, end)) for _ in range(judges)]
+        for process in [*training, *judging]:
+            if process.pid is None:
+                process.daemon = True
+                process.start()
     told = 0.0
     while any(one.is_alive() for one in [*training, *judging]) and time.time() < end + 10:
         time.sleep(1.0)

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from experiments.generalist.lean import Lean, make_lean
+from experiments.generalist.gradients import LEAN, Gradients
+from experiments.generalist.lean import make_lean
 from experiments.generalist.resident import Resident, loss_on
 from policy.model.backbone import LlmBackbone
 from policy.model.joint import JointModel
@@ -32,8 +31,6 @@ from policy.training.mixture.config import MixtureConfig
 from policy.training.mixture.data import batch_sizes
 
 State = Mapping[str, Tensor]
-LEAN: WeakKeyDictionary[nn.Module, Lean] = WeakKeyDictionary()
-"""Of each language model that `build` made, its pass of several sequences in one row."""
 
 
 @dataclass
@@ -71,129 +68,6 @@ def build(
     if isinstance(model.backbone, LlmBackbone):
         LEAN[model.backbone] = make_lean(model.backbone)
     return model
-
-
-class Gradients:
-    """Adds up the gradients of one step, eagerly or from a graph."""
-
-    def __init__(
-        self,
-        model: JointModel,
-        config: MixtureConfig,
-        data: Mapping[str, Resident],
-        sizes: Mapping[str, int],
-        shares: Mapping[str, float],
-    ) -> None:
-        self.device = next(model.parameters()).device
-        self._model, self._config, self._data, self._shares = model, config, data, shares
-        self.rows = {
-            name: torch.zeros(size, dtype=torch.long, device=self.device)
-            for name, size in sizes.items()
-        }
-        self.learned = [value for value in model.parameters() if value.requires_grad]
-        for value in self.learned:
-            value.grad = torch.zeros_like(value)
-        self._grads = [value.grad for value in self.learned if value.grad is not None]
-        self.total = torch.zeros((), device=self.device)
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self.failed = ""
-        own = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
-        # A processor gains nothing by one pass, and loses by padding.
-        self._apart = own or (self.device.type == "cpu" and self._model.backbone not in LEAN)
-
-    @property
-    def captured(self) -> bool:
-        """Whether a step is one launch."""
-        return self._graph is not None
-
-    def run(self) -> None:
-        """For the samples of `rows`; the loss is added to `total`."""
-        if self._graph is None:
-            self._eager()
-        else:
-            self._graph.replay()
-
-    def capture(self) -> bool:
-        """Record the step; False, and eager from then on, where that fails or differs."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        try:
-            with torch.cuda.stream(stream):
-                for _ in range(3):
-                    self._eager()
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                self._eager()
-            graph.replay()
-            norm = self._norm()
-            self._eager()
-            again = self._norm()
-            # Small transformers have dropout, which differs between the two.
-            if not 0.3 < (norm + 1e-9) / (again + 1e-9) < 3.0:
-                self.failed = f"norms of gradients {norm:g} and {again:g}"
-                return False
-            self._graph = graph
-        except RuntimeError as error:
-            self.failed = str(error)[:300]
-            return False
-        finally:
-            self.total.zero_()
-        return True
-
-    def _norm(self) -> float:
-        return float(torch.stack([one.float().norm() for one in self._grads]).norm())
-
-    def _eager(self) -> None:
-        torch._foreach_zero_(self._grads)
-        cuda = self.device.type == "cuda"
-        mixed = (
-            torch.autocast("cuda", torch.bfloat16, cache_enabled=False) if cuda else nullcontext()
-        )
-        batches = {name: one.sides["train"].at(self.rows[name]) for name, one in self._data.items()}
-        with mixed:
-            found = self._outputs({name: batch[0] for name, batch in batches.items()})
-        total = torch.zeros((), device=self.device)
-        for name, output in found.items():
-            task = self._model.models[name].task
-            loss = task.loss(output.float(), batches[name][1], self._config.tasks[name].loss)
-            total = total + loss * (self._shares[name] / self._data[name].constant_loss)
-        total.backward()
-        self.total.add_(total.detach())
-
-    def _outputs(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        models = self._model.models
-        if self._apart or len(inputs) == 1:
-            return {name: models[name](one) for name, one in inputs.items()}
-        tokens = {name: models[name].encoder(one) for name, one in inputs.items()}
-        parts = self._in_rows(tokens) if self._packs(tokens) else self._padded(tokens)
-        return {
-            name: models[name].head(part[:, -models[name].positions :].float(), inputs[name])
-            for name, part in parts.items()
-        }
-
-    def _packs(self, tokens: Mapping[str, Tensor]) -> bool:
-        return self._model.backbone in LEAN and len({len(one) for one in tokens.values()}) == 1
-
-    def _in_rows(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        backbone = self._model.backbone
-        lengths = tuple(one.shape[1] for one in tokens.values())
-        row = torch.cat([one.to(backbone.dtype) for one in tokens.values()], dim=1)
-        vectors = LEAN[backbone](row, lengths).split(lengths, dim=1)
-        return dict(zip(tokens, vectors, strict=True))
-
-    def _padded(self, tokens: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        backbone = self._model.backbone
-        longest = max(one.shape[1] for one in tokens.values())
-        padded = [
-            torch.nn.functional.pad(one.to(backbone.dtype), (0, 0, 0, longest - one.shape[1]))
-            for one in tokens.values()
-        ]
-        parts = backbone(torch.cat(padded), longest).split([len(one) for one in padded])
-        return {
-            name: part[:, : one.shape[1]]
-            for (name, one), part in zip(tokens.items(), parts, strict=True)
-        }
 
 
 def train_fast(

@@ -7,14 +7,10 @@ from dataclasses import dataclass, field
 from experiments.generalist.families import FAMILIES
 from experiments.generalist.rows import ROWS, TASKS
 
-RATES = {
-    "B": (7e-4, 1.5e-3, 3e-3),
-    "C": (1.5e-3, 4e-3),
-    "E": (7e-4, 1.5e-3),
-    "G": (1.5e-3, 4e-3),
-}
-"""Searched, by group of rows; where one value is given it was found before."""
-FIXED_RATES = {"E-all": 5e-4}
+RATES: dict[str, tuple[float, ...]] = {}
+"""Searched, by group of rows."""
+FIXED_RATES = {"B": 3e-3, "C": 1.5e-3, "E": 7e-4, "E-all": 5e-4, "G": 4e-3}
+"""Found by earlier campaigns."""
 RATE_SEED = 100
 """No other run has it."""
 CLOSED = {
@@ -33,7 +29,8 @@ JUDGED_SHARES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How large everything is. `few_before`: steps on the other tasks before one that was left
+    """How large everything is. `steps`: of every row, of whatever size; `long`: so many times as
+    many of rows that end in -long; `few_before`: steps on the other tasks before one that was left
     out; `scale_steps`: of models of other sizes; `small`: a smaller graph network; `tested`: of
     each split so many samples at most.
     """
@@ -42,18 +39,17 @@ class Plan:
     rate_steps: int = 1000
     few_before: int = 800
     few_steps: int = 200
-    scale_steps: int = 800
     long: int = 4
     batch: int = 64
     evaluations: int = 8
     validation: int = 1024
-    limit_s: float = 300.0
+    limit_s: float = 1e9
     sequences: int = 50
     units: int = 60
     shares: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     noise_shares: tuple[float, ...] = (0.01, 0.03, 0.1)
     small: bool = False
-    tested: int | None = None
+    tested: int | None = 4096
 
 
 CPU = Plan(
@@ -61,7 +57,6 @@ CPU = Plan(
     rate_steps=150,
     few_before=300,
     few_steps=100,
-    scale_steps=100,
     batch=32,
     validation=256,
     shares=(0.01, 0.1, 1.0),
@@ -73,7 +68,6 @@ TINY = Plan(
     rate_steps=2,
     few_before=2,
     few_steps=2,
-    scale_steps=2,
     long=2,
     batch=4,
     evaluations=2,
@@ -106,11 +100,16 @@ class Job:
     needs: tuple[str, ...] = field(default=())
 
     @property
+    def small(self) -> bool:
+        """Whether its backbone is a small one, of which a step is short."""
+        return bool(ROWS[self.row].model["kind"] != "nioka")
+
+    @property
     def group(self) -> str:
         """Rows whose parameters are of one kind share a learning rate."""
         if self.row in ("C", "E-all"):
             return self.row
-        if ROWS[self.row].model["kind"] != "nioka":
+        if self.small:
             return "G"
         return "E" if self.row.startswith("E") else "B"
 
@@ -173,25 +172,24 @@ def jobs() -> list[Job]:
         for rate in rates
     ]
     for seed in (0, 1, 2):
-        for name in ("B", "G-long", "F-long", "C", "G", "F", "A", "E"):
+        for name in ("B", "E", "G-long", "F-long", "C", "A", "G", "F"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
-        found += few("G", seed) + few("B", seed)
+        found += few("B", seed) + few("E", seed) + few("G", seed)
+    for seed in (0, 1, 2):
+        for name in ("B-4", "E-4", "B-16", "E-16", "B-30", "E-30"):
+            found += rows(name, seed)
     for seed in (0, 1, 2):
         found += families(seed)
+    for seed in (0, 1, 2):
+        found += [merged(seed), *rows("D", seed), *rows("I", seed)]
+        found += rows("B-no-token", seed) + rows("G-no-token", seed)
+        found += few("G", seed, noise=True) + few("B", seed, noise=True)
     for seed in (3, 4):
-        for name in ("G-long", "F-long", "B", "G", "F", "C"):
+        for name in ("G-long", "G", "F-long", "F", "B", "E", "C", "A"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
-        found += few("E", seed)
-    for seed in (0, 1, 2):
-        for name in ("B-4", "E-4", "B-8", "E-8", "B-16", "E-16", "B-30", "E-30"):
-            found += rows(name, seed)
-    for seed in (0, 1, 2):
-        found += [merged(seed), *rows("I", seed), *rows("D", seed)]
-        found += few("G", seed, noise=True) + rows("G-no-token", seed) + rows("B-no-token", seed)
+        found += rows("E-all", seed) + rows("G-root", seed)
     for seed in (3, 4):
-        found += rows("A", seed) + rows("E", seed) + few("G", seed)
-    for seed in (0, 1, 2):
-        found += few("B", seed, noise=True) + rows("E-all", seed) + rows("G-root", seed)
+        found += few("G", seed) + few("B", seed) + few("E", seed)
     return found

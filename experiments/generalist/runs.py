@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from experiments.generalist.families import ALL
-from experiments.generalist.fast import Gradients, build, state_of, training
+from experiments.generalist.fast import build, state_of, training
+from experiments.generalist.gradients import Gradients
 from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import (
@@ -94,8 +95,6 @@ class Runner:
         return best[1] if best[0] < float("inf") else _DEFAULT_RATE
 
     def _steps(self, job: Job) -> int:
-        if "-" in job.row and job.row.split("-")[1].isdigit():
-            return self.plan.scale_steps
         steps = self.plan.rate_steps if job.kind == "rate" else self.plan.steps
         # The rate of the small transformers is the one of their longest training.
         long = job.row.endswith("-long") or (job.kind == "rate" and job.group == "G")

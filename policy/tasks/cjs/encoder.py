@@ -23,7 +23,13 @@ _FEATURE_UNIT = 50.0
 class GraphEncoder(nn.Module):
     """Inputs of the scheduling task -> tokens [n, TOKENS, hidden]; absent entries are zeros. Of
     inputs with fewer rows of jobs come as many tokens fewer.
+
+    Attributes:
+        all_rows: in training, too, update rows without a job: what is done then does not depend on
+            the inputs, as in a CUDA graph it must not.
     """
+
+    all_rows = False
 
     def __init__(self, config: TaskConfig, hidden: int, scale: float) -> None:
         super().__init__()
@@ -52,7 +58,7 @@ class GraphEncoder(nn.Module):
         n, rows = present.shape[:2]
         everywhere = cluster[:, None].expand(n, rows, -1)
         of_jobs = (*(inputs[name] for name in ("stages", "jobs", "adjacency")), present, everywhere)
-        if self.training and not _in_graph():
+        if self.training and not self.all_rows:
             # Most rows hold no job: without them a step takes a fraction of the time.
             row = present.any(dim=2).flatten().nonzero().squeeze(1)
             found = self._graphs(*(array.flatten(0, 1)[row] for array in of_jobs))
@@ -109,11 +115,6 @@ class GraphEncoder(nn.Module):
             state = prepared + self.update(adjacency @ (self.message(state) * there)) * there
         of_job = self.of_job(torch.cat([state.sum(dim=-2), jobs], dim=-1))
         return state, of_job * present.amax(dim=-1, keepdim=True)
-
-
-def _in_graph() -> bool:
-    """Whether a CUDA graph is recorded, which cannot depend on how many rows hold a job."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _in_rows(of_jobs: Tensor, row: Tensor, n: int, rows: int) -> Tensor:

@@ -12,7 +12,8 @@ pytest.importorskip("torch")
 import torch
 
 from experiments.generalist import families, few_shot, measured, plan
-from experiments.generalist.fast import Gradients, build, state_of, train_fast
+from experiments.generalist.fast import build, state_of, train_fast
+from experiments.generalist.gradients import Gradients
 from experiments.generalist.next_state import pairs
 from experiments.generalist.queue import Item, Queue
 from experiments.generalist.resident import Resident, Side
@@ -99,6 +100,22 @@ def test_one_pass_of_the_backbone_gives_what_three_give(config, data):
         (loss / 3).backward()
     for ours, value in zip(summed, learned, strict=True):
         torch.testing.assert_close(ours, value.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_step_that_does_not_depend_on_the_inputs_is_the_same_step(config, data):
+    model = JointModel(config.model)
+    inputs, _ = data["cjs"].sides["train"].at(torch.arange(4))
+    inputs = inputs | {"present": inputs["present"].clone()}
+    inputs["present"][:, 1:] = 0
+    encoder = model.models["cjs"].encoder
+    found = []
+    for encoder.all_rows in (False, True):
+        model.zero_grad()
+        tokens = model.train().models["cjs"](inputs)
+        tokens.square().sum().backward()
+        found.append([tokens, *(p.grad for p in encoder.parameters() if p.grad is not None)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def llm_config(rank):
