@@ -3,8 +3,8 @@
     python -m experiments.generalist.speed data --rows B,G,A-cjs --together B,E,C,A-cjs
 
 A line for each row alone, then the steps of `--together`, each on a stream of its own. On CUDA a
-recording is made to fail at first, as one that a task cannot be recorded for would: what is trained
-after it must not mind.
+recording is made to fail in the end, as one that a task cannot be recorded for would: the row after
+it must not mind.
 """
 
 from __future__ import annotations
@@ -75,32 +75,43 @@ def main(folder: Path, rows: str, together: str, steps: int, tiny: bool) -> None
     keep_backbones()
     _, data = load_data(plan, folder, device)
     click.echo("samples: " + ", ".join(f"{k} {len(v.sides['train'])}" for k, v in data.items()))
+    groups = [[name] for name in rows.split(",") if name]
+    groups += [together.split(",")] if together else []
+    for group in [*groups, *([["fail"], ["G"]] if cuda else [])]:
+        try:
+            if group == ["fail"]:
+                click.echo(f"a recording that fails: {fail_once(plan, data, device)}")
+            else:
+                click.echo(f"{' + '.join(group)}: {timed(plan, group, data, device, steps)}")
+        except Exception as error:  # noqa: BLE001 (the other rows are to be tried)
+            click.echo(f"{' + '.join(group)}: {error!r}")
+
+
+def timed(
+    plan: Plan, group: list[str], data: dict[str, Resident], device: torch.device, steps: int
+) -> str:
+    """Steps of all of a group in turn, and what came of their recordings."""
+    cuda = device.type == "cuda"
     if cuda:
-        click.echo(f"a recording that fails: {fail_once(plan, data, device)}")
-    for group in [*([name] for name in rows.split(",") if name), together.split(",")]:
-        if not group[0]:
-            continue
-        began = time.monotonic()
-        ended: list[Trained] = []
-        running = [(begin(plan, name, data, device, steps), _stream(cuda)) for name in group]
+        torch.cuda.reset_peak_memory_stats()
+    began = time.monotonic()
+    ended: list[Trained] = []
+    running = [(begin(plan, name, data, device, steps), _stream(cuda)) for name in group]
+    for one in running:
+        _advance(one, ended)
+    _wait(cuda)
+    built, ran = time.monotonic() - began, time.monotonic()
+    for _ in range(steps - 2):
         for one in running:
             _advance(one, ended)
-        _wait(cuda)
-        built, ran = time.monotonic() - began, time.monotonic()
-        for _ in range(steps - 1):
-            for one in running:
-                _advance(one, ended)
-        _wait(cuda)
-        each = 1e3 * (time.monotonic() - ran) / (steps - 1)
+    _wait(cuda)
+    each = 1e3 * (time.monotonic() - ran) / max(steps - 2, 1)
+    for _ in range(2):
         for one in running:
             _advance(one, ended)
-        about = "; ".join(f"{x.captured} {x.not_captured[:200]} {x.best_loss:.3f}" for x in ended)
-        memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
-        click.echo(
-            f"{' + '.join(group)}: {each:.2f} ms a step, {built:.1f} s before; {memory:.1f} GiB; "
-            f"recorded: {about}"
-        )
-        torch.cuda.reset_peak_memory_stats() if cuda else None
+    about = "; ".join(f"{x.captured} {x.not_captured[:200]} {x.best_loss:.3f}" for x in ended)
+    memory = torch.cuda.max_memory_allocated() / 2**30 if cuda else 0.0
+    return f"{each:.2f} ms a step, {built:.1f} s before; {memory:.1f} GiB; recorded: {about}"
 
 
 def _advance(one: tuple[Training, Any], ended: list[Trained]) -> None:
