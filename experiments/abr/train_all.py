@@ -76,6 +76,7 @@ def runs() -> list[Run]:
         Run("ppo-127", HSDPA, f"{ppo} --unplanned", 0.5, begin=0.3),
         Run("ppo-plans-127", HSDPA, ppo, 0.5, begin=0.3),
         # What a page of results compares with these, where there are machines and time for it.
+        Run("mlp-general", GENERAL, wide, 1.0, drawn=LADDERS, seeds=(3, 4)),
         Run("mlp-127", HSDPA, small, 0.5, seeds=(3,)),
         Run("mlp-unplanned-127", HSDPA, f"{small} --unplanned", 0.5, seeds=(1, 2, 3)),
         Run("ppo-127", HSDPA, f"{ppo} --unplanned", 0.5, seeds=(2, 3)),
