@@ -1,5 +1,5 @@
 # `make run` compares congestion controllers on a bundled trace; `make test` runs every test. Both set up what they need, once.
-.PHONY: run test test-nightly setup policy lint test-vm
+.PHONY: run test test-busy test-nightly setup policy lint test-vm
 
 PYTEST_ARGS ?=
 
@@ -13,6 +13,11 @@ test:
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 	@.venv/bin/python -m pytest --hypothesis-profile=ci -n 2 --dist loadscope $(PYTEST_ARGS)
+
+# `make test`'s tests twenty times beside four busy loops: does one fail by luck? Takes a day; RUNS, LOOPS and PYTEST_ARGS make it less.
+test-busy:
+	@scripts/setup.sh policy dev
+	@PYTEST_ARGS="$(PYTEST_ARGS)" scripts/test_busy.sh $(or $(RUNS),20) $(or $(LOOPS),4)
 
 # Live cells that `make test` leaves out, for minutes. Needs root.
 test-nightly:
