@@ -6,8 +6,10 @@ Simulates every cell again, with its jobs, arrivals, seed and scheduler, its lin
 trace's mean rate, and prints for each the mean JCT of both, their ratio, and how late timers and
 placements were. Then, of each pair of schedulers in each repeat, whether live and simulator agree
 on which is better (the order is to be the same in 90 % of the pairs; on an unlimited link the ratio
-is to be within 3 %), and last the ratios of schedulers to fair and cap, live, paired by jobs. The
-simulator's policy decides everything itself and in no time; cells of `teacher` are left out.
+is to be within 3 %), and last the ratios of schedulers to fair and cap, live, paired by jobs. With
+`--against cubic+fair` also the ratios of every controller and scheduler to these two on the same
+link and jobs, of whichever run. The simulator's policy decides everything itself and in no time;
+cells of `teacher`, and those whose jobs were not all done, are left out.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ class Pair:
     live: JobsMetrics
     simulated_s: float
     without_s: float = 0.0
+    cc: str = ""
+    link_and_seed: tuple[str, int] = ("", 0)
 
     @property
     def ratio(self) -> float:
@@ -56,6 +60,7 @@ class Pair:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare live clusters with the simulator.")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--against", metavar="CC+SCHEDULER", help="what all others are divided by")
     args = parser.parse_args()
     pairs = []
     for folder in args.runs:
@@ -77,6 +82,9 @@ def main() -> None:
     for reference in ("fair", "cap"):
         for line in _ratios(pairs, reference):
             print(line)
+    if args.against:
+        for line in across(pairs, args.against):
+            print(line)
 
 
 def _ratios(pairs: Sequence[Pair], reference: str) -> list[str]:
@@ -84,16 +92,37 @@ def _ratios(pairs: Sequence[Pair], reference: str) -> list[str]:
     base = {(pair.place, pair.repeat): pair for pair in pairs if pair.scheduler == reference}
     lines = []
     for name in sorted({pair.scheduler for pair in pairs} - {reference}):
-        both = [
-            (pair.live.jct_mean_s, base[pair.place, pair.repeat].live.jct_mean_s)
-            for pair in pairs
-            if pair.scheduler == name and (pair.place, pair.repeat) in base
-        ]
-        if both:
-            ratio = paired_ratio(*np.array(both).T)
-            interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.low is not None else ""
-            lines.append(f"{name} / {reference}: {ratio.ratio:.3f}{interval}, {len(both)} pairs")
+        alike = [pair for pair in pairs if pair.scheduler == name]
+        both = [(one, base[at]) for one in alike if (at := (one.place, one.repeat)) in base]
+        lines += _line(f"{name} / {reference}", both)
     return lines
+
+
+def across(pairs: Sequence[Pair], reference: str) -> list[str]:
+    """Live mean JCT of each controller and scheduler to the reference, as `cubic+fair`, on the same
+    link and jobs, by link.
+    """
+    of: dict[str, dict[tuple[str, int], Pair]] = {}
+    for pair in pairs:
+        of.setdefault(f"{pair.cc}+{pair.scheduler}", {})[pair.link_and_seed] = pair
+    base = of.pop(reference, {})
+    lines = []
+    for link in sorted({link for link, _ in base}):
+        for name, cells in sorted(of.items()):
+            both = [(cells[at], base[at]) for at in base if at in cells and at[0] == link]
+            lines += _line(f"{link}: {name} / {reference}", both)
+    return lines
+
+
+def _line(name: str, both: Sequence[tuple[Pair, Pair]]) -> list[str]:
+    """The mean ratio of live mean JCTs with its 95 % interval; no line without pairs."""
+    if not both:
+        return []
+    ours, theirs = np.array([[pair.live.jct_mean_s for pair in pairs] for pairs in both]).T
+    ratio = paired_ratio(ours, theirs)
+    interval = f" [{ratio.low:.3f}, {ratio.high:.3f}]" if ratio.low is not None else ""
+    means = f"{ours.mean():.2f} and {theirs.mean():.2f} s"
+    return [f"{name}: {ratio.ratio:.3f}{interval}, {len(both)} pairs, {means}"]
 
 
 def _pair(run: Run, cell: Cell) -> list[Pair]:
@@ -104,14 +133,24 @@ def _pair(run: Run, cell: Cell) -> list[Pair]:
     if live is None or not (served or options.scheduler in RULES) or live.done_share < 1:
         return []
     slots = 2 * len(cell.measured) * options.slots
-    simulated_s = [
+    simulated_s, without_s = (
         _simulated_ms(options.environment(_seed(cell), slots, network), options.scheduler)
         / 1000
         / options.speed
         for network in (_network(run, cell, options), NO_NETWORK)
+    )
+    return [
+        Pair(
+            f"{run.folder.name} {cell.record.cc}",
+            cell.repeat,
+            options.scheduler,
+            live,
+            simulated_s,
+            without_s,
+            cell.record.cc,
+            (run.manifest.trace.name, cell.seed),
+        )
     ]
-    place = f"{run.folder.name} {cell.record.cc}"
-    return [Pair(place, cell.repeat, options.scheduler, live, *simulated_s)]
 
 
 def _simulated_ms(environment: ClusterEnvironment, scheduler: str) -> float:
