@@ -6,7 +6,7 @@ DATA holds `test/SET/*` (text, `seconds Mbit/s`) and `videos/*.json`. OUT.json h
 the traces by set, and by checkpoint, set and video the mean linear QoE of chunks 1 to 47. With
 `--kept-out` there are more sets, `kept-out` and `kept-out-N`: the recordings that training on these
 traces keeps for validation, at their own rates and at N times them. Only these may choose a
-checkpoint.
+checkpoint. Players hold 60 s, as in the literature, or what `--buffer-s` says.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from policy.tasks.abr.network import Model
 from policy.tasks.abr.play import play
 from policy.tasks.abr.portable import load_portable
 from policy.tasks.abr.qoe import qoe_of
-from policy.tasks.abr.session import start
+from policy.tasks.abr.session import BUFFER_CAP_MS, start
 from policy.tasks.abr.tensors import TensorTraces, start_tensors
 from policy.tasks.abr.training.material import split
 from policy.tasks.abr.video import Video, read_video
@@ -35,7 +35,9 @@ CHUNKS = 48
 FASTER = (2, 5)
 
 
-def on_gpu(policy: Learned, video: Video, traces: TensorTraces) -> list[float]:
+def on_gpu(
+    policy: Learned, video: Video, traces: TensorTraces, buffer_cap_ms: float = BUFFER_CAP_MS
+) -> list[float]:
     """Mean QoE of every trace, as tensors."""
     n = len(traces)
     sessions = start_tensors(
@@ -48,6 +50,7 @@ def on_gpu(policy: Learned, video: Video, traces: TensorTraces) -> list[float]:
         scale=np.ones(n),
         rtt_ms=np.full(n, 80.0),
         start_level=np.ones(n, np.int64),
+        buffer_cap_ms=buffer_cap_ms,
     )
     chunks, total = sessions.chunks_left, torch.zeros(n, device=traces.device)
     while not sessions.done:
@@ -55,10 +58,14 @@ def on_gpu(policy: Learned, video: Video, traces: TensorTraces) -> list[float]:
     return [float(one) for one in (total / chunks).cpu()]
 
 
-def on_cpu(file: Path, video: Video, traces: Traces) -> list[float]:
+def on_cpu(
+    file: Path, video: Video, traces: Traces, buffer_cap_ms: float = BUFFER_CAP_MS
+) -> list[float]:
     """The same as arrays, without PyTorch where the checkpoint is exported."""
     policy = load_portable(file) or load_policy(file)
-    return [float(one) for one in play(policy, start(video, traces)).qoe]
+    return [
+        float(one) for one in play(policy, start(video, traces, buffer_cap_ms=buffer_cap_ms)).qoe
+    ]
 
 
 def main() -> None:
@@ -69,6 +76,7 @@ def main() -> None:
     parser.add_argument("--backbone", help="folder of the language model's weights")
     parser.add_argument("--shape", help="folder of the configuration of the random twin")
     parser.add_argument("--kept-out", action="append", default=[], help="traces; repeatable")
+    parser.add_argument("--buffer-s", type=float, default=BUFFER_CAP_MS / 1000)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     folders = sorted(path for path in (args.data / "test").iterdir() if path.is_dir())
@@ -93,9 +101,9 @@ def main() -> None:
         by_set: dict[str, dict[str, list[float]]] = {name: {} for name in sets}
         for video in videos:
             qoe = (
-                on_cpu(file, video, packed)
+                on_cpu(file, video, packed, 1000 * args.buffer_s)
                 if args.device == "cpu"
-                else on_gpu(policy, video, traces)
+                else on_gpu(policy, video, traces, 1000 * args.buffer_s)
             )
             at = 0
             for name, group in sets.items():
