@@ -24,6 +24,8 @@ SERVED = (
     "policy.tasks.congestion.folding",  # the longest to compile
     "policy.tasks.congestion.aggregation",
     "policy.tasks.congestion.estimates",
+    "policy.tasks.congestion.ordering",
+    "policy.tasks.congestion.routes",
     "policy.scheduler.rules",
     "policy.tasks.congestion.competition",
 )

@@ -28,7 +28,7 @@ from policy.server.metrics import Metrics
 from policy.server.outgoing import Outgoing, decisions, rejected, usable
 from policy.server.streams import APC, Streams
 from policy.tasks.congestion.competition import Competition
-from policy.tasks.congestion.cwnd import with_room
+from policy.tasks.congestion.cwnd import for_routes, with_room
 from policy.tasks.congestion.fields import HISTORY, LEVELS
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.windows import WindowFolder, rounds
@@ -157,11 +157,12 @@ class Core:
         inputs.windows(slots, agents, columns, rows[open_], now_ns)
 
     def _helped(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
-        """Tiers that keep queues short would starve beside flows that fill them, and where ACKs
-        come together.
+        """Tiers that keep queues short would starve beside flows that fill them, where ACKs come
+        together, and on routes that flap.
         """
         if not getattr(tier, "yields", False):
             return actions
+        actions = for_routes(actions, batch, *self._folder.recent_routes(batch.flow))
         extra = self._folder.extra_acked_bytes(batch.flow)
         roomy = with_room(actions, extra, batch.mss_bytes)
         return self._competition.applied(batch, roomy)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.api import Actions
+from policy.api import Actions, FlowBatch
 from policy.objective import BALANCED
+from policy.tasks.congestion.fields import F
 from policy.tasks.congestion.settings import ServingConfig
 
 Floats = NDArray[np.float64]
 SPARE_PACKETS = 3.0
 """For delayed ACKs, a few that come together, and the pacing's own bursts."""
 MIN_CWND_PACKETS = 4.0
+DRAIN = 0.75
+"""Of the bandwidth estimate: what a flow sends at least while cwnd has room for a longer route (as
+BBR's gain when it drains a queue)."""
 
 
 def cwnd_packets(
@@ -47,6 +51,31 @@ def with_room(actions: Actions, extra_acked_bytes: Floats, mss_bytes: Floats) ->
     extra = extra_acked_bytes / np.where(mss_bytes > 0, mss_bytes, np.inf)
     more = np.maximum(extra - SPARE_PACKETS, 0.0)
     return Actions(actions.pacing_rate_bps, actions.cwnd_packets + more)
+
+
+def for_routes(
+    actions: Actions, batch: FlowBatch, recent_rtt_ns: Floats, fallen: NDArray[np.bool_]
+) -> Actions:
+    """The actions with cwnd for the longest route that a flow had lately
+    (`policy.tasks.congestion.routes.recent_routes`).
+
+    On a route that flaps the ACKs of a detour come after its RTT, and until then the cwnd of the
+    short way is all that the flow can send. With more in flight cwnd no longer keeps the queue
+    short: the pacing rate does, which is at most what that cwnd would send at the RTT of now. What
+    is left of a longer route's RTT may be the flow's own queue, so that it then sends less.
+    """
+    longer = recent_rtt_ns > batch.min_rtt_ns
+    if not longer.any():
+        return actions
+    rate, cwnd = (
+        np.array(each, np.float64) for each in (actions.pacing_rate_bps, actions.cwnd_packets)
+    )
+    rtt_ns = np.maximum(batch.windows[:, -1, F["rtt_min_ns"]], batch.min_rtt_ns)
+    clocked_bps = np.where(fallen, 0.0, cwnd * batch.mss_bytes * 8e9 / rtt_ns)
+    most_bps = np.maximum(clocked_bps, DRAIN * batch.bandwidth_bps)
+    ratio = recent_rtt_ns / batch.min_rtt_ns
+    room = np.maximum(cwnd - SPARE_PACKETS, 1.0) * ratio + SPARE_PACKETS
+    return Actions(np.where(longer, np.minimum(rate, most_bps), rate), np.where(longer, room, cwnd))
 
 
 def rate_and_cwnd(

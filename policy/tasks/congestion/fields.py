@@ -71,8 +71,10 @@ SEEN = np.dtype(
         ("span_ns", np.float64),  # over which the rates were taken
         ("sample_bps", np.float64),  # the kernel's newest that was not app-limited, NaN: none
         ("burst_bps", np.float64),  # delivery rate from the first ACK on, NaN: one ACK at most
+        ("run_bps", np.float64),  # largest delivery rate of a run of ACKs, 0: there was none
         ("first_ns", np.float64),  # the first ACK, as the next
         ("last_ns", np.float64),
+        ("left", np.float64),  # 1: the flow left a longer route within its RTT
     ]
 )
 """What the estimates need of a window beside its row."""
@@ -81,17 +83,22 @@ ESTIMATE = np.dtype(
         ("bps", np.float64),  # 0: none yet
         ("samples", np.float64, MEMORY),  # ring, 0: not usable
         ("position", np.int64),  # in the ring
-        # Of the route (`policy.tasks.congestion.estimates.route`):
+        # Of the route (`policy.tasks.congestion.routes.route`):
         ("route_rtt_ns", np.float64),  # its minimum RTT; 0: that of the flow's life
         ("known_rtt_ns", np.float64),  # of the longer route before; 0: there was none
+        ("recent_ns", np.float64),  # for how long the longer route is still a recent one
         # While no RTT is near the route's minimum:
         ("windows", np.float64),  # with RTT samples, 0: it is not so
         ("raised_ns", np.float64),  # since the ACK that came then
+        ("before_ns", np.float64),  # mean RTT of the window before, or of the step before
+        ("early_ns", np.float64),  # largest mean RTT while it settles
+        ("top_ns", np.float64),  # and of all windows
         ("low_ns", np.float64),  # least and largest of the windows' minimum RTTs
         ("high_ns", np.float64),
         ("most_bytes", np.float64),  # in flight
         ("least_bytes", np.float64),
         ("peak_bps", np.float64),  # largest delivery rate
+        ("run_bps", np.float64),  # and largest one of a run of ACKs
     ]
 )
 FLOW = np.dtype(
@@ -117,6 +124,11 @@ FLOW = np.dtype(
         ("first_ns", np.int64),  # its first record, with the RTT sample or NaN, …
         ("first_rtt_ns", np.float64),
         ("first_delivered", np.int64),  # … and the counter
+        ("run_acks", np.float64),  # of the newest run of ACKs, …
+        ("run_ns", np.int64),  # … which began with this one, …
+        ("run_rtt_ns", np.float64),
+        ("run_delivered", np.int64),
+        ("run_bps", np.float64),  # … and the largest rate of one
         (
             "base",
             np.float64,

@@ -26,6 +26,8 @@ _ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
 LEAST_BURST_NS = 10e6
 """Of a burst's length: what comes faster is no rate."""
+RUN_GAP_NS, RUN_ACKS = 20e6, 4
+"""So many ACKs, so close to each other, are a run, which has a rate."""
 NEVER = -1
 """In place of a time."""
 NONE, DONE = -1, -2
@@ -49,6 +51,7 @@ def _reset(flow: Any) -> None:
     flow.acks = flow.app_limited = flow.samples = 0.0
     flow.t = flow.tt = flow.rtt = flow.t_rtt = 0.0
     flow.rtt_min_ns, flow.newest_rtt_ns, flow.rate_bps = np.inf, np.nan, np.nan
+    flow.run_acks = flow.run_bps = 0.0
 
 
 @compiled(types.void, _flows, read_only(_i8), read_only(_i8))
@@ -63,6 +66,31 @@ def open_flows(flows: NDArray[np.void], slot: Ints, open_ns: Ints) -> None:
         flow.closing = NONE
         flow.start_ns = open_ns[i]
         _reset(flow)
+
+
+@inner
+def _delivered_bps(delivered: float, acked_ns: float, first_rtt_ns: float, rtt_ns: float) -> float:
+    """Delivery rate [bit/s] from one ACK to another, over the longer one of the times in which it
+    was acknowledged and in which it was sent, since a path may hold ACKs back and deliver them
+    together (draft-cheng-iccrg-delivery-rate-estimation).
+    """
+    sent_ns = acked_ns + first_rtt_ns - rtt_ns
+    # Without RTT samples the comparison is false.
+    longer_ns = sent_ns if sent_ns > acked_ns else acked_ns
+    return max(delivered, 0.0) * 8e9 / max(longer_ns, LEAST_BURST_NS)
+
+
+@inner
+def _run(flow: Any, at_ns: int, delivered: int, rtt_ns: float) -> None:
+    """One more ACK of a run, or the first of another one."""
+    if flow.run_acks == 0 or at_ns - flow.last_ns > RUN_GAP_NS:
+        flow.run_acks = 0.0
+        flow.run_ns, flow.run_rtt_ns, flow.run_delivered = at_ns, rtt_ns, delivered
+    flow.run_acks += 1
+    if flow.run_acks >= RUN_ACKS:
+        gained, acked_ns = float(delivered - flow.run_delivered), float(at_ns - flow.run_ns)
+        run_bps = _delivered_bps(gained, acked_ns, flow.run_rtt_ns, rtt_ns)
+        flow.run_bps = max(flow.run_bps, run_bps)
 
 
 @inner
@@ -93,6 +121,7 @@ def _take(
             rtt_ns,
             counters[_DELIVERED],
         )
+    _run(flow, at_ns, counters[_DELIVERED], rtt_ns)
     _copy(counters, flow.counters)
     _copy(levels, flow.levels)
     flow.last_ns = at_ns
@@ -124,19 +153,12 @@ def _gained(flow: Any, counter: int) -> float:
 
 @inner
 def _burst_bps(flow: Any) -> float:
-    """Delivery rate from the first to the last ACK of the open window [bit/s], NaN: there is none.
-
-    Over the longer one of the times in which it was acknowledged and in which it was sent, since a
-    path may hold ACKs back and deliver them together (draft-cheng-iccrg-delivery-rate-estimation).
-    """
+    """Delivery rate of the open window's ACKs, first to last [bit/s], NaN: there is none."""
     if flow.acks < 2:
         return np.nan
+    delivered = float(flow.counters[_DELIVERED] - flow.first_delivered)
     acked_ns = float(flow.last_ns - flow.first_ns)
-    sent_ns = acked_ns + flow.first_rtt_ns - flow.newest_rtt_ns
-    # Without RTT samples the comparison is false.
-    longer_ns = sent_ns if sent_ns > acked_ns else acked_ns
-    delivered = max(float(flow.counters[_DELIVERED] - flow.first_delivered), 0.0)
-    return delivered * 8e9 / max(longer_ns, LEAST_BURST_NS)
+    return _delivered_bps(delivered, acked_ns, flow.first_rtt_ns, flow.newest_rtt_ns)
 
 
 @inner
@@ -191,26 +213,11 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     seen.least_rtt_ns = flow.levels[_MIN_RTT]
     seen.span_ns = span
     seen.sample_bps = flow.rate_bps
-    seen.burst_bps = _burst_bps(flow)
+    seen.burst_bps, seen.run_bps = _burst_bps(flow), flow.run_bps
     seen.first_ns, seen.last_ns = float(flow.first_ns), float(flow.last_ns)
 
     flow.start_ns, flow.base_ns = end_ns, flow.last_ns
     _reset(flow)
-
-
-@compiled(_b1, _flows, read_only(_i8), read_only(_i8))
-def in_order(flows: NDArray[np.void], slot: Ints, at_ns: Ints) -> bool:
-    """Whether each record comes after those before of its flow, those held included; stale ones do
-    not count.
-    """
-    ordered = True
-    for i in range(len(slot)):
-        flow: Any = flows[slot[i]]
-        if at_ns[i] >= flow.newest_ns:
-            flow.newest_ns = at_ns[i]
-        elif at_ns[i] >= flow.last_ns:
-            ordered = False
-    return ordered
 
 
 @compiled(types.void, _flows, read_only(_i8), _i8[::1])

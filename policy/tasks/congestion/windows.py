@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from policy.tasks.congestion import aggregation, estimates, folding
+from policy.tasks.congestion import aggregation, estimates, folding, ordering, routes
 from policy.tasks.congestion.fields import ESTIMATE, FIELDS, FLOW, ROW, SEEN
 
 Ints = NDArray[np.int64]
@@ -81,6 +81,10 @@ class WindowFolder:
         """How much more than expected was acknowledged at once; float64[n]."""
         return aggregation.extra_acked_bytes(self._aggregation[slots])
 
+    def recent_routes(self, slots: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+        """See `policy.tasks.congestion.routes.recent_routes`."""
+        return routes.recent_routes(self._estimates[slots])
+
     def fold(self, records: Records, slot: Ints, end_ns: Ints) -> tuple[Floats, int, int]:
         """Take records and close windows: closing i ends the open window of slot[i] at end_ns[i],
         oldest first.
@@ -93,7 +97,7 @@ class WindowFolder:
         flags = records.app_limited
         aggregation.take(self._aggregation, self._estimates, *columns, flags)
         parts = [records] if self._held is None else [self._held, records]
-        if not folding.in_order(self._flows, records.slot, records.at_ns):
+        if not ordering.in_order(self._flows, records.slot, records.at_ns):
             whole = parts[0] if len(parts) == 1 else parts[0].then(records)
             parts = [whole.only(np.argsort(whole.at_ns, kind="stable"))]
         following = np.empty(len(slot), np.int64)
@@ -108,6 +112,7 @@ class WindowFolder:
             if past.any():
                 ahead.append(part.only(np.flatnonzero(past)))
         folding.close_rest(self._flows, *closings, slot)
+        routes.follow(self._estimates, slot, rows, seen)
         estimates.conclude(self._estimates, slot, rows, seen)
         self._held = ahead[0].then(ahead[1]) if len(ahead) == 2 else ahead[0] if ahead else None
         return rows.view(np.float64).reshape(len(slot), len(FIELDS)), stale, fell

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policy.tasks.congestion.estimates import route
 from policy.tasks.congestion.fields import COUNTERS, ESTIMATE, FIELDS, LEVELS, ROW, SEEN, F
+from policy.tasks.congestion.routes import follow
 from policy.tasks.congestion.windows import Records, WindowFolder
 
 MS = 1_000_000
@@ -116,16 +116,25 @@ class Plain:
         rtt_min = min((rtt for _, rtt in sampled), default=mean)
         per_span = 8e9 / span if acks else 0.0
         delivery_rate = gained["delivered_bytes"] * per_span
-        min_rtt = self.min_rtt(acks, level["min_rtt_ns"], rtt_min, inflight, delivery_rate)
+        min_rtt, left = self.min_rtt(
+            acks,
+            level["min_rtt_ns"],
+            duration_ns=duration,
+            rtt_min_ns=rtt_min,
+            rtt_mean_ns=mean,
+            inflight_bytes=inflight,
+            delivery_rate_bps=delivery_rate,
+        )
         limited = sum(a.app_limited for a in acks) / len(acks) if acks else float(inflight == 0)
         asked, before = level["pacing_rate_bps"], self.bandwidth_bps
         ratio = asked / before if asked and before else 1.0
         rates = [a.rate_bps for a in acks if not a.app_limited and not math.isnan(a.rate_bps)]
         told = bool(acks) and limited < 0.5
         burst = self.burst(acks) if told and len(acks) > 3 and span > 2 * duration else 0.0
+        most = before if left and before else math.inf
         self.estimate(
-            max(delivery_rate, burst),
-            rates[-1] if rates else 0.0,
+            min(max(delivery_rate, burst), most),
+            rates[-1] if rates and most == math.inf else 0.0,
             steady=told and (span <= 2 * duration or burst > delivery_rate),
             standing=bool(acks) and rtt_min - min_rtt > max(5 * MS, 0.1 * min_rtt),
         )
@@ -163,28 +172,47 @@ class Plain:
         """From the first ACK to the last one."""
         if len(acks) < 2:
             return 0.0
-        first, last = acks[0], acks[-1]
         newest = [ack.rtt_ns for ack in acks if not math.isnan(ack.rtt_ns)][-1:]
+        return self.rate(acks[0], acks[-1], newest[0] if newest else math.nan)
+
+    @staticmethod
+    def rate(first: Ack, last: Ack, rtt_ns: float) -> float:
         acked_ns = last.at_ns - first.at_ns
-        sent_ns = acked_ns + first.rtt_ns - newest[0] if newest else math.nan
+        sent_ns = acked_ns + first.rtt_ns - rtt_ns
         times = [10 * MS, acked_ns, *([] if math.isnan(sent_ns) else [sent_ns])]
         return max(last.counters[1] - first.counters[1], 0) * 8e9 / max(times)
 
-    def min_rtt(
-        self, acks: list[Ack], least_ns: float, rtt_ns: float, inflight: float, rate_bps: float
-    ) -> float:
-        """By the function under other tests."""
+    def run(self, acks: list[Ack]) -> float:
+        """The largest rate of four ACKs and more that are at most 20 ms apart."""
+        rates, together = [0.0], list[Ack]()
+        for ack in acks:
+            if together and ack.at_ns - together[-1].at_ns > 20 * MS:
+                together = []
+            together.append(ack)
+            if len(together) >= 4:
+                rates.append(self.rate(together[0], ack, ack.rtt_ns))
+        return max(rates)
+
+    def min_rtt(self, acks: list[Ack], least_ns: float, **columns: float) -> tuple[float, bool]:
+        """By the function under other tests; and whether a longer route was just left."""
         newest = [ack.rtt_ns for ack in acks if not math.isnan(ack.rtt_ns)][-1:]
         seen, row = records(SEEN), records(ROW)
         seen.least_rtt_ns = least_ns
         if acks:
             seen.first_ns, seen.last_ns = acks[0].at_ns, acks[-1].at_ns
-            seen.burst_bps = self.burst(acks) or math.nan
+            seen.burst_bps, seen.run_bps = self.burst(acks) or math.nan, self.run(acks)
         seen.samples = sum(not math.isnan(ack.rtt_ns) for ack in acks)
         seen.newest_rtt_ns = newest[0] if newest else math.nan
         row.acks = len(acks)
-        row.rtt_min_ns, row.inflight_bytes, row.delivery_rate_bps = rtt_ns, inflight, rate_bps
-        return route(self.path[0], row[0], seen[0])
+        for name, value in columns.items():
+            row[name] = value
+        follow(
+            self.path.view(np.ndarray),
+            np.zeros(1, np.int64),
+            row.view(np.ndarray),
+            seen.view(np.ndarray),
+        )
+        return float(row.min_rtt_ns[0]), bool(seen.left[0])
 
     def estimate(self, rate_bps: float, sample_bps: float, *, steady: bool, standing: bool) -> None:
         newest = max(rate_bps, sample_bps) if steady and not standing else rate_bps
