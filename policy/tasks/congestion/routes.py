@@ -42,6 +42,9 @@ SAME_NS, SAME_SHARE = 2e6, 0.03
 RECENT_NS, RECENT_RTTS = 1e9, 10
 """A longer route that a flow has left is a recent one for so long, or for so many of its RTTs if
 that is longer."""
+LONGEST_NS = 1e9
+"""No route has more, a satellite's has .6 s: what looks like one is a queue of seconds, for which
+cwnd needs no room."""
 
 
 @inner
@@ -120,7 +123,7 @@ def _has_just_left(estimate: Any) -> bool:
     what came after it, and faster than any bottleneck would let it.
     """
     left_ns = _recent_ns(estimate) - estimate.recent_ns
-    return bool(0 < left_ns <= estimate.known_rtt_ns)
+    return bool(0 < left_ns <= min(estimate.known_rtt_ns, LONGEST_NS))
 
 
 @inner
@@ -243,10 +246,10 @@ def follow(
 
 
 def recent_routes(estimates: NDArray[np.void]) -> tuple[Floats, NDArray[np.bool_]]:
-    """RTT of the longest route that each flow has or had lately, 0: that of its life's shortest;
-    and whether its minimum RTT is what is left of that one's.
+    """RTT of the longest route that each flow has or had lately, 0: that of its life's shortest, or
+    longer than any route; and whether its minimum RTT is what is left of that one's.
     """
     known_ns, route_ns = estimates["known_rtt_ns"], estimates["route_rtt_ns"]
-    recent = estimates["recent_ns"] > 0
+    recent = (estimates["recent_ns"] > 0) & (known_ns <= LONGEST_NS)
     fallen = known_ns - route_ns > np.maximum(RAISED_NS, RAISED_SHARE * route_ns)
     return np.where(recent, known_ns, 0.0), recent & (route_ns > 0) & fallen

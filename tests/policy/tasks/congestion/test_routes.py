@@ -223,6 +223,15 @@ def test_the_longer_route_is_a_recent_one_for_ten_of_its_rtts() -> None:
     assert not path.fallen
 
 
+def test_what_is_longer_than_any_route_is_no_recent_one() -> None:
+    """A queue of seconds at a trickle is taken for a route, but cwnd keeps no room for it."""
+    path = Path()
+    for window in (SHORT, *[Window(1500, packets=2, mbit=0.1)] * 60):
+        path.after(window)
+    assert path.after(Window(1500, packets=2, mbit=0.1)) == 1500
+    assert path.recent_ms == 0
+
+
 def test_a_route_was_just_left_for_one_rtt_of_it() -> None:
     path, left = on_a_detour(), []
     assert not path.left
