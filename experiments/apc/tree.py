@@ -33,6 +33,7 @@ from policy.explain.tree import fit
 from policy.model.info import read_info, resolve
 from policy.registry import create
 from policy.tasks.congestion.features import normalise
+from policy.tasks.congestion.fields import F
 from policy.tasks.congestion.history import with_estimates
 from policy.tasks.congestion.simulator import (
     MSS_BYTES,
@@ -150,6 +151,11 @@ def main(files: tuple[Path, ...], seconds: int, out: Path | None) -> None:
     )
     if features.shape[1] != len(READABLE):
         raise SystemExit("the files hold other features; run experiments.apc.decisions again")
+    # Before the first ACK the numbers of a flow say nothing: a trace may begin with an outage.
+    begun = windows[:, :, F["acks"]].sum(axis=1) > 0
+    features, windows, action, noised, trace = (
+        each[begun] for each in (features, windows, action, noised, trace)
+    )
     names = judged_traces(trace.tolist())
     judged = np.isin(trace, names)
     click.echo(
