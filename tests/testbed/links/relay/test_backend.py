@@ -163,11 +163,19 @@ def test_the_rate_is_that_of_the_trace(scope: Scope, ends: Ends) -> None:
     with udp(ends[0], 40000) as sender, udp(ends[1], 5000):
         for _ in range(400):
             sender.sendto(bytes(1472), ("10.9.0.2", 5000))
-        time.sleep(0.5)
+        while (now := link.sample().forward).delivered_packets < 400 or now.backlog_bytes > 0:
+            time.sleep(0.01)
     record = link.stop()
-    due_ns = record.packets.filter(pc.equal(record.packets["flow"], 0))["due_ns"].to_numpy()
-    # The trace's own time, free of the machine's: 1500 bytes a millisecond.
-    assert due_ns[-1] - due_ns[0] == 399 * MS
+    packets = record.packets.filter(pc.equal(record.packets["flow"], 0))
+    assert len(packets) == 400
+    due_ns, enqueue_ns = packets["due_ns"].to_numpy(), packets["enqueue_ns"].to_numpy()
+    # The trace's own time, free of the machine's: 1500 bytes a millisecond. Where the sender was
+    # kept waiting, the queue was empty for a while.
+    gaps_ns, stood = np.diff(due_ns), enqueue_ns[1:] <= due_ns[:-1]
+    assert stood.any()
+    assert set(gaps_ns[stood]) == {MS}
+    assert not (gaps_ns % MS).any()
+    assert gaps_ns.min() >= MS
     assert len(record.forward.rate_error) >= 2
 
 
