@@ -108,6 +108,13 @@ class PolicyService:
         outbox = Outbox()
         writer = asyncio.create_task(_write(outbox, context))
         drain = asyncio.create_task(self._draining.wait())
+
+        async def end(code: grpc.StatusCode, details: str) -> None:
+            # gRPC refuses a status beside a write under way, and the agent would never hear of it.
+            outbox.close()
+            await asyncio.wait({writer}, timeout=self._config.drain_s)
+            await context.abort(code, details)
+
         try:
             hello = await asyncio.wait_for(context.read(), self._config.limits.hello_timeout_s)
             if hello == grpc.aio.EOF:
@@ -126,20 +133,18 @@ class PolicyService:
                 reader.cancel()
             if self._draining.is_set():
                 self._tick()
-                outbox.close()
-                await asyncio.wait({writer}, timeout=self._config.drain_s)
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is draining")
+                await end(grpc.StatusCode.UNAVAILABLE, "the server is draining")
         except TimeoutError:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no Hello came")
+            await end(grpc.StatusCode.INVALID_ARGUMENT, "no Hello came")
         except (
             ProtocolError,
             DecodeError,
         ) as error:  # DecodeError: of context.read(), no protobuf at all
             self._metrics.rejected["protocol_error"] += 1
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await end(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except LimitError as error:
             self._metrics.rejected["limit"] += 1
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            await end(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         finally:
             writer.cancel()
             drain.cancel()
