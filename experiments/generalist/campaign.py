@@ -148,9 +148,7 @@ def main(
         if not (out / "runs" / f"{stale.name}.json").exists():
             stale.rmdir()
     (out / "trained").unlink(missing_ok=True)
-    now = time.time()
-    end = now + 60 * minutes
-    chosen = [one for one in only.split(",") if one]
+    end = time.time() + 60 * minutes
     plan = TINY if tiny else CPU if cpu else Plan()
     options: dict[str, Any] = {
         "data": data,
@@ -160,9 +158,7 @@ def main(
         "checkpoints": checkpoints,
         "plan": plan if steps is None else replace(plan, steps=steps),
         "slots": slots,
-        # Whatever happened to the search for learning rates, the rows begin then.
-        "rates_by": now + (0.0 if tiny or (chosen and "rate" not in only) else 240.0),
-        "only": chosen,
+        "only": [one for one in only.split(",") if one],
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")

@@ -89,12 +89,11 @@ def training(
     seed: int,
     data: Mapping[str, Resident],
     *,
-    limit_s: float = 1e9,
     gradients: Gradients | None = None,
     rows: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Generator[None, None, Trained]:
-    """Train to the last step or for `limit_s`, pausing after each; the model then has its best
-    weights, in eval mode.
+    """Train to the last step, pausing after each; the model then has its best weights, in eval
+    mode.
 
     `gradients`: of an earlier training of this model, whose graph is used again. `rows`: the
     training samples that are drawn, of tasks that do not use all.
@@ -143,8 +142,7 @@ def training(
         gradients.run()
         torch.nn.utils.clip_grad_norm_(list(kept.values()), config.clip, foreach=True)
         optimiser.step()
-        over = time.monotonic() - began > limit_s
-        if step % config.evaluate_every == 0 or step == config.max_steps or over:
+        if step % config.evaluate_every == 0 or step == config.max_steps:
             losses = {
                 name: loss_on(
                     model, config, name, one, limit=config.evaluate_samples, autocast=autocast
@@ -159,8 +157,6 @@ def training(
                 result.best_loss, result.best_step = mean, step
                 torch._foreach_copy_(list(best.values()), [v.detach() for v in kept.values()])
         result.steps = step
-        if over:
-            break
         yield
     with torch.no_grad():
         for name, kept_best in best.items():

@@ -15,7 +15,7 @@ import torch
 
 from experiments.generalist import judge, look
 from experiments.generalist.kept import keep_backbones
-from experiments.generalist.plan import TINY, Plan
+from experiments.generalist.plan import Plan
 from experiments.generalist.queue import Item, Queue
 from experiments.generalist.records import exchanged, rounded
 from experiments.generalist.resident import Resident, loss_on, outputs
@@ -71,16 +71,14 @@ class Judging:
 
     def _closed(self, folder: Path, part: str) -> dict[str, float]:
         plan, options, device = self.plan, self._options, str(self.device)
-        tiny = plan.steps == TINY.steps
         if part == "congestion":
-            return judge.congestion(folder, options["data"], plan.units, device, 1 if tiny else 15)
+            return judge.congestion(folder, options["data"], plan.units, device, plan.seconds)
         if part.startswith("abr"):
             side = "validation" if part == "abr-validation" else "test"
             return judge.abr(folder, options["abr"], plan.units, device, side)
         profiles = None if part == "cjs-generated" else options["profiles"]
-        jobs = 2 if tiny else 20
         live = part == "cjs-live"
-        return judge.cjs(folder, profiles, plan.sequences, jobs, device, live)
+        return judge.cjs(folder, profiles, plan.sequences, plan.jobs, device, live)
 
     def _look(self, folder: Path, item: Item) -> dict[str, Any]:
         if self._data is None:

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from experiments.generalist.families import FAMILIES
 from experiments.generalist.rows import ROWS, TASKS
 
-RATES: dict[str, tuple[float, ...]] = {}
-"""Searched, by group of rows."""
-FIXED_RATES = {"B": 3e-3, "C": 1.5e-3, "E": 7e-4, "E-all": 5e-4, "G": 4e-3}
-"""Found by earlier campaigns."""
-RATE_SEED = 100
-"""No other run has it."""
+RATES = {"B": 3e-3, "C": 1.5e-3, "E": 7e-4, "E-all": 5e-4, "G": 4e-3}
+"""Learning rates by group of rows, found by earlier campaigns."""
 CLOSED = {
     "congestion": ("congestion",),
     "abr": ("abr", "abr-validation"),
@@ -31,30 +27,31 @@ JUDGED_SHARES = {
 class Plan:
     """How large everything is. `steps`: of every row, of whatever size; `long`: so many times as
     many of rows that end in -long; `few_before`: steps on the other tasks before one that was left
-    out; `scale_steps`: of models of other sizes; `small`: a smaller graph network; `tested`: of
-    each split so many samples at most.
+    out; `small`: a smaller graph network; `tested`: samples of a split at most; `blocks`:
+    of every language model. Closed loops: `units` links of so many `seconds` and recordings,
+    `sequences` of so many `jobs`.
     """
 
     steps: int = 2000
-    rate_steps: int = 1000
     few_before: int = 800
     few_steps: int = 200
     long: int = 4
     batch: int = 64
     evaluations: int = 8
     validation: int = 1024
-    limit_s: float = 1e9
-    sequences: int = 50
     units: int = 60
+    seconds: int = 15
+    sequences: int = 50
+    jobs: int = 20
     shares: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
     noise_shares: tuple[float, ...] = (0.01, 0.03, 0.1)
     small: bool = False
-    tested: int | None = 4096
+    tested: int = 4096
+    blocks: int | None = None
 
 
 CPU = Plan(
     steps=300,
-    rate_steps=150,
     few_before=300,
     few_steps=100,
     batch=32,
@@ -65,19 +62,21 @@ CPU = Plan(
 )
 TINY = Plan(
     steps=4,
-    rate_steps=2,
     few_before=2,
     few_steps=2,
     long=2,
     batch=4,
     evaluations=2,
     validation=32,
-    sequences=1,
     units=1,
+    seconds=1,
+    sequences=1,
+    jobs=2,
     shares=(0.01, 1.0),
     noise_shares=(0.01,),
     small=True,
     tested=64,
+    blocks=1,
 )
 
 
@@ -92,8 +91,6 @@ class Job:
     row: str
     seed: int
     tasks: tuple[str, ...] = TASKS
-    rate: float | None = None
-    judged: bool = False
     left: str = ""
     noise: bool = False
     family: str = ""
@@ -114,7 +111,7 @@ class Job:
         return "E" if self.row.startswith("E") else "B"
 
 
-def rows(name: str, seed: int, judged: bool = True) -> list[Job]:
+def rows(name: str, seed: int) -> list[Job]:
     """A row's runs of one seed: one, or one for each task."""
     groups = [(task,) for task in TASKS] if ROWS[name].alone else [TASKS]
     return [
@@ -124,7 +121,6 @@ def rows(name: str, seed: int, judged: bool = True) -> list[Job]:
             name,
             seed,
             tasks,
-            judged=judged,
         )
         for tasks in groups
     ]
@@ -140,7 +136,6 @@ def few(name: str, seed: int, noise: bool = False) -> list[Job]:
             seed,
             left=left,
             noise=noise,
-            judged=not noise,
         )
         for left in TASKS
     ]
@@ -149,8 +144,7 @@ def few(name: str, seed: int, noise: bool = False) -> list[Job]:
 def families(seed: int) -> list[Job]:
     """A small specialist for each family of each task's sources, and for all of them."""
     return [
-        Job(f"family-{task}-{family}/{seed}", "family", "F", seed, (task,), judged=True,
-            family=family)
+        Job(f"family-{task}-{family}/{seed}", "family", "F", seed, (task,), family=family)
         for task in TASKS
         for family in FAMILIES[task]
     ]  # fmt: skip
@@ -159,18 +153,14 @@ def families(seed: int) -> list[Job]:
 def merged(seed: int) -> Job:
     """H: the specialists of row A in one, without training."""
     needs = tuple(f"A-{task}/{seed}" for task in TASKS)
-    return Job(f"H/{seed}", "merge", "A", seed, judged=True, needs=needs)
+    return Job(f"H/{seed}", "merge", "A", seed, needs=needs)
 
 
 def jobs() -> list[Job]:
     """All runs, the most important first: seeds one after the other, so that a host that is taken
     away leaves whole tables.
     """
-    found = [
-        Job(f"rate-{row}-{rate:g}", "rate", row, RATE_SEED, rate=rate)
-        for row, rates in RATES.items()
-        for rate in rates
-    ]
+    found: list[Job] = []
     for seed in (0, 1, 2):
         for name in ("B", "E", "G-long", "F-long", "C", "A", "G", "F"):
             found += rows(name, seed)

@@ -80,7 +80,8 @@ def main(source: Path, out: Path, save: Path | None) -> None:
         ("Few-shot", few_at(runs, (0.003, 0.01, 0.03, 0.1, 0.3, 1.0))),
         ("Tokens", exchanged_table(runs)),
     ):
-        click.echo(f"## {title}\n\n{text}")
+        if len(text.splitlines()) > 2:
+            click.echo(f"## {title}\n\n{text}")
     if any("probes" in one for one in runs.values()):
         scale_figure(runs, out / "generalist-blocks.svg")
     if any(one["kind"] == "few" for one in runs.values()):

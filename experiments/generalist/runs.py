@@ -1,4 +1,4 @@
-"""One run of `campaign.py`: a row, a learning rate, a few-shot curve, a family or a merge.
+"""One run of `campaign.py`: a row, a few-shot curve, a family or a merge.
 
 Runs are generators that pause after each step of training; they write checkpoints and leave it to
 others to judge them.
@@ -6,7 +6,6 @@ others to judge them.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -22,7 +21,6 @@ from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import (
     CLOSED,
-    FIXED_RATES,
     JUDGED_SHARES,
     OTHER_CLUSTERS,
     RATES,
@@ -40,7 +38,6 @@ from policy.model.joint import JointModel
 from policy.model.merge import merge
 from policy.training.mixture.config import MixtureConfig
 
-_DEFAULT_RATE = 1.5e-3
 _ASK_AGAIN_S = 0.5
 Run = Generator[None, None, dict[str, Any]]
 
@@ -62,12 +59,8 @@ class Runner:
 
     def ready(self, job: Job) -> bool:
         """Whether what comes before it is there."""
-        if any(not self._file(name).exists() for name in job.needs):
-            return False
-        if job.kind in ("rate", "merge") or time.time() > self._options["rates_by"]:
-            return True
         return all(
-            self._file(f"rate-{job.group}-{rate:g}").exists() for rate in RATES.get(job.group, ())
+            (self.out / "runs" / f"{name.replace('/', '+')}.json").exists() for name in job.needs
         )
 
     def run(self, job: Job, order: int) -> Run:
@@ -78,32 +71,11 @@ class Runner:
             return self._merge(job, order)
         return self._row(job, order)
 
-    def _file(self, name: str) -> Path:
-        return self.out / "runs" / f"{name.replace('/', '+')}.json"
-
-    def _rate(self, job: Job) -> float:
-        if job.rate is not None:
-            return job.rate
-        if job.group in FIXED_RATES:
-            return FIXED_RATES[job.group]
-        found = []
-        for rate in RATES[job.group]:
-            file = self._file(f"rate-{job.group}-{rate:g}")
-            record = json.loads(file.read_text()) if file.exists() else {}
-            found.append((record.get("best_loss", float("inf")), rate))
-        best = min(found)
-        return best[1] if best[0] < float("inf") else _DEFAULT_RATE
-
-    def _steps(self, job: Job) -> int:
-        steps = self.plan.rate_steps if job.kind == "rate" else self.plan.steps
-        # The rate of the small transformers is the one of their longest training.
-        long = job.row.endswith("-long") or (job.kind == "rate" and job.group == "G")
-        return steps * self.plan.long if long else steps
-
     def _row(self, job: Job, order: int) -> Run:
-        rate, seed = self._rate(job), job.seed
+        rate, seed = RATES[job.group], job.seed
+        steps = self.plan.steps * (self.plan.long if job.row.endswith("-long") else 1)
         config = settings_of(
-            self.plan, job.row, job.tasks, seed, max_steps=self._steps(job), learning_rate=rate
+            self.plan, job.row, job.tasks, seed, max_steps=steps, learning_rate=rate
         )
         data = {name: self._of_family(self.data[name], job.family) for name in job.tasks}
         model = build(config, seed, self.device)
@@ -112,14 +84,12 @@ class Runner:
             record |= {"family": job.family, "samples": len(data[job.tasks[0]].sides["train"])}
         if job.row == "I":
             record["pretraining"] = yield from pretrain(model, config, seed, data)
-        trained = yield from training(model, config, seed, data, limit_s=self.plan.limit_s)
-        record |= course(trained)
-        if job.kind != "rate":
-            folder = self._save(model, config, job.name, job, record)
-            parts = [part for name in job.tasks for part in CLOSED[name]]
-            if job.family and "cjs" in job.tasks:
-                parts += OTHER_CLUSTERS
-            self._judge(job, order, folder, ["look", *parts])
+        record |= course((yield from training(model, config, seed, data)))
+        folder = self._save(model, config, job.name, job, record)
+        parts = [part for name in job.tasks for part in CLOSED[name]]
+        if job.family and "cjs" in job.tasks:
+            parts += OTHER_CLUSTERS
+        self._judge(job, order, folder, ["look", *parts])
         return record
 
     @staticmethod
@@ -198,7 +168,7 @@ class Runner:
         """A task that was left out, learned from a share of its samples, in every way."""
         plan, left, device = self.plan, job.left, self.device
         others = tuple(task for task in TASKS if task != left)
-        rate = self._rate(job)
+        rate = RATES[job.group]
         known = {name: self.data[name] for name in others}
         if job.noise:
             known = {name: shuffled(one, job.seed) for name, one in known.items()}
@@ -206,7 +176,7 @@ class Runner:
             plan, job.row, others, job.seed, max_steps=plan.few_before, learning_rate=rate
         )
         before = build(config, job.seed, device)
-        trained = yield from training(before, config, job.seed, known, limit_s=plan.limit_s)
+        trained = yield from training(before, config, job.seed, known)
         start = {
             name: value for name, value in state_of(before).items() if name.startswith("backbone.")
         }
@@ -234,7 +204,7 @@ class Runner:
                 gradients = trained.gradients
                 found = course(trained)
                 wanted = ["look"]
-                if job.judged and share in JUDGED_SHARES[way]:
+                if not job.noise and share in JUDGED_SHARES[way]:
                     wanted.append(left)
                 folder = self._save(model, chosen, f"{job.name}/{share:g}-{way}", job, found)
                 self._judge(job, order, folder, wanted, (share, way))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from experiments.generalist.plan import TINY, Plan
+from experiments.generalist.plan import Plan
 from experiments.generalist.resident import Resident, resident
 from experiments.generalist.rows import ROWS, TASKS, config_of
 from experiments.generalist.samples import fewer_held
@@ -33,8 +33,8 @@ def settings_of(
         **more,
     }
     chosen = ROWS[row]
-    if plan.steps == TINY.steps and chosen.model["kind"] == "nioka":
-        backbone = chosen.model["backbone"] | {"layers": 1}
+    if plan.blocks is not None and chosen.model["kind"] == "nioka":
+        backbone = chosen.model["backbone"] | {"layers": plan.blocks}
         chosen = replace(chosen, model=chosen.model | {"backbone": backbone})
     return config_of(chosen, tasks, seed, plan.small, settings)
 
@@ -49,6 +49,4 @@ def load_data(
         name: resident(name, task_data(datasets[name], name, config), device, folder / name)
         for name in TASKS
     }
-    if plan.tested is not None:
-        data = {name: fewer_held(one, plan.tested) for name, one in data.items()}
-    return datasets, data
+    return datasets, {name: fewer_held(one, plan.tested) for name, one in data.items()}

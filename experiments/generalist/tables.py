@@ -77,7 +77,7 @@ def comparisons(runs: Runs, pairs: list[tuple[str, str]]) -> str:
 
 
 def rates_table(runs: Runs) -> str:
-    """What the search for a learning rate found."""
+    """What the search for a learning rate found, in the first campaigns."""
     found: dict[str, dict[str, float]] = {}
     for record in runs.values():
         if record["kind"] == "rate":
@@ -108,6 +108,7 @@ def exchanged_table(runs: Runs) -> str:
                 x := [
                     one["losses"]["validation"][task]
                     for one in seeds_of(runs, f"{row}-no-token", task).values()
+                    if "losses" in one
                 ]
             )
             else "–"

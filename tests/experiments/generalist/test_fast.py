@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import families, few_shot, measured, plan
+from experiments.generalist import families, few_shot, measured, plan, scale, tables
 from experiments.generalist.fast import build, state_of, train_fast
 from experiments.generalist.gradients import Gradients
 from experiments.generalist.next_state import pairs
@@ -256,6 +256,17 @@ def test_families_of_recordings_and_traces():
     assert families.of_recording("trace+HPfIg1o5") == "wifi"
     assert families.of_trace("lumos5g.Walking_12") == "5g"
     assert families.of_trace("satellite-seed503") == "other"
+
+
+def test_what_was_trained_and_not_judged_yet_leaves_gaps_in_the_tables():
+    run = {"seed": 0, "kind": "row", "tasks": list(TASKS)}
+    runs = {f"{row}/0": run | {"row": row} for row in ("B", "B-no-token", "B-4")}
+    assert "| B, trained without | – | – | – |" in tables.exchanged_table(runs)
+    assert len(scale.scale_table(runs).splitlines()) == 2
+
+
+def test_every_run_has_a_learning_rate():
+    assert {job.group for job in plan.jobs()} == set(plan.RATES)
 
 
 def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
