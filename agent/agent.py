@@ -119,7 +119,10 @@ class Agent:
         """Log what has come since the last turn; the last call."""
         if len(records := self._datapath.poll(self._clock())):
             self._staged.append(records)
-        self._process(self._clock())
+        now_ns = self._clock()
+        self._process(now_ns)
+        self._batcher.wake(self._batcher.live().tolist(), now_ns)
+        self._audit.run(now_ns)
 
     def _process(self, now_ns: int) -> None:
         records = join(self._staged)
@@ -232,6 +235,7 @@ class Agent:
         self._log.decisions(
             {
                 "flow": self._batcher.flow[slots],
+                "slot": slots,
                 "generation": answers.generation,
                 "window": answers.window,
                 "window_end_ns": met.end_ns,
@@ -274,6 +278,7 @@ class Agent:
         self._log.decisions(
             {
                 "flow": self._batcher.flow[slots],
+                "slot": slots,
                 "generation": generations,
                 "window": self._awaited.window[slots],
                 "window_end_ns": self._awaited.end_ns[slots],

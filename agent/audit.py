@@ -19,10 +19,14 @@ class Audit:
         self._reclaimed: dict[int, int] = {}
 
     def run(self, now_ns: int) -> None:
-        """Heal what missing records hid, and report losses."""
+        """Heal what missing records hid, and report losses and silences."""
         table = self._datapath.flows
         suspects = np.flatnonzero((table["live"] != 0) | (self._batcher.generation != 0))
         self._batcher.reconcile(table, suspects.tolist(), now_ns)
+        for flow, slot, generation, start_ns, stop_ns in self._batcher.silences:
+            detail = f"slot {slot} generation {generation} since {start_ns}"
+            self._log.event(stop_ns, flow, "quiet", detail)
+        self._batcher.silences.clear()
         dropped, refused = self._datapath.dropped(), self._datapath.refused()
         if dropped > self._dropped:
             self._log.event(now_ns, -1, "overrun", f"{dropped - self._dropped} records dropped")

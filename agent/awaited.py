@@ -34,6 +34,7 @@ class AwaitedWindows:
         self.end_ns: Integers = np.zeros(slots, np.int64)
         self.close_ack_ns: Integers = np.zeros(slots, np.int64)
         self._answered: Integers = np.full(slots, -1)
+        self._since_ns: Integers = np.zeros(slots, np.int64)  # the deadline counts from here
         self._due_ns: Integers = np.full(slots, NEVER)
 
     def __len__(self) -> int:
@@ -57,8 +58,9 @@ class AwaitedWindows:
         self.window[slots] = windows["window"]
         self.end_ns[slots] = windows["end_ns"]
         self.close_ack_ns[slots] = windows["close_ack_ns"]
+        self._since_ns[slots] = windows["since_ns"]
         if awaited:
-            due_ns = windows["end_ns"] + self._deadline_ns
+            due_ns = windows["since_ns"] + self._deadline_ns
             self._due_ns[slots] = np.minimum(self._due_ns[slots], due_ns)
 
     def overdue(self, now_ns: int) -> Integers:
@@ -83,9 +85,10 @@ class AwaitedWindows:
         slots = answers.slot
         self._answered[slots] = answers.window
         newest = answers.window == self.window[slots]
-        self._due_ns[slots] = np.where(newest, NEVER, self.end_ns[slots] + self._deadline_ns)
+        self._due_ns[slots] = np.where(newest, NEVER, self._since_ns[slots] + self._deadline_ns)
         end_ns = self.end_ns[slots] - (self.window[slots] - answers.window) * self._window_ns
-        missed = answers.received_ns - end_ns > self._deadline_ns
+        since_ns = np.where(newest, self._since_ns[slots], end_ns)
+        missed = answers.received_ns - since_ns > self._deadline_ns
         return Met(end_ns, np.where(newest, self.close_ack_ns[slots], 0), missed, newest)
 
     def given_up(self, slots: Integers) -> None:

@@ -8,6 +8,7 @@ the window that was open is closed and the empty ones between are skipped.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ _OPEN, _ACK, _CLOSE = (
 FIRST_FLOW_PORT = 40000  # senders bind local port 40000 + flow
 
 # : A window that closed. close_ack_ns is the kernel's time of the ACK that closed it, 0 where the
-# timer did.
+# timer did. since_ns: from when an answer could be given, its end or the end of a silence of the
+# flow.
 WINDOW = np.dtype(
     [
         ("slot", "<i8"),
@@ -31,6 +33,7 @@ WINDOW = np.dtype(
         ("window", "<i8"),
         ("end_ns", "<i8"),
         ("close_ack_ns", "<i8"),
+        ("since_ns", "<i8"),
     ]
 )
 
@@ -48,6 +51,16 @@ class Opened:
     def flow(self) -> int:
         """Number in the logs, from the local port; -1 where that is none of the testbed's."""
         return flow_number(self.local_port)
+
+
+class Silence(NamedTuple):
+    """A flow was quiet: the timer closed no window of it between these times."""
+
+    flow: int
+    slot: int
+    generation: int
+    start_ns: int
+    stop_ns: int
 
 
 def flow_number(local_port: int) -> int:
@@ -83,11 +96,13 @@ class Batcher:
     quiet_ns: int = 10_000_000_000
     netns_cookies: frozenset[int] | None = None
     unknown: set[int] = field(default_factory=set)  # slots seen in records whose OPEN is missing
+    silences: list[Silence] = field(default_factory=list)  # that have ended
 
     def __post_init__(self) -> None:
         self.generation: Integers = np.zeros(self.slots, np.int64)  # 0: no owned flow here
         self.flow = np.full(self.slots, -1, np.int16)
         self.last_ns: Integers = np.zeros(self.slots, np.int64)  # last record
+        self._woken_ns: Integers = np.zeros(self.slots, np.int64)  # end of the last silence
         self._open_ns: Integers = np.zeros(self.slots, np.int64)
         self._foreign: Integers = np.zeros(
             self.slots, np.int64
@@ -97,7 +112,7 @@ class Batcher:
         self._opens: list[Opened] = []
         self._closes: list[tuple[int, int]] = []
         self._records: list[Records] = []
-        self._windows: list[tuple[int, int, int, int, int]] = []  # as WINDOW
+        self._windows: list[tuple[int, int, int, int, int, int]] = []  # as WINDOW
 
     def live(self) -> Integers:
         """Slots of the owned flows."""
@@ -119,7 +134,8 @@ class Batcher:
                 opened = records[index : index + 1].view(OPEN_RECORD)[0]
                 self.open(int(opened["slot"]), opened, int(opened["at_ns"]))
             else:
-                self.close(int(records["slot"][index]), int(records["generation"][index]))
+                slot, generation, at_ns = records[["slot", "generation", "at_ns"]][index].tolist()
+                self.close(slot, generation, at_ns)
         self._add_acks(records[start:])
 
     def open(self, slot: int, identity: np.void, open_ns: int) -> None:
@@ -129,7 +145,7 @@ class Batcher:
         if self.generation[slot] == generation:
             return
         if self.generation[slot]:
-            self.close(slot, int(self.generation[slot]))
+            self.close(slot, int(self.generation[slot]), open_ns)
         if (
             self.netns_cookies is not None
             and int(identity["netns_cookie"]) not in self.netns_cookies
@@ -139,13 +155,14 @@ class Batcher:
         opened = Opened(slot, generation, open_ns, int(identity["local_port"]))
         self.generation[slot] = generation
         self.flow[slot] = opened.flow
-        self._open_ns[slot] = self.last_ns[slot] = open_ns
+        self._open_ns[slot] = self.last_ns[slot] = self._woken_ns[slot] = open_ns
         self._enter(slot, 0)
         self._opens.append(opened)
 
-    def close(self, slot: int, generation: int) -> None:
+    def close(self, slot: int, generation: int, at_ns: int) -> None:
         """The flow ended."""
         if generation and self.generation[slot] == generation:
+            self.wake([slot], at_ns)
             self.generation[slot] = 0
             self._closes.append((slot, generation))
 
@@ -160,13 +177,22 @@ class Batcher:
             entry = table[slot]
             known = int(self.generation[slot])
             if known and (not entry["live"] or entry["generation"] != known):
-                self.close(slot, known)
+                self.close(slot, known, now_ns)
             if entry["live"] and entry["generation"] != known:
                 self.open(slot, entry, int(entry["open_ns"]))
                 if self.generation[slot]:
                     self._enter(slot, max(0, now_ns - int(entry["open_ns"])) // self.window_ns)
                     self.last_ns[slot] = now_ns
         self.unknown.difference_update(slots)
+
+    def wake(self, slots: Iterable[int], at_ns: int) -> None:
+        """The silences of these flows that have lasted until now are over."""
+        for slot in slots:
+            start_ns = int(self.last_ns[slot]) + self.quiet_ns
+            if at_ns >= start_ns:
+                flow, generation = int(self.flow[slot]), int(self.generation[slot])
+                self.silences.append(Silence(flow, slot, generation, start_ns, at_ns))
+                self.last_ns[slot] = self._woken_ns[slot] = at_ns
 
     def _add_acks(self, records: Records) -> None:
         slots = records["slot"].astype(np.int64)
@@ -178,6 +204,11 @@ class Batcher:
         if not len(records):
             return
         at_ns = records["at_ns"].view(np.int64)
+        for index in np.flatnonzero(at_ns >= self.last_ns[slots] + self.quiet_ns).tolist():
+            before = np.flatnonzero(slots[:index] == slots[index])
+            if len(before):
+                self.last_ns[slots[index]] = at_ns[before[-1]]
+            self.wake([int(slots[index])], int(at_ns[index]))
         self.last_ns[slots] = at_ns  # of several the last one stays: they are in order
         acks = records["kind"] == _ACK
         if not acks.all():
@@ -192,7 +223,10 @@ class Batcher:
     def _end(self, slot: int, now_ns: int, *, close_ack_ns: int) -> None:
         """The flow's open window has ended; the one of `now_ns` is open from now on."""
         window, end_ns = int(self._window[slot]), int(self._end_ns[slot])
-        self._windows.append((slot, int(self.generation[slot]), window, end_ns, close_ack_ns))
+        since_ns = max(end_ns, min(int(self._woken_ns[slot]), now_ns))
+        self._windows.append(
+            (slot, int(self.generation[slot]), window, end_ns, close_ack_ns, since_ns)
+        )
         self._enter(slot, (now_ns - int(self._open_ns[slot])) // self.window_ns)
 
     def _enter(self, slot: int, window: int) -> None:

@@ -53,6 +53,7 @@ class InlineClient:
 
     def send(self, batch: Batch, now_ns: int) -> None:
         """Decide at once; the answers come later."""
+        now_ns = max(now_ns, self._clock())  # records have come since the turn began
         self._finish(now_ns)
         for part in codec.split(batch, self._max_records):
             self._sequence += 1

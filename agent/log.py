@@ -45,6 +45,7 @@ ACKS = pa.schema(
 DECISIONS = pa.schema(
     [
         ("flow", _i16),
+        ("slot", _u32),
         ("generation", _u32),
         ("window", _i64),
         ("window_end_ns", _i64),

@@ -138,6 +138,7 @@ COLUMNS: dict[str, pa.Schema] = {
     "decisions": pa.schema(
         [
             _needed("flow", pa.int16()),
+            _needed("slot", _COUNT),
             _needed("generation", _COUNT),
             _needed("window", _COUNT),
             ("window_end_ns", _TIME),
@@ -159,7 +160,10 @@ COLUMNS: dict[str, pa.Schema] = {
 }
 """What the metrics read of each log. A column that is not nullable must not hold nulls."""
 
-_LATER: dict[tuple[str, str], bool] = {("packets", "marked"): False}
+_LATER: dict[tuple[str, str], bool | int] = {
+    ("packets", "marked"): False,
+    ("decisions", "slot"): 0,
+}
 """Columns that run folders of earlier versions lack, with what held for them."""
 
 

@@ -4,6 +4,9 @@ followed.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
+
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +18,7 @@ WINDOW_NS = 100_000_000  # of an agent that has not said its own
 LOCAL_TIER = "local"
 """The agent's own fallback, which answers while the server is silent."""
 LLM_TIER = "llm"
+_CONNECTION = re.compile(r"(?P<name>slot \d+ generation \d+)(?: since (?P<since>\d+))?$")
 
 
 class TierMetrics(BaseModel):
@@ -38,8 +42,10 @@ class TierMetrics(BaseModel):
 class DecisionMetrics(BaseModel):
     """Decisions for one flow. A decision is an answer that was applied.
 
-    One window may have two, the light policy's and the LLM's. The windows that should have been
-    answered are those that fit into the flow's length less one round trip, in which it connects.
+    One window may have two, the light policy's and the LLM's. A flow may have several connections
+    at once. The windows that should have been answered are those that fit into the time in which
+    each of them was open less one round trip, in which it connects, and less its silences: after
+    10 s without an ACK no window closes until the next one comes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +73,7 @@ class DecisionMetrics(BaseModel):
     asked_over_delivered: float | None = Field(
         description=(
             "median of pacing rate asked / rate delivered until the next answer; null without ACK "
-            "log"
+            "log and for a flow of several connections"
         )
     )
 
@@ -90,7 +96,9 @@ def decision_metrics(
     """
     rows = decisions[decisions["flow"] == flow.flow] if len(decisions) else decisions
     rows = rows[rows["applied_ns"].notna()] if len(rows) else rows
-    expected = max(1, (flow.duration_ns - flow.base_rtt_ns) // window_ns)
+    connections = _connections(events, flow)
+    open_ns = sum(connection.active_ns(flow) for connection in connections)
+    expected = max(1, open_ns // window_ns)
     if not len(rows):
         nothing = percentiles_ms([])
         return DecisionMetrics(
@@ -126,14 +134,55 @@ def decision_metrics(
             for tier, own in rows.groupby("tier")
         },
         kernel_s=_kernel_ns(events, flow, int(rows["applied_ns"].min())) / 1e9,
-        asked_over_delivered=_asked_over_delivered(rows, acks, flow),
+        asked_over_delivered=(
+            _asked_over_delivered(rows, acks, flow) if len(connections) == 1 else None
+        ),
     )
 
 
 def _windows(rows: pd.DataFrame, flow: Flow) -> int:
     """Windows among these answers that ended while the flow lasted."""
     within = rows[~(rows["window_end_ns"] > flow.stop_ns)]
-    return len(within[["generation", "window"]].drop_duplicates())
+    return len(within[["slot", "generation", "window"]].drop_duplicates())
+
+
+@dataclass
+class _Connection:
+    """When the agent knew a connection, and when it had been quiet for long."""
+
+    start_ns: int
+    stop_ns: int
+    silences: list[tuple[int, int]] = field(default_factory=list)
+
+    def active_ns(self, flow: Flow) -> int:
+        """Time while the flow lasted in which windows of this connection closed."""
+        start_ns = max(self.start_ns, flow.start_ns) + flow.base_rtt_ns
+        stop_ns = min(self.stop_ns, flow.stop_ns)
+        quiet_ns = sum(
+            max(0, min(until_ns, stop_ns) - max(since_ns, start_ns))
+            for since_ns, until_ns in self.silences
+        )
+        return max(0, stop_ns - start_ns - quiet_ns)
+
+
+def _connections(events: pd.DataFrame, flow: Flow) -> list[_Connection]:
+    """The connections of a flow; one that lasts as long as the flow where the agent saw none."""
+    found: dict[str, _Connection] = {}
+    own = events[events["flow"] == flow.flow].sort_values("at_ns") if len(events) else events
+    columns = (own[name].tolist() for name in ("at_ns", "event", "detail")) if len(own) else ()
+    for at_ns, event, detail in zip(*columns, strict=True):
+        match = _CONNECTION.match(detail)
+        if match is None:
+            continue
+        if event in ("open", "adopted"):
+            found.setdefault(match["name"], _Connection(at_ns, flow.stop_ns))
+        elif (connection := found.get(match["name"])) is None:
+            continue
+        elif event == "close":
+            connection.stop_ns = at_ns
+        elif event == "quiet" and match["since"]:
+            connection.silences.append((int(match["since"]), at_ns))
+    return list(found.values()) or [_Connection(flow.start_ns, flow.stop_ns)]
 
 
 def _kernel_ns(events: pd.DataFrame, flow: Flow, first_ns: int) -> int:

@@ -207,6 +207,27 @@ def test_a_window_without_acks_is_closed_by_the_timer(bench):
     assert bench.tables()["decisions"][0]["close_ack_ns"] is None
 
 
+def test_a_flow_that_was_quiet_is_answered_by_the_server(bench):
+    bench.ack(110, 1000)
+    bench.step(110)
+    bench.answer(115, 0)
+    for at_ms in range(210, 10_100, 100):
+        bench.step(at_ms)
+        bench.answer(at_ms + 1, at_ms // 100 - 1)
+    bench.ack(30_000, 2000)
+    bench.step(30_000)
+    bench.answer(30_020, 100)
+    tables = bench.tables()
+    assert {row["tier"] for row in tables["decisions"]} == {"gcc"}
+    last = tables["decisions"][-1]
+    assert (last["slot"], last["window_end_ns"]) == (0, OPEN_NS + 10_100 * MS)
+    assert not last["deadline_missed"]
+    assert "server-silent" not in {row["event"] for row in tables["events"]}
+    (quiet,) = [row for row in tables["events"] if row["event"] == "quiet"]
+    assert quiet["at_ns"] == OPEN_NS + 30_000 * MS
+    assert quiet["detail"] == f"slot 0 generation 1 since {OPEN_NS + 10_110 * MS}"
+
+
 def test_the_second_answer_to_a_window_wins_and_older_ones_do_not(bench):
     for window in (0, 1):
         bench.ack(101 + 100 * window, 20_000 * (window + 1))

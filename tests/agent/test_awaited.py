@@ -19,6 +19,7 @@ def awaiting(*windows: int, awaited: bool = True) -> AwaitedWindows:
         closed["slot"], closed["window"] = 1, window
         closed["end_ns"] = (window + 1) * WINDOW_NS
         closed["close_ack_ns"] = closed["end_ns"] + MS
+        closed["since_ns"] = closed["end_ns"]
         waiting.closed(closed, awaited=awaited)
     return waiting
 
@@ -39,6 +40,19 @@ def test_the_older_window_keeps_its_deadline() -> None:
     assert waiting.overdue(250 * MS).tolist() == [1]
     waiting.given_up(np.array([1]))
     assert waiting.next_due_ns == NEVER
+
+
+def test_after_a_silence_the_deadline_counts_from_its_end() -> None:
+    waiting = awaiting(0)
+    closed = np.zeros(1, WINDOW)
+    closed["slot"], closed["window"], closed["end_ns"] = 1, 1, 200 * MS
+    closed["close_ack_ns"] = closed["since_ns"] = 9000 * MS
+    waiting.answered(answer(0, received_ns=110 * MS))
+    waiting.closed(closed, awaited=True)
+    assert waiting.next_due_ns == 9150 * MS
+    met = waiting.answered(answer(1, received_ns=9150 * MS))
+    assert met.end_ns[0] == 200 * MS
+    assert not met.missed[0]
 
 
 def test_without_a_server_nothing_waits() -> None:

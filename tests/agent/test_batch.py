@@ -90,6 +90,27 @@ def test_quiet_flows_leave_the_timer_alone():
     assert b.next_expiry_ns(5010) == 5110
 
 
+def test_after_a_silence_an_answer_is_due_from_the_first_record_on():
+    b = batcher(quiet_ns=500)
+    b.add(opened())
+    b.add(acks([1010]))
+    assert b.silences == []
+    b.add(join([acks([5005], kind=Kind.STATE), acks([5010, 5160])]))
+    assert b.take().windows["since_ns"].tolist() == [5005, 5100]
+    assert b.silences == [(0, 0, 1, 1510, 5005)]
+    b.add(acks([9000], kind=Kind.CLOSE))  # a silence ends with the flow
+    assert b.silences[1:] == [(0, 0, 1, 5660, 9000)]
+
+
+def test_a_flow_that_is_not_quiet_has_no_silence():
+    b = batcher(quiet_ns=500)
+    b.add(opened())
+    b.add(acks([1400, 1800, 2299]))
+    assert b.take().windows["since_ns"].tolist() == [1100, 1500, 1900]
+    b.add(acks([2700], kind=Kind.CLOSE))
+    assert b.silences == []
+
+
 @given(st.lists(st.integers(0, 1200), max_size=60), st.lists(st.integers(0, 60), max_size=8))
 def test_windows_are_unique_ordered_and_past(gaps, cuts):
     """However the records are cut into drains, with the timer running in between."""

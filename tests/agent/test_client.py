@@ -16,7 +16,7 @@ def batch(serial=0, opens=(), closes=(), windows=1):
     records = np.zeros(2, RECORD)
     records["slot"], records["generation"], records["at_ns"] = 1, 1, serial
     return Batch(
-        list(opens), list(closes), records, np.array([(1, 1, serial, 5, 0)] * windows, WINDOW)
+        list(opens), list(closes), records, np.array([(1, 1, serial, 5, 0, 5)] * windows, WINDOW)
     )
 
 

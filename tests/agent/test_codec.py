@@ -18,7 +18,7 @@ def batch(count=3):
     records["rtt_us"], records["pacing_rate_Bps"], records["lost_bytes"] = -1, 1000, 2**40
     records["flags"] = Flag.APP_LIMITED | Flag.COMMANDED | Flag.CLOSES_WINDOW
     records["ca_state"] = 3
-    windows = np.array([(4, 9, 17, 200, 150)], WINDOW)
+    windows = np.array([(4, 9, 17, 200, 150, 200)], WINDOW)
     return Batch([Opened(4, 9, 50, 40001)], [(2, 7)], records, windows)
 
 

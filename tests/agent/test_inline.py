@@ -57,8 +57,8 @@ class Rig:
         )
         self.client = InlineClient(config, core, lambda: self.now_ns)
 
-    def close_window(self, window: int, *slots: int) -> None:
-        """The window of these flows (all) ends and is sent."""
+    def close_window(self, window: int, *slots: int, begun_ns: int = 0) -> None:
+        """The window of these flows (all) ends and is sent, in a turn that began so long ago."""
         slots = slots or tuple(range(self.flows))
         self.now_ns = OPEN_NS + (window + 1) * WINDOW_NS
         opened = [Opened(slot, 1, OPEN_NS, 40000 + slot) for slot in slots] if window == 0 else []
@@ -71,8 +71,10 @@ class Rig:
         for name in ("acked_bytes", "delivered_bytes", "sent_bytes"):
             records[name] = 100_000 * (window + 1)
         records["delivered_packets"] = 70 * (window + 1)
-        windows = np.array([(slot, 1, window, self.now_ns, 0) for slot in slots], WINDOW)
-        self.client.send(Batch(opened, [], records, windows), self.now_ns)
+        windows = np.array(
+            [(slot, 1, window, self.now_ns, 0, self.now_ns) for slot in slots], WINDOW
+        )
+        self.client.send(Batch(opened, [], records, windows), self.now_ns - begun_ns)
 
     def receive_at(self, now_ns: int) -> list[Answers]:
         self.now_ns = now_ns
@@ -90,6 +92,13 @@ def test_a_rule_answers_when_its_latency_has_passed() -> None:
     assert (answers.slot.tolist(), answers.window.tolist()) == ([0], [0])
     assert answers.tier.tolist() == ["gcc"]
     assert rig.client.wait_ns() is None
+
+
+def test_records_that_came_since_the_turn_began_count() -> None:
+    rig = Rig({}, "gcc")
+    rig.close_window(0, begun_ns=2 * MS)
+    assert len(rig.receive_at(rig.now_ns)) == 1
+    assert rig.client.events() == [(OPEN_NS, "server-connected", "inline, policy gcc")]
 
 
 def test_without_a_latency_the_answer_is_there_at_once() -> None:

@@ -78,7 +78,7 @@ def test_windows_are_answered_over_tls(folder, address, wait_for):
     records["at_ns"] = open_ns + np.arange(1, 4) * 20_000_000
     records["delivered_bytes"] = records["acked_bytes"] = np.arange(1, 4) * 14480
     records["rtt_us"] = records["srtt_us"] = records["min_rtt_us"] = 40_000
-    window = np.array([(1, 1, 0, open_ns + WINDOW_NS, 0)], WINDOW)
+    window = np.array([(1, 1, 0, open_ns + WINDOW_NS, 0, open_ns + WINDOW_NS)], WINDOW)
     with client_of(folder, address) as client:
         wait_for(lambda: client.connected, "welcome")
         client.send(Batch([Opened(1, 1, open_ns, 40000)], [], records, window), 0)

@@ -61,6 +61,7 @@ FRAMES = pa.schema(
 DECISIONS = pa.schema(
     [
         ("flow", pa.int16()),
+        ("slot", pa.int64()),
         ("generation", pa.int64()),
         ("window", pa.int64()),
         ("window_end_ns", pa.int64()),

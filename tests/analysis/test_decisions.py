@@ -29,12 +29,14 @@ def decision(
     *,
     missed: bool = False,
     flow: int = 0,
+    slot: int = 0,
 ) -> dict[str, Any]:
     """An answer to the window that ended `window` x 100 ms after the start."""
     at = lambda ms: None if ms is None else START_NS + round(ms * MS)  # noqa: E731
     return row(
         DECISIONS,
         flow=flow,
+        slot=slot,
         generation=1,
         window=window,
         window_end_ns=at(100 * window),
@@ -55,10 +57,12 @@ def ack(at_ms: float, delivered_bytes: int, *, limited: bool = False) -> dict[st
     )
 
 
+def event(at_ms: float, name: str, detail: str, flow: int = 0) -> dict[str, Any]:
+    return row(EVENTS, flow=flow, at_ns=START_NS + round(at_ms * MS), event=name, detail=detail)
+
+
 def control(at_ms: float, detail: str, flow: int = 0) -> dict[str, Any]:
-    return row(
-        EVENTS, flow=flow, at_ns=START_NS + round(at_ms * MS), event="control", detail=detail
-    )
+    return event(at_ms, "control", detail, flow)
 
 
 def measured(tmp_path: Path, duration_s: float = 1.0, **logs: Any) -> DecisionMetrics:
@@ -120,6 +124,36 @@ def test_windows_that_nobody_answered_are_misses(tmp_path: Path) -> None:
     found = measured(tmp_path, 1.04, decisions=rows)
     assert found.expected_windows == 10
     assert found.deadline_miss_rate == pytest.approx(0.5)
+
+
+def test_each_connection_of_a_flow_is_counted_while_it_is_open(tmp_path: Path) -> None:
+    events = [
+        event(-5, "open", "slot 3 generation 1"),
+        event(500, "open", "slot 4 generation 2"),
+        event(760, "close", "slot 4 generation 2"),
+        event(0, "open", "slot 5 generation 1", flow=1),
+    ]
+    rows = [decision(n, "gru", 100 * n, 100 * n + 2, slot=3) for n in range(1, 6)]
+    rows += [decision(n, "gru", 100 * n, 100 * n + 2, slot=4) for n in (1, 2)]
+    acks = [ack(0, 0), ack(1000, 10**6)]
+    found = measured(tmp_path, 1.04, decisions=rows, events=events, acks=acks)
+    assert found.expected_windows == 10 + 2  # the second had 260 ms, 40 of them to connect
+    assert found.answered_share == pytest.approx(7 / 12)
+    assert found.deadline_miss_rate == pytest.approx(5 / 12)
+    assert found.asked_over_delivered is None  # the log tells no connection's ACKs from another's
+
+
+def test_silences_ask_for_no_answers(tmp_path: Path) -> None:
+    events = [
+        event(0, "open", "slot 0 generation 1"),
+        event(10_940, "quiet", f"slot 0 generation 1 since {START_NS + 10_440 * MS}"),
+        event(12_000, "quiet", f"slot 0 generation 1 since {START_NS + 11_540 * MS}"),
+    ]
+    rows = [decision(n, "gru", 100 * n, 100 * n + 2) for n in range(1, 105)]
+    rows += [decision(n, "gru", 100 * n, 100 * n + 2) for n in range(110, 116)]
+    found = measured(tmp_path, 12.0, decisions=rows, events=events)
+    assert found.expected_windows == 110  # of 119.6: 5 and 4.6 were silent
+    assert found.deadline_miss_rate == 0
 
 
 def test_no_answer_is_said_in_numbers(tmp_path: Path) -> None:
