@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
 
-def _wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 10.0) -> Any:
+def _wait_for(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
     """The condition's value once it is true."""
     end = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -250,7 +250,7 @@ class RunningAgent:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0
+        assert self.process.wait(60) == 0
 
     def summary(self) -> dict[str, Any]:
         return json.loads((self.log_dir / "agent.json").read_text())

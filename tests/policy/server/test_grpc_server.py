@@ -69,7 +69,7 @@ class Server:
         """SIGTERM; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.errors = self.process.communicate(timeout=20)[1]
+            self.errors = self.process.communicate(timeout=60)[1]
         finally:
             self.process.kill()
         return self.process.returncode
@@ -329,9 +329,9 @@ def test_tcp_needs_tls_and_the_token(tmp_path: Path, agent) -> None:
         trusting = ssl.create_default_context(cafile=cert)
         trusting.set_alpn_protocols(["h2"])
         with (
-            socket.create_connection((host, int(port)), timeout=20) as silent,
+            socket.create_connection((host, int(port)), timeout=60) as silent,
             trusting.wrap_socket(
-                socket.create_connection((host, int(port)), timeout=20), server_hostname=host
+                socket.create_connection((host, int(port)), timeout=60), server_hostname=host
             ) as idle,
         ):
             assert silent.recv(1) == b""  # neither keeps its descriptor

@@ -96,20 +96,20 @@ def stub(tmp_path: Path) -> Iterator[PolicyStub]:
             yield PolicyStub(channel)
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(10)
+        server.wait(60)
         assert server.stdout is not None
         server.stdout.close()
     assert server.returncode == 0
 
 
 def test_the_server_answers_players(stub: PolicyStub) -> None:
-    answer = stub.Choose(request_of(session(), "robust-mpc"), timeout=20)
+    answer = stub.Choose(request_of(session(), "robust-mpc"), timeout=60)
     assert answer.level == make_rule("robust-mpc").decide(session())[0]
     assert answer.compute_ns > 0
     broken = request_of(session(), "robust-mpc")
     broken.chunk = 0
     with pytest.raises(grpc.RpcError) as refused:
-        stub.Choose(broken, timeout=20)
+        stub.Choose(broken, timeout=60)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "chunk: 0" in refused.value.details()
 

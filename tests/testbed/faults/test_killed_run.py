@@ -65,7 +65,7 @@ def available() -> list[str]:
 
 def _wait_until_flowing(run: subprocess.Popen[bytes]) -> RunState:
     """Until the sender is started, which is after the agent has pinned its maps."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         state = _state(run.pid)
         if state and {"agent", "policy-server", "sender-0"} <= {

@@ -68,7 +68,7 @@ class Simulation:
     ) -> subprocess.CompletedProcess[str]:
         command = [str(self.program), str(self.spec), str(zero_ns), str(until_ns)]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, timeout=20
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=60
         )
 
     def run(

@@ -165,11 +165,11 @@ def test_tcp_passes_and_forwarders_see_it(scope: Scope) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     with pair.sender.netns.inside():
-        client = socket.create_connection((pair.receiver.address, 5000), timeout=5)
+        client = socket.create_connection((pair.receiver.address, 5000), timeout=30)
     with client, server:
         client.sendall(bytes(100_000))
         client.shutdown(socket.SHUT_WR)
-        thread.join(5)
+        thread.join(30)
     assert sum(map(len, received)) == 100_000
 
 

@@ -36,7 +36,7 @@ with Scope(sys.argv[1], state_dir=Path(sys.argv[2])) as run:
             holder.read_line(5)
             netns = cell.enter(NetNs.of(holder.pid))
             veth = ["ip", "link", "add", "left", "type", "veth", "peer", "name", "right"]
-            cell.spawn(veth, name="veth", netns=netns).wait(5)
+            cell.spawn(veth, name="veth", netns=netns).wait(60)
             # The grandchild outlives its parent; --pdeathsig does not reach it.
             cell.spawn(["sh", "-c", "setsid sleep 60 & exec sleep 60"], name="traffic", netns=netns)
             print("cell", flush=True)

