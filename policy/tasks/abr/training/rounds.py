@@ -110,13 +110,14 @@ def collect(
     and plays as many more sessions.
     """
     n, levels, device = len(sessions), sessions.video.levels, sessions.traces.device
+    different = {id(one): one for one in behaviours}
     mine = torch.randint(len(behaviours), (n,), device=device)
     visited, actions, rewards = [], [], []
     while not sessions.done:
         visited.append(sessions.branched(1))
         taken = torch.randint(levels, (n,), device=device)
         free = torch.rand(n, device=device) < settings.explore
-        chosen = {id(one): one.choose(sessions) for one in behaviours}
+        chosen = {key: one.choose(sessions) for key, one in different.items()}
         for index, behaviour in enumerate(behaviours):
             taken = torch.where((mine == index) & ~free, chosen[id(behaviour)], taken)
         actions.append(taken)

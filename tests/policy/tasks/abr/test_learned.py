@@ -23,7 +23,7 @@ from policy.tasks.abr.portable import load_portable  # noqa: E402
 from policy.tasks.abr.training.leaks import refuse_shared, shared_recordings  # noqa: E402
 from policy.tasks.abr.training.material import draw_video, evened, material_of, split  # noqa: E402
 from policy.tasks.abr.training.ppo import PpoSettings, train_ppo  # noqa: E402
-from policy.tasks.abr.training.rounds import Settings, train  # noqa: E402
+from policy.tasks.abr.training.rounds import Settings, collect, train  # noqa: E402
 
 LADDER = np.array([300.0, 750.0, 1200.0])
 
@@ -165,6 +165,21 @@ def test_a_short_training_learns_to_take_what_the_link_carries(objective, tmp_pa
     net = make_net("mlp", 16, returns=objective == "return")
     train(net, material_of(TRACES, [video()]), settings, tmp_path / "net.safetensors")
     assert level_with_plenty(tmp_path / "net.safetensors") == [2]
+
+
+def test_who_plays_more_sessions_is_asked_no_more_often():
+    class Counting:
+        asked = 0
+
+        def choose(self, sessions):
+            self.asked += 1
+            return torch.zeros(len(sessions), dtype=torch.long)
+
+    player = Counting()
+    (sessions,) = material_of(TRACES, [video()]).draw(8, np.random.default_rng(0))
+    batch = collect(sessions, [player] * 3, None, Settings(explore=0.0, valued=1.0))
+    assert player.asked * len(sessions) == len(batch.taken)
+    assert not batch.taken.any()
 
 
 @pytest.mark.parametrize("curriculum", [False, True])
