@@ -27,9 +27,8 @@ JUDGED_SHARES = {
 class Plan:
     """How large everything is. `steps`: of every row, of whatever size; `long`: so many times as
     many of rows that end in -long; `few_before`: steps on the other tasks before one that was left
-    out; `small`: a smaller graph network; `tested`: samples of a split at most; `blocks`:
-    of every language model. Closed loops: `units` links of so many `seconds` and recordings,
-    `sequences` of so many `jobs`.
+    out; `small`: a smaller graph network; `tested`: samples of a split at most. Closed loops: so
+    many `units`, recordings and links, these for `seconds`, and `sequences` of so many `jobs`.
     """
 
     steps: int = 2000
@@ -47,7 +46,6 @@ class Plan:
     noise_shares: tuple[float, ...] = (0.01, 0.03, 0.1)
     small: bool = False
     tested: int = 4096
-    blocks: int | None = None
 
 
 CPU = Plan(
@@ -76,7 +74,6 @@ TINY = Plan(
     noise_shares=(0.01,),
     small=True,
     tested=64,
-    blocks=1,
 )
 
 

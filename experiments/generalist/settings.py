@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,7 @@ def settings_of(
         "clip": 1.0,
         **more,
     }
-    chosen = ROWS[row]
-    if plan.blocks is not None and chosen.model["kind"] == "nioka":
-        backbone = chosen.model["backbone"] | {"layers": plan.blocks}
-        chosen = replace(chosen, model=chosen.model | {"backbone": backbone})
-    return config_of(chosen, tasks, seed, plan.small, settings)
+    return config_of(ROWS[row], tasks, seed, plan.small, settings)
 
 
 def load_data(
