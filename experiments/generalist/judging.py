@@ -94,10 +94,10 @@ class Judging:
         if config.model.kind == "nioka":
             found["update"] = look.update(model)
             with mixed:
-                found["moved"] = look.moved(model, data)
+                found["moved"] = look.moved(model, data, self.plan.validation)
         if item.row[0] in "BEG":
             with mixed:
-                found["probes"] = look.probes(model, data)
+                found["probes"] = look.probes(model, data, self.plan.validation)
         if len(tasks) > 1 and ROWS[item.row].model.get("task_token", True):
             found["exchanged"] = exchanged(model, config, data, self.autocast)
         return found

@@ -16,8 +16,6 @@ from policy.model.backbone import SHARED, LlmBackbone
 from policy.model.joint import JointModel
 
 _RIDGE = 1e-2
-_PROBED = 1024
-"""Samples of each split that probes are fitted to and judged on."""
 
 
 @torch.no_grad()
@@ -50,16 +48,16 @@ def update(model: JointModel) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def moved(model: JointModel, data: Mapping[str, Resident]) -> dict[str, Any]:
+def moved(model: JointModel, data: Mapping[str, Resident], limit: int) -> dict[str, Any]:
     """How far the adapters move the backbone's output, by task: |with - without| / |without|, the
-    mean over validation samples.
+    mean over at most `limit` validation samples.
     """
     backbone = model.backbone
     if not isinstance(backbone, LlmBackbone) or not hasattr(backbone.llm, "peft_config"):
         return {}
     found = {}
     for name, one in data.items():
-        tokens = _tokens(model, name, one.sides["validation"])
+        tokens = _tokens(model, name, _few(one.sides["validation"], limit))
         positions = model.models[name].positions
         backbone.activate(name)
         on = backbone(tokens, positions).float()
@@ -70,14 +68,16 @@ def moved(model: JointModel, data: Mapping[str, Resident]) -> dict[str, Any]:
     return found
 
 
-def probes(model: JointModel, data: Mapping[str, Resident]) -> dict[str, list[float]]:
+def probes(model: JointModel, data: Mapping[str, Resident], limit: int) -> dict[str, list[float]]:
     """R2 on validation samples of a linear reading (ridge) of the last outputs before the first
     block and after each, by task, of what the task's answer depends on: the label of congestion
-    control, each level's regret, each candidate's share of the label.
+    control, each level's regret, each candidate's share of the label. Fitted to at most `limit`
+    training samples and judged on as many.
     """
     found: dict[str, list[float]] = {}
     for name, one in data.items():
-        train, held = (_at_depths(model, name, one.sides[side]) for side in ("train", "validation"))
+        parts = (_few(one.sides["train"], limit), _few(one.sides["validation"], limit))
+        train, held = (_at_depths(model, name, part) for part in parts)
         device = train[0][0].device.type
         # Autocast would round the products of the regression, which then has no solution.
         with torch.autocast(device, enabled=False):
@@ -85,21 +85,20 @@ def probes(model: JointModel, data: Mapping[str, Resident]) -> dict[str, list[fl
     return found
 
 
-def _few(side: Side) -> Side:
-    rows = np.random.default_rng(3).permutation(len(side))[:_PROBED]
+def _few(side: Side, limit: int) -> Side:
+    rows = np.random.default_rng(3).permutation(len(side))[:limit]
     return side.only(np.sort(rows))
 
 
 def _tokens(model: JointModel, name: str, side: Side) -> Tensor:
-    part = _few(side)
-    tokens: Tensor = model.models[name].encoder(part.inputs)
+    tokens: Tensor = model.models[name].encoder(side.inputs)
     return tokens.to(model.backbone.dtype)
 
 
 @torch.no_grad()
 def _at_depths(model: JointModel, name: str, side: Side) -> list[tuple[Tensor, Tensor]]:
     positions = model.models[name].positions
-    wanted, there = _wanted(name, _few(side), positions)
+    wanted, there = _wanted(name, side, positions)
     seen: list[Tensor] = []
     backbone = model.backbone
     inner: Any = backbone

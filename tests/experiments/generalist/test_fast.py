@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import families, few_shot, measured, plan, scale, tables
+from experiments.generalist import families, few_shot, look, measured, plan, scale, tables
 from experiments.generalist.fast import build, state_of, train_fast
 from experiments.generalist.gradients import Gradients
 from experiments.generalist.next_state import pairs
@@ -167,6 +167,18 @@ def test_a_training_ends_with_its_best_weights(config, data):
     for name, value in model.backbone.named_parameters():
         torch.testing.assert_close(value, fixed[name])
     assert all(value.requires_grad for value in model.parameters())
+
+
+@pytest.mark.parametrize("limit", [4, 100])
+def test_probes_read_tokens_and_blocks_on_no_more_samples_than_asked(config, data, limit):
+    asked = config.model_dump() | {"model": config.model.model_dump() | {"kind": "transformer"}}
+    model = JointModel(MixtureConfig.model_validate(asked).model).eval()
+    seen = []
+    model.backbone.register_forward_hook(lambda _, given, out: seen.append(len(out)))
+    found = look.probes(model, data, limit)
+    assert set(seen) == {min(limit, 8)}
+    layers = asked["model"]["control"]["layers"]
+    assert {name: len(one) for name, one in found.items()} == dict.fromkeys(TASKS, 1 + layers)
 
 
 def test_the_next_state_is_the_next_of_the_same_session():
