@@ -188,7 +188,8 @@ def _update(
         newest: Any = windows[i, -1]
         loss = _loss(windows[i], valid[i])
         _hold(state, _LOSS, loss > limit.loss_on, loss <= limit.loss_off, calm)
-        queue_ns = newest.queueing_delay_ns
+        paused = newest.acks == 0 and newest.inflight_bytes == 0
+        queue_ns = 0.0 if paused else newest.queueing_delay_ns
         long_ns = max(limit.queueing_on * min_rtt_ns[i], floor_ns)
         short_ns = max(limit.queueing_off * min_rtt_ns[i], floor_ns / 2)
         _hold(state, _QUEUEING, queue_ns > long_ns, queue_ns <= short_ns, calm)
@@ -204,7 +205,7 @@ def _update(
         )
         outage = newest.acks == 0 and newest.inflight_bytes > 0
         _hold(state, _OUTAGE, outage, not outage, calm)
-        bits[i] = state.holds
+        bits[i] = 0 if paused else state.holds  # nothing has come that a model could answer to
         largest = max(
             loss / max(limit.loss_on, _LEAST),
             queue_ns / max(long_ns, 1.0),

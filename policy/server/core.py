@@ -28,7 +28,7 @@ from policy.server.metrics import Metrics
 from policy.server.outgoing import Outgoing, decisions, rejected, usable
 from policy.server.streams import APC, Streams
 from policy.tasks.congestion.competition import Competition
-from policy.tasks.congestion.cwnd import for_routes, with_room
+from policy.tasks.congestion.cwnd import for_pauses, for_routes, with_room
 from policy.tasks.congestion.fields import HISTORY, LEVELS
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.windows import WindowFolder, rounds
@@ -158,10 +158,11 @@ class Core:
 
     def _helped(self, tier: Policy, batch: FlowBatch, actions: Actions) -> Actions:
         """Tiers that keep queues short would starve beside flows that fill them, where ACKs come
-        together, and on routes that flap.
+        together, on routes that flap, and after a pause.
         """
         if not getattr(tier, "yields", False):
             return actions
+        actions = for_pauses(actions, batch)
         actions = for_routes(actions, batch, *self._folder.recent_routes(batch.flow))
         extra = self._folder.extra_acked_bytes(batch.flow)
         roomy = with_room(actions, extra, batch.mss_bytes)

@@ -14,12 +14,16 @@ from numpy.typing import NDArray
 from policy.api import Actions, FlowBatch
 from policy.objective import BALANCED
 from policy.tasks.congestion.fields import F
+from policy.tasks.congestion.probing import idle
 from policy.tasks.congestion.settings import ServingConfig
 
 Floats = NDArray[np.float64]
 SPARE_PACKETS = 3.0
 """For delayed ACKs, a few that come together, and the pacing's own bursts."""
 MIN_CWND_PACKETS = 4.0
+INITIAL_PACKETS = 10.0
+BEGIN = 2.0
+"""Of the bandwidth estimate: what a flow begins with after a pause."""
 DRAIN = 0.75
 """Of the bandwidth estimate: what a flow sends at least while cwnd has room for a longer route (as
 BBR's gain when it drains a queue)."""
@@ -51,6 +55,28 @@ def with_room(actions: Actions, extra_acked_bytes: Floats, mss_bytes: Floats) ->
     extra = extra_acked_bytes / np.where(mss_bytes > 0, mss_bytes, np.inf)
     more = np.maximum(extra - SPARE_PACKETS, 0.0)
     return Actions(actions.pacing_rate_bps, actions.cwnd_packets + more)
+
+
+def for_pauses(actions: Actions, batch: FlowBatch) -> Actions:
+    """The actions with what a flow may begin with after a pause, and while nothing is known of its
+    path.
+
+    What was asked for before a pause holds until its first window afterwards has been answered, and
+    the flows that shared the path may be gone: twice the estimate, as in the first round trip of
+    a start-up, and at least the initial window (RFC 6928), which every TCP begins with.
+    """
+    newest, known_rtt = batch.windows[:, -1], batch.min_rtt_ns > 0
+    begins = (idle(newest) | (batch.bandwidth_bps == 0)) & known_rtt
+    if not begins.any():
+        return actions
+    rtt_ns = np.where(known_rtt, batch.min_rtt_ns, np.inf)
+    initial_bps = INITIAL_PACKETS * batch.mss_bytes * 8e9 / rtt_ns
+    rate = np.maximum(BEGIN * batch.bandwidth_bps, initial_bps)
+    cwnd = rate * rtt_ns / 8e9 / np.maximum(batch.mss_bytes, 1.0)
+    return Actions(
+        np.where(begins, np.maximum(actions.pacing_rate_bps, rate), actions.pacing_rate_bps),
+        np.where(begins, np.maximum(actions.cwnd_packets, cwnd), actions.cwnd_packets),
+    )
 
 
 def for_routes(

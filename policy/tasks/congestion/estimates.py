@@ -89,7 +89,12 @@ def conclude(
         row.queueing_delay_ns = max(row.rtt_mean_ns - min_rtt, 0.0)
         heard, limited = row.acks > 0, row.app_limited_share >= 0.5
         standing_queue = heard and row.rtt_min_ns - min_rtt > max(5e6, 0.1 * min_rtt)
-        steady = heard and not limited and window.span_ns <= 2 * row.duration_ns
+        # A window after others that were skipped is as long as all of them.
+        length_ns = row.duration_ns
+        if 0 < estimate.length_ns < length_ns:
+            length_ns = estimate.length_ns
+        estimate.length_ns = length_ns
+        steady = heard and not limited and window.span_ns <= 2 * length_ns
         rate_bps = row.delivery_rate_bps
         burst = row.acks >= BURST_ACKS and window.burst_bps > rate_bps
         if burst and not limited and not steady:

@@ -83,6 +83,7 @@ ESTIMATE = np.dtype(
         ("bps", np.float64),  # 0: none yet
         ("samples", np.float64, MEMORY),  # ring, 0: not usable
         ("position", np.int64),  # in the ring
+        ("length_ns", np.float64),  # of the shortest window, 0: none yet
         # Of the route (`policy.tasks.congestion.routes.route`):
         ("route_rtt_ns", np.float64),  # its minimum RTT; 0: that of the flow's life
         ("known_rtt_ns", np.float64),  # of the longer route before; 0: there was none

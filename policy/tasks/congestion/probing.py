@@ -1,9 +1,11 @@
-"""When the bandwidth estimate says little of the path: at a flow's start and after an outage.
+"""When the bandwidth estimate says little of the path: at a flow's start, after an outage, and
+after a pause of the application.
 
 The estimate follows what was delivered, so that it falls with a capacity that goes away and is
-small when the capacity comes back. Until the first queue shows that the path is full, growing as
-TCP does in slow start (RFC 5681: twofold per round trip) finds the capacity within a few windows; a
-model that has learned answers within a factor of two per window takes a second and more.
+small when the capacity comes back, or when the flows that shared it before a pause are gone. Until
+the first queue shows that the path is full, growing as TCP does in slow start (RFC 5681: twofold
+per round trip) finds the capacity within a few windows; a model that has learned answers within a
+factor of two per window takes a second and more.
 """
 
 from __future__ import annotations
@@ -30,11 +32,19 @@ def silent(windows: Floats) -> NDArray[np.bool_]:
     return quiet
 
 
+def idle(windows: Floats) -> NDArray[np.bool_]:
+    """Windows in which nothing came nor was in flight; windows: float64[..., F]."""
+    nothing: NDArray[np.bool_] = (windows[..., F["acks"]] == 0) & (
+        windows[..., F["inflight_bytes"]] == 0
+    )
+    return nothing
+
+
 def growth(batch: FlowBatch, most: float) -> Floats:
     """By how much at least a flow is to exceed its bandwidth estimate; float64[n], 1: it has to
     probe for nothing.
 
-    A flow probes if it began or had an outage within its history, all that came back since then
+    A flow probes if it began, paused or had an outage within its history, all that came since then
     came through a short queue and without loss, and the newest window shows so. What was sent
     before the end of an outage waited it out, so its RTT is no measure of the queue.
 
@@ -44,7 +54,7 @@ def growth(batch: FlowBatch, most: float) -> Floats:
     """
     windows, known = batch.windows, batch.valid
     count = known.shape[1]
-    quiet = silent(windows) & known
+    quiet = (silent(windows) | idle(windows)) & known
     place = np.arange(count)
     # The window before the first of this part of the flow's life: absent, or silent.
     since = np.where(quiet | ~known, place, -1).max(axis=1)

@@ -25,6 +25,7 @@ def batch(difficulty: np.ndarray, rate_bps: float = 5e6) -> FlowBatch:
     """Flows whose queueing delay is so many octaves above its threshold of 30 ms."""
     n = len(difficulty)
     windows = np.zeros((n, 5, len(FIELDS)))
+    windows[..., F["acks"]] = 10
     windows[:, :, F["queueing_delay_ns"]] = (30e6 * 2.0**difficulty)[:, None]
     windows[:, :, F["delivery_rate_bps"]] = rate_bps
     windows[:, :, F["app_limited_share"]] = 1.0

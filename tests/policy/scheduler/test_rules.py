@@ -41,6 +41,7 @@ def reasons(*history: dict[str, float]) -> Reason:
 
 
 CALM: dict[str, float] = {}
+AFTER_A_QUEUE = {"queueing_delay_ns": 35e6}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,8 @@ CALM: dict[str, float] = {}
         ([{"delivery_rate_bps": r} for r in (1e6, 9e6, 2e6, 8e6, 1e6)], Reason.VOLATILE_RATE),
         ([CALM] * 4 + [{"acks": 0.0}], Reason.OUTAGE),
         ([CALM] * 4 + [{"acks": 0.0, "inflight_bytes": 0.0}], Reason(0)),  # idle
+        ([AFTER_A_QUEUE], Reason.QUEUEING_DELAY),
+        ([AFTER_A_QUEUE, AFTER_A_QUEUE | {"acks": 0.0, "inflight_bytes": 0.0}], Reason(0)),
     ],
 )
 def test_each_rule(history: list[dict[str, float]], expected: Reason) -> None:

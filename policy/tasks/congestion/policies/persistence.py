@@ -14,7 +14,8 @@ growing (`policy.tasks.congestion.cwnd`). That cwnd is what does the work: with 
 the same rule has BBR's queueing delay.
 
 - Until the first queue or loss the rate is a multiple of the estimate, so that it doubles per round
-  trip (as BBR's start-up); likewise after an outage (`policy.tasks.congestion.probing`).
+  trip (as BBR's start-up); likewise after an outage and a pause
+  (`policy.tasks.congestion.probing`).
 - Loss: above `loss_low` the rate does not grow; above `loss_high` it falls by half the loss
   (draft-ietf-rmcat-gcc-02, section 6), since a policer drops without a queue.
 - The objective (`policy.objective`) scales D and the queue that cwnd leaves room for, by a quarter
@@ -34,7 +35,7 @@ from numpy.typing import NDArray
 from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.fields import F
-from policy.tasks.congestion.probing import silent
+from policy.tasks.congestion.probing import idle, silent
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class PersistenceParameters:
 
 class Persistence:
     """See the module. State per flow: whether it is in start-up and whether its last window was
-    silent; when its newest outage ended [ns].
+    silent or idle; when that ended [ns].
     """
 
     name = "persistence"
@@ -109,7 +110,7 @@ class Persistence:
         sent before the end of an outage waited it out.
         """
         f, w = batch.flow, batch.windows[:, -1].T
-        quiet = silent(batch.windows[:, -1])
+        quiet = silent(batch.windows[:, -1]) | idle(batch.windows[:, -1])
         back = self._silent[f] & ~quiet
         self._back_ns[f] = np.where(back, now_ns - w[F["duration_ns"]], self._back_ns[f])
         fresh = (w[F["acks"]] > 0) & (w[F["rtt_mean_ns"]] < now_ns - self._back_ns[f])

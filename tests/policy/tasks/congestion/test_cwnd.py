@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy.api import Actions, FlowBatch
-from policy.tasks.congestion.cwnd import cwnd_packets, for_routes
+from policy.tasks.congestion.cwnd import cwnd_packets, for_pauses, for_routes
 from policy.tasks.congestion.fields import FIELDS, F
 
 
@@ -48,6 +48,33 @@ def test_cwnd_has_room_for_a_recent_longer_route_and_the_rate_bounds_the_queue()
     assert routed(200, 200) == (9.0, 223.0)
     assert routed(200, 200, rate_bps=3e6) == (3.0, 223.0)
     assert routed(40, 200, fallen=True) == (9.0, 223.0)
+
+
+def begun(
+    acks: int, inflight_bytes: float, *, bandwidth_bps: float = 12e6, min_rtt_ms: float = 40
+) -> tuple[float, float]:
+    """Rate [Mbit/s] and cwnd of a flow that asks for 1 Mbit/s and 7 packets."""
+    told = batch(40)
+    told.windows[:, -1, F["acks"]] = acks
+    told.windows[:, -1, F["inflight_bytes"]] = inflight_bytes
+    told.bandwidth_bps[:], told.min_rtt_ns[:] = bandwidth_bps, min_rtt_ms * 1e6
+    given_ = for_pauses(Actions(np.array([1e6]), np.array([7.0])), told)
+    return given_.pacing_rate_bps[0] / 1e6, given_.cwnd_packets[0]
+
+
+def test_after_a_pause_a_flow_begins_with_twice_its_estimate() -> None:
+    assert begun(0, 0) == (24.0, 80.0)
+    assert begun(0, 0, bandwidth_bps=1e5) == (3.0, 10.0)  # the initial window, in 40 ms
+
+
+def test_a_flow_of_which_nothing_is_known_begins_with_the_initial_window() -> None:
+    assert begun(0, 15_000, bandwidth_bps=0) == (3.0, 10.0)
+    assert begun(0, 0, bandwidth_bps=0, min_rtt_ms=0) == (1.0, 7.0)
+
+
+def test_a_flow_that_sends_gets_what_it_asks_for() -> None:
+    assert begun(3, 0) == (1.0, 7.0)
+    assert begun(0, 1500) == (1.0, 7.0)  # an outage is no pause
 
 
 def test_a_flow_of_one_route_gets_what_it_asks_for() -> None:

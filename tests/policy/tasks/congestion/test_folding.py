@@ -328,6 +328,31 @@ def test_a_burst_after_a_silence_has_a_rate_of_its_own() -> None:
     assert bandwidth_bps(1_010) == pytest.approx(37_500 * 8e9 / (60 * MS))
 
 
+def test_a_silence_is_no_rate_of_the_path() -> None:
+    """The agent skips the windows of a long silence: the next one is as long as all of them."""
+    folder, slot, delivered = WindowFolder(1), np.array([0]), 0
+
+    def bandwidth_bps(start_ms: int, end_ms: int) -> float:
+        """Of a window with 20 ACKs of 10 kB in its last 100 ms."""
+        nonlocal delivered
+        at_ms = end_ms - 100 + 5 * np.arange(20)
+        counters = np.tile((delivered + 10_000 * np.arange(1, 21))[:, None], len(COUNTERS))
+        delivered += 200_000
+        levels, nan = np.full((20, len(LEVELS)), 1e6), np.full(20, math.nan)
+        many = np.zeros(20, np.int64)
+        records = Records(many, at_ms * MS, counters, levels, nan, nan, np.zeros(20, bool))
+        rows = folder.fold(records, slot, np.array([end_ms * MS]))[0]
+        assert rows[0, F["duration_ns"]] == (end_ms - start_ms) * MS
+        return float(rows[0, F["bandwidth_bps"]])
+
+    before = bandwidth_bps(0, 100)
+    assert before == pytest.approx(16e6, rel=0.1)
+    for end_ms in range(200, 1300, 100):
+        bandwidth_bps(end_ms - 100, end_ms)
+    assert bandwidth_bps(1200, 13_000) == pytest.approx(16e6, rel=0.1)
+    assert bandwidth_bps(13_000, 13_100) == pytest.approx(16e6, rel=0.1)
+
+
 def test_a_new_flow_has_no_estimate_yet() -> None:
     folder = WindowFolder(1)
     slot, second = np.array([0]), 1_000 * MS

@@ -32,6 +32,7 @@ SILENT = {"acks": 0.0, "rtt_mean_ns": 900 * MS, "queueing_delay_ns": 850 * MS}
 STALE = {"rtt_mean_ns": 900 * MS, "queueing_delay_ns": 850 * MS}
 FULL = {"rtt_mean_ns": 70 * MS, "queueing_delay_ns": 20 * MS}
 LOSS = {"loss_rate": 0.1}
+PAUSE = {"acks": 0.0, "inflight_bytes": 0.0}
 USUAL: dict[str, float] = {}
 
 
@@ -51,6 +52,9 @@ USUAL: dict[str, float] = {}
         ((SILENT, STALE, FULL), None, 1.0),
         ((FULL, SILENT, USUAL), None, 4.0),  # the queue before the outage is history
         ((SILENT, USUAL), 2, 4.0),  # an outage at the start
+        ((USUAL, PAUSE), None, 1.0),  # a pause lasts
+        ((FULL, PAUSE, USUAL, USUAL), None, 4.0),
+        ((PAUSE, USUAL, FULL, USUAL), None, 1.0),
     ],
 )
 def test_probing_ends_with_the_first_queue(

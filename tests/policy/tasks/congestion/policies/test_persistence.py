@@ -52,3 +52,6 @@ def test_after_an_outage_it_starts_up_again_once_new_samples_come() -> None:
     assert rate_mbps(1300, **full) == 10  # sent before the outage ended
     assert rate_mbps(1400) == 40
     assert rate_mbps(1500, **full) == 10  # sent after it
+    assert rate_mbps(1600) == 14
+    assert rate_mbps(1700, acks=0.0, inflight_bytes=0.0) == 14  # a pause
+    assert rate_mbps(1800) == 40
