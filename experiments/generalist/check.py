@@ -1,4 +1,4 @@
-"""Whether a host has all that a campaign needs, in a minute before hours.
+"""Whether a host has all that a campaign needs, before any time is spent on it.
 
     python -m experiments.generalist.check data --abr ABR --profiles tpch.parquet
 
