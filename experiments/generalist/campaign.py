@@ -20,6 +20,8 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
+import sys
 import time
 import traceback
 from dataclasses import replace
@@ -141,6 +143,7 @@ def main(
     only: str,
 ) -> None:
     """Run what is not there yet."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its processes end with it
     Queue(out)
     for name in ("runs", "taken", "checkpoints"):
         (out / name).mkdir(parents=True, exist_ok=True)
