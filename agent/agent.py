@@ -1,8 +1,7 @@
 """One agent: records in, windows out, answers into the kernel, and a local policy while the server
 is silent.
 
-`Agent.step` does one turn. It owns no clock, thread or socket: the
-datapath, the client and the log do.
+`Agent.step` does one turn. It owns no clock, thread or socket: datapath, client and log do.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,10 +22,8 @@ from agent.log import AgentLog
 
 FLUSH_NS = 25_000_000  # records are sent at least this often
 LOCAL_TIER = "local"
-_ACK, _CLOSES_WINDOW = (
-    int(Kind.ACK),
-    int(Flag.CLOSES_WINDOW),
-)  # plain numbers: looked at on every wake-up
+# Plain numbers: looked at on every wake-up.
+_ACK, _CLOSES_WINDOW = int(Kind.ACK), int(Flag.CLOSES_WINDOW)
 
 Integers = npt.NDArray[np.int64]
 
