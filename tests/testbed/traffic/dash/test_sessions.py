@@ -87,7 +87,7 @@ def test_a_player_that_ends_leaves_what_it_had(session: Start, signum: int) -> N
     check_arithmetic(run.log("chunks"), 1.0)
     assert run.log("sessions")["ended"].tolist() == ["stopped"]
     run.server.check()  # it goes on
-    assert run.server.stop() == 0
+    assert run.server.stop(60.0) == 0
     assert len(run.log("requests")) >= 3
 
 
