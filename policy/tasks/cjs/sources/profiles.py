@@ -39,9 +39,10 @@ def read_profiles(path: Path, first_holds_fresh: bool = True) -> list[Job]:
     malformed.
     """
     try:
-        # Unlike read_table, an open file tells why it cannot be read, and a folder is none.
-        with path.open("rb") as file:
-            table = pq.ParquetFile(file).read()
+        # Opening tells why a file cannot be read, and a folder is none. Arrow opens it by itself:
+        # its threads would enter Python for an open file, and abort where Python is about to end.
+        with path.open("rb"):
+            table = pq.ParquetFile(path).read()
     except pa.ArrowException:
         raise PolicyError(f"{path}: not a Parquet file; give job profiles as Parquet") from None
     except OSError as error:
