@@ -28,7 +28,7 @@ from policy.server.metrics import Metrics
 from policy.server.outgoing import Outgoing, decisions, rejected, usable
 from policy.server.streams import APC, Streams
 from policy.tasks.congestion.competition import Competition
-from policy.tasks.congestion.cwnd import for_pauses, for_routes, with_room
+from policy.tasks.congestion.cwnd import helped
 from policy.tasks.congestion.fields import HISTORY, LEVELS
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.windows import WindowFolder, rounds
@@ -162,11 +162,7 @@ class Core:
         """
         if not getattr(tier, "yields", False):
             return actions
-        actions = for_pauses(actions, batch)
-        actions = for_routes(actions, batch, *self._folder.recent_routes(batch.flow))
-        extra = self._folder.extra_acked_bytes(batch.flow)
-        roomy = with_room(actions, extra, batch.mss_bytes)
-        return self._competition.applied(batch, roomy)
+        return self._competition.applied(batch, helped(actions, batch, self._folder))
 
     def light(self, name: str) -> Policy:
         """A light tier, built when first asked for."""

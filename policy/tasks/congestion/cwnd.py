@@ -16,12 +16,14 @@ from policy.objective import BALANCED
 from policy.tasks.congestion.fields import F
 from policy.tasks.congestion.probing import idle
 from policy.tasks.congestion.settings import ServingConfig
+from policy.tasks.congestion.windows import WindowFolder
 
 Floats = NDArray[np.float64]
 SPARE_PACKETS = 3.0
 """For delayed ACKs, a few that come together, and the pacing's own bursts."""
 MIN_CWND_PACKETS = 4.0
 INITIAL_PACKETS = 10.0
+"""The initial window of RFC 6928."""
 BEGIN = 2.0
 """Of the bandwidth estimate: what a flow begins with after a pause."""
 DRAIN = 0.75
@@ -48,6 +50,15 @@ def cwnd_packets(
     return cwnd
 
 
+def helped(actions: Actions, batch: FlowBatch, folder: WindowFolder) -> Actions:
+    """The actions of a policy that keeps queues short, with what it would starve without: after
+    pauses, on routes that flap, and where ACKs come together. folder: of the batch's windows.
+    """
+    actions = for_pauses(actions, batch)
+    actions = for_routes(actions, batch, *folder.recent_routes(batch.flow))
+    return with_room(actions, folder.extra_acked_bytes(batch.flow), batch.mss_bytes)
+
+
 def with_room(actions: Actions, extra_acked_bytes: Floats, mss_bytes: Floats) -> Actions:
     """The actions with room in cwnd for ACKs that come together
     (`policy.tasks.congestion.aggregation`), beyond the spare packets that each cwnd has for them.
@@ -69,7 +80,7 @@ def for_pauses(actions: Actions, batch: FlowBatch) -> Actions:
     begins = (idle(newest) | (batch.bandwidth_bps == 0)) & known_rtt
     if not begins.any():
         return actions
-    rtt_ns = np.where(known_rtt, batch.min_rtt_ns, np.inf)
+    rtt_ns = np.where(known_rtt, batch.min_rtt_ns, 1.0)
     initial_bps = INITIAL_PACKETS * batch.mss_bytes * 8e9 / rtt_ns
     rate = np.maximum(BEGIN * batch.bandwidth_bps, initial_bps)
     cwnd = rate * rtt_ns / 8e9 / np.maximum(batch.mss_bytes, 1.0)

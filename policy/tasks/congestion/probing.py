@@ -24,14 +24,6 @@ LOSS = 0.02
 """And so does this loss rate."""
 
 
-def silent(windows: Floats) -> NDArray[np.bool_]:
-    """Windows in which no ACK came though data was in flight; windows: float64[..., F]."""
-    quiet: NDArray[np.bool_] = (windows[..., F["acks"]] == 0) & (
-        windows[..., F["inflight_bytes"]] > 0
-    )
-    return quiet
-
-
 def idle(windows: Floats) -> NDArray[np.bool_]:
     """Windows in which nothing came nor was in flight; windows: float64[..., F]."""
     nothing: NDArray[np.bool_] = (windows[..., F["acks"]] == 0) & (
@@ -54,14 +46,15 @@ def growth(batch: FlowBatch, most: float) -> Floats:
     """
     windows, known = batch.windows, batch.valid
     count = known.shape[1]
-    quiet = (silent(windows) | idle(windows)) & known
+    acks = windows[..., F["acks"]]
+    quiet = (acks == 0) & known  # an outage or a pause
     place = np.arange(count)
     # The window before the first of this part of the flow's life: absent, or silent.
     since = np.where(quiet | ~known, place, -1).max(axis=1)
     later = place > since[:, None]
     elapsed_ns = np.cumsum(np.where(later, windows[..., F["duration_ns"]], 0.0), axis=1)
     young = np.logical_not(known.all(axis=1) | quiet.any(axis=1))
-    heard = later & (windows[..., F["acks"]] > 0)
+    heard = later & (acks > 0)
     prompt = windows[..., F["rtt_mean_ns"]] < elapsed_ns
     fresh: NDArray[np.bool_] = heard & (np.expand_dims(young, 1) | prompt)
     short_ns = np.maximum(FULL_QUEUE_NS, FULL_QUEUE_RTT * batch.min_rtt_ns)

@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 from policy.api import Actions, FlowBatch, PolicyContext
 from policy.tasks.congestion.cwnd import cwnd_packets
 from policy.tasks.congestion.fields import F
-from policy.tasks.congestion.probing import idle, silent
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class PersistenceParameters:
 
 
 class Persistence:
-    """See the module. State per flow: whether it is in start-up and whether its last window was
-    silent or idle; when that ended [ns].
+    """See the module. State per flow: whether it is in start-up and whether no ACK came in its last
+    window, in an outage or a pause; when that ended [ns].
     """
 
     name = "persistence"
@@ -110,7 +109,7 @@ class Persistence:
         sent before the end of an outage waited it out.
         """
         f, w = batch.flow, batch.windows[:, -1].T
-        quiet = silent(batch.windows[:, -1]) | idle(batch.windows[:, -1])
+        quiet = w[F["acks"]] == 0
         back = self._silent[f] & ~quiet
         self._back_ns[f] = np.where(back, now_ns - w[F["duration_ns"]], self._back_ns[f])
         fresh = (w[F["acks"]] > 0) & (w[F["rtt_mean_ns"]] < now_ns - self._back_ns[f])

@@ -6,7 +6,7 @@ import numpy as np
 
 from policy.api import Policy
 from policy.objective import BALANCED
-from policy.tasks.congestion.cwnd import for_pauses, for_routes, with_room
+from policy.tasks.congestion.cwnd import helped
 from policy.tasks.congestion.history import History
 from policy.tasks.congestion.simulator.loop import MSS_BYTES, STEP_NS, Feedback, Floats
 from policy.tasks.congestion.windows import Records, WindowFolder
@@ -45,10 +45,7 @@ class PolicyController:
         batch = self._history.batch(closing, self._folder.levels[closing, 2])
         actions = self._policy.decide(batch, now_ns)
         if getattr(self._policy, "yields", False):
-            actions = for_pauses(actions, batch)
-            actions = for_routes(actions, batch, *self._folder.recent_routes(closing))
-            extra = self._folder.extra_acked_bytes(closing)
-            actions = with_room(actions, extra, batch.mss_bytes)
+            actions = helped(actions, batch, self._folder)
         self.pacing_rate_bps, self.cwnd_packets = (
             actions.pacing_rate_bps,
             np.floor(actions.cwnd_packets),
