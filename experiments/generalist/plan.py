@@ -167,6 +167,8 @@ def jobs() -> list[Job]:
         for name in ("B-4", "E-4", "B-16", "E-16", "B-30", "E-30"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
+        found += rows("B-qwen-0.5b", seed) + rows("E-qwen-0.5b", seed)
+    for seed in (0, 1, 2):
         found += families(seed)
     for seed in (0, 1, 2):
         found += [merged(seed), *rows("D", seed), *rows("I", seed)]
@@ -179,4 +181,6 @@ def jobs() -> list[Job]:
         found += rows("E-all", seed) + rows("G-root", seed)
     for seed in (3, 4):
         found += few("G", seed) + few("B", seed) + few("E", seed)
+    for seed in (0, 1, 2):
+        found += rows("B-qwen-1.5b", seed) + rows("E-qwen-1.5b", seed)
     return found

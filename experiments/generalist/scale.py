@@ -1,9 +1,9 @@
-"""What the number of blocks does: a table and a figure."""
+"""What the size of the language model does: a table and a figure."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,21 +11,34 @@ from experiments.congestion.output import markdown, new_figure, save_figure
 from experiments.generalist.measured import LABELS, Runs, seeds_of, table_of
 from experiments.generalist.rows import TASKS
 
-BLOCKS = (4, 8, 16, 30)
+
+class Size(NamedTuple):
+    """Of a backbone. `millions`: of parameters in its blocks."""
+
+    about: str
+    millions: float
 
 
-def sizes(runs: Runs, row: str) -> dict[str, int]:
-    """Rows by number of blocks: those trained for this comparison, or the row itself for 8."""
-    found = {f"{row}-{blocks}": blocks for blocks in BLOCKS}
+SIZES = {
+    **{str(n): Size(f"{n} blocks", 3.54 * n) for n in (4, 8, 16, 30)},
+    "qwen-0.5b": Size("Qwen2.5-Coder 0.5B", 357.8),
+    "qwen-1.5b": Size("Qwen2.5-Coder 1.5B", 1310.1),
+}
+"""By the end of a row's name."""
+
+
+def sizes(runs: Runs, row: str) -> dict[str, Size]:
+    """Sizes by row: those trained for this comparison, or the row itself for 8 blocks."""
+    found = {f"{row}-{name}": size for name, size in SIZES.items()}
     if not seeds_of(runs, f"{row}-8", TASKS[0]):
-        found = {row if blocks == 8 else name: blocks for name, blocks in found.items()}
+        found = {row if name == f"{row}-8" else name: size for name, size in found.items()}
     return found
 
 
 def scale_table(runs: Runs) -> str:
-    """Test loss by number of blocks, pretrained and random, and what training did."""
+    """Test loss by size, pretrained and random, and what training did."""
     lines = []
-    for row, blocks in (sizes(runs, "E") | sizes(runs, "B")).items():
+    for row, size in (sizes(runs, "E") | sizes(runs, "B")).items():
         records = [one for one in seeds_of(runs, row, TASKS[0]).values() if "losses" in one]
         if not records:
             continue
@@ -46,7 +59,8 @@ def scale_table(runs: Runs) -> str:
         kind = "random" if row.startswith("E") else "pretrained"
         lines.append(
             [
-                f"{kind}, {blocks}",
+                f"{kind}, {size.about}",
+                f"{size.millions:.0f} M",
                 len(records),
                 *losses,
                 *scores,
@@ -57,7 +71,8 @@ def scale_table(runs: Runs) -> str:
         )
     names = [LABELS[task] for task in TASKS]
     heads = [
-        "blocks",
+        "backbone",
+        "in its blocks",
         "seeds",
         *names,
         *(f"{x}, score" for x in names),
@@ -69,20 +84,22 @@ def scale_table(runs: Runs) -> str:
 
 
 def scale_figure(runs: Runs, file: Path) -> None:
-    """Test loss against blocks, and what linear probes read after each block of the largest."""
+    """Test loss against the blocks' parameters, and what linear probes read after each block of the
+    largest.
+    """
     figure, axes = new_figure(3, 2)
     for column, task in enumerate(TASKS):
         for kind, rows in (("pretrained", sizes(runs, "B")), ("random", sizes(runs, "E"))):
             points = [
                 (
-                    blocks,
+                    size.millions,
                     [
                         one["losses"]["test"][task]
                         for one in seeds_of(runs, row, task).values()
                         if "losses" in one
                     ],
                 )
-                for row, blocks in rows.items()
+                for row, size in rows.items()
             ]
             points = [point for point in points if point[1]]
             if points:
@@ -110,8 +127,9 @@ def scale_figure(runs: Runs, file: Path) -> None:
         ]
         if small:
             axes[0][column].axhline(np.mean(small), color="k", ls=":", label="G: 2 blocks of 128")
-        axes[0][column].set(title=LABELS[task], xlabel="blocks", xscale="log")
-        axes[0][column].set_xticks([4, 8, 16, 30], ["4", "8", "16", "30"])
+        axes[0][column].set(title=LABELS[task], xlabel="million parameters in blocks", xscale="log")
+        ticks = [round(size.millions) for size in SIZES.values()]
+        axes[0][column].set_xticks(ticks, [str(tick) for tick in ticks])
         axes[0][column].minorticks_off()
         axes[1][column].set(xlabel="after block", ylim=(-0.2, 1.0))
     axes[0][0].set_ylabel("test loss / constant")

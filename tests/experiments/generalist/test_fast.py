@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import families, few_shot, look, measured, plan, scale, tables
+from experiments.generalist import families, few_shot, look, measured, plan, rows, scale, tables
 from experiments.generalist.fast import build, state_of, train_fast
 from experiments.generalist.gradients import Gradients
 from experiments.generalist.next_state import pairs
@@ -82,8 +82,8 @@ def test_one_pass_of_the_backbone_gives_what_three_give(config, data):
     sizes, shares = dict.fromkeys(TASKS, 3), dict.fromkeys(TASKS, 1 / 3)
     gradients = Gradients(model, config, data, sizes, shares)
     gradients._apart = False
-    for rows in gradients.rows.values():
-        rows.copy_(torch.tensor([1, 5, 2]))
+    for chosen in gradients.rows.values():
+        chosen.copy_(torch.tensor([1, 5, 2]))
     inputs = {name: one.sides["train"].at(gradients.rows[name])[0] for name, one in data.items()}
     together = gradients._outputs(inputs)
     for name, one in inputs.items():
@@ -145,8 +145,8 @@ def test_a_lean_language_model_gives_what_the_whole_one_gives(data, rank):
     lean = build(config, 0, torch.device("cpu"), state_of(whole))
     sizes, shares = dict.fromkeys(TASKS, 3), dict.fromkeys(TASKS, 1 / 3)
     gradients = Gradients(lean, config, data, sizes, shares)
-    for rows in gradients.rows.values():
-        rows.copy_(torch.tensor([1, 5, 2]))
+    for chosen in gradients.rows.values():
+        chosen.copy_(torch.tensor([1, 5, 2]))
     inputs = {name: one.sides["train"].at(gradients.rows[name])[0] for name, one in data.items()}
     together = gradients._outputs(inputs)
     for name, one in inputs.items():
@@ -275,6 +275,19 @@ def test_what_was_trained_and_not_judged_yet_leaves_gaps_in_the_tables():
     runs = {f"{row}/0": run | {"row": row} for row in ("B", "B-no-token", "B-4")}
     assert "| B, trained without | – | – | – |" in tables.exchanged_table(runs)
     assert len(scale.scale_table(runs).splitlines()) == 2
+
+
+def test_every_size_of_the_language_model_is_a_row_with_a_random_twin():
+    for row in ("B", "E"):
+        assert set(scale.sizes({}, row)) == {row} | {
+            name for name in rows.ROWS if name.removeprefix(f"{row}-") in scale.SIZES
+        } - {f"{row}-8"}
+    for size in scale.SIZES:
+        own, twin = (
+            rows.config_of(rows.ROWS[f"{row}-{size}"], TASKS, 5, False, {}).model.backbone
+            for row in ("B", "E")
+        )
+        assert twin == own.model_copy(update={"pretrained": False, "seed": 5})
 
 
 def test_every_run_has_a_learning_rate():
