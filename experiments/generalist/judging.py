@@ -26,6 +26,7 @@ from policy.model.joint import JointModel
 from policy.training.mixture.config import MixtureConfig
 
 log = logging.getLogger(__name__)
+_ASK_AGAIN_S = 0.3
 
 
 def judge_all(options: dict[str, Any], until: float) -> None:
@@ -41,11 +42,16 @@ def judge_all(options: dict[str, Any], until: float) -> None:
         if item is None:
             if ended:
                 return
-            time.sleep(0.3)
+            time.sleep(_ASK_AGAIN_S)
             continue
         began = time.monotonic()
         try:
             found: dict[str, Any] = judging.judge(item)
+        except torch.OutOfMemoryError:  # others have it at present
+            queue.put(item)
+            torch.cuda.empty_cache()
+            time.sleep(_ASK_AGAIN_S)
+            continue
         except Exception:  # one that fails must not cost the others
             log.exception("%s", item.name)
             found = {"failed": traceback.format_exc(limit=-4)}

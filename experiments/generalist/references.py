@@ -16,7 +16,15 @@ from pathlib import Path
 import click
 
 from experiments.congestion.closed_loop import controller
-from experiments.generalist.judge import on_clusters, on_links, on_recordings
+from experiments.generalist.judge import (
+    abr,
+    cjs,
+    congestion,
+    on_clusters,
+    on_links,
+    on_recordings,
+)
+from experiments.generalist.rows import TASKS
 from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.cjs.environment import run_many
 from policy.tasks.cjs.policies.registry import rule
@@ -24,16 +32,23 @@ from policy.tasks.cjs.policies.registry import rule
 RATES = ("bbr", "cubic", "gcc", "persistence")
 LEVELS = ("policy", "robust-mpc", "bba")
 SCHEDULERS = ("fair", "weighted-fair", "sjf", "fifo")
+_TASKS = Path(__file__).parents[2] / "policy" / "tasks"
+SHIPPED = {
+    "llm": ("congestion", _TASKS / "congestion" / "checkpoints" / "llm"),
+    "mlp": ("congestion", _TASKS / "congestion" / "checkpoints" / "mlp"),
+    "direct": ("cjs", _TASKS / "cjs" / "checkpoints" / "direct"),
+}
+"""Checkpoints of one task, by their names; the network of streaming is `policy`."""
 
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
-@click.option("--abr", type=click.Path(exists=True, path_type=Path), required=True)
+@click.option("--abr", "shared", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--units", default=60, show_default=True)
 @click.option("--sequences", default=50, show_default=True)
-def main(data: Path, abr: Path, profiles: Path, out: Path, units: int, sequences: int) -> None:
+def main(data: Path, shared: Path, profiles: Path, out: Path, units: int, sequences: int) -> None:
     """Play what has no record in OUT yet."""
     out.mkdir(parents=True, exist_ok=True)
     plays: list[tuple[str, str, Callable[[], dict[str, float]]]] = []
@@ -43,10 +58,22 @@ def main(data: Path, abr: Path, profiles: Path, out: Path, units: int, sequences
         plays.append((name, "cjs-generated", partial(on_clusters, play, None, sequences)))
         plays.append((name, "cjs-live", partial(on_clusters, play, profiles, sequences, live=True)))
     for name in LEVELS:
-        plays.append((name, "abr", partial(on_recordings, make_policy(name), abr, units)))
+        plays.append((name, "abr", partial(on_recordings, make_policy(name), shared, units)))
     for name in RATES:
         driver = partial(controller, name, None, "cpu")
         plays.append((name, "congestion", partial(on_links, driver, data, units)))
+    shipped = dict(SHIPPED) | {
+        f"{folder.name}/{task}": (task, folder)
+        for folder in sorted((_TASKS / "checkpoints").iterdir())
+        for task in TASKS
+    }
+    judges: dict[str, Callable[[Path], dict[str, float]]] = {
+        "congestion": lambda folder: congestion(folder, data, units),
+        "abr": lambda folder: abr(folder, shared, units),
+        "cjs": lambda folder: cjs(folder, profiles, sequences),
+    }
+    for name, (task, folder) in shipped.items():
+        plays.append((name.split("/")[0], task, partial(judges[task], folder)))
     for name, part, play_all in plays:
         file = out / f"{name}+{part}.json"
         if file.exists():

@@ -27,8 +27,9 @@ from experiments.generalist.tables import (
     rows_table,
 )
 
-RULES = ("persistence", "mlp", "robust-mpc", "policy", "fair", "weighted-fair")
-"""The best that is no row, and networks that ship."""
+RULES = ("persistence", "robust-mpc", "fair", "weighted-fair")
+SHIPPED = ("mlp", "llm", "policy", "direct", "generalist")
+"""Checkpoints that ship, by the names of `references.py`."""
 PAIRS = [
     ("B", "A"),
     ("C", "A"),
@@ -49,10 +50,12 @@ PAIRS = [
     ("E-all", "E"),
     ("D", "B"),
     ("I", "G"),
+    ("I", "A"),
+    ("B", "I"),
     ("H", "A"),
     ("B", "B-no-token"),
     ("G", "G-no-token"),
-    *((row, rule) for row in ("A", "B", "C", "E", "G-long") for rule in RULES),
+    *((row, other) for row in ("A", "B", "C", "E", "G-long", "I") for other in (*RULES, *SHIPPED)),
 ]
 
 

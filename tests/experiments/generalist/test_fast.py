@@ -11,7 +11,17 @@ pytest.importorskip("torch")
 
 import torch
 
-from experiments.generalist import families, few_shot, look, measured, plan, rows, scale, tables
+from experiments.generalist import (
+    families,
+    few_shot,
+    judging,
+    look,
+    measured,
+    plan,
+    rows,
+    scale,
+    tables,
+)
 from experiments.generalist.fast import build, state_of, train_fast
 from experiments.generalist.gradients import Gradients
 from experiments.generalist.next_state import pairs
@@ -234,6 +244,29 @@ def test_a_waiting_checkpoint_is_judged_once_and_by_order(tmp_path):
             Item(order, run, "folder", "abr", run[0], 0, (0.1, "all") if order == 7 else None)
         )
     assert [queue.take().run, queue.take().point, queue.take()] == ["B/0", (0.1, "all"), None]
+
+
+def test_what_had_no_memory_on_the_device_is_judged_later(tmp_path, monkeypatch):
+    class Full:
+        asked = 0
+
+        def __init__(self, options):
+            pass
+
+        def judge(self, item):
+            Full.asked += 1
+            if Full.asked < 3:
+                raise torch.OutOfMemoryError
+            return {"units": {"a": 1.0}}
+
+    monkeypatch.setattr(judging, "Judging", Full)
+    monkeypatch.setattr(judging, "keep_backbones", lambda: None)
+    queue = Queue(tmp_path)
+    queue.put(Item(1, "G/1", "", "abr", "G", 1))
+    (tmp_path / "trained").touch()
+    judging.judge_all({"out": tmp_path}, until=float("inf"))
+    (file,) = (tmp_path / "judged").iterdir()
+    assert json.loads(file.read_text())["found"]["units"] == {"a": 1.0}
 
 
 def test_what_judges_found_goes_into_the_run_and_the_point_of_its_curve(tmp_path):

@@ -223,10 +223,11 @@ def simulate(
     waits = wait_ms[1 + skip_ms :]
     seconds = out.shape[0] * STEP_NS / 1e9
     total = out.sum(axis=0)
+    possible = opportunity[skip_ms:].sum(axis=0)[link_of]
     p50, p95 = (_weighted_percentile(waits, out, q) for q in (0.5, 0.95))
     return Outcome(
         total * 8 / seconds,
-        total / opportunity[skip_ms:].sum(axis=0)[link_of],
+        np.divide(total, possible, out=np.full_like(total, np.nan), where=possible > 0),
         p50,
         p95,
         dropped[-1] / np.maximum(sent, 1),
