@@ -121,6 +121,7 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", type=float, default=20.0, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), help="Of each row, instead of the plan's.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Likewise, of learning.")
 @click.option("--devices", default="0", show_default=True, help="GPUs, separated by commas.")
 @click.option("--slots", type=int, default=4, show_default=True, help="Trainings of a process.")
 @click.option("--judges", type=int, default=6, show_default=True, help="Processes of each GPU.")
@@ -135,6 +136,7 @@ def main(
     profiles: Path,
     minutes: float,
     steps: int | None,
+    rate: float | None,
     devices: str,
     slots: int,
     judges: int,
@@ -161,6 +163,7 @@ def main(
         "checkpoints": checkpoints,
         "plan": plan if steps is None else replace(plan, steps=steps),
         "slots": slots,
+        "rate": rate,
         "only": [one for one in only.split(",") if one],
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"

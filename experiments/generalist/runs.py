@@ -72,7 +72,7 @@ class Runner:
         return self._row(job, order)
 
     def _row(self, job: Job, order: int) -> Run:
-        rate, seed = RATES[job.group], job.seed
+        rate, seed = self._rate(job), job.seed
         steps = self.plan.steps * (self.plan.long if job.row.endswith("-long") else 1)
         config = settings_of(
             self.plan, job.row, job.tasks, seed, max_steps=steps, learning_rate=rate
@@ -91,6 +91,10 @@ class Runner:
             parts += OTHER_CLUSTERS
         self._judge(job, order, folder, ["look", *parts])
         return record
+
+    def _rate(self, job: Job) -> float:
+        given: float | None = self._options.get("rate")
+        return RATES[job.group] if given is None else given
 
     @staticmethod
     def _of_family(data: Resident, family: str) -> Resident:
@@ -168,7 +172,7 @@ class Runner:
         """A task that was left out, learned from a share of its samples, in every way."""
         plan, left, device = self.plan, job.left, self.device
         others = tuple(task for task in TASKS if task != left)
-        rate = RATES[job.group]
+        rate = self._rate(job)
         known = {name: self.data[name] for name in others}
         if job.noise:
             known = {name: shuffled(one, job.seed) for name, one in known.items()}

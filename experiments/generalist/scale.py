@@ -85,55 +85,54 @@ def scale_table(runs: Runs) -> str:
 
 def scale_figure(runs: Runs, file: Path) -> None:
     """Test loss against the blocks' parameters, and what linear probes read after each block of the
-    largest.
+    largest backbone of which both are known.
     """
     figure, axes = new_figure(3, 2)
+    rows = {"pretrained": sizes(runs, "B"), "random": sizes(runs, "E")}
     for column, task in enumerate(TASKS):
-        for kind, rows in (("pretrained", sizes(runs, "B")), ("random", sizes(runs, "E"))):
-            points = [
-                (
-                    size.millions,
-                    [
-                        one["losses"]["test"][task]
-                        for one in seeds_of(runs, row, task).values()
-                        if "losses" in one
-                    ],
-                )
-                for row, size in rows.items()
-            ]
-            points = [point for point in points if point[1]]
+        shown: set[float] = set()
+        for kind, by_row in rows.items():
+            points = {
+                size.millions: found
+                for row, size in by_row.items()
+                if (found := _each(runs, row, task, "losses"))
+            }
+            shown |= set(points)
             if points:
+                losses = [[one["test"][task] for one in found] for found in points.values()]
                 axes[0][column].errorbar(
-                    [x for x, _ in points],
-                    [np.mean(y) for _, y in points],
-                    [np.std(y) for _, y in points],
+                    list(points),
+                    [np.mean(one) for one in losses],
+                    [np.std(one) for one in losses],
                     marker="o",
                     capsize=3,
                     label=kind,
                 )
-            curves: list[Any] = []
-            for row in reversed(list(rows)):
-                curves = curves or [
-                    one["probes"][task]
-                    for one in seeds_of(runs, row, task).values()
-                    if "probes" in one
-                ]
-            if curves:
-                axes[1][column].plot(np.mean(curves, axis=0), label=kind)
-        small = [
-            one["losses"]["test"][task]
-            for one in seeds_of(runs, "G", task).values()
-            if "losses" in one
+        probed = [
+            pair
+            for pair in zip(*(by_row.items() for by_row in rows.values()), strict=True)
+            if all(_each(runs, row, task, "probes") for row, _ in pair)
         ]
+        about = ""
+        if probed:
+            about = f", {probed[-1][0][1].about}"
+            for kind, (row, _) in zip(rows, probed[-1], strict=True):
+                curves = [one[task] for one in _each(runs, row, task, "probes")]
+                axes[1][column].plot(np.mean(curves, axis=0), label=kind)
+        small = [one["test"][task] for one in _each(runs, "G", task, "losses")]
         if small:
             axes[0][column].axhline(np.mean(small), color="k", ls=":", label="G: 2 blocks of 128")
         axes[0][column].set(title=LABELS[task], xlabel="million parameters in blocks", xscale="log")
-        ticks = [round(size.millions) for size in SIZES.values()]
-        axes[0][column].set_xticks(ticks, [str(tick) for tick in ticks])
+        axes[0][column].set_xticks(sorted(shown), [f"{tick:.0f}" for tick in sorted(shown)])
         axes[0][column].minorticks_off()
-        axes[1][column].set(xlabel="after block", ylim=(-0.2, 1.0))
+        axes[1][column].set(xlabel=f"after block{about}", ylim=(-0.2, 1.0))
     axes[0][0].set_ylabel("test loss / constant")
     axes[1][0].set_ylabel("R² of linear probes")
     axes[0][0].legend()
     axes[1][0].legend()
     save_figure(figure, file)
+
+
+def _each(runs: Runs, row: str, task: str, what: str) -> list[Any]:
+    """Of each seed of a row that has it."""
+    return [one[what] for one in seeds_of(runs, row, task).values() if what in one]
