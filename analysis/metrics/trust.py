@@ -1,4 +1,6 @@
-"""Whether a policy's column holds that policy: what controlled the flow, and for how long."""
+"""Whether a policy's column holds that policy: what controlled the flow, and for how long, or chose
+its levels, or placed its jobs.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,15 @@ def policy_doubts(cell: Cell, flows: Sequence[CellMetrics]) -> list[Doubt]:
     """Why a cell that is called after a policy says little about it, the gravest first. flows: its
     measured flows.
     """
-    if not cell.is_policy:
-        return []
+    kinds = [_of_flow, _of_requests] if cell.is_policy else [_of_requests]
     found = [
         (short, f"flow {flow.flow}: {text}" if len(flows) > 1 else text)
+        for doubts in kinds
         for flow in flows
-        for short, text in _of_flow(flow)
+        for short, text in doubts(flow)
     ]
-    found += _of_agent(cell, flows)
+    if cell.is_policy:
+        found += _of_agent(cell, flows)
     return [
         Doubt(cell=cell.folder.name, cc=cell.cc, short=short, text=text) for short, text in found
     ]
@@ -60,6 +63,18 @@ def _of_flow(metrics: CellMetrics) -> _Found:
             f"{share} unanswered in time",
             f"{share} of the {decisions.expected_windows} windows had no answer in time",
         )
+
+
+def _of_requests(metrics: CellMetrics) -> _Found:
+    for what, one in (("levels", metrics.dash), ("placements", metrics.jobs)):
+        own, instead = (one.policy_share or 0.0, one.fallback_share or 0.0) if one else (0.0, 0.0)
+        if instead > LOCAL_SHARE * (own + instead):
+            share = f"{instead / (own + instead):.0%}"
+            yield (
+                f"{share} fallback",
+                f"{share} of the {what} that the policy was asked for were the fallback's; why it "
+                "did not answer may stand in the cell's sender log",
+            )
 
 
 def _of_agent(cell: Cell, flows: Sequence[CellMetrics]) -> _Found:

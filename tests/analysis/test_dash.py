@@ -93,6 +93,15 @@ def test_a_session_by_hand(tmp_path: Path) -> None:
     assert found.choice_ms.p50 == 2.0
 
 
+def test_a_fallback_in_the_policys_place_is_a_doubt(tmp_path: Path) -> None:
+    metrics = measure(load_run(write_run(tmp_path / "run", [dash_cell(PLAYED)])))
+    (doubt,) = metrics.doubts
+    assert (doubt.cc, doubt.short) == ("bbr", "33% fallback")
+    assert doubt.text.startswith("33% of the levels that the policy was asked for were")
+    own = [one | {"source": "policy"} for one in PLAYED]
+    assert not measure(load_run(write_run(tmp_path / "own", [dash_cell(own)]))).doubts
+
+
 def test_a_session_that_never_started(tmp_path: Path) -> None:
     cell = dash_cell([], started_ns=None)
     found = measure(load_run(write_run(tmp_path / "run", [cell]))).cells[0].dash

@@ -14,7 +14,7 @@ from policy.tasks.abr.rules import make_rule
 from policy.tasks.abr.rules.base import Stateless
 from policy.tasks.abr.session import Sessions
 from testbed.traffic.abr import DASH_JS, asked_of_server
-from testbed.traffic.ask import connect
+from testbed.traffic.ask import Refusals, connect
 from testbed.traffic.dash.options import DashOptions
 
 _REHEARSAL_S = 5.0
@@ -68,6 +68,7 @@ class Served:
         self._policy, self._deadline_s = policy, deadline_s
         self._local = Local(fallback)
         self._channel, self._stub = connect(address)
+        self._refusals = Refusals()
 
     def choose(self, session: Sessions) -> Decision:
         began_ns = time.monotonic_ns()
@@ -86,7 +87,8 @@ class Served:
         try:
             request = request_of(session, self._policy)
             level = int(self._stub.Choose(request, timeout=deadline_s).level)
-        except grpc.RpcError:
+        except grpc.RpcError as error:
+            self._refusals.tell(error)
             return None
         return level if level < session.video.levels else None
 

@@ -18,7 +18,7 @@ from policy.tasks.cjs.policies.registry import rule
 from policy.tasks.cjs.simulator.entries import ENTRIES
 from policy.tasks.cjs.simulator.layout import ACTIVE
 from policy.tasks.cjs.teacher import Rollouts, Teacher
-from testbed.traffic.ask import connect
+from testbed.traffic.ask import Refusals, connect
 from testbed.traffic.scheduler import TEACHER, asked_of_server
 
 _HEADROOM_S = 0.005  # of the deadline: for the fallback and the way back from the RPC
@@ -95,6 +95,7 @@ class Served:
         self._fallback = Rule(fallback, "fallback")
         self._simple = Rule(simple, "simple") if simple else None
         self._channel, self._stub = connect(address)
+        self._refusals = Refusals()
 
     def choose(self, environment: ClusterEnvironment) -> Decision:
         began_ns = time.monotonic_ns()
@@ -114,7 +115,8 @@ class Served:
         timeout_s = max(self._deadline_s - _HEADROOM_S, self._deadline_s / 2)
         try:
             answer = self._stub.Schedule(request_of(inputs, self._policy), timeout=timeout_s)
-        except grpc.RpcError:
+        except grpc.RpcError as error:
+            self._refusals.tell(error)
             return None
         allowed = inputs["stage_number"][inputs["exists"] > 0]
         stage, executors = int(answer.stage), int(answer.executors)

@@ -29,10 +29,14 @@ class Servicer(PolicyServicer):
     """A server whose answers the test chooses: the first candidate, unless told otherwise."""
 
     def __init__(self) -> None:
-        self.delay_s, self.answer = 0.0, None
+        self.delay_s, self.answer, self.refusal = 0.0, None, ""
 
-    def Schedule(self, request: pb.ClusterRequest, context: object) -> pb.Placement:  # noqa: N802
+    def Schedule(  # noqa: N802
+        self, request: pb.ClusterRequest, context: grpc.ServicerContext
+    ) -> pb.Placement:
         time.sleep(self.delay_s)
+        if self.refusal:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refusal)
         if self.answer is not None:
             return self.answer
         return pb.Placement(stage=int(observation_of(request)["stage_number"][0, 1]), executors=3)
@@ -103,6 +107,16 @@ def test_what_is_no_candidate_is_not_taken(
     decision = ask(busy, f"unix:{tmp_path}/s")
     assert decision.source == "fallback"
     assert (decision.stage, decision.executors) == fair(busy)
+
+
+def test_why_the_server_refuses_is_told_once(
+    server: grpc.Server, servicer: Servicer, busy: ClusterEnvironment, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    servicer.refusal = "no scheduler 'default' is served here"
+    assert ask(busy, f"unix:{tmp_path}/s").source == "fallback"
+    (record,) = caplog.records
+    assert record.getMessage() == f"the policy server refuses requests: {servicer.refusal}"
 
 
 def test_a_late_answer_is_not_waited_for(
