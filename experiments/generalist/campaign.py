@@ -113,6 +113,23 @@ def keep_best(out: Path, checkpoints: Path) -> None:
             stamp.write_text(str(best[1]))
 
 
+def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
+    """The plan's learning rates by group, and what was given instead. Raises BadParameter."""
+    found = dict(plan.rates)
+    for one in given:
+        group, _, text = one.rpartition("=")
+        if group and group not in found:
+            raise click.BadParameter(f"--rate {one}: groups are {', '.join(found)}")
+        try:
+            rate = float(text)
+        except ValueError:
+            rate = 0.0
+        if not 0 < rate < 1:
+            raise click.BadParameter(f"--rate {one}: give a number between 0 and 1, as B=0.001")
+        found |= {group: rate} if group else dict.fromkeys(found, rate)
+    return found
+
+
 @click.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
@@ -121,7 +138,13 @@ def keep_best(out: Path, checkpoints: Path) -> None:
 @click.option("--profiles", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--minutes", type=float, default=20.0, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), help="Of each row, instead of the plan's.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Likewise, of learning.")
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    metavar="[GROUP=]RATE",
+    help="Of learning, instead of the plan's, of a group of rows or of all; repeatable.",
+)
 @click.option("--devices", default="0", show_default=True, help="GPUs, separated by commas.")
 @click.option("--slots", type=int, default=4, show_default=True, help="Trainings of a process.")
 @click.option("--judges", type=int, default=6, show_default=True, help="Processes of each GPU.")
@@ -136,7 +159,7 @@ def main(
     profiles: Path,
     minutes: float,
     steps: int | None,
-    rate: float | None,
+    rates: tuple[str, ...],
     devices: str,
     slots: int,
     judges: int,
@@ -161,9 +184,8 @@ def main(
         "abr": abr,
         "profiles": profiles,
         "checkpoints": checkpoints,
-        "plan": plan if steps is None else replace(plan, steps=steps),
+        "plan": replace(plan, steps=steps or plan.steps, rates=rates_of(plan, rates)),
         "slots": slots,
-        "rate": rate,
         "only": [one for one in only.split(",") if one],
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from experiments.generalist.families import FAMILIES
@@ -30,6 +31,7 @@ class Plan:
     many of rows that end in -long; `few_before`: steps on the other tasks before one that was left
     out; `small`: a smaller graph network; `tested`: samples of a split at most. Closed loops: so
     many `units`, recordings and links, these for `seconds`, and `sequences` of so many `jobs`.
+    `rates`: of learning, by group of rows.
     """
 
     steps: int = 2000
@@ -47,6 +49,7 @@ class Plan:
     noise_shares: tuple[float, ...] = (0.01, 0.03, 0.1)
     small: bool = False
     tested: int = 4096
+    rates: Mapping[str, float] = field(default_factory=lambda: dict(RATES))
 
 
 CPU = Plan(

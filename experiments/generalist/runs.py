@@ -23,7 +23,6 @@ from experiments.generalist.plan import (
     CLOSED,
     JUDGED_SHARES,
     OTHER_CLUSTERS,
-    RATES,
     Job,
     Plan,
 )
@@ -72,7 +71,7 @@ class Runner:
         return self._row(job, order)
 
     def _row(self, job: Job, order: int) -> Run:
-        rate, seed = self._rate(job), job.seed
+        rate, seed = self.plan.rates[job.group], job.seed
         steps = self.plan.steps * (self.plan.long if job.row.endswith("-long") else 1)
         config = settings_of(
             self.plan, job.row, job.tasks, seed, max_steps=steps, learning_rate=rate
@@ -91,10 +90,6 @@ class Runner:
             parts += OTHER_CLUSTERS
         self._judge(job, order, folder, ["look", *parts])
         return record
-
-    def _rate(self, job: Job) -> float:
-        given: float | None = self._options.get("rate")
-        return RATES[job.group] if given is None else given
 
     @staticmethod
     def _of_family(data: Resident, family: str) -> Resident:
@@ -172,7 +167,7 @@ class Runner:
         """A task that was left out, learned from a share of its samples, in every way."""
         plan, left, device = self.plan, job.left, self.device
         others = tuple(task for task in TASKS if task != left)
-        rate = self._rate(job)
+        rate = self.plan.rates[job.group]
         known = {name: self.data[name] for name in others}
         if job.noise:
             known = {name: shuffled(one, job.seed) for name, one in known.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import click
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ pytest.importorskip("torch")
 import torch
 
 from experiments.generalist import (
+    campaign,
     families,
     few_shot,
     judging,
@@ -325,6 +327,15 @@ def test_every_size_of_the_language_model_is_a_row_with_a_random_twin():
 
 def test_every_run_has_a_learning_rate():
     assert {job.group for job in plan.jobs()} == set(plan.RATES)
+
+
+def test_rates_are_given_for_all_or_for_a_group():
+    given = campaign.rates_of(plan.Plan(), ("0.01", "B=0.001"))
+    assert given == dict.fromkeys(plan.RATES, 0.01) | {"B": 0.001}
+    assert campaign.rates_of(plan.TINY, ()) == plan.RATES
+    for wrong in ("X=0.1", "B=fast", "B=", "2", "nan"):
+        with pytest.raises(click.BadParameter, match=f"--rate {wrong}"):
+            campaign.rates_of(plan.Plan(), (wrong,))
 
 
 def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
