@@ -73,7 +73,7 @@ def _of_requests(metrics: CellMetrics) -> _Found:
             yield (
                 f"{share} fallback",
                 f"{share} of the {what} that the policy was asked for were the fallback's; why it "
-                "did not answer may stand in the cell's sender log",
+                "did not answer may stand in a log of the cell's folder",
             )
 
 
