@@ -2,13 +2,15 @@
 the sending.
 
 A rule with its options (``robust-mpc:horizon=8``), ``policy`` or ``policy:NAME`` (asked of the
-policy server: a rule without memory, or a checkpoint's path), ``dash.js`` (the browser's own).
+policy server: a rule without memory, a checkpoint's path, or a model of several tasks by its folder
+or the name under which it ships), ``dash.js`` (the browser's own).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from policy.errors import PolicyError
@@ -41,7 +43,7 @@ def full_abr_name(abr: str) -> str:
     from policy.tasks.abr.rules import RULES, make_rule
 
     served = asked_of_server(abr)
-    if served is not None and not served.endswith(".safetensors") and served != "default":
+    if served is not None and served != "default" and _checkpoint(served) is None:
         check_served(make_rule(served), served)
     if served is not None:
         return _POLICY if served == "default" else f"{_POLICY}:{served}"
@@ -71,7 +73,11 @@ def listing() -> list[tuple[str, str]]:
     return [
         *rows,
         (_POLICY, "the checkpoint that ships, asked of the policy server"),
-        (f"{_POLICY}:NAME", "a rule without memory, or a checkpoint FILE.safetensors, asked so"),
+        (
+            f"{_POLICY}:NAME",
+            "a rule without memory, a checkpoint FILE.safetensors, or a model of several tasks, "
+            "asked so",
+        ),
         (DASH_JS, "the browser's own rules; with flow_options player=chromium"),
     ]
 
@@ -83,12 +89,28 @@ def checkpoint_sha256(asked: Sequence[str], external: bool) -> str:
     files = [
         file
         for name in asked
-        if (file := abr_checkpoint(name)) is not None and not (external and name == "default")
+        if (file := _checkpoint(name)) is not None and not (external and name == "default")
     ]
     try:
         return " ".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
     except OSError as error:
         raise PolicyError(f"abr policy:{files[0]}: cannot be read: {error.strerror}") from None
+
+
+def _checkpoint(name: str) -> Path | None:
+    """The file that identifies the checkpoint of this name: of one network itself, of a model of
+    several tasks its config.json, which holds the hashes of all others; None for a rule. Raises
+    PolicyError for a folder that holds no model for players.
+    """
+    from policy.model.info import bundled, read_info  # late: rules need no models
+
+    a_folder = "/" in name and Path(name).is_dir()
+    folder = Path(name) if a_folder else bundled().get(name)
+    if folder is None or not (a_folder or "abr" in read_info(folder).tasks):
+        return abr_checkpoint(name)
+    if "abr" not in read_info(folder).tasks:
+        raise PolicyError(f"abr policy:{name}: the model there chooses no levels (task abr)")
+    return folder / "config.json"
 
 
 def full_abr_names(given: Sequence[str]) -> tuple[str, ...]:

@@ -141,3 +141,16 @@ def test_a_checkpoint_is_identified_by_its_content(tmp_path: Path) -> None:
     assert checkpoint_sha256(["default"], True) == ""
     with pytest.raises(PolicyError, match=r"absent\.safetensors: cannot be read"):
         checkpoint_sha256([str(tmp_path / "absent.safetensors")], False)
+
+
+def test_a_model_of_several_tasks_is_asked_by_its_name_or_folder() -> None:
+    folder = Path(__file__).parents[4] / "policy" / "tasks" / "checkpoints" / "generalist-small"
+    for name in ("generalist-small", str(folder)):
+        assert full_abr_name(f"policy:{name}") == f"policy:{name}"
+        config = (folder / "config.json").read_bytes()
+        assert checkpoint_sha256([name], False) == hashlib.sha256(config).hexdigest()
+    single = folder.parents[1] / "cjs" / "checkpoints" / "direct"
+    with pytest.raises(PolicyError, match="chooses no levels"):
+        full_abr_name(f"policy:{single}")
+    with pytest.raises(PolicyError, match="no rule 'cjs/direct'"):
+        full_abr_name("policy:cjs/direct")
