@@ -19,8 +19,8 @@ _Found = Iterator[tuple[str, str]]
 
 
 def policy_doubts(cell: Cell, flows: Sequence[CellMetrics]) -> list[Doubt]:
-    """Why a cell that is called after a policy says little about it, the gravest first. flows: its
-    measured flows.
+    """Why a cell that is called after a policy, of whatever task, says little about it, the gravest
+    first. flows: its measured flows.
     """
     kinds = [_of_flow, _of_requests] if cell.is_policy else [_of_requests]
     found = [

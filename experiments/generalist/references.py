@@ -24,7 +24,7 @@ from experiments.generalist.judge import (
     on_links,
     on_recordings,
 )
-from experiments.generalist.rows import TASKS
+from policy.model.info import read_info, resolve
 from policy.tasks.abr.evaluate import make_policy
 from policy.tasks.cjs.environment import run_many
 from policy.tasks.cjs.policies.registry import rule
@@ -32,13 +32,8 @@ from policy.tasks.cjs.policies.registry import rule
 RATES = ("bbr", "cubic", "gcc", "persistence")
 LEVELS = ("policy", "robust-mpc", "bba")
 SCHEDULERS = ("fair", "weighted-fair", "sjf", "fifo")
-_TASKS = Path(__file__).parents[2] / "policy" / "tasks"
-SHIPPED = {
-    "llm": ("congestion", _TASKS / "congestion" / "checkpoints" / "llm"),
-    "mlp": ("congestion", _TASKS / "congestion" / "checkpoints" / "mlp"),
-    "direct": ("cjs", _TASKS / "cjs" / "checkpoints" / "direct"),
-}
-"""Checkpoints of one task, by their names; the network of streaming is `policy`."""
+SHIPPED = ("llm", "mlp", "cjs/direct", "generalist", "generalist-small")
+"""Checkpoints; the network of streaming is `policy`."""
 
 
 @click.command()
@@ -62,18 +57,15 @@ def main(data: Path, shared: Path, profiles: Path, out: Path, units: int, sequen
     for name in RATES:
         driver = partial(controller, name, None, "cpu")
         plays.append((name, "congestion", partial(on_links, driver, data, units)))
-    shipped = dict(SHIPPED) | {
-        f"{folder.name}/{task}": (task, folder)
-        for folder in sorted((_TASKS / "checkpoints").iterdir())
-        for task in TASKS
-    }
     judges: dict[str, Callable[[Path], dict[str, float]]] = {
         "congestion": lambda folder: congestion(folder, data, units),
         "abr": lambda folder: abr(folder, shared, units),
         "cjs": lambda folder: cjs(folder, profiles, sequences),
     }
-    for name, (task, folder) in shipped.items():
-        plays.append((name.split("/")[0], task, partial(judges[task], folder)))
+    for name in SHIPPED:
+        folder = resolve(name)
+        for task in read_info(folder).tasks:
+            plays.append((folder.name, task, partial(judges[task], folder)))
     for name, part, play_all in plays:
         file = out / f"{name}+{part}.json"
         if file.exists():

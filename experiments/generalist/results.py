@@ -17,18 +17,20 @@ import click
 
 from experiments.generalist.few_shot import NOISE_SHARES, few_at, few_closed, few_figure, few_table
 from experiments.generalist.matrix import matrix
-from experiments.generalist.measured import load
+from experiments.generalist.measured import at_their_rates, load
 from experiments.generalist.scale import scale_figure, scale_table
 from experiments.generalist.tables import (
+    by_rate_table,
     closed_table,
     comparisons,
+    correlations,
     exchanged_table,
     rates_table,
     rows_table,
 )
 
 RULES = ("persistence", "robust-mpc", "fair", "weighted-fair")
-SHIPPED = ("mlp", "llm", "policy", "direct", "generalist")
+SHIPPED = ("mlp", "llm", "policy", "direct", "generalist", "generalist-small")
 """Checkpoints that ship, by the names of `references.py`."""
 PAIRS = [
     ("B", "A"),
@@ -56,25 +58,39 @@ PAIRS = [
     ("B", "B-no-token"),
     ("G", "G-no-token"),
     *((row, other) for row in ("A", "B", "C", "E", "G-long", "I") for other in (*RULES, *SHIPPED)),
+    *((f"{row} at 0.001", row) for row in ("F", "G", "G-long")),
+    *((row, f"{other} at 0.001") for row in ("B", "E") for other in ("F", "G", "G-long")),
+    ("G at 0.001", "F at 0.001"),
+    *(("G-long at 0.001", other) for other in ("A", *RULES, *SHIPPED)),
+    *((one, other) for one in SHIPPED[-2:] for other in ("A", *RULES, *SHIPPED[:-2])),
 ]
 
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--also",
+    type=click.Path(exists=True, path_type=Path),
+    help="Another campaign, whose rows have their learning rate in their names.",
+)
 @click.option("--save", type=click.Path(path_type=Path), help="Write all runs into one file.")
-def main(source: Path, out: Path, save: Path | None) -> None:
+def main(source: Path, out: Path, also: Path | None, save: Path | None) -> None:
     """Print tables, write figures."""
     runs = load(source)
     if save is not None:
         lines = ",\n".join(json.dumps(record) for record in runs.values())
         save.write_text(f'{{"runs": [\n{lines}\n]}}\n')
+    if also is not None:
+        runs |= at_their_rates(load(also))
     out.mkdir(parents=True, exist_ok=True)
     for title, text in (
         ("Learning rates", rates_table(runs)),
         ("Rows", rows_table(runs)),
         ("Closed loop", closed_table(runs)),
         ("Differences", comparisons(runs, PAIRS)),
+        ("Samples and closed loop", correlations(runs)),
+        ("Scheduling by learning rate", by_rate_table(runs)),
         ("Scale", scale_table(runs)),
         ("Few-shot, mean height", few_table(runs)),
         ("Few-shot, mean height at the controls' shares", few_table(runs, NOISE_SHARES)),

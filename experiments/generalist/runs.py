@@ -19,13 +19,7 @@ from experiments.generalist.fast import build, state_of, training
 from experiments.generalist.gradients import Gradients
 from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
-from experiments.generalist.plan import (
-    CLOSED,
-    JUDGED_SHARES,
-    OTHER_CLUSTERS,
-    Job,
-    Plan,
-)
+from experiments.generalist.plan import CLOSED, JUDGED_SHARES, OTHER_CLUSTERS, Job, Plan
 from experiments.generalist.queue import Item, Queue
 from experiments.generalist.records import course, rounded
 from experiments.generalist.resident import Resident, loss_on

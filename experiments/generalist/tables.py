@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from experiments.congestion.output import markdown, number
 from experiments.generalist.judge import BETTER
-from experiments.generalist.measured import LABELS, Runs, difference, seeds_of, table_of
+from experiments.generalist.measured import LABELS, Runs, by_unit, difference, seeds_of, table_of
 from experiments.generalist.rows import ROWS, TASKS
+
+GOOD_S = 54.0
+"""Between the two completion times at which models of scheduling end."""
 
 
 def rows_table(runs: Runs) -> str:
@@ -45,7 +49,8 @@ def closed_table(runs: Runs) -> str:
     """Scores of the closed loops: means over seeds and units."""
     lines = []
     names = dict.fromkeys(one["row"] for one in runs.values() if one["kind"] == "reference")
-    for row in (*ROWS, "H", *names):
+    again = dict.fromkeys(one["row"] for one in runs.values() if " at " in one["row"])
+    for row in (*ROWS, "H", *again, *names):
         cells = []
         for task in TASKS:
             table = table_of(runs, row, task, closed=True)
@@ -74,6 +79,40 @@ def comparisons(runs: Runs, pairs: list[tuple[str, str]]) -> str:
             if cells != ["–", "–"]:
                 lines.append([f"{one} less {other}", LABELS[task], *cells])
     return markdown(["rows", "task", "closed loop, %", "error on test samples, %"], lines)
+
+
+def correlations(runs: Runs) -> str:
+    """Spearman's correlation, over the rows' checkpoints, of test loss and score in the closed
+    loop.
+    """
+    lines = []
+    for task in TASKS:
+        pairs = [
+            (one["losses"]["test"][task], float(scores.mean()))
+            for one in runs.values()
+            if one["kind"] == "row" and task in one["tasks"] and "losses" in one
+            if (scores := by_unit(one, task, closed=True)) is not None
+        ]
+        if len(pairs) > 2:
+            losses, means = (pd.Series(side).rank() for side in zip(*pairs, strict=True))
+            lines.append([LABELS[task], len(pairs), f"{losses.corr(means):+.2f}"])
+    return markdown(["task", "checkpoints", "correlation"], lines)
+
+
+def by_rate_table(runs: Runs) -> str:
+    """In how many runs jobs take less than GOOD_S, by row and learning rate."""
+    found: dict[tuple[str, float], list[bool]] = {}
+    for one in runs.values():
+        if one["kind"] == "row" and "cjs" in one["tasks"] and "rate" in one:
+            scores = by_unit(one, "cjs", closed=True)
+            if scores is not None:
+                good = float(scores.mean()) < GOOD_S
+                found.setdefault((one["row"], one["rate"]), []).append(good)
+    lines = [
+        [row, f"{rate:g}", len(good), sum(good)]
+        for (row, rate), good in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))
+    ]
+    return markdown(["row", "rate", "runs", f"below {GOOD_S:g} s"], lines)
 
 
 def rates_table(runs: Runs) -> str:

@@ -178,6 +178,16 @@ def bundled() -> dict[str, Path]:
     }
 
 
+def model_folder(name: str, task: str) -> Path | None:
+    """Folder of a model by its path, or by the name under which one ships that has a part for the
+    task; None for any other name. Raises ModelError.
+    """
+    if "/" in name and Path(name).is_dir():
+        return Path(name)
+    folder = bundled().get(name)
+    return folder if folder is not None and task in read_info(folder).tasks else None
+
+
 def resolve_scheduler(name: str) -> Path:
     """Folder of what schedules clusters under this name, `default` among them. Raises
     ModelError.

@@ -102,11 +102,10 @@ def _checkpoint(name: str) -> Path | None:
     several tasks its config.json, which holds the hashes of all others; None for a rule. Raises
     PolicyError for a folder that holds no model for players.
     """
-    from policy.model.info import bundled, read_info  # late: rules need no models
+    from policy.model.info import model_folder, read_info  # late: rules need no models
 
-    a_folder = "/" in name and Path(name).is_dir()
-    folder = Path(name) if a_folder else bundled().get(name)
-    if folder is None or not (a_folder or "abr" in read_info(folder).tasks):
+    folder = model_folder(name, "abr")
+    if folder is None:
         return abr_checkpoint(name)
     if "abr" not in read_info(folder).tasks:
         raise PolicyError(f"abr policy:{name}: the model there chooses no levels (task abr)")

@@ -53,21 +53,15 @@ def make_policy(text: str) -> Abr:
         return load_checkpoint(checkpoint)
     if text.partition(":")[0] in RULES:
         return make_rule(text)
-    folder = Path(text) if "/" in text and Path(text).is_dir() else _of_several(text)
+    from policy.model.info import model_folder  # late: rules need no models
+
+    folder = model_folder(text, "abr")
     if folder is not None:
         from policy.model.load import load_model
 
         return ModelAbr(load_model(folder, "auto", task="abr"))
     names = ", ".join(RULES)
     raise PolicyError(f"no policy {text!r}; give {names}, policy, or a checkpoint *.safetensors")
-
-
-def _of_several(name: str) -> Path | None:
-    """Folder of a model of several tasks that ships under this name."""
-    from policy.model.info import bundled, read_info  # late: rules need no models
-
-    folder = bundled().get(name)
-    return folder if folder is not None and "abr" in read_info(folder).tasks else None
 
 
 def load_checkpoint(path: Path) -> Abr:

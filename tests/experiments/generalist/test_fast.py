@@ -312,6 +312,30 @@ def test_what_was_trained_and_not_judged_yet_leaves_gaps_in_the_tables():
     assert len(scale.scale_table(runs).splitlines()) == 2
 
 
+def test_another_campaigns_rows_have_their_rate_in_their_names():
+    run = {"kind": "row", "rate": 0.001, "closed": {"cjs": {"units": {"a": 50.0, "b": 52.0}}}}
+    runs = {"F-cjs/0": run | {"name": "F-cjs/0", "row": "F", "seed": 0, "tasks": ["cjs"]}}
+    again = measured.at_their_rates(runs)
+    assert list(again) == ["F at 0.001-cjs/0"]
+    assert measured.table_of(again, "F at 0.001", "cjs", closed=True).tolist() == [[50.0, 52.0]]
+    assert measured.table_of(again, "F", "cjs", closed=True) is None
+    assert "| F at 0.001 | 0.001 | 1 | 1 |" in tables.by_rate_table(again)
+
+
+def test_correlations_of_ranks_by_hand():
+    runs = {
+        f"G/{seed}": {
+            "kind": "row",
+            "tasks": ["cjs"],
+            "losses": {"test": {"cjs": loss}},
+            "closed": {"cjs": {"units": {"a": score}}},
+        }
+        for seed, (loss, score) in enumerate([(0.1, 50.0), (0.2, 90.0), (0.9, 57.0)])
+    }
+    # Ranks 1 2 3 and 1 3 2: 1 - 6 * (0 + 1 + 1) / (3 * 8).
+    assert "| scheduling | 3 | +0.50 |" in tables.correlations(runs)
+
+
 def test_every_size_of_the_language_model_is_a_row_with_a_random_twin():
     for row in ("B", "E"):
         assert set(scale.sizes({}, row)) == {row} | {
