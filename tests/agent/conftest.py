@@ -137,6 +137,12 @@ class Flow:
             timeout_s=60.0,
         )
 
+    def goes_on(self) -> None:
+        """Wait for half a second of more than 1 Mbit/s: a retransmission timeout, or a machine that
+        pauses, makes a gap that is not the agent's.
+        """
+        _wait_for(lambda: self.rate_bps(0.5) > 1e6, "flow that goes on", timeout_s=30.0)
+
     def info(self, offset: int, form: str) -> Any:
         """A member of the sender's TCP_INFO."""
         raw = self.sender.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)

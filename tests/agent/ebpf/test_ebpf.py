@@ -104,7 +104,7 @@ def test_kernel_takes_over_from_a_killed_agent_and_the_next_one_from_it(
     acks = again.table("acks")
     assert acks["at_ns"].iloc[0] < killed_ns
     assert (acks["delivered_bytes"].diff().dropna() >= 0).all()
-    assert flow.rate_bps(0.5) > 1e6  # the flow outlives the datapath
+    flow.goes_on()  # it outlives the datapath
 
 
 def test_a_ring_that_overruns_is_counted_and_recovers(network, start_agent, server, wait_for):
@@ -146,7 +146,7 @@ def test_two_agents_control_only_their_own_flows(network, start_agent, server):
     second.stop()
     assert set(first.table("acks")["flow"]) == {1}
     assert set(second.table("acks")["flow"]) == {2}
-    assert observed.rate_bps(0.3) > 1e6
+    observed.goes_on()
 
 
 def test_flows_of_other_namespaces_stay_with_the_kernel(network, start_agent, server, wait_for):
@@ -224,7 +224,7 @@ def test_control_passes_to_the_local_policy_and_returns_by_itself(
     else:
         server.mute = True
     wait_for(lambda: agent.said("server-silent"), "the local policy", 30.0)
-    assert flow.rate_bps(0.5) > 1e6
+    flow.goes_on()
     if fault == "killed":
         server.start()
     else:
