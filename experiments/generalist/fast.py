@@ -22,6 +22,7 @@ from torch import Tensor
 
 from experiments.generalist.gradients import LEAN, Gradients
 from experiments.generalist.lean import make_lean
+from experiments.generalist.precision import mixed_dtype
 from experiments.generalist.resident import Resident, loss_on
 from policy.model.backbone import LlmBackbone
 from policy.model.joint import JointModel
@@ -58,7 +59,7 @@ def build(
 ) -> JointModel:
     """The model at the beginning of a training. `start`: weights that it takes over."""
     torch.manual_seed(seed)
-    small = device.type == "cuda" and config.model.backbone.frozen
+    small = mixed_dtype(config, device) is not None and config.model.backbone.frozen
     model = JointModel(config.model, torch.bfloat16 if small else torch.float32).to(device)
     if start is not None:
         with torch.no_grad():
@@ -129,7 +130,7 @@ def training(
     optimiser = torch.optim.AdamW(
         kept.values(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=cuda
     )
-    autocast = torch.bfloat16 if cuda else None
+    autocast = mixed_dtype(config, device)
     best = {name: value.detach().clone() for name, value in kept.items()}
     gradients.total.zero_()
     for step in range(1, config.max_steps + 1):

@@ -12,13 +12,13 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from experiments.generalist.lean import Lean
+from experiments.generalist.precision import mixed_dtype
 from experiments.generalist.resident import Resident
 from policy.model.joint import JointModel
 from policy.tasks.cjs.encoder import GraphEncoder
@@ -118,10 +118,8 @@ class Gradients:
 
     def _eager(self) -> None:
         torch._foreach_zero_(self._grads)
-        cuda = self.device.type == "cuda"
-        mixed = (
-            torch.autocast("cuda", torch.bfloat16, cache_enabled=False) if cuda else nullcontext()
-        )
+        small = mixed_dtype(self._config, self.device)
+        mixed = torch.autocast(self.device.type, small, small is not None, cache_enabled=False)
         batches = {name: one.sides["train"].at(self.rows[name]) for name, one in self._data.items()}
         with mixed:
             found = self._outputs({name: batch[0] for name, batch in batches.items()})

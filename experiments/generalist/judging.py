@@ -16,6 +16,7 @@ import torch
 from experiments.generalist import judge, look
 from experiments.generalist.kept import keep_backbones
 from experiments.generalist.plan import Plan
+from experiments.generalist.precision import mixed_dtype
 from experiments.generalist.queue import Item, Queue
 from experiments.generalist.records import exchanged, rounded
 from experiments.generalist.resident import Resident, loss_on, outputs
@@ -65,7 +66,6 @@ class Judging:
         self.plan: Plan = options["plan"]
         self._options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.autocast = torch.bfloat16 if self.device.type == "cuda" else None
         self._data: dict[str, Resident] | None = None
 
     def judge(self, item: Item) -> dict[str, Any]:
@@ -93,10 +93,11 @@ class Judging:
         tasks = tuple(name for name in TASKS if name in model.models)
         config = settings_of(self.plan, item.row, tasks, item.seed)
         data = {name: self._data[name] for name in tasks}
-        found = errors(model, config, data, self.autocast)
+        small = mixed_dtype(config, self.device)
+        found = errors(model, config, data, small)
         if item.point is not None:
             return {key: value for key, value in found.items() if key != "units"}
-        mixed = torch.autocast(self.device.type, torch.bfloat16, self.autocast is not None)
+        mixed = torch.autocast(self.device.type, small, small is not None)
         if config.model.kind == "nioka":
             found["update"] = look.update(model)
             with mixed:
@@ -105,7 +106,7 @@ class Judging:
             with mixed:
                 found["probes"] = look.probes(model, data, self.plan.validation)
         if len(tasks) > 1 and ROWS[item.row].model.get("task_token", True):
-            found["exchanged"] = exchanged(model, config, data, self.autocast)
+            found["exchanged"] = exchanged(model, config, data, small)
         return found
 
 

@@ -20,6 +20,7 @@ from experiments.generalist.gradients import Gradients
 from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import CLOSED, JUDGED_SHARES, OTHER_CLUSTERS, Job, Plan
+from experiments.generalist.precision import mixed_dtype
 from experiments.generalist.queue import Item, Queue
 from experiments.generalist.records import course, rounded
 from experiments.generalist.resident import Resident, loss_on
@@ -46,7 +47,6 @@ class Runner:
         self.checkpoints: Path = options["checkpoints"]
         self._options = options
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.autocast = torch.bfloat16 if self.device.type == "cuda" else None
         self.datasets, self.data = load_data(self.plan, options["data"], self.device)
         self._queue = Queue(self.out)
 
@@ -145,9 +145,9 @@ class Runner:
             out = self.checkpoints / f"H-{weight:.2f}/{job.seed}" / "checkpoint"
             merge(folders, out, weight)
             model, _ = joint_checkpoint.load(out, device=self.device)
-            limit = self.plan.validation
+            limit, mixed = self.plan.validation, mixed_dtype(config, self.device)
             found[f"{weight:.2f}"] = sum(
-                loss_on(model, config, name, one, limit=limit, autocast=self.autocast)
+                loss_on(model, config, name, one, limit=limit, autocast=mixed)
                 for name, one in self.data.items()
             )
             yield

@@ -20,6 +20,7 @@ from experiments.generalist import (
     look,
     measured,
     plan,
+    precision,
     rows,
     scale,
     tables,
@@ -148,7 +149,8 @@ def llm_config(rank):
 
 
 @pytest.mark.parametrize("rank", [0, 4])
-def test_a_lean_language_model_gives_what_the_whole_one_gives(data, rank):
+def test_a_lean_language_model_gives_what_the_whole_one_gives(data, rank, monkeypatch):
+    monkeypatch.setattr(precision, "packable", lambda _: False)  # as on any processor
     config = llm_config(rank)
     whole = JointModel(config.model)
     for name, value in whole.trained_parameters().items():
@@ -165,6 +167,15 @@ def test_a_lean_language_model_gives_what_the_whole_one_gives(data, rank):
         expected = whole.models[name](one)
         torch.testing.assert_close(together[name], expected, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(lean.models[name](one), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_processor_that_multiplies_bfloat16_trains_language_models_in_it(monkeypatch, config):
+    processor, llm = torch.device("cpu"), llm_config(4)
+    for able, expected in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(precision, "packable", lambda _, able=able: able)
+        assert precision.mixed_dtype(llm, processor) == expected
+        assert precision.mixed_dtype(config, processor) is None  # a small one
+    assert precision.mixed_dtype(config, torch.device("cuda")) == torch.bfloat16
 
 
 def test_a_training_ends_with_its_best_weights(config, data):
