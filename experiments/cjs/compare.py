@@ -156,11 +156,13 @@ def _checkpoint(
 ) -> Callable[[list[ClusterEnvironment]], list[float]]:
     from policy.model import checkpoint
     from policy.tasks.cjs.play import play
+    from policy.tasks.cjs.tensors import player
 
     model, info = checkpoint.load(folder, device=device)
+    scheduler = player(model, device, seed, info.target_return)
 
     def schedule(clusters: list[ClusterEnvironment]) -> list[float]:
-        times_ms = play(model, clusters, device, seed, info.target_return)
+        times_ms = play(scheduler, clusters)
         return [float(of_jobs.mean()) for of_jobs in times_ms]
 
     return schedule

@@ -158,12 +158,10 @@ def _simulated_ms(environment: ClusterEnvironment, scheduler: str) -> float:
     served = asked_of_server(scheduler)
     if served is None:
         return float(environment.run(RULES[scheduler]).mean())
-    from policy.model import checkpoint
     from policy.model.info import resolve_scheduler
-    from policy.tasks.cjs.play import play
+    from policy.tasks.cjs.play import load_player, play
 
-    model, _ = checkpoint.load(resolve_scheduler(served), task="cjs")
-    return float(play(model, [environment])[0].mean())
+    return float(play(load_player(resolve_scheduler(served)), [environment])[0].mean())
 
 
 def _network(run: Run, cell: Cell, options: JobsOptions) -> Network:

@@ -40,6 +40,7 @@ from policy.tasks.abr.session import start as start_sessions
 from policy.tasks.abr.video import read_video
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.play import play as play_cluster
+from policy.tasks.cjs.tensors import player
 from policy.tasks.cjs.workload import as_live, workload
 from policy.tasks.congestion.simulator import Controller, PolicyController
 
@@ -100,8 +101,9 @@ def cjs(
 ) -> dict[str, float]:
     """Mean completion time in s by sequence."""
     model, _ = checkpoint.load(folder, task="cjs")
+    scheduler = player(model, device)
     return on_clusters(
-        lambda clusters: play_cluster(model, clusters, device), profiles, sequences, jobs, live
+        lambda clusters: play_cluster(scheduler, clusters), profiles, sequences, jobs, live
     )
 
 

@@ -49,11 +49,15 @@ def load_policy(
     return _started(name, info, device)
 
 
-def load_model(folder: Path, device: str = "auto", task: str | None = None) -> ModelPolicy:
-    """The policy of a checkpoint of any kind, loaded and warmed up. Raises ModelError."""
+def load_model(
+    folder: Path, device: str = "auto", task: str | None = None, threads: int | None = None
+) -> ModelPolicy:
+    """The policy of a checkpoint of any kind, loaded and warmed up. threads: of a portable file,
+    half of the cores if None. Raises ModelError.
+    """
     info = read_info(folder, task)
     names = {kind: name for name, kind in KINDS.items()}
-    return _started(names.get(info.model.kind, info.model.kind), info, device)
+    return _started(names.get(info.model.kind, info.model.kind), info, device, threads)
 
 
 def load_models(folder: Path, tasks: Sequence[str], device: str = "auto") -> list[ModelPolicy]:
@@ -76,20 +80,22 @@ def load_models(folder: Path, tasks: Sequence[str], device: str = "auto") -> lis
     return [known[task] for task in tasks]
 
 
-def _started(name: str, info: CheckpointInfo, device: str) -> ModelPolicy:
-    engine = _engine(info, device)
+def _started(
+    name: str, info: CheckpointInfo, device: str, threads: int | None = None
+) -> ModelPolicy:
+    engine = _engine(info, device, threads)
     engine.warm_up()
     return ModelPolicy(name, engine, info)
 
 
-def _engine(info: CheckpointInfo, device: str) -> Engine:
+def _engine(info: CheckpointInfo, device: str, threads: int | None = None) -> Engine:
     """The engine for the device. PyTorch is imported only where it is to run the model."""
     variant = os.environ.get(VARIANT) if info.model.kind == "nioka" else None
     if variant in (None, PORTABLE) and not _on_cuda(device):
         # Whoever has PyTorch but not ONNX Runtime gets the same answers, later.
         alone = find_spec("torch") is None or variant == PORTABLE
         if info.portable is not None and (alone or find_spec("onnxruntime")):
-            return PortableEngine(info.folder / info.portable.file)
+            return PortableEngine(info.folder / info.portable.file, threads=threads)
         if variant == PORTABLE:
             raise ModelError(
                 f"{info.folder} has no portable file; make it: tbtest models export {info.folder}"

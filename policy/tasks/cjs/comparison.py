@@ -10,8 +10,9 @@ import numpy as np
 
 from policy.tasks.cjs.catalogue import Catalogue
 from policy.tasks.cjs.environment import ClusterEnvironment, run_many
-from policy.tasks.cjs.job import FloatArray, IntArray
+from policy.tasks.cjs.job import FloatArray
 from policy.tasks.cjs.network import NO_NETWORK, Network
+from policy.tasks.cjs.play import load_player, play
 from policy.tasks.cjs.policies.registry import RulePolicy
 from policy.tasks.cjs.sequences import Arrivals
 from policy.tasks.cjs.simulator.layout import Settings
@@ -61,7 +62,7 @@ def simulate(
             for number, arrivals in enumerate(sequences)
         ]
         if isinstance(one, Path):
-            name, times_ms = "policy", _played(one, environments)
+            name, times_ms = "policy", play(load_player(one), environments)
         else:
             name, times_ms = one.name, run_many(environments, one, threads)
         outcomes.append(
@@ -72,14 +73,6 @@ def simulate(
             )
         )
     return outcomes
-
-
-def _played(folder: Path, environments: Sequence[ClusterEnvironment]) -> list[IntArray]:
-    from policy.model import checkpoint
-    from policy.tasks.cjs.play import play
-
-    model, info = checkpoint.load(folder, task="cjs")
-    return play(model, environments, target_return=info.target_return)
 
 
 def paired_ratio(values: FloatArray, baseline: FloatArray) -> Ratio:

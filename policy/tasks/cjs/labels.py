@@ -141,7 +141,7 @@ def actor(folder: Path) -> Actor:
     import torch
 
     from policy.model import checkpoint
-    from policy.tasks.cjs.play import on_device, shown
+    from policy.tasks.cjs.tensors import on_device, shown
 
     torch.set_num_threads(1)
     model, info = checkpoint.load(folder)

@@ -25,8 +25,9 @@ from policy.model import checkpoint
 from policy.model.config import ModelConfig
 from policy.model.model import PolicyModel
 from policy.tasks.cjs.clusters import ClusterProcesses, Clusters, Lockstep
-from policy.tasks.cjs.play import on_device, play
+from policy.tasks.cjs.play import play
 from policy.tasks.cjs.policies.registry import RULES
+from policy.tasks.cjs.tensors import on_device, player
 from policy.tasks.cjs.workload import workload
 
 _REWARD_SCALE = 1e-3
@@ -119,7 +120,7 @@ def _train(
             ]
             # Proposals are few and close to each other: the likeliest is taken.
             drawn = None if settings.actions == "proposed" else 1
-            times_ms = play(network.model, environments, device, sample_seed=drawn)
+            times_ms = play(player(network.model, device, drawn), environments)
             score = float(np.mean([t.mean() / f for t, f in zip(times_ms, fair_ms, strict=True)]))
             spent_s = time.monotonic() - began
             print(

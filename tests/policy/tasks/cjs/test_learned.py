@@ -31,7 +31,7 @@ from policy.tasks.cjs.inputs import (
     stacked,
 )
 from policy.tasks.cjs.labels import Collection, actor, collect
-from policy.tasks.cjs.play import on_device, play
+from policy.tasks.cjs.play import play
 from policy.tasks.cjs.policies.registry import RULES
 from policy.tasks.cjs.ppo import Settings, advantage
 from policy.tasks.cjs.returns import fair_job_time_ms, job_time_ms, return_to_go
@@ -42,6 +42,7 @@ from policy.tasks.cjs.simulator.observe import new_observation
 from policy.tasks.cjs.sources.synthetic import generate_jobs
 from policy.tasks.cjs.task import CjsTask, LossSettings
 from policy.tasks.cjs.teacher import Teacher
+from policy.tasks.cjs.tensors import on_device, player
 from policy.tasks.cjs.workload import workload
 
 # The first test of all compiles the simulator.
@@ -387,7 +388,7 @@ def test_a_model_plays_to_the_end_the_same_again_and_sampled(model):
             for seed, count in ((1, 2), (2, 3))
         ]
 
-    times = [play(model, environments(), sample_seed=seed) for seed in (None, None, 4)]
+    times = [play(player(model, sample_seed=seed), environments()) for seed in (None, None, 4)]
     assert [len(one) for one in times[0]] == [2, 3]
     assert all(np.array_equal(a, b) for a, b in zip(times[0], times[1], strict=True))
     assert all((one > 2_000).all() for some in times for one in some)
@@ -395,7 +396,9 @@ def test_a_model_plays_to_the_end_the_same_again_and_sampled(model):
 
 def test_one_job_alone_cannot_be_starved_by_passing(model):
     arrivals = Arrivals("one", np.array([0]), np.array([1]))
-    assert play(model, [ClusterEnvironment(CATALOGUE, arrivals)], sample_seed=3)[0][0] > 2_000
+    assert (
+        play(player(model, sample_seed=3), [ClusterEnvironment(CATALOGUE, arrivals)])[0][0] > 2_000
+    )
 
 
 def test_advantages_by_hand():
