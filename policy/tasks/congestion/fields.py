@@ -10,7 +10,8 @@ FIELDS = (
     "duration_ns",  # of the window
     "acks",  # ACK records in it
     "acked_bytes",  # cumulatively acknowledged
-    # delivered (SACKed included), from the last ACK before to the last ACK in the window
+    # delivered (SACKed included), from the last ACK before to the last ACK in the window; where
+    # nothing was in flight then, from when the first packet was sent
     "delivery_rate_bps",
     "send_rate_bps",  # sent, retransmissions included, over the same time
     # of the RTT samples; without ACKs the last value, or the silence if longer and data is in
@@ -61,6 +62,10 @@ MEMORY = 10
 """Windows that the maximum of the bandwidth estimate spans
 (`policy.tasks.congestion.estimates.bandwidth`).
 """
+NEVER = -1
+"""In place of a time."""
+NONE, DONE = -1, -2
+"""In place of a flow's next closing: there is none in this fold; all have been made."""
 
 ROW = np.dtype([(name, np.float64) for name in FIELDS])
 SEEN = np.dtype(
@@ -136,7 +141,8 @@ FLOW = np.dtype(
             len(COUNTERS),
         ),  # counters before the first record, less what they fell by
         # Of the windows before:
-        ("base_ns", np.int64),  # the last record before the open window
+        ("base_ns", np.int64),  # the last record before the open window, …
+        ("paused", np.int64),  # … after which nothing was in flight, if 1
         ("loss_ns", np.int64),
         ("rtt_mean_ns", np.float64),
     ]

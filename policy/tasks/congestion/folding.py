@@ -17,7 +17,16 @@ from numba import types
 from numpy.typing import NDArray
 
 from policy.compiled import compiled, inner, read_only
-from policy.tasks.congestion.fields import COUNTERS, FLOW, LEVELS, ROW, SEEN
+from policy.tasks.congestion.fields import (
+    COUNTERS,
+    DONE,
+    FLOW,
+    LEVELS,
+    NEVER,
+    NONE,
+    ROW,
+    SEEN,
+)
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -28,10 +37,6 @@ LEAST_BURST_NS = 10e6
 """Of a burst's length: what comes faster is no rate."""
 RUN_GAP_NS, RUN_ACKS = 20e6, 4
 """So many ACKs, so close to each other, are a run, which has a rate."""
-NEVER = -1
-"""In place of a time."""
-NONE, DONE = -1, -2
-"""In place of a flow's next closing: there is none in this fold; all have been made."""
 
 _f8, _i8, _b1 = types.float64, types.int64, types.boolean
 _flows, _rows, _seen = (numba.from_dtype(kind)[::1] for kind in (FLOW, ROW, SEEN))
@@ -63,7 +68,7 @@ def open_flows(flows: NDArray[np.void], slot: Ints, open_ns: Ints) -> None:
         for k in range(len(LEVELS)):
             flow.levels[k] = 0.0
         flow.rtt_mean_ns = 0.0
-        flow.closing = NONE
+        flow.closing, flow.paused = NONE, 0
         flow.start_ns = open_ns[i]
         _reset(flow)
 
@@ -162,6 +167,17 @@ def _burst_bps(flow: Any) -> float:
 
 
 @inner
+def _pause_ns(flow: Any) -> float:
+    """How long nothing was in flight between the last ACK before the open window and its first: the
+    rate starts when the first packet was sent, as the kernel's does (net/ipv4/tcp_rate.c).
+    """
+    if flow.paused == 0 or flow.acks == 0 or np.isnan(flow.first_rtt_ns):
+        return 0.0
+    pause_ns: float = max(float(flow.first_ns - flow.base_ns) - flow.first_rtt_ns, 0.0)
+    return pause_ns
+
+
+@inner
 def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     """Write the row of the open window, which ends at end_ns, where the next one starts; its
     estimates are left to `policy.tasks.congestion.estimates`.
@@ -171,6 +187,9 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     silence = float(end_ns - (flow.last_ns if known else flow.start_ns))
     # From ACK to ACK, but never so short that one burst would pass for a rate.
     span = max(float(flow.last_ns - flow.base_ns), duration / 2)
+    pause = _pause_ns(flow)
+    # After a pause a round trip is in it, so that no burst passes for a rate.
+    active = max(float(flow.last_ns - flow.base_ns) - pause, LEAST_BURST_NS) if pause > 0 else span
     inflight = flow.levels[_INFLIGHT] * flow.levels[_MSS]
     busy = inflight > 0
 
@@ -186,7 +205,7 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
         slope = (n * flow.t_rtt - flow.t * flow.rtt) / spread
 
     lost, delivered = _gained(flow, _LOST), _gained(flow, _DELIVERED)
-    per_span = 0.0 if quiet else 8e9 / span
+    per_span = 0.0 if quiet else 8e9 / active
 
     row.duration_ns = duration
     row.acks = flow.acks
@@ -201,7 +220,7 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     row.loss_rate = lost / max(lost + delivered, 1.0)
     row.inflight_bytes = inflight
     row.cwnd_bytes = flow.levels[_CWND] * flow.levels[_MSS]
-    row.ack_spacing_ns = silence if quiet else span / flow.acks
+    row.ack_spacing_ns = silence if quiet else active / flow.acks
     row.app_limited_share = (0.0 if busy else 1.0) if quiet else flow.app_limited / flow.acks
     row.ecn_share = min(_gained(flow, _CE) / max(_gained(flow, _PACKETS), 1.0), 1.0)
     row.asked_rate_bps = flow.levels[_PACING]
@@ -217,16 +236,8 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     seen.first_ns, seen.last_ns = float(flow.first_ns), float(flow.last_ns)
 
     flow.start_ns, flow.base_ns = end_ns, flow.last_ns
+    flow.paused = 0 if busy else 1
     _reset(flow)
-
-
-@compiled(types.void, _flows, read_only(_i8), _i8[::1])
-def line_up(flows: NDArray[np.void], slot: Ints, following: Ints) -> None:
-    """Closings of these slots are to come. Writes for each the flow's next one, or DONE."""
-    for i in range(len(slot) - 1, -1, -1):
-        flow: Any = flows[slot[i]]
-        following[i] = DONE if flow.closing == NONE else flow.closing
-        flow.closing = i
 
 
 _columns = (

@@ -103,7 +103,7 @@ class WindowFolder:
         following = np.empty(len(slot), np.int64)
         rows, seen = np.empty(len(slot), ROW), np.empty(len(slot), SEEN)
         closings = end_ns, following, rows, seen
-        folding.line_up(self._flows, slot, following)
+        ordering.line_up(self._flows, slot, following)
         ahead, stale, fell = [], 0, 0
         for part in parts:
             past = np.empty(len(part), bool)

@@ -99,6 +99,7 @@ class Plain:
         silence = end_ns - (self.last.at_ns if self.last else self.start_ns)
         since_base = self.last.at_ns - self.base.at_ns if self.last and self.base else 0
         span = max(since_base, duration / 2)
+        active = self.active(span)
         inflight = level["inflight_packets"] * level["mss_bytes"]
 
         sampled = [
@@ -114,7 +115,7 @@ class Plain:
         if n >= 3 and spread / n > 1e-8:
             slope = sum((t - centre) * rtt / 1e9 for t, rtt in sampled) / spread
         rtt_min = min((rtt for _, rtt in sampled), default=mean)
-        per_span = 8e9 / span if acks else 0.0
+        per_span = 8e9 / active if acks else 0.0
         delivery_rate = gained["delivered_bytes"] * per_span
         min_rtt, left = self.min_rtt(
             acks,
@@ -155,7 +156,7 @@ class Plain:
             / max(gained["lost_bytes"] + gained["delivered_bytes"], 1),
             "inflight_bytes": inflight,
             "cwnd_bytes": level["cwnd_packets"] * level["mss_bytes"],
-            "ack_spacing_ns": span / len(acks) if acks else silence,
+            "ack_spacing_ns": active / len(acks) if acks else silence,
             "app_limited_share": limited,
             "ecn_share": min(
                 gained["delivered_ce_packets"] / max(gained["delivered_packets"], 1), 1.0
@@ -167,6 +168,16 @@ class Plain:
         }
         self.start_ns, self.base, self.window = end_ns, self.last, []
         return row
+
+    def active(self, span: float) -> float:
+        """Without the pause before the window's first packet, if nothing was in flight then."""
+        acks, base = self.window, self.base
+        if not acks or not base or base is acks[0] or math.isnan(acks[0].rtt_ns):
+            return span
+        if dict(zip(LEVELS, base.levels, strict=True))["inflight_packets"]:
+            return span
+        pause = acks[0].at_ns - base.at_ns - acks[0].rtt_ns
+        return max(acks[-1].at_ns - base.at_ns - pause, 10 * MS) if pause > 0 else span
 
     def burst(self, acks: list[Ack]) -> float:
         """From the first ACK to the last one."""
@@ -326,6 +337,31 @@ def test_a_burst_after_a_silence_has_a_rate_of_its_own() -> None:
     assert bandwidth_bps(1_040) == pytest.approx(37_500 * 8e9 / (last - first))
     # It was sent over 60 ms, so the path held it back and delivered it faster than it can carry.
     assert bandwidth_bps(1_010) == pytest.approx(37_500 * 8e9 / (60 * MS))
+
+
+def test_a_pause_is_no_part_of_the_rate_that_comes_after_it() -> None:
+    """Ten packets in the first round trip of 40 ms after 700 ms in which nothing was in flight."""
+    folder, slot = WindowFolder(1), np.array([0])
+    at = np.array([100, *range(840, 850)]) * MS
+    counters = np.zeros((11, len(COUNTERS)), np.int64)
+    counters[1:, :4] = 1_000 * np.arange(1, 11)[:, None]
+    levels = np.tile([40e6, 40e6, 1000.0, 10.0, 0.0, 1e6], (11, 1))
+
+    def row(inflight_packets: float) -> np.ndarray:
+        levels[0, 4] = inflight_packets
+        rtt, none = np.full(11, 40.0 * MS), np.full(11, math.nan)
+        folder.open(slot, np.array([0]))
+        many = np.zeros(11, np.int64)
+        records = Records(many, at, counters, levels, rtt, none, np.zeros(11, bool))
+        ends = np.arange(1, 10) * 100 * MS + MS
+        return folder.fold(records, np.zeros(9, np.int64), ends)[0][-1]
+
+    paused = row(0)
+    assert paused[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.049)
+    assert paused[F["send_rate_bps"]] == pytest.approx(10_000 * 8 / 0.049)
+    assert paused[F["ack_spacing_ns"]] == pytest.approx(4.9 * MS)
+    # Where something was in flight, it was an outage.
+    assert row(1)[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.749)
 
 
 def test_a_silence_is_no_rate_of_the_path() -> None:
