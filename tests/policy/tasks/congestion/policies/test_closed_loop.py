@@ -10,6 +10,7 @@ from policy.api import PolicyContext
 from policy.registry import create
 from policy.tasks.congestion.policies.gcc import Gcc
 from policy.tasks.congestion.simulator import (
+    MSS_BYTES,
     STEP_NS,
     Cubic,
     Links,
@@ -118,6 +119,29 @@ def test_an_application_limited_flow_does_not_talk_itself_down(tier: str) -> Non
     assert outcome.throughput_bps[0] == pytest.approx(2e6, rel=0.02)
     assert outcome.pacing_rate_bps.min() > 2e6  # what the application makes never waits for long
     assert outcome.queueing_p95_ms[0] < 10
+
+
+class Transfers:
+    """300 packets, which are all there at once, every two seconds."""
+
+    size_bytes = 300.0 * MSS_BYTES
+
+    def observe(self, state: object, step: int) -> None:
+        """Not looked at."""
+
+    def produce(self, step: int, backlog_bytes: np.ndarray) -> np.ndarray:
+        return np.full(len(backlog_bytes), self.size_bytes if step % 2000 == 0 else 0.0)
+
+
+@pytest.mark.parametrize("tier", ["persistence", "gcc"])
+def test_a_transfer_after_a_pause_takes_little_longer_than_the_link_needs(tier: str) -> None:
+    """What comes after a pause is no collapse of the link."""
+    outcome = run(tier, constant(12e6, 10, 20, bdp=4), 0, Transfers())
+    arrived = outcome.delivered_bytes[:, 0].cumsum()
+    needed_ms = Transfers.size_bytes * 8e3 / 12e6
+    for number in range(1, 5):
+        ended_ms = np.searchsorted(arrived, (number + 1) * Transfers.size_bytes - 0.5)
+        assert ended_ms - number * 2000 < 1.2 * needed_ms
 
 
 @pytest.mark.parametrize("tier", ["persistence", "gcc"])
