@@ -30,7 +30,7 @@ from typing import Any
 
 import click
 
-from experiments.generalist.plan import CPU, TINY, Job, Plan, jobs
+from experiments.generalist.plan import CPU, TINY, Job, Plan, chosen
 from experiments.generalist.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
             return []
         return [
             (order, job)
-            for order, job in enumerate(jobs())
-            if not options["only"] or any(job.name.startswith(one) for one in options["only"])
+            for order, job in enumerate(options["jobs"])
             if not (out / "taken" / job.name.replace("/", "+")).exists()
         ]
 
@@ -150,7 +149,9 @@ def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
 @click.option("--judges", type=int, default=6, show_default=True, help="Processes of each GPU.")
 @click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
-@click.option("--only", default="", help="Names of runs begin so; separated by commas.")
+@click.option(
+    "--only", default="", help="Names of runs begin so; separated by commas, the first first."
+)
 def main(
     data: Path,
     out: Path,
@@ -186,7 +187,7 @@ def main(
         "checkpoints": checkpoints,
         "plan": replace(plan, steps=steps or plan.steps, rates=rates_of(plan, rates)),
         "slots": slots,
-        "only": [one for one in only.split(",") if one],
+        "jobs": chosen([one for one in only.split(",") if one]),
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
@@ -211,9 +212,10 @@ def main(
             keep_best(out, checkpoints)
             done = {one.stem for one in (out / "runs").glob("*.json")}
             running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
+            count = len(options["jobs"])
             judged, waiting = (len(list((out / x).iterdir())) for x in ("judged", "waiting"))
             click.echo(
-                f"{time.strftime('%H:%M:%S')} {len(done)}/{len(jobs())} runs, {judged} judged, "
+                f"{time.strftime('%H:%M:%S')} {len(done)}/{count} runs, {judged} judged, "
                 f"{waiting} waiting; {' '.join(running)}"
             )
     for process in [*training, *judging]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from experiments.generalist.families import FAMILIES
@@ -188,3 +188,14 @@ def jobs() -> list[Job]:
     for seed in (0, 1, 2):
         found += rows("B-qwen-1.5b", seed) + rows("E-qwen-1.5b", seed)
     return found
+
+
+def chosen(only: Sequence[str]) -> list[Job]:
+    """The runs whose names begin so, in the order of the beginnings; all of them without any."""
+    if not only:
+        return jobs()
+
+    def place(job: Job) -> int:
+        return next((n for n, one in enumerate(only) if job.name.startswith(one)), len(only))
+
+    return sorted((job for job in jobs() if place(job) < len(only)), key=place)

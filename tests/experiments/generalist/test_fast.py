@@ -373,6 +373,13 @@ def test_rates_are_given_for_all_or_for_a_group():
             campaign.rates_of(plan.Plan(), (wrong,))
 
 
+def test_a_campaign_of_some_runs_takes_them_in_the_order_asked_for():
+    assert plan.chosen([]) == plan.jobs()
+    names = [job.name for job in plan.chosen(["B-4", "A-cjs/0", "B/", "no-such"])]
+    seeds = [f"B/{seed}" for seed in range(5)]
+    assert names == [*(f"B-4/{seed}" for seed in range(3)), "A-cjs/0", *seeds]
+
+
 def test_every_run_has_a_name_of_its_own_and_comes_after_what_it_needs():
     names = [job.name for job in plan.jobs()]
     assert len(set(names)) == len(names)
