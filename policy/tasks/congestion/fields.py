@@ -11,7 +11,7 @@ FIELDS = (
     "acks",  # ACK records in it
     "acked_bytes",  # cumulatively acknowledged
     # delivered (SACKed included), from the last ACK before to the last ACK in the window; where
-    # nothing was in flight then, from when the first packet was sent
+    # nothing was in flight then, for 100 ms or more, from when the first packet was sent
     "delivery_rate_bps",
     "send_rate_bps",  # sent, retransmissions included, over the same time
     # of the RTT samples; without ACKs the last value, or the silence if longer and data is in

@@ -35,6 +35,8 @@ _ACKED, _DELIVERED, _LOST, _SENT, _PACKETS, _CE = range(len(COUNTERS))
 _SRTT, _MIN_RTT, _MSS, _CWND, _INFLIGHT, _PACING = range(len(LEVELS))
 LEAST_BURST_NS = 10e6
 """Of a burst's length: what comes faster is no rate."""
+LEAST_PAUSE_NS = 100e6
+"""Of a pause; the frames of a video are closer to each other, and their rate is the video's."""
 RUN_GAP_NS, RUN_ACKS = 20e6, 4
 """So many ACKs, so close to each other, are a run, which has a rate."""
 
@@ -173,8 +175,8 @@ def _pause_ns(flow: Any) -> float:
     """
     if flow.paused == 0 or flow.acks == 0 or np.isnan(flow.first_rtt_ns):
         return 0.0
-    pause_ns: float = max(float(flow.first_ns - flow.base_ns) - flow.first_rtt_ns, 0.0)
-    return pause_ns
+    pause_ns = float(flow.first_ns - flow.base_ns) - flow.first_rtt_ns
+    return pause_ns if pause_ns >= LEAST_PAUSE_NS else 0.0
 
 
 @inner

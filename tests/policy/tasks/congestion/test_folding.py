@@ -177,7 +177,7 @@ class Plain:
         if dict(zip(LEVELS, base.levels, strict=True))["inflight_packets"]:
             return span
         pause = acks[0].at_ns - base.at_ns - acks[0].rtt_ns
-        return max(acks[-1].at_ns - base.at_ns - pause, 10 * MS) if pause > 0 else span
+        return max(acks[-1].at_ns - base.at_ns - pause, 10 * MS) if pause >= 100 * MS else span
 
     def burst(self, acks: list[Ack]) -> float:
         """From the first ACK to the last one."""
@@ -347,8 +347,8 @@ def test_a_pause_is_no_part_of_the_rate_that_comes_after_it() -> None:
     counters[1:, :4] = 1_000 * np.arange(1, 11)[:, None]
     levels = np.tile([40e6, 40e6, 1000.0, 10.0, 0.0, 1e6], (11, 1))
 
-    def row(inflight_packets: float) -> np.ndarray:
-        levels[0, 4] = inflight_packets
+    def row(inflight_packets: float, before_ms: int = 100) -> np.ndarray:
+        at[0], levels[0, 4] = before_ms * MS, inflight_packets
         rtt, none = np.full(11, 40.0 * MS), np.full(11, math.nan)
         folder.open(slot, np.array([0]))
         many = np.zeros(11, np.int64)
@@ -360,8 +360,9 @@ def test_a_pause_is_no_part_of_the_rate_that_comes_after_it() -> None:
     assert paused[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.049)
     assert paused[F["send_rate_bps"]] == pytest.approx(10_000 * 8 / 0.049)
     assert paused[F["ack_spacing_ns"]] == pytest.approx(4.9 * MS)
-    # Where something was in flight, it was an outage.
+    # Where something was in flight, it was an outage; the frames of a video are closer.
     assert row(1)[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.749)
+    assert row(0, 720)[F["delivery_rate_bps"]] == pytest.approx(10_000 * 8 / 0.129)
 
 
 def test_a_silence_is_no_rate_of_the_path() -> None:
