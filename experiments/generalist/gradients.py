@@ -53,6 +53,7 @@ class Gradients:
         self.total = torch.zeros((), device=self.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self.failed = ""
+        self._small = mixed_dtype(config, self.device)
         own = config.model.kind == "nioka" and config.model.backbone.lora.rank_per_task > 0
         # A processor gains nothing by one pass, and loses by padding.
         self._apart = own or (self.device.type == "cpu" and self._model.backbone not in LEAN)
@@ -118,7 +119,7 @@ class Gradients:
 
     def _eager(self) -> None:
         torch._foreach_zero_(self._grads)
-        small = mixed_dtype(self._config, self.device)
+        small = self._small
         mixed = torch.autocast(self.device.type, small, small is not None, cache_enabled=False)
         batches = {name: one.sides["train"].at(self.rows[name]) for name, one in self._data.items()}
         with mixed:

@@ -43,7 +43,7 @@ class Lean:
             block.input_layernorm = FusedNorm(block.input_layernorm)
             block.post_attention_layernorm = FusedNorm(block.post_attention_layernorm)
         self._llm.norm = FusedNorm(self._llm.norm)
-        # PyTorch's fused attention takes three times as long on a processor, forth and back.
+        # On a processor PyTorch's fused attention takes 1.3 times as long, in bfloat16 four times.
         self._fused = next(backbone.parameters()).device.type == "cuda"
         if not self._fused:
             self._llm.config._attn_implementation = "eager"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from policy.tasks.base import Arrays
-from policy.tasks.cjs.actions import decoded, label_of, place_of
+from policy.tasks.cjs.actions import label_of, place_of
 from policy.tasks.cjs.environment import ClusterEnvironment
 from policy.tasks.cjs.inputs import inputs_at, stacked
 from policy.tasks.cjs.returns import fair_job_time_ms, job_time_ms, return_to_go
@@ -141,18 +141,14 @@ def actor(folder: Path) -> Actor:
     import torch
 
     from policy.model import checkpoint
-    from policy.tasks.cjs.tensors import on_device, shown
+    from policy.tasks.cjs.tensors import player
 
     torch.set_num_threads(1)
     model, info = checkpoint.load(folder)
-    model.eval()
+    scheduler = player(model, target_return=info.target_return)
 
-    @torch.inference_mode()
     def act(inputs: Arrays) -> tuple[int, int]:
-        batch = stacked([inputs])
-        asked = on_device(shown(model, batch), "cpu", info.target_return)
-        place = model(asked).flatten(1).argmax(dim=1).numpy()
-        action = decoded(place, batch["stage_number"], batch["proposed"])
+        action = scheduler.decide(stacked([inputs]))
         return int(action["stage"][0]), int(action["executors"][0])
 
     return act

@@ -26,7 +26,7 @@ def on_device(
     return inputs
 
 
-def shown(model: PolicyModel, batch: Arrays) -> Arrays:
+def _shown(model: PolicyModel, batch: Arrays) -> Arrays:
     """The batch without the rows in which no cluster has a job, where the model reads no sequence:
     the outputs are the same, in a third of the time.
     """
@@ -51,7 +51,7 @@ def player(
 
     @torch.inference_mode()
     def decide(batch: Arrays) -> Arrays:
-        output = model(on_device(shown(model, batch), device, target_return)).flatten(1).float()
+        output = model(on_device(_shown(model, batch), device, target_return)).flatten(1).float()
         if sample_seed is None:
             places = output.argmax(dim=1)
         else:

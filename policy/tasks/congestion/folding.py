@@ -188,10 +188,10 @@ def _close(flow: Any, end_ns: int, row: Any, seen: Any) -> None:
     duration = float(end_ns - flow.start_ns)
     silence = float(end_ns - (flow.last_ns if known else flow.start_ns))
     # From ACK to ACK, but never so short that one burst would pass for a rate.
-    span = max(float(flow.last_ns - flow.base_ns), duration / 2)
-    pause = _pause_ns(flow)
+    since_base, pause = float(flow.last_ns - flow.base_ns), _pause_ns(flow)
+    span = max(since_base, duration / 2)
     # After a pause a round trip is in it, so that no burst passes for a rate.
-    active = max(float(flow.last_ns - flow.base_ns) - pause, LEAST_BURST_NS) if pause > 0 else span
+    active = max(since_base - pause, LEAST_BURST_NS) if pause > 0 else span
     inflight = flow.levels[_INFLIGHT] * flow.levels[_MSS]
     busy = inflight > 0
 
