@@ -7,6 +7,7 @@ the first transfer, which begins a flow.
 \b
     python -m experiments.congestion.transfers
     python -m experiments.congestion.transfers gcc mlp=policy/tasks/congestion/checkpoints/mlp
+    python -m experiments.congestion.transfers persistence --objective 1     # for throughput
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 import traces
 from experiments.congestion.closed_loop import controller
 from experiments.congestion.output import markdown
+from policy.objective import BALANCED
 from policy.tasks.congestion.simulator import (
     MSS_BYTES,
     Controller,
@@ -89,12 +91,14 @@ def completion_ms(made: Links, driver: Controller) -> Floats:
 
 @click.command(help=__doc__)
 @click.argument("controllers", nargs=-1, metavar="[NAME[=CHECKPOINT]]...")
-def main(controllers: tuple[str, ...]) -> None:
+@click.option("--objective", type=click.FloatRange(0, 1), default=BALANCED, show_default=True)
+def main(controllers: tuple[str, ...], objective: float) -> None:
     made = links()
     columns: dict[str, Floats] = {}
     for one in controllers or ("cubic", "bbr", "persistence", "gcc"):
         tier, _, folder = one.partition("=")
-        driver = controller(tier, Path(folder) if folder else None, "cpu", len(made.rtt_ms))
+        checkpoint = Path(folder) if folder else None
+        driver = controller(tier, checkpoint, "cpu", len(made.rtt_ms), objective)
         columns[tier] = completion_ms(made, driver)
     rows = []
     for flow, ((name, rtt_ms), size) in enumerate(product(PATHS, SIZES)):
