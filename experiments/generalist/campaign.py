@@ -32,9 +32,10 @@ import click
 
 from experiments.generalist.plan import CPU, TINY, Job, Plan, chosen
 from experiments.generalist.queue import Queue
+from experiments.generalist.search import with_searches
 
 log = logging.getLogger(__name__)
-KEPT = ("B", "G-long", "C")
+KEPT = ("B", "B-long", "B-rank-8", "C", "G-long")
 
 
 def train(options: dict[str, Any], end: float, small: bool) -> None:
@@ -112,6 +113,22 @@ def keep_best(out: Path, checkpoints: Path) -> None:
             stamp.write_text(str(best[1]))
 
 
+def searched(_context: click.Context, _option: click.Parameter, text: str) -> list[float]:
+    """Learning rates that are separated by commas. Raises BadParameter."""
+    return [rate_of(one, f"--search {text}") for one in text.split(",") if one]
+
+
+def rate_of(text: str, option: str) -> float:
+    """A learning rate. Raises BadParameter, which names the option."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise click.BadParameter(f"{option}: give a number between 0 and 1, as 0.001")
+    return rate
+
+
 def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
     """The plan's learning rates by group, and what was given instead. Raises BadParameter."""
     found = dict(plan.rates)
@@ -119,12 +136,7 @@ def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
         group, _, text = one.rpartition("=")
         if group and group not in found:
             raise click.BadParameter(f"--rate {one}: groups are {', '.join(found)}")
-        try:
-            rate = float(text)
-        except ValueError:
-            rate = 0.0
-        if not 0 < rate < 1:
-            raise click.BadParameter(f"--rate {one}: give a number between 0 and 1, as B=0.001")
+        rate = rate_of(text, f"--rate {one}")
         found |= {group: rate} if group else dict.fromkeys(found, rate)
     return found
 
@@ -144,6 +156,13 @@ def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
     metavar="[GROUP=]RATE",
     help="Of learning, instead of the plan's, of a group of rows or of all; repeatable.",
 )
+@click.option(
+    "--search",
+    default="",
+    metavar="RATE,RATE,...",
+    callback=searched,
+    help="Give each row the rate of these at which its loss on validation samples is least.",
+)
 @click.option("--devices", default="0", show_default=True, help="GPUs, separated by commas.")
 @click.option("--slots", type=int, default=4, show_default=True, help="Trainings of a process.")
 @click.option("--judges", type=int, default=6, show_default=True, help="Processes of each GPU.")
@@ -161,6 +180,7 @@ def main(
     minutes: float,
     steps: int | None,
     rates: tuple[str, ...],
+    search: list[float],
     devices: str,
     slots: int,
     judges: int,
@@ -187,7 +207,7 @@ def main(
         "checkpoints": checkpoints,
         "plan": replace(plan, steps=steps or plan.steps, rates=rates_of(plan, rates)),
         "slots": slots,
-        "jobs": chosen([one for one in only.split(",") if one]),
+        "jobs": with_searches(chosen([one for one in only.split(",") if one]), search),
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")

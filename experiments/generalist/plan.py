@@ -83,8 +83,8 @@ TINY = Plan(
 
 @dataclass(frozen=True)
 class Job:
-    """One run. `group`: whose learning rate it uses; `needs`: runs that come before; `family`: of
-    whose samples alone it learns.
+    """One run. `group`: whose learning rate it uses, unless it has a `rate` or needs a search for
+    one; `needs`: runs that come before; `family`: of whose samples alone it learns.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Job:
     left: str = ""
     noise: bool = False
     family: str = ""
+    rate: float | None = None
     needs: tuple[str, ...] = field(default=())
 
     @property
@@ -168,6 +169,8 @@ def jobs() -> list[Job]:
     for seed in (0, 1, 2):
         found += few("B", seed) + few("E", seed) + few("G", seed)
     for seed in (0, 1, 2):
+        found += rows("B-rank-8", seed) + rows("B-long", seed)
+    for seed in (0, 1, 2):
         for name in ("B-4", "E-4", "B-16", "E-16", "B-30", "E-30"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
@@ -177,9 +180,9 @@ def jobs() -> list[Job]:
     for seed in (0, 1, 2):
         found += [merged(seed), *rows("D", seed), *rows("I", seed)]
         found += rows("B-no-token", seed) + rows("G-no-token", seed)
-        found += few("G", seed, noise=True) + few("B", seed, noise=True)
+        found += [job for name in "GBE" for job in few(name, seed, noise=True)]
     for seed in (3, 4):
-        for name in ("G-long", "G", "F-long", "F", "B", "E", "C", "A"):
+        for name in ("G-long", "G", "F-long", "F", "B", "E", "C", "A", "B-rank-8"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
         found += rows("E-all", seed) + rows("G-root", seed)

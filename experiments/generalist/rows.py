@@ -57,6 +57,8 @@ class Row:
 ROWS = {
     "A": Row("three LLM specialists", _LLM, alone=True),
     "B": Row("LLM, shared LoRA", _LLM),
+    "B-long": Row("B, four times the steps", _LLM),
+    "B-rank-8": Row("B, its adapter of half the rank", _llm(lora={"rank": 8, "dropout": 0.0})),
     "C": Row("frozen LLM, encoders and heads alone", _llm(lora={"rank": 0})),
     "D": Row(
         "LLM, 8 shared and 8 for each task",

@@ -6,6 +6,8 @@ others to judge them.
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -26,6 +28,7 @@ from experiments.generalist.records import course, rounded
 from experiments.generalist.resident import Resident, loss_on
 from experiments.generalist.rows import TASKS
 from experiments.generalist.samples import few_rows, shuffled
+from experiments.generalist.search import LIKE, best_rate, label_of, name_of
 from experiments.generalist.settings import load_data, settings_of
 from policy.model import joint_checkpoint
 from policy.model.joint import JointModel
@@ -65,7 +68,11 @@ class Runner:
         return self._row(job, order)
 
     def _row(self, job: Job, order: int) -> Run:
-        rate, seed = self.plan.rates[job.group], job.seed
+        rate, seed = self._rate(job), job.seed
+        if (same := self._same(job, rate)) is not None:
+            yield
+            self._judge_row(job, order, self._folder(job.name))
+            return same
         steps = self.plan.steps * (self.plan.long if job.row.endswith("-long") else 1)
         config = settings_of(
             self.plan, job.row, job.tasks, seed, max_steps=steps, learning_rate=rate
@@ -79,11 +86,43 @@ class Runner:
             record["pretraining"] = yield from pretrain(model, config, seed, data)
         record |= course((yield from training(model, config, seed, data)))
         folder = self._save(model, config, job.name, job, record)
+        if job.kind != "rate":
+            self._judge_row(job, order, folder)
+        return record
+
+    def _rate(self, job: Job) -> float:
+        """Its learning rate: its own, that of the search it needs, or the plan's."""
+        if job.rate is not None:
+            return job.rate
+        found = [self._record(name) for name in job.needs if name.startswith("rate-")]
+        return best_rate(found) if found else self.plan.rates[job.group]
+
+    def _same(self, job: Job, rate: float) -> dict[str, Any] | None:
+        """The record of the search's run that is this one, with its checkpoint copied; None if
+        there is none.
+        """
+        name = name_of(label_of(job), rate, job.seed)
+        if job.kind != "row" or job.row in LIKE or name not in job.needs:
+            return None
+        record = self._record(name)
+        if "failed" in record:
+            return None
+        shutil.copytree(self._folder(name), self._folder(job.name), dirs_exist_ok=True)
+        return record
+
+    def _record(self, name: str) -> dict[str, Any]:
+        text = (self.out / "runs" / f"{name.replace('/', '+')}.json").read_text()
+        record: dict[str, Any] = json.loads(text)
+        return record
+
+    def _folder(self, name: str) -> Path:
+        return self.checkpoints / name / "checkpoint"
+
+    def _judge_row(self, job: Job, order: int, folder: Path) -> None:
         parts = [part for name in job.tasks for part in CLOSED[name]]
         if job.family and "cjs" in job.tasks:
             parts += OTHER_CLUSTERS
         self._judge(job, order, folder, ["look", *parts])
-        return record
 
     @staticmethod
     def _of_family(data: Resident, family: str) -> Resident:
@@ -101,7 +140,7 @@ class Runner:
         job: Job,
         record: dict[str, Any],
     ) -> Path:
-        folder = self.checkpoints / name / "checkpoint"
+        folder = self._folder(name)
         about = {
             name: self.datasets[name].about | {"constant_loss": self.data[name].constant_loss}
             for name in config.model.tasks
@@ -161,7 +200,7 @@ class Runner:
         """A task that was left out, learned from a share of its samples, in every way."""
         plan, left, device = self.plan, job.left, self.device
         others = tuple(task for task in TASKS if task != left)
-        rate = self.plan.rates[job.group]
+        rate = self._rate(job)
         known = {name: self.data[name] for name in others}
         if job.noise:
             known = {name: shuffled(one, job.seed) for name, one in known.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -116,14 +118,33 @@ def by_rate_table(runs: Runs) -> str:
 
 
 def rates_table(runs: Runs) -> str:
-    """What the search for a learning rate found, in the first campaigns."""
-    found: dict[str, dict[str, float]] = {}
+    """What searches for a learning rate found: the loss on validation samples, mean over tasks and
+    seeds, and that of each task.
+    """
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for record in runs.values():
-        if record["kind"] == "rate":
-            found.setdefault(record["row"], {})[f"{record['rate']:g}"] = record["best_loss"]
+        if record["kind"] == "rate" and "failed" not in record:
+            label = record["name"].removeprefix("rate-").split("@")[0]
+            row = label if "@" in record["name"] else record["row"]
+            found.setdefault(row, {}).setdefault(f"{record['rate']:g}", []).append(record)
     rates = sorted({rate for one in found.values() for rate in one}, key=float)
-    lines = [[row, *(number(one.get(rate), 3) for rate in rates)] for row, one in found.items()]
+    lines = [
+        [row, *(_searched(one[rate]) if rate in one else "–" for rate in rates)]
+        for row, one in found.items()
+    ]
     return markdown(["row", *rates], lines)
+
+
+def _searched(records: list[dict[str, Any]]) -> str:
+    """The mean loss, and each task's at the same steps."""
+    best = [
+        next(point for point in one["curve"] if point["step"] == one["best_step"])
+        for one in records
+    ]
+    tasks = [name for name in TASKS if name in best[0]]
+    each = " ".join(f"{np.mean([one[name] for one in best]):.3f}" for name in tasks)
+    mean = number(float(np.mean([one["best_loss"] for one in records])), 3)
+    return f"{mean} ({each})" if len(tasks) > 1 else mean
 
 
 def exchanged_table(runs: Runs) -> str:
