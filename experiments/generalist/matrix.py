@@ -41,6 +41,8 @@ def matrix(runs: Runs) -> str:
     lines = []
     for task in TASKS:
         tested = [family for family in FAMILIES[task] if family != ALL]
+        if not any(name.startswith(f"family-{task}-") for name in runs):
+            continue
         home = {one: scores(runs, task, f"family-{task}-{one}/", one) for one in tested}
         trained = {one: f"family-{task}-{one}/" for one in FAMILIES[task]}
         trained |= {rule: f"{rule}/{task}" for rule in RULES[task]}

@@ -34,16 +34,6 @@ def load(source: Path) -> Runs:
     return runs
 
 
-def at_their_rates(runs: Runs) -> Runs:
-    """The same, of another campaign, with the learning rate in the names of rows: G at 0.001."""
-    found = {}
-    for record in runs.values():
-        row, rate = record["row"], f"{record['row']} at {record['rate']:g}"
-        name = record["name"].replace(row, rate, 1)
-        found[name] = record | {"name": name, "row": rate}
-    return found
-
-
 def _add(run: dict[str, Any], judged: dict[str, Any]) -> None:
     """Put what was found out of a checkpoint into its run, or into the point of its curve."""
     found, part, left = judged["found"], judged["part"], run.get("left")

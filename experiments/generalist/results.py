@@ -1,6 +1,6 @@
 """Tables and figures of `campaign.py`'s results.
 
-    python -m experiments.generalist.results docs/results/measured/h200-generalist.json \\
+    python -m experiments.generalist.results docs/results/measured/h200-generalist-own-rates.json \\
         --out docs/results
 
 Prints the tables as Markdown and writes its figures into OUT. Intervals are of 95 %,
@@ -17,7 +17,7 @@ import click
 
 from experiments.generalist.few_shot import NOISE_SHARES, few_at, few_closed, few_figure, few_table
 from experiments.generalist.matrix import matrix
-from experiments.generalist.measured import at_their_rates, load
+from experiments.generalist.measured import load
 from experiments.generalist.scale import scale_figure, scale_table
 from experiments.generalist.tables import (
     by_rate_table,
@@ -32,6 +32,8 @@ from experiments.generalist.tables import (
 RULES = ("persistence", "robust-mpc", "fair", "weighted-fair")
 SHIPPED = ("mlp", "llm", "policy", "direct", "generalist", "generalist-small")
 """Checkpoints that ship, by the names of `references.py`."""
+TABLED = ("A", "B", "B-rank-8", "C", "E", "F-long", "G-long", "I")
+"""Rows that are compared with rules and with networks that ship."""
 PAIRS = [
     ("B", "A"),
     ("C", "A"),
@@ -39,8 +41,13 @@ PAIRS = [
     ("B", "C"),
     ("B", "E"),
     ("C", "E"),
+    ("B-rank-8", "A"),
+    ("B-rank-8", "B"),
     ("B", "G"),
     ("B", "G-long"),
+    ("B", "F-long"),
+    ("C", "G"),
+    ("C", "G-long"),
     ("E", "G"),
     ("G", "F"),
     ("A", "F"),
@@ -49,19 +56,19 @@ PAIRS = [
     ("G-long", "F"),
     ("G-long", "A"),
     ("G-long", "F-long"),
+    ("F-long", "A"),
+    ("F-long", "F"),
     ("E-all", "E"),
     ("D", "B"),
     ("I", "G"),
     ("I", "A"),
+    ("I", "F"),
+    ("I", "G-long"),
     ("B", "I"),
     ("H", "A"),
     ("B", "B-no-token"),
     ("G", "G-no-token"),
-    *((row, other) for row in ("A", "B", "C", "E", "G-long", "I") for other in (*RULES, *SHIPPED)),
-    *((f"{row} at 0.001", row) for row in ("A", "F", "G", "G-long")),
-    *((row, f"{other} at 0.001") for row in ("B", "E") for other in ("A", "F", "G", "G-long")),
-    *((f"{row} at 0.001", "F at 0.001") for row in ("A", "G")),
-    *(("G-long at 0.001", other) for other in ("A", "A at 0.001", *RULES, *SHIPPED)),
+    *((row, other) for row in TABLED for other in (*RULES, *SHIPPED)),
     *((one, other) for one in SHIPPED[-2:] for other in ("A", *RULES, *SHIPPED[:-2])),
 ]
 
@@ -69,20 +76,13 @@ PAIRS = [
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option(
-    "--also",
-    type=click.Path(exists=True, path_type=Path),
-    help="Another campaign, whose rows have their learning rate in their names.",
-)
 @click.option("--save", type=click.Path(path_type=Path), help="Write all runs into one file.")
-def main(source: Path, out: Path, also: Path | None, save: Path | None) -> None:
+def main(source: Path, out: Path, save: Path | None) -> None:
     """Print tables, write figures."""
     runs = load(source)
     if save is not None:
         lines = ",\n".join(json.dumps(record) for record in runs.values())
         save.write_text(f'{{"runs": [\n{lines}\n]}}\n')
-    if also is not None:
-        runs |= at_their_rates(load(also))
     out.mkdir(parents=True, exist_ok=True)
     for title, text in (
         ("Learning rates", rates_table(runs)),

@@ -51,8 +51,7 @@ def closed_table(runs: Runs) -> str:
     """Scores of the closed loops: means over seeds and units."""
     lines = []
     names = dict.fromkeys(one["row"] for one in runs.values() if one["kind"] == "reference")
-    again = dict.fromkeys(one["row"] for one in runs.values() if " at " in one["row"])
-    for row in (*ROWS, "H", *again, *names):
+    for row in (*ROWS, "H", *names):
         cells = []
         for task in TASKS:
             table = table_of(runs, row, task, closed=True)

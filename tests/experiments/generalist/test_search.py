@@ -12,6 +12,7 @@ import pytest
 
 from experiments.generalist import campaign, plan, rows, runs, search, tables
 
+pytestmark = pytest.mark.torch
 RATES = (0.001, 0.004)
 
 
