@@ -31,7 +31,7 @@ from typing import Any
 import click
 
 from experiments.generalist.plan import CPU, TINY, Job, Plan, chosen
-from experiments.generalist.queue import Queue
+from experiments.generalist.queue import Queue, file_name
 from experiments.generalist.search import with_searches
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
         return [
             (order, job)
             for order, job in enumerate(options["jobs"])
-            if not (out / "taken" / job.name.replace("/", "+")).exists()
+            if not (out / "taken" / file_name(job.name)).exists()
         ]
 
     def take() -> tuple[Job, Run] | None:
         for order, job in sorted(left(), key=lambda one: one[1].small != small):
             if runner.ready(job):
                 try:
-                    (out / "taken" / job.name.replace("/", "+")).mkdir()
+                    (out / "taken" / file_name(job.name)).mkdir()
                 except FileExistsError:
                     continue
                 began[job.name] = time.time()
@@ -79,7 +79,7 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
             "kind": job.kind,
             "wall_s": round(time.time() - began[job.name], 1),
         }
-        file = out / "runs" / f"{job.name.replace('/', '+')}.json"
+        file = out / "runs" / f"{file_name(job.name)}.json"
         part = file.with_suffix(".part")
         part.write_text(json.dumps(record))
         part.rename(file)

@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 
+def file_name(run: str) -> str:
+    """A run's name as that of a file, without its ending."""
+    return run.replace("/", "+")
+
+
 @dataclass(frozen=True)
 class Item:
     """One thing to find out of one checkpoint. `run`: the run's name; `point`: of a few-shot curve,
@@ -24,7 +29,7 @@ class Item:
     @property
     def name(self) -> str:
         point = f"+{self.point[0]:g}-{self.point[1]}" if self.point else ""
-        return f"{self.order:05d}+{self.run.replace('/', '+')}{point}+{self.part}"
+        return f"{self.order:05d}+{file_name(self.run)}{point}+{self.part}"
 
 
 class Queue:

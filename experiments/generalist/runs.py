@@ -23,7 +23,7 @@ from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import CLOSED, JUDGED_SHARES, OTHER_CLUSTERS, Job, Plan
 from experiments.generalist.precision import mixed_dtype
-from experiments.generalist.queue import Item, Queue
+from experiments.generalist.queue import Item, Queue, file_name
 from experiments.generalist.records import course, rounded
 from experiments.generalist.resident import Resident, loss_on
 from experiments.generalist.rows import TASKS
@@ -55,9 +55,7 @@ class Runner:
 
     def ready(self, job: Job) -> bool:
         """Whether what comes before it is there."""
-        return all(
-            (self.out / "runs" / f"{name.replace('/', '+')}.json").exists() for name in job.needs
-        )
+        return all(self._file(name).exists() for name in job.needs)
 
     def run(self, job: Job, order: int) -> Run:
         """What is recorded of it. `order`: of what is judged, the least first."""
@@ -111,9 +109,11 @@ class Runner:
         return record
 
     def _record(self, name: str) -> dict[str, Any]:
-        text = (self.out / "runs" / f"{name.replace('/', '+')}.json").read_text()
-        record: dict[str, Any] = json.loads(text)
+        record: dict[str, Any] = json.loads(self._file(name).read_text())
         return record
+
+    def _file(self, name: str) -> Path:
+        return self.out / "runs" / f"{file_name(name)}.json"
 
     def _folder(self, name: str) -> Path:
         return self.checkpoints / name / "checkpoint"
@@ -177,11 +177,11 @@ class Runner:
 
     def _merge(self, job: Job, order: int) -> Run:
         yield
-        folders = [self.checkpoints / f"A-{task}/{job.seed}" / "checkpoint" for task in TASKS]
+        folders = [self._folder(f"A-{task}/{job.seed}") for task in TASKS]
         config = settings_of(self.plan, "B", TASKS, job.seed)
         found: dict[str, float] = {}
         for weight in (1 / 3, 0.6, 1.0):
-            out = self.checkpoints / f"H-{weight:.2f}/{job.seed}" / "checkpoint"
+            out = self._folder(f"H-{weight:.2f}/{job.seed}")
             merge(folders, out, weight)
             model, _ = joint_checkpoint.load(out, device=self.device)
             limit, mixed = self.plan.validation, mixed_dtype(config, self.device)
@@ -191,9 +191,7 @@ class Runner:
             )
             yield
         best = min(found, key=lambda key: found[key])
-        folder = self.checkpoints / f"H-{best}/{job.seed}" / "checkpoint"
-        parts = [part for name in TASKS for part in CLOSED[name]]
-        self._judge(job, order, folder, ["look", *parts])
+        self._judge_row(job, order, self._folder(f"H-{best}/{job.seed}"))
         return {"tasks": TASKS, "weights": rounded(found), "weight": best}
 
     def _few(self, job: Job, order: int) -> Run:
