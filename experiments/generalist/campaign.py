@@ -6,11 +6,13 @@ side, the most important first, until the time is over.
 
 A GPU takes turns between processes, so that few processes train, each with several trainings on
 streams of their own, which advance step by step in turn: on each GPU one process has the language
-models, and one the small transformers, whose steps are short. Others follow and judge the
-checkpoints. OUT/runs holds a file for each run:
-its settings and course. OUT/judged holds what was found out of its checkpoint: errors on test
-samples by unit, what is in the adapters, the closed loops. OUT/checkpoints holds the best seed of
-some rows, as far as there is room. What is there is not run again.
+models, and one the small transformers, whose steps are short. With an `--only` for each GPU the
+largest models do not hold the others up. Others follow and judge the checkpoints.
+
+OUT/runs holds a file for each run: its settings and course. OUT/judged holds what was found out of
+its checkpoint: errors on test samples by unit, what is in the adapters, the closed loops.
+OUT/checkpoints holds the best seed of some rows, as far as there is room. What is there is not run
+again.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
             (order, job)
             for order, job in enumerate(options["jobs"])
             if not (out / "taken" / file_name(job.name)).exists()
+            and not (out / "runs" / f"{file_name(job.name)}.json").exists()
+            and not (small and job.large)  # two processes of them exceed a GPU's memory
         ]
 
     def take() -> tuple[Job, Run] | None:
@@ -141,6 +145,18 @@ def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
+def plans_of(
+    devices: list[str], only: tuple[str, ...], search: list[float]
+) -> dict[str, list[Job]]:
+    """The runs of each GPU in their order. Raises BadParameter."""
+    if len(only) not in (1, len(devices)):
+        raise click.BadParameter(f"--only: give it once, or once for each of {len(devices)} GPUs")
+    return {
+        device: with_searches(chosen([one for one in names.split(",") if one]), search)
+        for device, names in zip(devices, only * (len(devices) // len(only)), strict=True)
+    }
+
+
 @click.command()
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
@@ -169,7 +185,11 @@ def rates_of(plan: Plan, given: tuple[str, ...]) -> dict[str, float]:
 @click.option("--cpu", is_flag=True, help="A plan that a processor can follow, for row G.")
 @click.option("--tiny", is_flag=True, help="A few steps of a few samples: a test of the plumbing.")
 @click.option(
-    "--only", default="", help="Names of runs begin so; separated by commas, the first first."
+    "--only",
+    multiple=True,
+    default=[""],
+    help="Names of runs begin so; separated by commas, the first first. Once for all GPUs, or once "
+    "for each.",
 )
 def main(
     data: Path,
@@ -186,9 +206,10 @@ def main(
     judges: int,
     cpu: bool,
     tiny: bool,
-    only: str,
+    only: tuple[str, ...],
 ) -> None:
     """Run what is not there yet."""
+    plans = plans_of(devices.split(","), only, search)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its processes end with it
     Queue(out)
     for name in ("runs", "taken", "checkpoints"):
@@ -207,15 +228,14 @@ def main(
         "checkpoints": checkpoints,
         "plan": replace(plan, steps=steps or plan.steps, rates=rates_of(plan, rates)),
         "slots": slots,
-        "jobs": with_searches(chosen([one for one in only.split(",") if one]), search),
     }
     os.environ["NUMBA_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     training, judging = [], []
-    for device in devices.split(","):
+    for device, jobs in plans.items():
         os.environ["CUDA_VISIBLE_DEVICES"] = device  # of the processes that start now
         # What is trained last must still be judged.
-        given = options, end - 8 * minutes
+        given = options | {"jobs": jobs}, end - 8 * minutes
         training += [context.Process(target=train, args=(*given, x)) for x in (False, True)]
         judging += [context.Process(target=judge, args=(options, end)) for _ in range(judges)]
         for process in [*training, *judging]:
@@ -232,7 +252,7 @@ def main(
             keep_best(out, checkpoints)
             done = {one.stem for one in (out / "runs").glob("*.json")}
             running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
-            count = len(options["jobs"])
+            count = len({job.name for jobs in plans.values() for job in jobs})
             judged, waiting = (len(list((out / x).iterdir())) for x in ("judged", "waiting"))
             click.echo(
                 f"{time.strftime('%H:%M:%S')} {len(done)}/{count} runs, {judged} judged, "

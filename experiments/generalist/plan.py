@@ -104,6 +104,11 @@ class Job:
         return bool(ROWS[self.row].model["kind"] != "nioka")
 
     @property
+    def large(self) -> bool:
+        """Whether its backbone has hundreds of millions of parameters."""
+        return "-qwen-" in self.row
+
+    @property
     def group(self) -> str:
         """Rows whose parameters are of one kind share a learning rate."""
         if self.row in ("C", "E-all"):

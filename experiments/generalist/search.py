@@ -18,7 +18,7 @@ from experiments.generalist.rows import ROWS
 
 SEEDS = {
     **dict.fromkeys(("A", "B", "C", "E", "F", "G", "I"), (0, 1)),
-    **dict.fromkeys(("B-30", "E-30"), (0,)),
+    **dict.fromkeys(("B-30", "E-30", "B-qwen-0.5b", "E-qwen-0.5b"), (0,)),
 }
 """Seeds of the search by row."""
 LIKE = {
@@ -26,7 +26,7 @@ LIKE = {
     **dict.fromkeys(("G-long", "G-no-token", "G-root"), "G"),
     "F-long": "F",
     **{f"{row}-{blocks}": row for row in ("B", "E") for blocks in (4, 16)},
-    **{f"{row}-qwen-{size}b": f"{row}-30" for row in ("B", "E") for size in ("0.5", "1.5")},
+    **{f"{row}-qwen-1.5b": f"{row}-qwen-0.5b" for row in ("B", "E")},
 }
 """Whose rate other rows take."""
 
