@@ -250,12 +250,12 @@ def main(
         if time.time() - told > 15:
             told = time.time()
             keep_best(out, checkpoints)
-            done = {one.stem for one in (out / "runs").glob("*.json")}
+            wanted = {file_name(job.name) for jobs in plans.values() for job in jobs}
+            done = wanted & {one.stem for one in (out / "runs").glob("*.json")}
             running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
-            count = len({job.name for jobs in plans.values() for job in jobs})
             judged, waiting = (len(list((out / x).iterdir())) for x in ("judged", "waiting"))
             click.echo(
-                f"{time.strftime('%H:%M:%S')} {len(done)}/{count} runs, {judged} judged, "
+                f"{time.strftime('%H:%M:%S')} {len(done)}/{len(wanted)} runs, {judged} judged, "
                 f"{waiting} waiting; {' '.join(running)}"
             )
     for process in [*training, *judging]:
