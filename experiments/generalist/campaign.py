@@ -12,7 +12,7 @@ largest models do not hold the others up. Others follow and judge the checkpoint
 OUT/runs holds a file for each run: its settings and course. OUT/judged holds what was found out of
 its checkpoint: errors on test samples by unit, what is in the adapters, the closed loops.
 OUT/checkpoints holds the best seed of some rows, as far as there is room. What is there is not run
-again.
+again; a few-shot curve that the end of the time cut off is, and keeps its points until then.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
     """One process that trains: run after run, some of them side by side. `small`: rather the small
     transformers.
     """
+    from experiments.generalist.records import write
     from experiments.generalist.runs import Run, Runner, side_by_side
 
     out: Path = options["out"]
@@ -76,17 +77,10 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
         if isinstance(result, Exception):
             log.error("%s", job.name, exc_info=result)
             result = {"failed": "".join(traceback.format_exception(result)[-4:])}
-        record = result | {
-            "name": job.name,
-            "row": job.row,
-            "seed": job.seed,
-            "kind": job.kind,
-            "wall_s": round(time.time() - began[job.name], 1),
-        }
         file = out / "runs" / f"{file_name(job.name)}.json"
-        part = file.with_suffix(".part")
-        part.write_text(json.dumps(record))
-        part.rename(file)
+        wall_s = round(time.time() - began[job.name], 1)
+        write(file, job, result | {"wall_s": wall_s})
+        file.with_suffix(".part").unlink(missing_ok=True)
 
     side_by_side(take, lambda: bool(left()), ended, options["slots"], runner.device)
 

@@ -17,14 +17,16 @@ LABELS = {"congestion": "congestion", "abr": "streaming", "cjs": "scheduling"}
 
 
 def load(source: Path) -> Runs:
-    """The runs that ended, by name: of a campaign's folder, or of one file that holds them all."""
+    """The runs that ended, and curves as far as they got, by name: of a campaign's folder, or of
+    one file that holds them all.
+    """
     if source.is_file():
         records = json.loads(source.read_text())["runs"]
         return {record["name"]: record for record in records}
     records = [
         json.loads(file.read_text())
-        for folder in ("runs", "references")
-        for file in sorted((source / folder).glob("*.json"))
+        for files in ("runs/*.part", "runs/*.json", "references/*.json")
+        for file in sorted(source.glob(files))
     ]
     runs = {record["name"]: record for record in records if "failed" not in record}
     for file in sorted((source / "judged").glob("*.json")):

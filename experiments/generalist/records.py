@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from experiments.generalist.fast import Trained
+from experiments.generalist.plan import Job
 from experiments.generalist.resident import Resident, loss_on
 from policy.model.joint import JointModel
 from policy.model.model import Named
 from policy.training.mixture.config import MixtureConfig
+
+
+def write(file: Path, job: Job, record: dict[str, Any]) -> None:
+    """Write what is recorded of a run, whole or not at all. One that goes on ends in .part."""
+    names = {"name": job.name, "row": job.row, "seed": job.seed, "kind": job.kind}
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(json.dumps(record | names))
+    new.rename(file)
 
 
 def course(trained: Trained) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from experiments.generalist.tables import (
 RULES = ("persistence", "robust-mpc", "fair", "weighted-fair")
 SHIPPED = ("mlp", "llm", "policy", "direct", "generalist", "generalist-small")
 """Checkpoints that ship, by the names of `references.py`."""
-TABLED = ("A", "B", "B-rank-8", "C", "E", "F-long", "G-long", "I")
+TABLED = ("A", "B", "B-long", "B-no-token", "B-rank-8", "C", "E", "F-long", "G-long", "I")
 """Rows that are compared with rules and with networks that ship."""
 PAIRS = [
     ("B", "A"),
@@ -43,6 +43,16 @@ PAIRS = [
     ("C", "E"),
     ("B-rank-8", "A"),
     ("B-rank-8", "B"),
+    ("B-no-token", "A"),
+    ("B-no-token", "E"),
+    ("B-no-token", "G"),
+    ("B-no-token", "G-long"),
+    ("B-no-token", "F-long"),
+    ("B-no-token", "I"),
+    ("B-long", "A"),
+    ("B-long", "B"),
+    ("B-long", "G-long"),
+    ("B-long", "F-long"),
     ("B", "G"),
     ("B", "G-long"),
     ("B", "F-long"),

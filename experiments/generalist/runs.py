@@ -24,7 +24,7 @@ from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import CLOSED, JUDGED_SHARES, OTHER_CLUSTERS, Job, Plan
 from experiments.generalist.precision import mixed_dtype
 from experiments.generalist.queue import Item, Queue, file_name
-from experiments.generalist.records import course, rounded
+from experiments.generalist.records import course, rounded, write
 from experiments.generalist.resident import Resident, loss_on
 from experiments.generalist.rows import TASKS
 from experiments.generalist.samples import few_rows, shuffled
@@ -240,6 +240,8 @@ class Runner:
                 self._judge(job, order, folder, wanted, (share, way))
                 kept = {key: found[key] for key in ("best_step", "best_loss", "train_s")}
                 points.append({"share": share, "samples": len(some), "way": way} | kept)
+                stopped = {"points": points, "stopped": True}
+                write(self._file(job.name).with_suffix(".part"), job, record | stopped)
         return record | {"points": points}
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from experiments.generalist import campaign, plan, runs
+from experiments.generalist import campaign, measured, plan, queue, records, runs
 
 pytestmark = pytest.mark.torch
 
@@ -58,3 +58,30 @@ def test_what_is_recorded_is_not_run_again_and_one_process_has_the_largest(
     }
     campaign.train(options, float("inf"), small)
     assert began == expected
+
+
+def test_a_curve_that_was_cut_off_keeps_what_was_judged_of_it_until_it_is_run_again(
+    tmp_path: Path,
+):
+    (tmp_path / "runs").mkdir()
+    (job,) = plan.chosen(["few-E@abr/0"])
+    file = tmp_path / "runs" / "few-E@abr+0.part"
+    point = {"share": 0.01, "way": "all", "best_loss": 0.5}
+    records.write(file, job, {"left": "abr", "stopped": True, "points": [point]})
+    item = queue.Item(3, job.name, "", "look", "E", 0, (0.01, "all"))
+    found = {"losses": {"validation": {"abr": 0.4}, "test": {"abr": 0.3}}, "measures": {"abr": {}}}
+    queue.Queue(tmp_path).done(item, found)
+    (run,) = measured.load(tmp_path).values()
+    assert (run["name"], run["row"], run["seed"], run["kind"]) == (job.name, "E", 0, "few")
+    assert run["stopped"]
+    assert run["points"][0]["test"] == 0.3
+
+    both = [point, point | {"way": "scratch"}]
+    records.write(file.with_suffix(".json"), job, {"left": "abr", "points": both})
+    (run,) = measured.load(tmp_path).values()
+    assert len(run["points"]) == 2
+    assert "stopped" not in run
+    assert sorted(one.name for one in (tmp_path / "runs").iterdir()) == [
+        "few-E@abr+0.json",
+        "few-E@abr+0.part",
+    ]
