@@ -184,10 +184,11 @@ def jobs() -> list[Job]:
         found += families(seed)
     for seed in (0, 1, 2):
         found += [merged(seed), *rows("D", seed), *rows("I", seed)]
-        found += rows("B-no-token", seed) + rows("G-no-token", seed)
+        for name in ("B-no-token", "E-no-token", "G-no-token"):
+            found += rows(name, seed)
         found += [job for name in "GBE" for job in few(name, seed, noise=True)]
     for seed in (3, 4):
-        for name in ("G-long", "G", "F-long", "F", "B", "E", "C", "A", "B-rank-8"):
+        for name in ("G-long", "G", "F-long", "F", "B", "E", "C", "A", "B-rank-8", "B-no-token"):
             found += rows(name, seed)
     for seed in (0, 1, 2):
         found += rows("E-all", seed) + rows("G-root", seed)

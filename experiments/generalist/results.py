@@ -45,6 +45,8 @@ PAIRS = [
     ("B-rank-8", "B"),
     ("B-no-token", "A"),
     ("B-no-token", "E"),
+    ("B-no-token", "E-no-token"),
+    ("E", "E-no-token"),
     ("B-no-token", "G"),
     ("B-no-token", "G-long"),
     ("B-no-token", "F-long"),

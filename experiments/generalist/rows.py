@@ -77,6 +77,9 @@ ROWS = {
     "F-long": Row("F, four times the steps", _SMALL, alone=True),
     "I": Row("G that first learned the next state", _SMALL),
     "B-no-token": Row("B without task tokens", _LLM | {"task_token": False}),
+    "E-no-token": Row(
+        "random twin of B without task tokens", _llm(pretrained=False) | {"task_token": False}
+    ),
     "G-no-token": Row("G without task tokens", _SMALL | {"task_token": False}),
     **{f"B-{size}": Row(f"B with {about}", _llm(**what)) for size, (about, what) in _SIZES.items()},
     **{

@@ -24,6 +24,7 @@ SEEDS = {
 LIKE = {
     **dict.fromkeys(("B-long", "B-no-token", "B-rank-8", "D"), "B"),
     **dict.fromkeys(("G-long", "G-no-token", "G-root"), "G"),
+    "E-no-token": "E",
     "F-long": "F",
     **{f"{row}-{blocks}": row for row in ("B", "E") for blocks in (4, 16)},
     **{f"{row}-qwen-1.5b": f"{row}-qwen-0.5b" for row in ("B", "E")},
