@@ -14,6 +14,7 @@ from pathlib import Path
 # Every process of a run carries its id in the environment, so that what it starts itself is found
 # as well.
 RUN_VARIABLE = "TBTEST_RUN"
+_EXECUTES_S = 1.0  # execve takes milliseconds, also on a loaded machine
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,32 @@ def wait_pidfd(pidfd: int, timeout_s: float) -> bool:
             return False
 
 
+def _executes_now(entry: Path) -> bool:
+    """Whether the process of this folder of /proc is within execve(2): it has memory, but no
+    environment yet (proc(5), fields 23 and 51 of stat; the kernel tells those who may read its
+    environment). Raises OSError if it is gone.
+    """
+    text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+    fields = text.rpartition(")")[2].split()
+    return fields[0] not in "ZX" and int(fields[20]) > 0 and int(fields[48]) == 0
+
+
 def processes_of_run(run_id: str) -> Iterator[ProcessId]:
-    """Every live process whose environment carries ``run_id``, but for the caller."""
+    """Every live process whose environment carries ``run_id``, but for the caller. One that just
+    executes a program is waited for: meanwhile it has no environment.
+    """
     mark = f"{RUN_VARIABLE}={run_id}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         process = ProcessId.of(int(entry.name))
         try:
-            marked = mark in (entry / "environ").read_bytes().split(b"\0")
+            environment = (entry / "environ").read_bytes()
+            give_up = time.monotonic() + _EXECUTES_S
+            while not environment and _executes_now(entry) and time.monotonic() < give_up:
+                time.sleep(0.001)
+                environment = (entry / "environ").read_bytes()
+            marked = mark in environment.split(b"\0")
         except OSError:  # gone meanwhile, or not ours to read
             continue
         if process is not None and marked and process.alive():

@@ -21,6 +21,7 @@ from testbed.system.signals import unbroken
 from testbed.system.state import STATE_DIR, RecordedPath, RunState, SpawnedProcess
 
 T = TypeVar("T")
+_LOOKS_FOR_STRAYS = 10
 
 
 def new_run_id() -> str:
@@ -158,8 +159,11 @@ class Scope:
 
     def _end_strays(self) -> None:
         """What the run's processes had started themselves and left behind."""
-        for process in processes_of_run(self.run_id):
-            kill(process)
+        # One may have started another after the list was read.
+        for _ in range(_LOOKS_FOR_STRAYS):
+            ended = [kill(process) for process in processes_of_run(self.run_id)]
+            if not any(ended):
+                return
 
 
 def remove_path(path: Path) -> bool:

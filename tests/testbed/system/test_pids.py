@@ -1,7 +1,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from testbed.system import pids
 from testbed.system.pids import RUN_VARIABLE, ProcessId, kill, processes_of_run
 
 
@@ -53,3 +57,32 @@ def test_finds_processes_by_the_run_in_their_environment() -> None:
         for each in (process, other):
             each.kill()
             each.wait()
+
+
+def test_a_process_without_an_environment_executes_nothing_now() -> None:
+    process = subprocess.Popen(["sleep", "60"], env={})
+    try:
+        entry = Path(f"/proc/{process.pid}")
+        assert (entry / "environ").read_bytes() == b""
+        assert not pids._executes_now(entry)
+        assert list(processes_of_run("run-a")) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_process_within_execve_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = sleeper(**{RUN_VARIABLE: "run-c"})
+    entry, read = f"/proc/{process.pid}/environ", Path.read_bytes
+    early = iter([b"", b""])
+
+    def read_bytes(path: Path) -> bytes:
+        return next(early, read(path)) if str(path) == entry else read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(pids, "_executes_now", lambda folder: folder.name == str(process.pid))
+    try:
+        assert [found.pid for found in processes_of_run("run-c")] == [process.pid]
+    finally:
+        process.kill()
+        process.wait()
