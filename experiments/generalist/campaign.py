@@ -33,7 +33,7 @@ from typing import Any
 import click
 
 from experiments.generalist.plan import CPU, TINY, Job, Plan, chosen
-from experiments.generalist.queue import Queue, file_name
+from experiments.generalist.queue import Queue, file_name, record_file
 from experiments.generalist.search import with_searches
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
             (order, job)
             for order, job in enumerate(options["jobs"])
             if not (out / "taken" / file_name(job.name)).exists()
-            and not (out / "runs" / f"{file_name(job.name)}.json").exists()
+            and not record_file(out, job.name).exists()
             and not (small and job.large)  # two processes of them exceed a GPU's memory
         ]
 
@@ -77,7 +77,7 @@ def train(options: dict[str, Any], end: float, small: bool) -> None:
         if isinstance(result, Exception):
             log.error("%s", job.name, exc_info=result)
             result = {"failed": "".join(traceback.format_exception(result)[-4:])}
-        file = out / "runs" / f"{file_name(job.name)}.json"
+        file = record_file(out, job.name)
         wall_s = round(time.time() - began[job.name], 1)
         write(file, job, result | {"wall_s": wall_s})
         file.with_suffix(".part").unlink(missing_ok=True)
@@ -236,6 +236,7 @@ def main(
             if process.pid is None:
                 process.daemon = True
                 process.start()
+    wanted = {file_name(job.name) for jobs in plans.values() for job in jobs}
     told = 0.0
     while any(one.is_alive() for one in [*training, *judging]) and time.time() < end + 10:
         time.sleep(1.0)
@@ -244,7 +245,6 @@ def main(
         if time.time() - told > 15:
             told = time.time()
             keep_best(out, checkpoints)
-            wanted = {file_name(job.name) for jobs in plans.values() for job in jobs}
             done = wanted & {one.stem for one in (out / "runs").glob("*.json")}
             running = sorted(x.name for x in (out / "taken").iterdir() if x.name not in done)
             judged, waiting = (len(list((out / x).iterdir())) for x in ("judged", "waiting"))

@@ -12,6 +12,11 @@ def file_name(run: str) -> str:
     return run.replace("/", "+")
 
 
+def record_file(out: Path, run: str) -> Path:
+    """Where a campaign's run is recorded."""
+    return out / "runs" / f"{file_name(run)}.json"
+
+
 @dataclass(frozen=True)
 class Item:
     """One thing to find out of one checkpoint. `run`: the run's name; `point`: of a few-shot curve,

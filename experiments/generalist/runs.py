@@ -23,7 +23,7 @@ from experiments.generalist.kept import keep_backbones
 from experiments.generalist.next_state import pretrain
 from experiments.generalist.plan import CLOSED, JUDGED_SHARES, OTHER_CLUSTERS, Job, Plan
 from experiments.generalist.precision import mixed_dtype
-from experiments.generalist.queue import Item, Queue, file_name
+from experiments.generalist.queue import Item, Queue, record_file
 from experiments.generalist.records import course, rounded, write
 from experiments.generalist.resident import Resident, loss_on
 from experiments.generalist.rows import TASKS
@@ -113,7 +113,7 @@ class Runner:
         return record
 
     def _file(self, name: str) -> Path:
-        return self.out / "runs" / f"{file_name(name)}.json"
+        return record_file(self.out, name)
 
     def _folder(self, name: str) -> Path:
         return self.checkpoints / name / "checkpoint"

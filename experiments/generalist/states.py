@@ -24,6 +24,7 @@ from experiments.generalist.abr_data import VIDEOS, recordings
 from policy.model.load import load_model
 from policy.tasks.abr.bandwidth import Bandwidth, pack
 from policy.tasks.abr.joint import ModelAbr
+from policy.tasks.abr.labelled import PATTERN
 from policy.tasks.abr.network import Model
 from policy.tasks.abr.observation import observe
 from policy.tasks.abr.qoe import qoe_of
@@ -116,9 +117,9 @@ def table(states: States, sampled_s: Floats, samples: int, names: Sequence[str])
 @click.option("--side", default="train", show_default=True, help="Of the samples.")
 def main(checkpoints: tuple[str, ...], abr: Path, data: Path, side: str) -> None:
     """Print the table."""
-    files = sorted((data / side).glob("*.npz"))
+    files = sorted((data / side).glob(PATTERN))
     if not files:
-        raise click.ClickException(f"{data / side} holds no samples (*.npz); see abr_data")
+        raise click.ClickException(f"{data / side} holds no samples ({PATTERN}); see abr_data")
     shared = np.concatenate([np.load(file, allow_pickle=False)["shared"] for file in files])
     sampled_s = shared[slow(shared), _BUFFER_OF_CAP].astype(np.float64) * BUFFER_CAP_MS / 1e3
     videos = [read_video(abr / "videos" / f"{name}.json").clipped(48) for name in VIDEOS]

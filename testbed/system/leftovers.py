@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.ebpf import bpffs
 from agent.errors import AgentError
 from testbed.errors import UserError
-from testbed.system.pids import ProcessId, kill, processes_of_run
+from testbed.system.pids import each_of_run, kill
 from testbed.system.scope import remove_path
 from testbed.system.state import STATE_DIR, RecordedPath, RunState, read_states
 
@@ -63,14 +63,10 @@ def _clean_run(state: RunState) -> Cleaned:
     paths: list[str] = []
     stuck: list[str] = []
     # Listed ones first; then, until none is left, what they or the run had started unlisted.
-    found = {process for process in names if process.alive()} | set(processes_of_run(state.run_id))
-    tried: set[ProcessId] = set()
-    while new := found - tried:
-        for process in new:
-            label = f"{names.get(process, 'unlisted')} (pid {process.pid})"
-            (processes if kill(process) else stuck).append(label)
-        tried |= new
-        found = set(processes_of_run(state.run_id))
+    listed = [process for process in names if process.alive()]
+    for process in each_of_run(state.run_id, listed):
+        label = f"{names.get(process, 'unlisted')} (pid {process.pid})"
+        (processes if kill(process) else stuck).append(label)
     for recorded in state.paths:
         try:
             if _remove(recorded):

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +32,7 @@ class ProcessId:
         left.
         """
         try:
-            # The command name may hold spaces and brackets: fields are counted after the last one.
-            fields = (
-                Path(f"/proc/{pid}/stat")
-                .read_text(encoding="utf-8", errors="replace")
-                .rpartition(")")[2]
-                .split()
-            )
+            fields = _stat(Path(f"/proc/{pid}"))
         except (FileNotFoundError, ProcessLookupError):
             return None
         return None if fields[0] in "ZX" else cls(pid, int(fields[19]))
@@ -79,13 +73,19 @@ def wait_pidfd(pidfd: int, timeout_s: float) -> bool:
             return False
 
 
+def _stat(entry: Path) -> list[str]:
+    """Fields of stat, from the third on, of the process of this folder of /proc. Raises OSError."""
+    # The command name may hold spaces and brackets: fields are counted after the last one.
+    text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()
+
+
 def _executes_now(entry: Path) -> bool:
     """Whether the process of this folder of /proc is within execve(2): it has memory, but no
     environment yet (proc(5), fields 23 and 51 of stat; the kernel tells those who may read its
     environment). Raises OSError if it is gone.
     """
-    text = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-    fields = text.rpartition(")")[2].split()
+    fields = _stat(entry)
     return fields[0] not in "ZX" and int(fields[20]) > 0 and int(fields[48]) == 0
 
 
@@ -109,3 +109,14 @@ def processes_of_run(run_id: str) -> Iterator[ProcessId]:
             continue
         if process is not None and marked and process.alive():
             yield process
+
+
+def each_of_run(run_id: str, listed: Iterable[ProcessId] = ()) -> Iterator[ProcessId]:
+    """Each process that is listed or carries ``run_id`` once, to be ended before the next is asked
+    for: those are found, too, that one of them started meanwhile.
+    """
+    known = set(listed)
+    tried: set[ProcessId] = set()
+    while new := (known | set(processes_of_run(run_id))) - tried:
+        yield from new
+        tried |= new

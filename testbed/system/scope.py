@@ -15,13 +15,12 @@ from typing import Any, Self, TypeVar
 from testbed.errors import UserError
 from testbed.system import signals
 from testbed.system.netns import NetNs
-from testbed.system.pids import ProcessId, kill, processes_of_run
+from testbed.system.pids import ProcessId, each_of_run, kill
 from testbed.system.process import Process
 from testbed.system.signals import unbroken
 from testbed.system.state import STATE_DIR, RecordedPath, RunState, SpawnedProcess
 
 T = TypeVar("T")
-_LOOKS_FOR_STRAYS = 10
 
 
 def new_run_id() -> str:
@@ -159,11 +158,8 @@ class Scope:
 
     def _end_strays(self) -> None:
         """What the run's processes had started themselves and left behind."""
-        # One may have started another after the list was read.
-        for _ in range(_LOOKS_FOR_STRAYS):
-            ended = [kill(process) for process in processes_of_run(self.run_id)]
-            if not any(ended):
-                return
+        for process in each_of_run(self.run_id):
+            kill(process)
 
 
 def remove_path(path: Path) -> bool:
